@@ -1,0 +1,1 @@
+//! A hub that behaves like the real ones, their bugs included.

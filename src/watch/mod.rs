@@ -1,0 +1,3 @@
+//! The waist of the hourglass.
+mod quantity;
+pub use quantity::{Bytes, Count, Micros, Timestamp};

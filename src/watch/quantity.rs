@@ -1,0 +1,196 @@
+//! The units that a Watch is made of. Every quantity fits a signed 64-bit integer, because that is the widest number that every
+//! trace backend keeps exactly; constructors saturate instead of wrapping.
+
+use std::fmt;
+use std::time::Duration;
+
+/// The largest quantity that survives an OTLP `int_value`.
+pub const MAX_QUANTITY: u64 = i64::MAX as u64;
+
+/// The last instant whose nanoseconds still fit a signed 64-bit integer: April 2262.
+pub const MAX_TIMESTAMP_MICROS: u64 = MAX_QUANTITY / 1_000;
+
+macro_rules! quantity {
+    ($(#[$doc:meta])* $name:ident, max = $max:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(u64);
+
+        impl $name {
+            /// Saturates at the largest value that OTLP can carry.
+            pub const fn new(value: u64) -> Self {
+                Self(if value > $max { $max } else { value })
+            }
+
+            /// The bare number, in the unit that the type stands for.
+            pub const fn get(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl From<u64> for $name {
+            fn from(value: u64) -> Self {
+                Self::new(value)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{}({})", stringify!($name), self.0)
+            }
+        }
+
+        #[cfg(test)]
+        impl proptest::arbitrary::Arbitrary for $name {
+            type Parameters = ();
+            type Strategy = proptest::strategy::BoxedStrategy<Self>;
+            fn arbitrary_with((): ()) -> Self::Strategy {
+                use proptest::prelude::*;
+                prop_oneof![0..=$max, 0..=1_000_000u64, Just($max)].prop_map(Self::new).boxed()
+            }
+        }
+    };
+}
+
+quantity!(
+    /// How many of something.
+    Count,
+    max = MAX_QUANTITY
+);
+quantity!(
+    /// A size in bytes.
+    Bytes,
+    max = MAX_QUANTITY
+);
+quantity!(
+    /// A span of time in whole microseconds.
+    Micros,
+    max = MAX_QUANTITY
+);
+quantity!(
+    /// An instant, in whole microseconds since the Unix epoch. Whole microseconds, because that is the finest grain that every
+    /// trace backend gives back unchanged.
+    Timestamp,
+    max = MAX_TIMESTAMP_MICROS
+);
+
+impl Count {
+    /// One more of it.
+    #[must_use]
+    pub const fn plus(self, more: u64) -> Self {
+        Self::new(self.0.saturating_add(more))
+    }
+}
+
+impl Bytes {
+    /// The sum, saturating.
+    #[must_use]
+    pub const fn plus(self, more: u64) -> Self {
+        Self::new(self.0.saturating_add(more))
+    }
+}
+
+impl Micros {
+    /// A duration cut to whole microseconds.
+    pub fn from_duration(duration: Duration) -> Self {
+        Self::new(u64::try_from(duration.as_micros()).unwrap_or(MAX_QUANTITY))
+    }
+
+    /// The same span of time as the standard library says it.
+    pub const fn as_duration(self) -> Duration {
+        Duration::from_micros(self.0)
+    }
+
+    /// In seconds, for people.
+    pub fn as_secs_f64(self) -> f64 {
+        self.as_duration().as_secs_f64()
+    }
+}
+
+impl Timestamp {
+    /// From whole seconds since the Unix epoch.
+    pub const fn from_secs(secs: u64) -> Self {
+        Self::new(secs.saturating_mul(1_000_000))
+    }
+
+    /// From whole milliseconds since the Unix epoch: the grain of the hub's own times.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self::new(millis.saturating_mul(1_000))
+    }
+
+    /// The wall clock's reading. The only caller is the clock of a shell; pure code is handed its time.
+    pub fn now() -> Self {
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self::new(u64::try_from(since_epoch.as_micros()).unwrap_or(MAX_TIMESTAMP_MICROS))
+    }
+
+    /// Reads an RFC 3339 time such as the hub writes (`2026-11-23T03:40:38.102Z`). `None` for anything else and for times
+    /// before 1970.
+    pub fn parse(text: &str) -> Option<Self> {
+        let instant: jiff::Timestamp = text.parse().ok()?;
+        u64::try_from(instant.as_microsecond()).ok().map(Self::new)
+    }
+
+    /// Nanoseconds since the Unix epoch, as OTLP wants them.
+    pub const fn as_nanos(self) -> u64 {
+        self.0 * 1_000
+    }
+
+    /// From OTLP's nanoseconds, cut to the microsecond.
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Self::new(nanos / 1_000)
+    }
+
+    /// This instant moved into the future, saturating.
+    #[must_use]
+    pub const fn plus(self, span: Micros) -> Self {
+        Self::new(self.0.saturating_add(span.0))
+    }
+
+    /// This instant moved into the past, never before the epoch.
+    #[must_use]
+    pub const fn minus(self, span: Micros) -> Self {
+        Self::new(self.0.saturating_sub(span.0))
+    }
+
+    /// The time from `earlier` to this instant; zero if `earlier` is later.
+    pub const fn since(self, earlier: Self) -> Micros {
+        Micros::new(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// RFC 3339 in UTC with milliseconds, as the hub itself writes times.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let micros = i64::try_from(self.0).unwrap_or(i64::MAX);
+        match jiff::Timestamp::from_microsecond(micros) {
+            Ok(instant) => write!(f, "{instant:.3}"),
+            // Beyond the calendar's range (only a saturated value can be): say it rather than fail.
+            Err(_) => write!(f, "{} µs after 1970", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timestamp_reads_and_prints_the_hubs_own_form() {
+        let text = "2026-11-23T03:40:38.102Z";
+        assert_eq!(Timestamp::parse(text).unwrap().to_string(), text);
+    }
+
+    #[test]
+    fn a_time_before_1970_is_not_a_timestamp() {
+        assert_eq!(Timestamp::parse("1969-12-31T23:59:59Z"), None);
+        assert_eq!(Timestamp::parse("yesterday"), None);
+    }
+
+    #[test]
+    fn quantities_saturate_instead_of_wrapping() {
+        assert_eq!(Count::new(u64::MAX).get(), MAX_QUANTITY);
+        assert_eq!(Timestamp::new(u64::MAX).plus(Micros::new(1)).get(), MAX_TIMESTAMP_MICROS);
+        assert_eq!(Timestamp::new(5).since(Timestamp::new(9)), Micros::new(0));
+    }
+}
