@@ -1,4 +1,25 @@
 //! `hubwatch`: an OpenTelemetry sidecar for an MCP Hub, and the release report at the end of a staging period.
+//!
+//! # Layout, along the data path
+//!
+//! 1. Sources: [`tail`] follows the hub's log file, [`process`] reads the process table, [`hub`] polls the API and holds all
+//!    knowledge of what lines and answers mean.
+//! 2. The waist: [`watch`]. One interval of watching one hub is a [`watch::Watch`]; `encode` and `decode` turn it into a span and back.
+//! 3. Outlets: [`journal`] keeps what was learned, [`export`] sends it on by OTLP.
+//! 4. The way back: [`backend`] finds Watches by derived trace ids, [`judge`] gives verdicts on them, [`report`] renders those.
+//!
+//! Start reading at `main.rs`, then `cli/run.rs` (the way in) and `cli/report.rs` (the way back).
+//! Dependencies point towards `watch`: `judge` knows no I/O, `export` knows no hub, `watch` knows neither.
 
+#![forbid(unsafe_code)]
+
+pub mod backend;
+pub mod export;
+pub mod hub;
+pub mod journal;
+pub mod judge;
+pub mod process;
+pub mod report;
 pub mod simulator;
+pub mod tail;
 pub mod watch;

@@ -1,0 +1,1 @@
+//! Trace backends: each gives the trace with a given id.

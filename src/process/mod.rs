@@ -1,0 +1,1 @@
+//! The hub's process and its children.

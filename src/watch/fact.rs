@@ -1,0 +1,460 @@
+//! What happened: each thing one fact, with its time, its id and the source that showed it.
+
+use super::ids::{FactId, SessionHash, TraceId};
+use super::names;
+use super::poll::{ApiOutcome, Liveness};
+use super::quantity::{Bytes, Count, Micros, Timestamp};
+use super::record::{Attributes, RecordError, record, terms};
+use super::text::Text;
+
+terms! {
+    /// Where a fact was seen.
+    pub enum Source {
+        /// An answer of the hub's API, or its absence.
+        Poll = "poll",
+        /// The log file or the container's output.
+        Log = "log",
+        /// The hub's event stream.
+        EventStream = "event_stream",
+        /// The process table.
+        Process = "process",
+        /// The sidecar itself.
+        Sidecar = "sidecar",
+    }
+}
+
+/// When a fact happened: as exactly as its source can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// At this instant, by the source's own time.
+    At(Timestamp),
+    /// Somewhere in between: the source gives no time (the legacy log file), or two polls enclose the change.
+    Between {
+        /// Not before.
+        earliest: Timestamp,
+        /// Not after.
+        latest: Timestamp,
+    },
+}
+
+impl When {
+    /// An interval, whichever way round its ends come.
+    pub fn between(one: Timestamp, other: Timestamp) -> Self {
+        if one == other { Self::At(one) } else { Self::Between { earliest: one.min(other), latest: one.max(other) } }
+    }
+
+    /// The earliest instant that it can have been.
+    pub const fn earliest(self) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Between { earliest, .. } => earliest,
+        }
+    }
+
+    /// The latest instant that it can have been.
+    pub const fn latest(self) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::Between { latest, .. } => latest,
+        }
+    }
+
+    /// How much is unknown; a windowed criterion skips facts wider than its window.
+    pub const fn width(self) -> Micros {
+        self.latest().since(self.earliest())
+    }
+}
+
+#[cfg(test)]
+impl proptest::arbitrary::Arbitrary for When {
+    type Parameters = ();
+    type Strategy = proptest::strategy::BoxedStrategy<Self>;
+    fn arbitrary_with((): ()) -> Self::Strategy {
+        use proptest::prelude::*;
+        any::<(Timestamp, Timestamp)>().prop_map(|(one, other)| Self::between(one, other)).boxed()
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct Fact {
+    /// Derived from what showed it: the same fact read twice has the same id.
+    pub id: FactId,
+    /// When it happened.
+    pub when: When,
+    /// What showed it.
+    pub source: Source,
+    /// What it was.
+    pub kind: FactKind,
+}
+
+terms! {
+    /// How a meta-tool call ended.
+    pub enum CallOutcome {
+        /// With categories that Gemini found.
+        Ok = "ok",
+        /// With the static keywords, because Gemini failed.
+        Fallback = "fallback",
+        /// In an error.
+        Error = "error",
+        /// Turned away at once: no LLM client, or no prompt.
+        Refused = "refused",
+        /// The hub stopped meanwhile.
+        Aborted = "aborted",
+        /// No end was ever logged.
+        Lost = "lost",
+    }
+}
+
+terms! {
+    /// How the end of a call was matched with its beginning.
+    pub enum Pairing {
+        /// By the session id, or because it was the only call in flight.
+        Exact = "exact",
+        /// The best supported guess among the calls in flight: the sum of durations is right, a single one may not be.
+        Guessed = "guessed",
+    }
+}
+
+terms! {
+    /// How the Gemini part of a call ended.
+    pub enum GeminiOutcome {
+        /// It answered at the first try.
+        Ok = "ok",
+        /// It answered after at least one failed round.
+        Recovered = "recovered",
+        /// It never answered usefully.
+        Failed = "failed",
+        /// It was not asked.
+        NotAsked = "not_asked",
+        /// The call ended before it did.
+        Unfinished = "unfinished",
+    }
+}
+
+terms! {
+    /// Why a round of Gemini requests failed.
+    pub enum GeminiFailure {
+        /// HTTP 429.
+        RateLimited = "rate_limited",
+        /// The answer was withheld by the safety filter.
+        SafetyFilter = "safety_filter",
+        /// The API key is not valid: the hub then stops itself (hub notes).
+        KeyInvalid = "key_invalid",
+        /// Anything else.
+        Failed = "failed",
+    }
+}
+
+terms! {
+    /// What became of the `tools/list_changed` notification of a call.
+    pub enum Notification {
+        /// It was sent.
+        Sent = "sent",
+        /// Nothing had changed.
+        Skipped = "skipped",
+        /// Sending it failed.
+        Failed = "failed",
+        /// There was no client to send it to.
+        NoClient = "no_client",
+    }
+}
+
+terms! {
+    /// The level of a line.
+    pub enum Level {
+        /// `trace` and `debug`.
+        Debug = "debug",
+        /// `info`.
+        Info = "info",
+        /// `warn`.
+        Warn = "warn",
+        /// `error` and `fatal`.
+        Error = "error",
+    }
+}
+
+record! {
+    /// The hub's process started.
+    pub struct HubStarted {
+        /// Its process id, where the source says.
+        pub pid: Option<u32> = names::PROCESS_PID,
+    }
+}
+record! {
+    /// The hub began to stop.
+    pub struct HubStopping {
+        /// The signal that it says it received.
+        pub signal: Option<Text> = names::SIGNAL,
+        /// What led to it, from the lines just before.
+        pub cause: Option<Text> = names::CAUSE,
+    }
+}
+record! {
+    /// The hub said its last words: a graceful stop.
+    pub struct HubStopped {}
+}
+record! {
+    /// The hub's process ended without a word, or was replaced by another.
+    pub struct HubExited {
+        /// The process that is gone.
+        pub pid: Option<u32> = names::PROCESS_PID,
+        /// What led to it, as far as anything tells.
+        pub cause: Option<Text> = names::CAUSE,
+    }
+}
+record! {
+    /// The API stopped answering.
+    pub struct HubUnreachable {
+        /// How the request failed.
+        pub outcome: ApiOutcome = names::HEALTH_OUTCOME,
+    }
+}
+record! {
+    /// The API answers (again).
+    pub struct HubReachable {
+        /// Whether another process answers than before; absent where that can't be told.
+        pub restarted: Option<bool> = names::RESTARTED,
+    }
+}
+record! {
+    /// The hub's own state changed.
+    pub struct HubStateChanged {
+        /// Before.
+        pub from: Text = names::FROM,
+        /// Now.
+        pub to: Text = names::TO,
+    }
+}
+record! {
+    /// A server changed, as judged.
+    pub struct ServerChanged {
+        /// Which.
+        pub server: Text = names::SERVER_NAME,
+        /// Before.
+        pub from: Liveness = names::FROM,
+        /// Now.
+        pub to: Liveness = names::TO,
+        /// Why we think so.
+        pub reason: Text = names::REASON,
+    }
+}
+record! {
+    /// A server could not be started.
+    pub struct ServerStartFailed {
+        /// Which.
+        pub server: Text = names::SERVER_NAME,
+        /// What the hub says about it.
+        pub error: Text = names::SERVER_ERROR,
+    }
+}
+record! {
+    /// The number of a server's tools changed.
+    pub struct ToolsChanged {
+        /// Which server.
+        pub server: Text = names::SERVER_NAME,
+        /// Before.
+        pub from: u32 = names::FROM,
+        /// Now.
+        pub to: u32 = names::TO,
+    }
+}
+record! {
+    /// An MCP client connected.
+    pub struct ClientConnected {
+        /// The name that it gave itself.
+        pub client: Text = names::CLIENT_NAME,
+    }
+}
+record! {
+    /// An MCP client disconnected: once, however often the hub says it.
+    pub struct ClientDisconnected {
+        /// The name that it gave itself.
+        pub client: Text = names::CLIENT_NAME,
+    }
+}
+record! {
+    /// A session began, with its tool exposure set up.
+    pub struct SessionOpened {
+        /// Which, where the source says.
+        pub session: Option<SessionHash> = names::SESSION,
+    }
+}
+record! {
+    /// A session's state was cleaned up.
+    pub struct SessionClosed {
+        /// Which, where the source says.
+        pub session: Option<SessionHash> = names::SESSION,
+    }
+}
+record! {
+    /// A meta-tool call ended (or was given up).
+    pub struct CallEnded {
+        /// When it began.
+        pub started: Timestamp = names::CALL_STARTED,
+        /// How long it took.
+        pub duration: Micros = names::CALL_DURATION,
+        /// How it ended.
+        pub outcome: CallOutcome = names::CALL_OUTCOME,
+        /// How sure it is that this end belongs to that beginning.
+        pub pairing: Pairing = names::CALL_PAIRING,
+        /// Calls in flight when it ended, itself included.
+        pub in_flight: u32 = names::CALL_IN_FLIGHT,
+        /// How its Gemini part ended.
+        pub gemini: GeminiOutcome = names::CALL_GEMINI,
+        /// How long the Gemini part took, retries included.
+        pub gemini_duration: Option<Micros> = names::CALL_GEMINI_DURATION,
+        /// Failed rounds.
+        pub gemini_failed_rounds: u32 = names::CALL_GEMINI_FAILED_ROUNDS,
+        /// Why the last of them failed.
+        pub gemini_failure: Option<GeminiFailure> = names::GEMINI_FAILURE,
+        /// What became of the notification.
+        pub notification: Option<Notification> = names::CALL_NOTIFICATION,
+        /// Which session, where the source says.
+        pub session: Option<SessionHash> = names::SESSION,
+        /// The call's own trace.
+        pub trace: TraceId = names::CALL_TRACE,
+    }
+}
+record! {
+    /// A round of Gemini requests failed.
+    pub struct GeminiRoundFailed {
+        /// Why.
+        pub failure: GeminiFailure = names::GEMINI_FAILURE,
+    }
+}
+record! {
+    /// The same line again and again. It is collapsed: a few samples went out, the rest is this count.
+    pub struct Storm {
+        /// The line's text.
+        pub line: Text = names::LINE,
+        /// How often it came since the storm was last reported.
+        pub count: Count = names::COUNT,
+        /// How many bytes that was.
+        pub bytes: Bytes = names::BYTES,
+        /// The first of these lines.
+        pub first: Timestamp = names::FIRST,
+        /// The last of these lines.
+        pub last: Timestamp = names::LAST,
+    }
+}
+record! {
+    /// Warnings or errors of one kind during the interval, grouped by their text with its numbers, ids and paths masked.
+    pub struct Lines {
+        /// Their level.
+        pub level: Level = names::LEVEL,
+        /// The masked text.
+        pub template: Text = names::TEMPLATE,
+        /// How many.
+        pub count: Count = names::COUNT,
+    }
+}
+record! {
+    /// The log file was emptied: every hub does that to its legacy file when it starts.
+    pub struct LogTruncated {
+        /// Bytes that were in it and that nobody had read, as far as it can be known.
+        pub bytes: Bytes = names::BYTES,
+    }
+}
+record! {
+    /// Another file stands under the log's name.
+    pub struct LogReplaced {
+        /// Its path.
+        pub path: Text = names::PATH,
+    }
+}
+record! {
+    /// The log file can't be read.
+    pub struct LogUnreadable {
+        /// Its path.
+        pub path: Text = names::PATH,
+        /// Why.
+        pub reason: Text = names::REASON,
+    }
+}
+record! {
+    /// The sidecar started.
+    pub struct WatcherStarted {
+        /// Whether it took up an earlier run of its state folder.
+        pub resumed: bool = names::RESUMED,
+    }
+}
+record! {
+    /// The sidecar ended on purpose.
+    pub struct WatcherStopped {
+        /// What made it stop: a signal, or the end of the period.
+        pub reason: Text = names::REASON,
+    }
+}
+record! {
+    /// The wall clock jumped by more than a second.
+    pub struct ClockJumped {
+        /// By how many microseconds; negative is into the past.
+        pub jump: i64 = names::JUMP,
+    }
+}
+
+/// Makes the enum of all kinds of facts, each with the name of its event.
+macro_rules! facts {
+    ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
+        /// What happened. Each kind is an event of the watch span.
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+        #[expect(missing_docs, reason = "each variant is documented at the record that it holds")]
+        pub enum FactKind { $($kind($kind),)+ }
+
+        impl FactKind {
+            /// The event names of all kinds.
+            pub const NAMES: &'static [&'static str] = &[$($name,)+];
+
+            /// The name of the event.
+            pub const fn name(&self) -> &'static str {
+                match self { $(Self::$kind(_) => $name,)+ }
+            }
+
+            /// Writes what this kind holds.
+            pub fn write(&self, to: &mut Attributes) {
+                match self { $(Self::$kind(record) => record.write(to),)+ }
+            }
+
+            /// Reads the kind that an event's name stands for; `None` for a name that this version does not know.
+            pub fn read(name: &str, from: &Attributes) -> Option<Result<Self, RecordError>> {
+                match name { $($name => Some($kind::read(from).map(Self::$kind)),)+ _ => None }
+            }
+        }
+
+        $(impl From<$kind> for FactKind {
+            fn from(record: $kind) -> Self {
+                Self::$kind(record)
+            }
+        })+
+    };
+}
+
+facts! {
+    HubStarted = "mcphub.hub.started",
+    HubStopping = "mcphub.hub.stopping",
+    HubStopped = "mcphub.hub.stopped",
+    HubExited = "mcphub.hub.exited",
+    HubUnreachable = "mcphub.hub.unreachable",
+    HubReachable = "mcphub.hub.reachable",
+    HubStateChanged = "mcphub.hub.state_changed",
+    ServerChanged = "mcphub.server.changed",
+    ServerStartFailed = "mcphub.server.start_failed",
+    ToolsChanged = "mcphub.server.tools_changed",
+    ClientConnected = "mcphub.client.connected",
+    ClientDisconnected = "mcphub.client.disconnected",
+    SessionOpened = "mcphub.session.opened",
+    SessionClosed = "mcphub.session.closed",
+    CallEnded = "mcphub.call.ended",
+    GeminiRoundFailed = "mcphub.gemini.round_failed",
+    Storm = "mcphub.log.storm",
+    Lines = "mcphub.log.lines",
+    LogTruncated = "mcphub.log.truncated",
+    LogReplaced = "mcphub.log.replaced",
+    LogUnreadable = "mcphub.log.unreadable",
+    WatcherStarted = "hubwatch.started",
+    WatcherStopped = "hubwatch.stopped",
+    ClockJumped = "hubwatch.clock_jumped",
+}

@@ -1,0 +1,181 @@
+//! Every name that goes out. OpenTelemetry's where it has one, `mcphub.*` for what a hub and its watch add.
+//!
+//! The GenAI and MCP conventions are *in development* and left OpenTelemetry's core in its version 1.42; the names here are those
+//! of core 1.41.1, which SDKs and dashboards know. This module is the only place to change when they move.
+
+/// The schema of the attributes that come from OpenTelemetry's core conventions.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.41.0";
+/// The instrumentation scope of everything that hubwatch says about a hub.
+pub const SCOPE: &str = "hubwatch";
+
+// Resource.
+pub const SERVICE_NAME: &str = "service.name";
+pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
+pub const SERVICE_VERSION: &str = "service.version";
+pub const DEPLOYMENT_ENVIRONMENT_NAME: &str = "deployment.environment.name";
+/// `service.name` of every watched hub.
+pub const HUB_SERVICE: &str = "mcp-hub";
+
+// The watch span.
+pub const WATCH_SPAN: &str = "hub.watch";
+pub const WATCH_SCHEMA: &str = "mcphub.watch.schema";
+pub const WATCH_HUB: &str = "mcphub.watch.hub";
+pub const WATCH_ENVIRONMENT: &str = "mcphub.watch.environment";
+pub const WATCH_WATCHER: &str = "mcphub.watch.watcher";
+pub const WATCH_RUN: &str = "mcphub.watch.run";
+pub const WATCH_SEQUENCE: &str = "mcphub.watch.sequence";
+pub const WATCH_PART: &str = "mcphub.watch.part";
+pub const WATCH_TOOL_VERSION: &str = "mcphub.watch.tool_version";
+pub const WATCH_BUILD: &str = "mcphub.watch.build";
+pub const WATCH_INTERVAL: &str = "mcphub.watch.interval_us";
+pub const WATCH_POLLED: &str = "mcphub.watch.polled";
+pub const EVENT_INDEX: &str = "mcphub.event.index";
+
+// How far each source was read.
+pub const SOURCE_POLLS: &str = "mcphub.source.polls";
+pub const SOURCE_LOG: &str = "mcphub.source.log";
+pub const SOURCE_LOG_SHAPE: &str = "mcphub.source.log.shape";
+pub const SOURCE_LOG_READ_TO: &str = "mcphub.source.log.read_to_us";
+pub const SOURCE_LOG_BEHIND: &str = "mcphub.source.log.behind_bytes";
+pub const SOURCE_EVENT_STREAM: &str = "mcphub.source.event_stream";
+pub const SOURCE_PROCESS: &str = "mcphub.source.process";
+
+// The poll: the hub as its API says it is.
+pub const HEALTH_OUTCOME: &str = "mcphub.api.health.outcome";
+pub const HEALTH_DURATION: &str = "mcphub.api.health.duration_us";
+pub const SERVERS_OUTCOME: &str = "mcphub.api.servers.outcome";
+pub const SERVERS_DURATION: &str = "mcphub.api.servers.duration_us";
+pub const HUB_STATE: &str = "mcphub.state";
+pub const HUB_VERSION: &str = "mcphub.version";
+pub const HUB_PID: &str = "mcphub.pid";
+pub const HUB_STARTED: &str = "mcphub.started_us";
+pub const HUB_MCP_CLIENTS: &str = "mcphub.mcp.clients";
+pub const HUB_SUBSCRIBERS: &str = "mcphub.event_stream.subscribers";
+pub const HUB_TOOLS: &str = "mcphub.tools";
+
+// The poll: the hub's process.
+pub const PROCESS_PID: &str = "process.pid";
+pub const PROCESS_STARTED: &str = "mcphub.process.started_us";
+pub const PROCESS_CPU_TIME: &str = "mcphub.process.cpu_time_us";
+pub const PROCESS_RSS: &str = "process.memory.usage";
+pub const PROCESS_MEMORY_LIMIT: &str = "mcphub.process.memory_limit";
+pub const PROCESS_FDS: &str = "process.unix.file_descriptor.count";
+pub const PROCESS_THREADS: &str = "process.thread.count";
+pub const PROCESS_CHILDREN: &str = "mcphub.process.children";
+pub const HOST_CPUS: &str = "mcphub.host.cpus";
+pub const HOST_MEMORY: &str = "mcphub.host.memory";
+
+// The poll: the log file.
+pub const LOG_SIZE: &str = "mcphub.log.size";
+pub const LOG_DISK_FREE: &str = "mcphub.log.disk_free";
+
+// What was read from the log in the interval.
+pub const LOG_LINES: &str = "mcphub.log.lines";
+pub const LOG_BYTES: &str = "mcphub.log.bytes";
+pub const LOG_LINES_DEBUG: &str = "mcphub.log.lines.debug";
+pub const LOG_LINES_INFO: &str = "mcphub.log.lines.info";
+pub const LOG_LINES_WARN: &str = "mcphub.log.lines.warn";
+pub const LOG_LINES_ERROR: &str = "mcphub.log.lines.error";
+pub const LOG_LINES_UNLEVELLED: &str = "mcphub.log.lines.unlevelled";
+pub const LOG_LINES_COLLAPSED: &str = "mcphub.log.lines.collapsed";
+
+// What the sidecar lost or could not read.
+pub const SIDECAR_LINES_CUT: &str = "mcphub.sidecar.lines_cut";
+pub const SIDECAR_BAD_UTF8: &str = "mcphub.sidecar.bad_utf8";
+pub const SIDECAR_BYTES_LOST: &str = "mcphub.sidecar.bytes_lost";
+pub const SIDECAR_UNREADABLE_ANSWERS: &str = "mcphub.sidecar.unreadable_answers";
+pub const SIDECAR_UNSENT: &str = "mcphub.sidecar.unsent";
+pub const SIDECAR_REJECTED: &str = "mcphub.sidecar.rejected";
+pub const SIDECAR_JOURNAL_BYTES: &str = "mcphub.sidecar.journal_bytes";
+pub const SIDECAR_RSS: &str = "mcphub.sidecar.rss";
+
+// A server's event.
+pub const SERVER_EVENT: &str = "mcphub.server";
+pub const SERVER_NAME: &str = "mcphub.server.name";
+pub const SERVER_TRANSPORT: &str = "mcphub.server.transport";
+pub const SERVER_STATUS: &str = "mcphub.server.status";
+pub const SERVER_LIVENESS: &str = "mcphub.server.liveness";
+pub const SERVER_REASON: &str = "mcphub.server.reason";
+pub const SERVER_UPTIME: &str = "mcphub.server.uptime_us";
+pub const SERVER_TOOLS: &str = "mcphub.server.tools";
+pub const SERVER_ERROR: &str = "mcphub.server.error";
+pub const SERVER_CHILD_PID: &str = "mcphub.server.child_pid";
+
+// Facts.
+pub const FACT_ID: &str = "mcphub.fact.id";
+pub const FACT_SOURCE: &str = "mcphub.fact.source";
+pub const FACT_AT: &str = "mcphub.fact.at_us";
+pub const FACT_EARLIEST: &str = "mcphub.fact.earliest_us";
+pub const FACT_LATEST: &str = "mcphub.fact.latest_us";
+pub const FROM: &str = "mcphub.from";
+pub const TO: &str = "mcphub.to";
+pub const REASON: &str = "mcphub.reason";
+pub const CAUSE: &str = "mcphub.cause";
+pub const SIGNAL: &str = "mcphub.signal";
+pub const RESTARTED: &str = "mcphub.restarted";
+pub const CLIENT_NAME: &str = "mcphub.client.name";
+pub const SESSION: &str = "mcphub.session";
+pub const GEMINI_FAILURE: &str = "mcphub.gemini.failure";
+pub const LINE: &str = "mcphub.line";
+pub const TEMPLATE: &str = "mcphub.line.template";
+pub const LEVEL: &str = "mcphub.line.level";
+pub const COUNT: &str = "mcphub.count";
+pub const BYTES: &str = "mcphub.bytes";
+pub const FIRST: &str = "mcphub.first_us";
+pub const LAST: &str = "mcphub.last_us";
+pub const PATH: &str = "mcphub.path";
+pub const JUMP: &str = "mcphub.clock.jump_us";
+pub const RESUMED: &str = "mcphub.watcher.resumed";
+pub const STATED: &str = "mcphub.stated";
+
+// A meta-tool call, as a fact.
+pub const CALL_STARTED: &str = "mcphub.call.started_us";
+pub const CALL_DURATION: &str = "mcphub.call.duration_us";
+pub const CALL_OUTCOME: &str = "mcphub.call.outcome";
+pub const CALL_PAIRING: &str = "mcphub.call.pairing";
+pub const CALL_IN_FLIGHT: &str = "mcphub.call.in_flight";
+pub const CALL_GEMINI: &str = "mcphub.call.gemini.outcome";
+pub const CALL_GEMINI_DURATION: &str = "mcphub.call.gemini.duration_us";
+pub const CALL_GEMINI_FAILED_ROUNDS: &str = "mcphub.call.gemini.failed_rounds";
+pub const CALL_NOTIFICATION: &str = "mcphub.call.notification";
+pub const CALL_TRACE: &str = "mcphub.call.trace_id";
+
+// A meta-tool call, as its own trace.
+pub const META_TOOL: &str = "hub__analyze_prompt";
+pub const MCP_METHOD_NAME: &str = "mcp.method.name";
+pub const MCP_TOOLS_CALL: &str = "tools/call";
+pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
+pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
+pub const GEN_AI_EXECUTE_TOOL: &str = "execute_tool";
+pub const GEN_AI_GENERATE_CONTENT: &str = "generate_content";
+pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
+pub const GEN_AI_GEMINI: &str = "gcp.gemini";
+pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
+pub const ERROR_TYPE: &str = "error.type";
+
+// Log records.
+pub const LOG_RECORD_UID: &str = "log.record.uid";
+pub const LOG_FILE_NAME: &str = "log.file.name";
+pub const LOG_TRUNCATED: &str = "mcphub.log.record.cut_from_bytes";
+pub const LOG_BAD_UTF8: &str = "mcphub.log.record.bad_utf8";
+pub const STORM_COUNT: &str = "mcphub.storm.count";
+pub const STORM_BYTES: &str = "mcphub.storm.bytes";
+/// `event_name` of the one record that stands for the rest of a storm.
+pub const STORM_EVENT: &str = "mcphub.storm";
+
+// Metrics.
+pub const METRIC_SERVER_UP: &str = "mcphub.server.up";
+pub const METRIC_HUB_UP: &str = "mcphub.up";
+pub const METRIC_MCP_CLIENTS: &str = "mcphub.mcp.clients";
+pub const METRIC_TOOLS: &str = "mcphub.tools";
+pub const METRIC_LOG_LINES: &str = "mcphub.log.lines";
+pub const METRIC_LOG_BYTES: &str = "mcphub.log.bytes";
+pub const METRIC_LOG_SIZE: &str = "mcphub.log.size";
+pub const METRIC_HTTP_DURATION: &str = "http.client.request.duration";
+pub const METRIC_CALL_DURATION: &str = "mcp.server.operation.duration";
+pub const METRIC_GEMINI_DURATION: &str = "gen_ai.client.operation.duration";
+pub const METRIC_PROCESS_CPU_TIME: &str = "process.cpu.time";
+pub const METRIC_PROCESS_MEMORY: &str = "process.memory.usage";
+pub const METRIC_PROCESS_THREADS: &str = "process.thread.count";
+pub const METRIC_PROCESS_FDS: &str = "process.unix.file_descriptor.count";
+pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";

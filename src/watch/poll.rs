@@ -1,0 +1,260 @@
+//! What the hub is at the end of an interval, as its API, its process and its log file say, and what we judge of it.
+
+use super::names;
+use super::quantity::{Bytes, Count, Micros, Timestamp};
+use super::record::{record, terms};
+use super::text::Text;
+
+terms! {
+    /// How one request to the hub's API ended.
+    pub enum ApiOutcome {
+        /// An answer of the expected form.
+        Ok = "ok",
+        /// Nobody listens there.
+        Refused = "refused",
+        /// No whole answer in time.
+        Timeout = "timeout",
+        /// The connection broke before the answer was whole.
+        Truncated = "truncated",
+        /// TLS could not be agreed on, or the certificate is not trusted.
+        Tls = "tls",
+        /// The name of the host could not be resolved, or another fault below HTTP.
+        Unreachable = "unreachable",
+        /// 401 or 403: the hub, or a proxy before it, wants other credentials.
+        Denied = "denied",
+        /// 404: there is no such path; probably a wrong prefix.
+        NotFound = "not_found",
+        /// Another 4xx.
+        ClientError = "client_error",
+        /// Any 5xx.
+        ServerError = "server_error",
+        /// A redirect or another status that no hub gives.
+        UnexpectedStatus = "unexpected_status",
+        /// Larger than any hub's answer: not read to its end.
+        TooLarge = "too_large",
+        /// Not the JSON that a hub answers.
+        Unreadable = "unreadable",
+    }
+}
+
+impl ApiOutcome {
+    /// Whether something answered at all, with whatever.
+    pub const fn answered(self) -> bool {
+        !matches!(self, Self::Refused | Self::Timeout | Self::Tls | Self::Unreachable | Self::Truncated)
+    }
+}
+
+terms! {
+    /// Whether a server works, as judged from more than its claimed status: a crashed server stays `connected` for ever
+    /// (`captures/npm-4.2.1/servers-after-crash.json`).
+    pub enum Liveness {
+        /// It works, as far as every source shows.
+        Up = "up",
+        /// It does not work, whatever its status says.
+        Down = "down",
+        /// It is being started.
+        Starting = "starting",
+        /// It waits for somebody's authorisation.
+        Unauthorized = "unauthorized",
+        /// The configuration switched it off.
+        Disabled = "disabled",
+        /// Nothing at hand says.
+        Unknown = "unknown",
+    }
+}
+
+terms! {
+    /// How well a source could be read during the interval. What a source can't show is not visible, never zero.
+    pub enum Visibility {
+        /// Read up to the end of the interval.
+        Read = "read",
+        /// Some of it could not be read.
+        Partial = "partial",
+        /// It is configured, but nothing could be read.
+        Missing = "missing",
+        /// Nobody asked for it.
+        Off = "off",
+    }
+}
+
+terms! {
+    /// In which of its shapes a hub wrote its log (hub notes, "Log file").
+    pub enum LogShape {
+        /// Pino's JSON lines: time, level and checkpoints are in them.
+        Pino = "pino",
+        /// Bare message text: no time, no level, no checkpoints.
+        LegacyFile = "legacy_file",
+        /// JSON lines of the console logger: time, level, checkpoints with session ids.
+        LegacyStdout = "legacy_stdout",
+        /// More than one of them in the interval.
+        Mixed = "mixed",
+    }
+}
+
+record! {
+    /// How far each source was read at the end of the interval.
+    pub struct Sources {
+        /// The API.
+        pub polls: Visibility = names::SOURCE_POLLS,
+        /// The log file.
+        pub log: Visibility = names::SOURCE_LOG,
+        /// The shape of the lines read in the interval, if any were.
+        pub log_shape: Option<LogShape> = names::SOURCE_LOG_SHAPE,
+        /// When the log's end was last reached: everything written before is in this Watch or an earlier one.
+        pub log_read_to: Option<Timestamp> = names::SOURCE_LOG_READ_TO,
+        /// How much of the log was still unread.
+        pub log_behind: Option<Bytes> = names::SOURCE_LOG_BEHIND,
+        /// The event stream.
+        pub event_stream: Visibility = names::SOURCE_EVENT_STREAM,
+        /// The hub's process.
+        pub process: Visibility = names::SOURCE_PROCESS,
+    }
+}
+
+record! {
+    /// The API's answers.
+    pub struct ApiPoll {
+        /// How `GET /api/health` ended.
+        pub health: ApiOutcome = names::HEALTH_OUTCOME,
+        /// How long it took, to the last byte or the failure.
+        pub health_duration: Micros = names::HEALTH_DURATION,
+        /// How `GET /api/servers` ended. Absent where it was not asked because the hub did not answer the first request.
+        pub servers: Option<ApiOutcome> = names::SERVERS_OUTCOME,
+        /// How long that took.
+        pub servers_duration: Option<Micros> = names::SERVERS_DURATION,
+        /// The hub's own state: `starting`, `ready`, `stopping` … (`status` is the constant `ok`, so it is not kept).
+        pub state: Option<Text> = names::HUB_STATE,
+        /// The hub's version; a hub run from source does not say.
+        pub version: Option<Text> = names::HUB_VERSION,
+        /// The hub's process id, from its workspace entry.
+        pub pid: Option<u32> = names::HUB_PID,
+        /// When the hub's process says that it started.
+        pub started: Option<Timestamp> = names::HUB_STARTED,
+        /// MCP clients; absent until every server has started or failed.
+        pub mcp_clients: Option<u32> = names::HUB_MCP_CLIENTS,
+        /// Event-stream subscribers, ourselves excluded.
+        pub subscribers: Option<u32> = names::HUB_SUBSCRIBERS,
+        /// Tools that the MCP endpoint offers.
+        pub tools: Option<u32> = names::HUB_TOOLS,
+    }
+}
+
+record! {
+    /// The hub's process.
+    pub struct ProcessPoll {
+        /// Its id.
+        pub pid: u32 = names::PROCESS_PID,
+        /// When it started; with the id, the identity of a process.
+        pub started: Timestamp = names::PROCESS_STARTED,
+        /// Processor time that it has used since then.
+        pub cpu_time: Micros = names::PROCESS_CPU_TIME,
+        /// Resident memory.
+        pub rss: Bytes = names::PROCESS_RSS,
+        /// The limit of its control group, where there is one.
+        pub memory_limit: Option<Bytes> = names::PROCESS_MEMORY_LIMIT,
+        /// Open file descriptors, where we may look.
+        pub fds: Option<u32> = names::PROCESS_FDS,
+        /// Threads, where the system says.
+        pub threads: Option<u32> = names::PROCESS_THREADS,
+        /// Child processes: the stdio servers among them.
+        pub children: u32 = names::PROCESS_CHILDREN,
+        /// Processors of the host.
+        pub host_cpus: u32 = names::HOST_CPUS,
+        /// Memory of the host.
+        pub host_memory: Bytes = names::HOST_MEMORY,
+    }
+}
+
+record! {
+    /// The log file.
+    pub struct LogFilePoll {
+        /// Its size.
+        pub size: Bytes = names::LOG_SIZE,
+        /// Free space of its file system.
+        pub disk_free: Option<Bytes> = names::LOG_DISK_FREE,
+    }
+}
+
+record! {
+    /// One server, as claimed and as judged.
+    pub struct ServerPoll {
+        /// Its name in the hub's configuration.
+        pub name: Text = names::SERVER_NAME,
+        /// `stdio`, `sse` or `streamable-http`.
+        pub transport: Text = names::SERVER_TRANSPORT,
+        /// The status that the hub claims.
+        pub status: Text = names::SERVER_STATUS,
+        /// Whether it works.
+        pub liveness: Liveness = names::SERVER_LIVENESS,
+        /// Why we think so.
+        pub reason: Text = names::SERVER_REASON,
+        /// How long the hub says that it has been connected.
+        pub uptime: Micros = names::SERVER_UPTIME,
+        /// Tools that it offers.
+        pub tools: u32 = names::SERVER_TOOLS,
+        /// The hub's error text for it.
+        pub error: Option<Text> = names::SERVER_ERROR,
+        /// Its process, where it is a child of the hub's that we could tell.
+        pub child_pid: Option<u32> = names::SERVER_CHILD_PID,
+    }
+}
+
+record! {
+    /// What was read from the log during the interval, raw: storms are counted line by line here.
+    pub struct LogVolume {
+        /// Lines.
+        pub lines: Count = names::LOG_LINES,
+        /// Bytes, line ends included.
+        pub bytes: Bytes = names::LOG_BYTES,
+        /// Lines of level `debug`.
+        pub debug: Count = names::LOG_LINES_DEBUG,
+        /// Lines of level `info`.
+        pub info: Count = names::LOG_LINES_INFO,
+        /// Lines of level `warn`.
+        pub warn: Count = names::LOG_LINES_WARN,
+        /// Lines of level `error` or `fatal`.
+        pub error: Count = names::LOG_LINES_ERROR,
+        /// Lines whose shape has no level.
+        pub unlevelled: Count = names::LOG_LINES_UNLEVELLED,
+        /// Lines that stand behind a storm's count instead of going out one by one.
+        pub collapsed: Count = names::LOG_LINES_COLLAPSED,
+    }
+}
+
+record! {
+    /// What the sidecar itself could not read, keep or send, and what it costs.
+    pub struct SidecarPoll {
+        /// Lines longer than the limit, cut.
+        pub lines_cut: Count = names::SIDECAR_LINES_CUT,
+        /// Lines with bytes that are not UTF-8.
+        pub bad_utf8: Count = names::SIDECAR_BAD_UTF8,
+        /// Bytes of the log that were overwritten before anybody could read them, as far as it can be known.
+        pub bytes_lost: Bytes = names::SIDECAR_BYTES_LOST,
+        /// Answers of the hub that were not what a hub answers.
+        pub unreadable_answers: Count = names::SIDECAR_UNREADABLE_ANSWERS,
+        /// Rows that wait for a destination.
+        pub unsent: Count = names::SIDECAR_UNSENT,
+        /// Records that a destination refused for good.
+        pub rejected: Count = names::SIDECAR_REJECTED,
+        /// Size of the journal.
+        pub journal: Bytes = names::SIDECAR_JOURNAL_BYTES,
+        /// Resident memory of the sidecar.
+        pub rss: Option<Bytes> = names::SIDECAR_RSS,
+    }
+}
+
+/// What the hub is at the end of an interval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+pub struct Poll {
+    /// The API's answers.
+    pub api: ApiPoll,
+    /// The hub's process, where it can be seen.
+    #[cfg_attr(test, proptest(strategy = "proptest::option::of(proptest::arbitrary::any::<ProcessPoll>())"))]
+    pub process: Option<ProcessPoll>,
+    /// The log file, where there is one.
+    pub log_file: Option<LogFilePoll>,
+    /// The servers of the last answer; empty when there was none.
+    #[cfg_attr(test, proptest(strategy = "proptest::collection::vec(proptest::arbitrary::any::<ServerPoll>(), 0..4)"))]
+    pub servers: Vec<ServerPoll>,
+}
