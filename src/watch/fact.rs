@@ -24,7 +24,7 @@ terms! {
 }
 
 /// When a fact happened: as exactly as its source can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum When {
     /// At this instant, by the source's own time.
     At(Timestamp),
@@ -76,7 +76,7 @@ impl proptest::arbitrary::Arbitrary for When {
 }
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[cfg_attr(test, derive(proptest_derive::Arbitrary))]
 pub struct Fact {
     /// Derived from what showed it: the same fact read twice has the same id.
@@ -399,7 +399,7 @@ record! {
 macro_rules! facts {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
         /// What happened. Each kind is an event of the watch span.
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(test, derive(proptest_derive::Arbitrary))]
         #[expect(missing_docs, reason = "each variant is documented at the record that it holds")]
         pub enum FactKind { $($kind($kind),)+ }

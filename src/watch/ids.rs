@@ -31,8 +31,16 @@ pub enum NameError {
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, serde::Serialize, serde::Deserialize)]
+        #[serde(try_from = "String")]
         pub struct $name(String);
+
+        impl TryFrom<String> for $name {
+            type Error = NameError;
+            fn try_from(name: String) -> Result<Self, NameError> {
+                Self::parse(&name)
+            }
+        }
 
         impl $name {
             /// Checks a name that somebody typed.
@@ -102,7 +110,22 @@ macro_rules! hex_id {
         $(#[$doc])*
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(test, derive(proptest_derive::Arbitrary))]
+        #[derive(serde::Serialize, serde::Deserialize)]
+        #[serde(into = "String", try_from = "String")]
         pub struct $name([u8; $bytes]);
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.to_string()
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = &'static str;
+            fn try_from(digits: String) -> Result<Self, Self::Error> {
+                Self::parse(&digits).ok_or("not an id of this kind")
+            }
+        }
 
         impl $name {
             /// The id's bytes, as OTLP carries them.

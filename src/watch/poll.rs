@@ -258,3 +258,37 @@ pub struct Poll {
     #[cfg_attr(test, proptest(strategy = "proptest::collection::vec(proptest::arbitrary::any::<ServerPoll>(), 0..4)"))]
     pub servers: Vec<ServerPoll>,
 }
+
+/// An interval in which nothing was read from the log.
+impl Default for LogVolume {
+    fn default() -> Self {
+        let none = Count::new(0);
+        Self {
+            lines: none,
+            bytes: Bytes::new(0),
+            debug: none,
+            info: none,
+            warn: none,
+            error: none,
+            unlevelled: none,
+            collapsed: none,
+        }
+    }
+}
+
+/// A sidecar that lost nothing.
+impl Default for SidecarPoll {
+    fn default() -> Self {
+        let none = Count::new(0);
+        Self {
+            lines_cut: none,
+            bad_utf8: none,
+            bytes_lost: Bytes::new(0),
+            unreadable_answers: none,
+            unsent: none,
+            rejected: none,
+            journal: Bytes::new(0),
+            rss: None,
+        }
+    }
+}

@@ -13,7 +13,8 @@ pub const MAX_TIMESTAMP_MICROS: u64 = MAX_QUANTITY / 1_000;
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident, max = $max:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(from = "u64")]
         pub struct $name(u64);
 
         impl $name {

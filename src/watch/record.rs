@@ -208,7 +208,7 @@ pub(crate) use terms;
 macro_rules! record {
     ($(#[$doc:meta])* pub struct $record:ident { $($(#[$fdoc:meta])* pub $field:ident: $type:ty = $attribute:expr,)* }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq)]
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(test, derive(proptest_derive::Arbitrary))]
         pub struct $record { $($(#[$fdoc])* pub $field: $type,)* }
 

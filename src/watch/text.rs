@@ -10,7 +10,8 @@ pub const MAX_TEXT_BYTES: usize = 1024;
 pub const CUT_MARK: &str = "…[cut]";
 
 /// A string of at most [`MAX_TEXT_BYTES`]; a longer one is cut on a character's border and ends with [`CUT_MARK`].
-#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(from = "String")]
 pub struct Text(String);
 
 impl Text {

@@ -1,0 +1,377 @@
+//! Meta-tool calls: from the lines of `hub__analyze_prompt` to one ended call each.
+//!
+//! With session ids the pairing of beginnings and ends is exact. Without them (pino drops them) it is exact as long as only one
+//! call is at the same stage; otherwise the best supported guess is taken and marked. Whatever the pairing, the number of calls
+//! and the sum of their durations are right.
+
+use serde::{Deserialize, Serialize};
+
+use crate::watch::{
+    CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Micros, Notification, Pairing, RecordUid, SessionHash, Text, Timestamp,
+    TraceId,
+};
+
+use super::meaning::Meaning;
+
+/// After how long without an end a call is given up. The hub's own worst case, three rounds of three Gemini requests with backoff,
+/// takes about 17 s (`captures/fork-pino`); ten minutes leave no doubt.
+pub const LOST_AFTER: Micros = Micros::new(10 * 60 * 1_000_000);
+
+/// More calls in flight than any hub serves: beyond it the oldest is given up, so that garbage can't fill the memory.
+pub const MAX_IN_FLIGHT: usize = 4096;
+
+/// How far a call has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Stage {
+    Entered,
+    AskingGemini,
+    GeminiDone,
+    Refused,
+}
+
+/// A step of a call with its time: an event of its span.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageEvent {
+    /// When.
+    pub at: Timestamp,
+    /// The line that told it.
+    pub name: Text,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Call {
+    began: RecordUid,
+    started: Timestamp,
+    session: Option<SessionHash>,
+    stage: Stage,
+    ambiguous: bool,
+    gemini_asked: Option<Timestamp>,
+    gemini_done: Option<Timestamp>,
+    failed_rounds: u32,
+    failure: Option<GeminiFailure>,
+    fallback: bool,
+    notification: Option<Notification>,
+    events: Vec<StageEvent>,
+}
+
+/// A call that ended, with all that its trace shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedCall {
+    /// The record that began it: its ids are derived from it.
+    pub began: RecordUid,
+    /// The fact.
+    pub fact: CallEnded,
+    /// When Gemini was asked.
+    pub gemini_asked: Option<Timestamp>,
+    /// Its steps.
+    pub events: Vec<StageEvent>,
+}
+
+/// The calls in flight.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Calls {
+    in_flight: Vec<Call>,
+    /// The call that the latest line belonged to, so that the line's record can be linked to it.
+    #[serde(skip)]
+    touched: Option<RecordUid>,
+}
+
+/// Where and when a line was.
+#[derive(Debug, Clone, Copy)]
+pub struct LineContext {
+    /// The line's record.
+    pub uid: RecordUid,
+    /// When it was written, as well as that is known.
+    pub at: Timestamp,
+    /// The session it names.
+    pub session: Option<SessionHash>,
+}
+
+impl Calls {
+    /// Takes a line in; gives back the calls that it ends.
+    pub fn line(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext) -> Vec<EndedCall> {
+        self.touched = None;
+        match meaning {
+            Meaning::CallEntered => return self.enter(text, line),
+            Meaning::CallSucceeded => return self.end(text, line, false).into_iter().collect(),
+            Meaning::CallErred => return self.end(text, line, true).into_iter().collect(),
+            Meaning::HubStopping { .. } | Meaning::HubStarting => return self.abort(line.at),
+            _ => self.advance(meaning, text, line),
+        }
+        Vec::new()
+    }
+
+    /// The record that began the call of the latest line, if that line belonged to one.
+    pub fn touched(&self) -> Option<RecordUid> {
+        self.touched
+    }
+
+    /// Gives up the calls that nobody ended in time.
+    pub fn give_up(&mut self, now: Timestamp) -> Vec<EndedCall> {
+        let in_flight = self.in_flight.len();
+        let (lost, kept) =
+            std::mem::take(&mut self.in_flight).into_iter().partition(|call| now.since(call.started) >= LOST_AFTER);
+        self.in_flight = kept;
+        let lost: Vec<Call> = lost;
+        lost.into_iter()
+            .map(|call| match call.stage {
+                Stage::Refused => call.ended(now, CallOutcome::Refused, in_flight),
+                _ => call.ended(now, CallOutcome::Lost, in_flight),
+            })
+            .collect()
+    }
+
+    /// How many are in flight.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    fn enter(&mut self, text: &str, line: LineContext) -> Vec<EndedCall> {
+        let mut given_up = Vec::new();
+        if self.in_flight.len() >= MAX_IN_FLIGHT {
+            let oldest = self.in_flight.remove(0);
+            given_up.push(oldest.ended(line.at, CallOutcome::Lost, MAX_IN_FLIGHT));
+        }
+        let mut call = Call {
+            began: line.uid,
+            started: line.at,
+            session: line.session,
+            stage: Stage::Entered,
+            ambiguous: false,
+            gemini_asked: None,
+            gemini_done: None,
+            failed_rounds: 0,
+            failure: None,
+            fallback: false,
+            notification: None,
+            events: Vec::new(),
+        };
+        call.note(text, line.at);
+        self.in_flight.push(call);
+        self.touched = Some(line.uid);
+        given_up
+    }
+
+    fn advance(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext) {
+        let Some(call) = self.pick(meaning, line) else { return };
+        call.note(text, line.at);
+        let began = call.began;
+        match meaning {
+            Meaning::GeminiAsked => {
+                call.stage = Stage::AskingGemini;
+                call.gemini_asked = Some(line.at);
+            }
+            Meaning::GeminiFailed(failure) => {
+                call.failed_rounds = call.failed_rounds.saturating_add(1);
+                call.failure = Some(failure);
+            }
+            Meaning::GeminiFallback => call.fallback = true,
+            Meaning::GeminiDone => {
+                call.stage = Stage::GeminiDone;
+                call.gemini_done = Some(line.at);
+            }
+            Meaning::CallNotified(notification) => call.notification = Some(notification),
+            Meaning::CallRefused => call.stage = Stage::Refused,
+            _ => {}
+        }
+        self.touched = Some(began);
+    }
+
+    /// The call that a line belongs to: by its session, else the best supported guess among those at the right stage.
+    fn pick(&mut self, meaning: Meaning<'_>, line: LineContext) -> Option<&mut Call> {
+        if line.session.is_some() {
+            return self.in_flight.iter_mut().rfind(|call| call.session == line.session);
+        }
+        match meaning {
+            // These follow their predecessor at once, in the same turn of the hub's event loop: the latest call is meant.
+            Meaning::GeminiAsked | Meaning::CallRefused => self.latest(Stage::Entered),
+            Meaning::CallUpdating | Meaning::CallUpdated | Meaning::CallNotified(_) => self.latest_done(),
+            Meaning::GeminiFailed(_) => self.asking(|call| call.failed_rounds > 0),
+            Meaning::GeminiRecovered | Meaning::GeminiFallback => self.asking(|call| call.failed_rounds > 0 && !call.fallback),
+            Meaning::GeminiDone => {
+                let after_fallback = self.in_flight.iter().any(|call| call.stage == Stage::AskingGemini && call.fallback);
+                self.asking(|call| if after_fallback { call.fallback } else { call.failed_rounds == 0 })
+            }
+            _ => None,
+        }
+    }
+
+    fn latest(&mut self, stage: Stage) -> Option<&mut Call> {
+        self.in_flight.iter_mut().rfind(|call| call.stage == stage)
+    }
+
+    /// Of the calls whose Gemini part is over, the one that came there last.
+    fn latest_done(&mut self) -> Option<&mut Call> {
+        self.in_flight.iter_mut().filter(|call| call.stage == Stage::GeminiDone).max_by_key(|call| call.gemini_done)
+    }
+
+    /// Of the calls that ask Gemini, the oldest that `likely` speaks for, else the oldest; more than one makes all ambiguous.
+    fn asking(&mut self, likely: impl Fn(&Call) -> bool) -> Option<&mut Call> {
+        let asking: Vec<usize> =
+            (0..self.in_flight.len()).filter(|&index| self.in_flight[index].stage == Stage::AskingGemini).collect();
+        if asking.len() > 1 {
+            for &index in &asking {
+                self.in_flight[index].ambiguous = true;
+            }
+        }
+        let chosen = asking.iter().copied().find(|&index| likely(&self.in_flight[index])).or(asking.first().copied())?;
+        self.in_flight.get_mut(chosen)
+    }
+
+    fn end(&mut self, text: &str, line: LineContext, erred: bool) -> Option<EndedCall> {
+        let index = self.ending(line)?;
+        let in_flight = self.in_flight.len();
+        let mut call = self.in_flight.remove(index);
+        call.note(text, line.at);
+        self.touched = Some(call.began);
+        let outcome = match (call.stage, erred) {
+            (Stage::Refused, _) => CallOutcome::Refused,
+            (_, true) => CallOutcome::Error,
+            (_, false) if call.fallback => CallOutcome::Fallback,
+            (_, false) => CallOutcome::Ok,
+        };
+        Some(call.ended(line.at, outcome, in_flight))
+    }
+
+    fn ending(&mut self, line: LineContext) -> Option<usize> {
+        let calls = &mut self.in_flight;
+        if line.session.is_some() {
+            return calls.iter().rposition(|call| call.session == line.session);
+        }
+        let furthest = (0..calls.len())
+            .filter(|&index| matches!(calls[index].stage, Stage::GeminiDone | Stage::Refused))
+            .max_by_key(|&index| calls[index].gemini_done);
+        if furthest.is_some() || calls.is_empty() {
+            return furthest;
+        }
+        // An error can end a call at any stage: the oldest is meant, for all that the line tells.
+        if calls.len() > 1 {
+            calls.iter_mut().for_each(|call| call.ambiguous = true);
+        }
+        Some(0)
+    }
+
+    fn abort(&mut self, at: Timestamp) -> Vec<EndedCall> {
+        let in_flight = self.in_flight.len();
+        self.in_flight.drain(..).map(|call| call.ended(at, CallOutcome::Aborted, in_flight)).collect()
+    }
+}
+
+impl Call {
+    /// A call has a dozen steps; more would be garbage.
+    const MAX_EVENTS: usize = 64;
+
+    fn note(&mut self, text: &str, at: Timestamp) {
+        if self.events.len() < Self::MAX_EVENTS {
+            self.events.push(StageEvent { at, name: Text::new(text) });
+        }
+    }
+
+    fn gemini(&self) -> GeminiOutcome {
+        match (self.gemini_asked, self.gemini_done) {
+            (None, _) => GeminiOutcome::NotAsked,
+            (Some(_), None) => GeminiOutcome::Unfinished,
+            (Some(_), Some(_)) if self.fallback => GeminiOutcome::Failed,
+            (Some(_), Some(_)) if self.failed_rounds > 0 => GeminiOutcome::Recovered,
+            (Some(_), Some(_)) => GeminiOutcome::Ok,
+        }
+    }
+
+    fn ended(self, at: Timestamp, outcome: CallOutcome, in_flight: usize) -> EndedCall {
+        let gemini_duration = self.gemini_asked.map(|asked| self.gemini_done.unwrap_or(at).since(asked));
+        let fact = CallEnded {
+            started: self.started,
+            duration: at.since(self.started),
+            outcome,
+            pairing: if self.ambiguous { Pairing::Guessed } else { Pairing::Exact },
+            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
+            gemini: self.gemini(),
+            gemini_duration,
+            gemini_failed_rounds: self.failed_rounds,
+            gemini_failure: self.failure,
+            notification: self.notification,
+            session: self.session,
+            trace: TraceId::of_call(self.began),
+        };
+        EndedCall { began: self.began, fact, gemini_asked: self.gemini_asked, events: self.events }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::watch::WatcherId;
+
+    const STEPS: [Meaning<'static>; 4] =
+        [Meaning::CallEntered, Meaning::GeminiAsked, Meaning::GeminiDone, Meaning::CallSucceeded];
+
+    fn context(at: u64, offset: u64, session: Option<usize>) -> LineContext {
+        let session = session.map(|session| SessionHash::of(&session.to_string(), &[0; 32]));
+        let uid = RecordUid::of_line(WatcherId::from_seed(b"test"), "log", 0, offset);
+        LineContext { uid, at: Timestamp::new(at), session }
+    }
+
+    /// Plays the calls' steps in the order given (each entry is the call whose next step happens); returns the ended calls and
+    /// the true sum of durations.
+    fn play(order: &[usize], calls: usize, sessions: bool) -> (Vec<EndedCall>, u64) {
+        let mut machine = Calls::default();
+        let mut next = vec![0; calls];
+        let mut started = vec![0; calls];
+        let (mut ended, mut sum) = (Vec::new(), 0);
+        for (index, &call) in order.iter().enumerate() {
+            let at = 1_000 * (index as u64 + 1);
+            let step = STEPS[next[call]];
+            next[call] += 1;
+            match step {
+                Meaning::CallEntered => started[call] = at,
+                Meaning::CallSucceeded => sum += at - started[call],
+                _ => {}
+            }
+            ended.extend(machine.line(step, "step", context(at, index as u64, sessions.then_some(call))));
+        }
+        assert_eq!(machine.in_flight(), 0);
+        (ended, sum)
+    }
+
+    fn interleavings() -> impl Strategy<Value = (usize, Vec<usize>)> {
+        (1..8usize).prop_flat_map(|calls| {
+            let steps: Vec<usize> = (0..calls).flat_map(|call| [call; 4]).collect();
+            (Just(calls), Just(steps).prop_shuffle())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn for_any_interleaving_the_number_of_calls_and_the_sum_of_durations_are_right((calls, order) in interleavings()) {
+            let (ended, sum) = play(&order, calls, false);
+            prop_assert_eq!(ended.len(), calls);
+            prop_assert_eq!(ended.iter().map(|call| call.fact.duration.get()).sum::<u64>(), sum);
+        }
+
+        #[test]
+        fn with_sessions_every_call_is_exact((calls, order) in interleavings()) {
+            let (ended, sum) = play(&order, calls, true);
+            prop_assert_eq!(ended.iter().map(|call| call.fact.duration.get()).sum::<u64>(), sum);
+            prop_assert!(ended.iter().all(|call| call.fact.pairing == Pairing::Exact));
+        }
+    }
+
+    #[test]
+    fn a_call_that_nobody_ends_is_lost_after_a_while() {
+        let mut calls = Calls::default();
+        calls.line(Meaning::CallEntered, "entry", context(0, 0, None));
+        assert!(calls.give_up(Timestamp::new(LOST_AFTER.get() - 1)).is_empty());
+        let lost = calls.give_up(Timestamp::new(LOST_AFTER.get()));
+        assert_eq!(lost[0].fact.outcome, CallOutcome::Lost);
+    }
+
+    #[test]
+    fn calls_in_flight_are_aborted_when_the_hub_stops() {
+        let mut calls = Calls::default();
+        calls.line(Meaning::CallEntered, "entry", context(0, 0, None));
+        let ended = calls.line(Meaning::HubStopping { signal: "SIGTERM" }, "stop", context(9, 1, None));
+        assert_eq!(ended[0].fact.outcome, CallOutcome::Aborted);
+    }
+}

@@ -1,0 +1,210 @@
+//! One line of a hub's log, in whichever of its three shapes (hub notes, "Log file").
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use crate::watch::{Level, LogShape, Timestamp};
+
+/// A line, taken apart: severity, time and text from where its shape really holds them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine<'a> {
+    /// Which shape it has. Never [`LogShape::Mixed`].
+    pub shape: LogShape,
+    /// Its level, where the shape has one.
+    pub level: Option<Level>,
+    /// Its own time, where the shape has one.
+    pub time: Option<Timestamp>,
+    /// The message for people, wherever the hub put it.
+    pub text: Cow<'a, str>,
+    /// The MCP session it speaks of. A live credential: hash it before it goes anywhere.
+    pub session: Option<Cow<'a, str>>,
+    /// The hub's process, where the shape names it.
+    pub pid: Option<u32>,
+    /// The Gemini model in use, where the line names it.
+    pub model: Option<Cow<'a, str>>,
+}
+
+/// Takes a line apart. A line that is not one of the JSON shapes is bare text: the legacy file's shape, or a stack trace.
+pub fn parse(line: &str) -> LogLine<'_> {
+    let json = if line.starts_with('{') { parse_json(line) } else { None };
+    json.unwrap_or(LogLine {
+        shape: LogShape::LegacyFile,
+        level: None,
+        time: None,
+        text: Cow::Borrowed(line),
+        session: None,
+        pid: None,
+        model: None,
+    })
+}
+
+fn parse_json(line: &str) -> Option<LogLine<'_>> {
+    let mut deserializer = serde_json::Deserializer::from_str(line);
+    let fields = deserializer.deserialize_map(FieldsVisitor).ok()?;
+    deserializer.end().ok()?;
+    fields.pino().or_else(|| fields.console())
+}
+
+/// The keys that matter, unparsed. Keys can repeat (`pid` does); the first one is the logger's own.
+#[derive(Default)]
+struct Fields<'a> {
+    level: Option<&'a RawValue>,
+    time: Option<&'a RawValue>,
+    msg: Option<&'a RawValue>,
+    code: Option<&'a RawValue>,
+    pid: Option<&'a RawValue>,
+    model: Option<&'a RawValue>,
+    r#type: Option<&'a RawValue>,
+    message: Option<&'a RawValue>,
+    data: Option<&'a RawValue>,
+    timestamp: Option<&'a RawValue>,
+    session: Option<&'a RawValue>,
+}
+
+impl<'a> Fields<'a> {
+    fn slot(&mut self, key: &str) -> Option<&mut Option<&'a RawValue>> {
+        Some(match key {
+            "level" => &mut self.level,
+            "time" => &mut self.time,
+            "msg" => &mut self.msg,
+            "code" => &mut self.code,
+            "pid" => &mut self.pid,
+            "model" => &mut self.model,
+            "type" => &mut self.r#type,
+            "message" => &mut self.message,
+            "data" => &mut self.data,
+            "timestamp" => &mut self.timestamp,
+            "sessionId" => &mut self.session,
+            _ => return None,
+        })
+    }
+
+    /// Pino's shape. `msg` can be an object: the text is in `code` then.
+    fn pino(&self) -> Option<LogLine<'a>> {
+        let level = level_of(&string(self.level?)?);
+        let msg = self.msg?;
+        let text = string(msg).or_else(|| string(self.code?)).unwrap_or(Cow::Borrowed(""));
+        Some(LogLine {
+            shape: LogShape::Pino,
+            level,
+            time: self.time.and_then(instant),
+            text,
+            session: self.session.and_then(string),
+            pid: self.pid.and_then(|pid| pid.get().parse().ok()),
+            model: self.model.and_then(string),
+        })
+    }
+
+    /// The console logger's shape. For checkpoint lines message and data are swapped: the message is an object with the session
+    /// id, the data is the text. For errors the message can be an object and the text be in `code`.
+    fn console(&self) -> Option<LogLine<'a>> {
+        let level = level_of(&string(self.r#type?)?);
+        let message = self.message?;
+        let data = self.data;
+        let text = string(message).or_else(|| string(data?)).or_else(|| string(self.code?)).unwrap_or(Cow::Borrowed(""));
+        let inner = [Some(message), data].into_iter().flatten().find_map(fields_of);
+        Some(LogLine {
+            shape: LogShape::LegacyStdout,
+            level,
+            time: self.timestamp.and_then(instant),
+            text,
+            session: inner.as_ref().and_then(|inner| inner.session).and_then(string),
+            pid: None,
+            model: inner.as_ref().and_then(|inner| inner.model).and_then(string),
+        })
+    }
+}
+
+fn fields_of(raw: &RawValue) -> Option<Fields<'_>> {
+    serde_json::Deserializer::from_str(raw.get()).deserialize_map(FieldsVisitor).ok()
+}
+
+fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let json = raw.get();
+    let inner = json.strip_prefix('"')?.strip_suffix('"')?;
+    if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
+}
+
+fn instant(raw: &RawValue) -> Option<Timestamp> {
+    Timestamp::parse(&string(raw)?)
+}
+
+/// The level that a word stands for; a word that no logger uses has none.
+fn level_of(word: &str) -> Option<Level> {
+    Some(match word {
+        "trace" | "debug" => Level::Debug,
+        "info" => Level::Info,
+        "warn" => Level::Warn,
+        "error" | "fatal" => Level::Error,
+        _ => return None,
+    })
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a log line's JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+        let mut fields = Fields::default();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match fields.slot(&key) {
+                Some(slot @ None) => *slot = Some(map.next_value()?),
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        Ok(fields)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pino_line_with_a_repeated_key_is_read() {
+        let line = parse(
+            r#"{"level":"info","time":"2026-11-23T03:40:38.115Z","pid":8668,"hostname":"h","pid":1,"msg":"Registered workspace on port 7000"}"#,
+        );
+        assert_eq!(line.shape, LogShape::Pino);
+        assert_eq!(line.pid, Some(8668));
+        assert_eq!(line.text, "Registered workspace on port 7000");
+        assert_eq!(line.time, Timestamp::parse("2026-11-23T03:40:38.115Z"));
+    }
+
+    #[test]
+    fn the_text_of_a_pino_line_whose_message_is_an_object_is_its_code() {
+        let line = parse(
+            r#"{"level":"error","time":"2026-11-23T03:40:38.115Z","pid":1,"code":"Gemini API key invalid during prompt analysis","msg":{"prompt":"secret"}}"#,
+        );
+        assert_eq!(line.text, "Gemini API key invalid during prompt analysis");
+        assert_eq!(line.level, Some(Level::Error));
+    }
+
+    #[test]
+    fn a_swapped_checkpoint_line_gives_its_text_and_its_session() {
+        let line = parse(
+            r#"{"type":"debug","message":{"sessionId":"abc","prompt":"p"},"data":"CHECKPOINT 1: handleAnalyzePrompt entry","timestamp":"2026-11-23T03:41:46.296Z"}"#,
+        );
+        assert_eq!(line.shape, LogShape::LegacyStdout);
+        assert_eq!(line.text, "CHECKPOINT 1: handleAnalyzePrompt entry");
+        assert_eq!(line.session.as_deref(), Some("abc"));
+    }
+
+    #[test]
+    fn anything_else_is_bare_text() {
+        for text in ["[object Object]", "{not json", "{}", r#"{"a":1}"#, "", "    at Socket.emit (node:events:536:35)"] {
+            let line = parse(text);
+            assert_eq!((line.shape, &*line.text), (LogShape::LegacyFile, text));
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! What a line of the hub means: exact texts, from the recordings (hub notes, "Lines that mean something").
+
+use crate::watch::{GeminiFailure, Notification};
+
+/// What a line says that is worth a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meaning<'a> {
+    /// The hub's process begins to listen: the first line of a new process.
+    HubStarting,
+    /// The hub was told to stop.
+    HubStopping {
+        /// `SIGTERM` or `SIGINT`.
+        signal: &'a str,
+    },
+    /// The hub stopped in good order.
+    HubStopped,
+    /// A server is being started.
+    ServerStarting(&'a str),
+    /// A server is connected.
+    ServerConnected(&'a str),
+    /// The connection to a server's process closed, for whatever reason.
+    ServerClosed(&'a str),
+    /// A server could not be started.
+    ServerFailed {
+        /// Which.
+        server: &'a str,
+        /// What the hub says about it.
+        error: &'a str,
+    },
+    /// An MCP client finished its handshake.
+    ClientConnected(&'a str),
+    /// An MCP client went away. The hub says this thousands of times for one client.
+    ClientDisconnected(&'a str),
+    /// A session begins.
+    SessionOpened,
+    /// A session's state was cleaned up.
+    SessionClosed(&'a str),
+    /// A meta-tool call begins.
+    CallEntered,
+    /// It asks Gemini.
+    GeminiAsked,
+    /// Gemini's part is over, with or without success.
+    GeminiDone,
+    /// It updates the client's tools.
+    CallUpdating,
+    /// What became of the notification.
+    CallNotified(Notification),
+    /// The client's tools are updated.
+    CallUpdated,
+    /// It ends well.
+    CallSucceeded,
+    /// It ends in an error.
+    CallErred,
+    /// It is turned away.
+    CallRefused,
+    /// A round of Gemini requests failed.
+    GeminiFailed(GeminiFailure),
+    /// The analysis succeeded after a failed round.
+    GeminiRecovered,
+    /// The analysis failed for good; the static keywords take over.
+    GeminiFallback,
+}
+
+/// What the line means, if it is one of those that mean something.
+pub fn of(text: &str) -> Option<Meaning<'_>> {
+    match text.as_bytes().first()? {
+        b'\'' => of_quoted(text),
+        b'C' => of_checkpoint(text),
+        _ => of_fixed(text),
+    }
+}
+
+/// `'NAME' …`
+fn of_quoted<'a>(text: &'a str) -> Option<Meaning<'a>> {
+    let quoted = text.strip_prefix('\'')?;
+    let endings: [(&str, fn(&'a str) -> Meaning<'a>); 4] = [
+        ("' client disconnected from MCP HUB", Meaning::ClientDisconnected),
+        ("' client connected to MCP HUB", Meaning::ClientConnected),
+        ("' transport closed", Meaning::ServerClosed),
+        ("' MCP server connected", Meaning::ServerConnected),
+    ];
+    endings.into_iter().find_map(|(ending, meaning)| quoted.strip_suffix(ending).map(meaning))
+}
+
+fn of_checkpoint(text: &str) -> Option<Meaning<'_>> {
+    if let Some(session) = text.strip_prefix("Cleaned up session ") {
+        return Some(Meaning::SessionClosed(session));
+    }
+    if text.starts_with("Cannot send notification: client") {
+        return Some(Meaning::CallNotified(Notification::NoClient));
+    }
+    Some(match text.strip_prefix("CHECKPOINT")? {
+        ": Session initialized with tool exposure" => Meaning::SessionOpened,
+        " 1: handleAnalyzePrompt entry" => Meaning::CallEntered,
+        " 2: Calling analyzePromptWithFallback" => Meaning::GeminiAsked,
+        " 3: LLM analysis complete" => Meaning::GeminiDone,
+        " 4: Updating client tools" => Meaning::CallUpdating,
+        " 5: Client tools updated" => Meaning::CallUpdated,
+        " 6: Returning success response" => Meaning::CallSucceeded,
+        " 7: Error in analyze_prompt meta-tool" => Meaning::CallErred,
+        _ => return None,
+    })
+}
+
+fn of_fixed(text: &str) -> Option<Meaning<'_>> {
+    Some(match text {
+        "Graceful shutdown completed successfully" => Meaning::HubStopped,
+        "Sent tools/list_changed notification to client" => Meaning::CallNotified(Notification::Sent),
+        "No new categories added, skipping notification" => Meaning::CallNotified(Notification::Skipped),
+        "Failed to send tools/list_changed notification" => Meaning::CallNotified(Notification::Failed),
+        "Gemini rate limit exceeded during prompt analysis" => Meaning::GeminiFailed(GeminiFailure::RateLimited),
+        "Gemini API key invalid during prompt analysis" => Meaning::GeminiFailed(GeminiFailure::KeyInvalid),
+        "LLM analysis succeeded after retry" => Meaning::GeminiRecovered,
+        "LLM analysis failed, using heuristic fallback" => Meaning::GeminiFallback,
+        "LLM client not available for prompt analysis" | "Empty or invalid prompt provided to analyze_prompt" => {
+            Meaning::CallRefused
+        }
+        _ => return of_beginning(text),
+    })
+}
+
+fn of_beginning(text: &str) -> Option<Meaning<'_>> {
+    if text.starts_with("Starting HTTP server on port ") {
+        return Some(Meaning::HubStarting);
+    }
+    if text.starts_with("Gemini safety filter triggered") {
+        return Some(Meaning::GeminiFailed(GeminiFailure::SafetyFilter));
+    }
+    if text.starts_with("Gemini prompt analysis failed: ") {
+        return Some(Meaning::GeminiFailed(GeminiFailure::Failed));
+    }
+    if let Some(rest) = text.strip_prefix("Received ") {
+        return rest.strip_suffix(" signal - initiating graceful shutdown").map(|signal| Meaning::HubStopping { signal });
+    }
+    if let Some(rest) = text.strip_prefix("Initializing MCP server '") {
+        return rest.strip_suffix('\'').map(Meaning::ServerStarting);
+    }
+    // The npm hub writes `'NAME' failed to start connection: …` before this line; both hubs write this one.
+    let (server, error) = text.strip_prefix("Failed to connect to \"")?.split_once("\" MCP server: ")?;
+    Some(Meaning::ServerFailed { server, error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_out_of_their_quotes() {
+        assert_eq!(of("'filesystem' transport closed"), Some(Meaning::ServerClosed("filesystem")));
+        assert_eq!(of("'it's me' client connected to MCP HUB"), Some(Meaning::ClientConnected("it's me")));
+        assert_eq!(of("Initializing MCP server 'github'"), Some(Meaning::ServerStarting("github")));
+        assert_eq!(
+            of("Failed to connect to \"github\" MCP server: MCP error -32000: Connection closed"),
+            Some(Meaning::ServerFailed { server: "github", error: "MCP error -32000: Connection closed" })
+        );
+    }
+
+    #[test]
+    fn lines_that_only_look_alike_mean_nothing() {
+        for text in ["", "filesystem stderr: 'x' transport closed!", "CHECKPOINT 8: unheard of", "Received wisdom"] {
+            assert_eq!(of(text), None, "{text}");
+        }
+    }
+}
