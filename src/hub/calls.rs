@@ -109,8 +109,7 @@ impl Calls {
     /// Gives up the calls that nobody ended in time.
     pub fn give_up(&mut self, now: Timestamp) -> Vec<EndedCall> {
         let in_flight = self.in_flight.len();
-        let (lost, kept) =
-            std::mem::take(&mut self.in_flight).into_iter().partition(|call| now.since(call.started) >= LOST_AFTER);
+        let (lost, kept) = std::mem::take(&mut self.in_flight).into_iter().partition(|call| now.since(call.started) >= LOST_AFTER);
         self.in_flight = kept;
         let lost: Vec<Call> = lost;
         lost.into_iter()
@@ -304,8 +303,7 @@ mod tests {
     use super::*;
     use crate::watch::WatcherId;
 
-    const STEPS: [Meaning<'static>; 4] =
-        [Meaning::CallEntered, Meaning::GeminiAsked, Meaning::GeminiDone, Meaning::CallSucceeded];
+    const STEPS: [Meaning<'static>; 4] = [Meaning::CallEntered, Meaning::GeminiAsked, Meaning::GeminiDone, Meaning::CallSucceeded];
 
     fn context(at: u64, offset: u64, session: Option<usize>) -> LineContext {
         let session = session.map(|session| SessionHash::of(&session.to_string(), &[0; 32]));

@@ -433,9 +433,8 @@ impl Interpreter {
         let Some(started) = health.workspace().and_then(|workspace| workspace.started) else { return };
         let pid = health.workspace().and_then(|workspace| workspace.pid);
         let known = self.hub.started;
-        let same = known.is_some_and(|known| {
-            started.plus(SAME_START) >= known.earliest() && started <= known.latest().plus(SAME_START)
-        });
+        let same =
+            known.is_some_and(|known| started.plus(SAME_START) >= known.earliest() && started <= known.latest().plus(SAME_START));
         if same || known.is_none() {
             self.hub.started = Some(When::At(started));
             self.hub.pid = pid.or(self.hub.pid);
@@ -495,11 +494,7 @@ impl Interpreter {
         let shape = self.shape();
         self.json_shape = None;
         self.bare_lines = false;
-        Harvest {
-            facts: std::mem::take(&mut self.facts),
-            volume: std::mem::take(&mut self.volume),
-            shape,
-        }
+        Harvest { facts: std::mem::take(&mut self.facts), volume: std::mem::take(&mut self.volume), shape }
     }
 
     fn say_from_log(&mut self, when: When, kind: impl Into<FactKind>) {

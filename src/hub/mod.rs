@@ -11,9 +11,9 @@
 pub mod api;
 pub mod call_trace;
 pub mod calls;
-//pub mod client;
+pub mod client;
 pub mod clients;
-//pub mod discover;
+pub mod discover;
 pub mod interpret;
 pub mod line;
 pub mod mask;

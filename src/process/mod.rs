@@ -1,1 +1,182 @@
-//! The hub's process and its children.
+//! The hub's process and its children, from the operating system.
+
+use std::path::Path;
+
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use crate::watch::{Bytes, Micros, ProcessPoll, Timestamp};
+
+/// The hub notes its start a moment after its process began (Node itself takes most of a second). A process with the hub's id that
+/// began further away from the hub's own start is another one: the id was reused, or it counts in another PID namespace.
+pub const SAME_PROCESS: Micros = Micros::new(60_000_000);
+
+/// How the hub's process is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Find {
+    /// By the id that the hub's API gives, or as the owner of the port.
+    OnThisHost {
+        /// The port that the hub listens on.
+        port: u16,
+    },
+    /// The user gave its id.
+    Pid(u32),
+    /// The hub runs elsewhere: its process can't be seen.
+    Elsewhere,
+}
+
+/// Reads the hub's process, poll by poll.
+#[derive(Debug)]
+pub struct ProcessReader {
+    find: Find,
+    /// `None` where the system's process table can't be read at all.
+    system: Option<System>,
+    host_memory: Bytes,
+    host_cpus: u32,
+    /// The process that was last recognised as the hub's: its id and its start.
+    known: Option<(Pid, u64)>,
+}
+
+impl ProcessReader {
+    /// A reader that has seen nothing yet.
+    pub fn new(find: Find) -> Self {
+        let mut system = System::new().ok();
+        let host_memory = system.as_mut().map_or(Bytes::default(), |system| {
+            system.refresh_memory();
+            Bytes::new(system.total_memory())
+        });
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { find, system, host_memory, host_cpus: u32::try_from(cpus).unwrap_or(u32::MAX), known: None }
+    }
+
+    /// Whether the process can be looked for at all.
+    pub fn looks(&self) -> bool {
+        self.find != Find::Elsewhere
+    }
+
+    /// The process as it is now. `said` is what the hub's API says of itself: its id and when it started.
+    pub fn read(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<ProcessPoll> {
+        if self.find == Find::Elsewhere {
+            return None;
+        }
+        let all = ProcessRefreshKind::nothing().without_tasks();
+        self.system.as_mut()?.refresh_processes_specifics(ProcessesToUpdate::All, true, all);
+        let pid = self.pid(said)?;
+        let system = self.system.as_mut()?;
+        system.refresh_processes_specifics(
+            ProcessesToUpdate::Some(&[pid]),
+            true,
+            ProcessRefreshKind::nothing().with_memory().with_cpu().with_tasks(),
+        );
+        let children = system.processes().values().filter(|process| process.parent() == Some(pid)).count();
+        let process = system.process(pid)?;
+        self.known = Some((pid, process.start_time()));
+        Some(ProcessPoll {
+            pid: pid.as_u32(),
+            started: Timestamp::from_secs(process.start_time()),
+            cpu_time: Micros::new(process.accumulated_cpu_time().saturating_mul(1_000)),
+            rss: Bytes::new(process.memory()),
+            memory_limit: memory_limit(pid.as_u32()),
+            fds: descriptors(pid.as_u32()),
+            threads: process.tasks().and_then(|tasks| u32::try_from(tasks.len()).ok()),
+            children: u32::try_from(children).unwrap_or(u32::MAX),
+            host_cpus: self.host_cpus,
+            host_memory: self.host_memory,
+        })
+    }
+
+    fn pid(&self, said: Option<(u32, Option<Timestamp>)>) -> Option<Pid> {
+        match (self.find, said) {
+            (Find::Pid(pid), _) => Some(Pid::from_u32(pid)),
+            (_, Some((pid, started))) => {
+                Some(Pid::from_u32(pid)).filter(|pid| self.is_since(*pid, started)).or_else(|| self.owner_of_port())
+            }
+            (_, None) => match self.known {
+                Some((pid, start)) => Some(pid).filter(|pid| self.start_of(*pid) == Some(start)),
+                None => self.owner_of_port(),
+            },
+        }
+    }
+
+    /// Whether the process with this id began about when the hub says that it did.
+    fn is_since(&self, pid: Pid, started: Option<Timestamp>) -> bool {
+        let Some(begun) = self.start_of(pid).map(Timestamp::from_secs) else { return false };
+        started.is_none_or(|started| begun.since(started).get().max(started.since(begun).get()) <= SAME_PROCESS.get())
+    }
+
+    fn start_of(&self, pid: Pid) -> Option<u64> {
+        self.system.as_ref()?.process(pid).map(sysinfo::Process::start_time)
+    }
+
+    fn owner_of_port(&self) -> Option<Pid> {
+        let Find::OnThisHost { port } = self.find else { return None };
+        let owners = listeners::get_processes_by_port(port).ok()?;
+        owners.into_iter().next().map(|owner| Pid::from_u32(owner.pid))
+    }
+}
+
+/// Whether a process with this id runs on this host.
+pub fn is_alive(pid: u32) -> bool {
+    let Ok(mut system) = System::new() else { return false };
+    let pid = Pid::from_u32(pid);
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
+    system.process(pid).is_some()
+}
+
+/// This process's own resident memory.
+pub fn own_memory() -> Option<Bytes> {
+    let mut system = System::new().ok()?;
+    let pid = sysinfo::get_current_pid().ok()?;
+    let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
+    system.process(pid).map(|process| Bytes::new(process.memory()))
+}
+
+/// Open file descriptors, where we may look (Linux, same user).
+fn descriptors(pid: u32) -> Option<u32> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    u32::try_from(entries.count()).ok()
+}
+
+/// The memory limit of the process's control group (cgroup v2), the tightest on the way up; `None` where there is none.
+fn memory_limit(pid: u32) -> Option<Bytes> {
+    let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let root = Path::new("/sys/fs/cgroup");
+    let limits = root.join(group);
+    let limits = limits.ancestors().take_while(|folder| folder.starts_with(root));
+    limits.filter_map(|folder| std::fs::read_to_string(folder.join("memory.max")).ok()?.trim().parse().ok()).min().map(Bytes::new)
+}
+
+/// Free space of the file system that holds `path`, for a process without privileges.
+pub fn free_space(path: &Path) -> Option<Bytes> {
+    let folder = if path.exists() { path } else { path.parent()? };
+    let stat = rustix::fs::statvfs(folder).ok()?;
+    Some(Bytes::new(stat.f_bavail.saturating_mul(stat.f_frsize)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_read_with_its_memory_and_threads() {
+        let mut reader = ProcessReader::new(Find::Pid(std::process::id()));
+        let process = reader.read(None).unwrap();
+        assert_eq!(process.pid, std::process::id());
+        assert!(process.rss.get() > 100_000 && process.started.get() > 0);
+        assert!(process.threads.unwrap_or(1) >= 1);
+    }
+
+    #[test]
+    fn a_process_with_the_hubs_id_but_another_start_is_not_the_hub() {
+        let mut reader = ProcessReader::new(Find::OnThisHost { port: 1 });
+        let long_ago = Timestamp::from_secs(1_000);
+        assert_eq!(reader.read(Some((std::process::id(), Some(long_ago)))), None);
+        assert!(reader.read(Some((std::process::id(), None))).is_some());
+    }
+
+    #[test]
+    fn a_hub_elsewhere_is_not_looked_for() {
+        assert_eq!(ProcessReader::new(Find::Elsewhere).read(Some((1, None))), None);
+    }
+}

@@ -29,6 +29,11 @@ impl Attributes {
         value.put(name, self);
     }
 
+    /// Adds a text under a name that is not one of the constants: a metric's label.
+    pub fn put_named(&mut self, name: &str, text: &Text) {
+        self.push(name, any_value::Value::StringValue(text.as_str().to_owned()));
+    }
+
     /// Reads one attribute.
     pub fn take<V: Value>(&self, name: &'static str) -> Result<V, RecordError> {
         V::take(name, self)

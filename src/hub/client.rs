@@ -1,0 +1,187 @@
+//! Asking the hub's API: read-only, bounded in time and size, every outcome told apart.
+
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::de::DeserializeOwned;
+
+use super::api::{Health, Servers};
+use crate::watch::{ApiOutcome, Micros};
+
+/// The strategy calls an answer that takes longer than 10 s a failure; waiting longer would only delay the next poll.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A hub answers about 0.9 KB a tool: 16 MiB are far beyond any hub, and bound our memory.
+pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// Why a client for the hub's API could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// The address is not a URL that can be asked.
+    #[error("`{url}` is not an address of a hub: {reason}; give one like http://127.0.0.1:7000")]
+    Url {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A header that HTTP doesn't allow.
+    #[error("`{0}` is not an HTTP header; give it as `Name: value`")]
+    Header(String),
+    /// The file of the certificate authority.
+    #[error("can't use the CA file {path}: {reason}")]
+    Ca {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// TLS could not be set up.
+    #[error("can't set up HTTP: {0}")]
+    Setup(String),
+}
+
+/// A client for one hub's API.
+#[derive(Debug, Clone)]
+pub struct HubClient {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// An answer and how long it took.
+pub type Timed<T> = (Result<T, ApiOutcome>, Micros);
+
+impl HubClient {
+    /// For the hub at `url`, which may have a path prefix (`https://proxy/hubs/a`). The headers go with every request; `ca` is
+    /// trusted beside the system's roots.
+    pub fn new(url: &str, headers: &[(String, String)], ca: Option<&Path>) -> Result<Self, ClientError> {
+        let parsed = reqwest::Url::parse(url).map_err(|error| bad_url(url, error))?;
+        if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
+            return Err(bad_url(url, "its scheme is neither http nor https"));
+        }
+        let mut builder = reqwest::Client::builder()
+            .default_headers(header_map(headers)?)
+            .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .pool_max_idle_per_host(1)
+            .no_proxy()
+            .timeout(TIMEOUT);
+        if let Some(path) = ca {
+            builder = builder.add_root_certificate(certificate(path)?);
+        }
+        let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
+        Ok(Self { http, base: url.trim_end_matches('/').to_owned() })
+    }
+
+    /// The address without its path: for telling whether the hub is on this host.
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// `GET /api/health`.
+    pub async fn health(&self) -> Timed<Health> {
+        self.get("/api/health").await
+    }
+
+    /// `GET /api/servers`.
+    pub async fn servers(&self) -> Timed<Servers> {
+        self.get("/api/servers").await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Timed<T> {
+        let begun = Instant::now();
+        let body = self.body(path).await;
+        let took = Micros::from_duration(begun.elapsed());
+        let answer = body.and_then(|body| {
+            serde_json::from_slice(&body).map_err(|error| {
+                tracing::warn!(path, %error, "the hub's answer is not what a hub answers");
+                ApiOutcome::Unreadable
+            })
+        });
+        (answer, took)
+    }
+
+    async fn body(&self, path: &str) -> Result<Vec<u8>, ApiOutcome> {
+        let response = self.http.get(format!("{}{path}", self.base)).send().await.map_err(|error| outcome(&error))?;
+        of_status(response.status())?;
+        let mut body = Vec::new();
+        let mut chunks = response.bytes_stream();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk.map_err(|error| if error.is_timeout() { ApiOutcome::Timeout } else { ApiOutcome::Truncated })?;
+            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+                return Err(ApiOutcome::TooLarge);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+}
+
+fn of_status(status: reqwest::StatusCode) -> Result<(), ApiOutcome> {
+    match status.as_u16() {
+        200 => Ok(()),
+        401 | 403 => Err(ApiOutcome::Denied),
+        404 => Err(ApiOutcome::NotFound),
+        400..=499 => Err(ApiOutcome::ClientError),
+        500..=599 => Err(ApiOutcome::ServerError),
+        _ => Err(ApiOutcome::UnexpectedStatus),
+    }
+}
+
+fn outcome(error: &reqwest::Error) -> ApiOutcome {
+    if error.is_timeout() {
+        return ApiOutcome::Timeout;
+    }
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+            match io.kind() {
+                std::io::ErrorKind::ConnectionRefused => return ApiOutcome::Refused,
+                std::io::ErrorKind::InvalidData => return ApiOutcome::Tls,
+                _ => {}
+            }
+        }
+        if cause.downcast_ref::<rustls::Error>().is_some() {
+            return ApiOutcome::Tls;
+        }
+        source = cause.source();
+    }
+    if error.is_connect() { ApiOutcome::Unreachable } else { ApiOutcome::Truncated }
+}
+
+fn bad_url(url: &str, reason: impl ToString) -> ClientError {
+    ClientError::Url { url: url.to_owned(), reason: reason.to_string() }
+}
+
+fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, ClientError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        // The value may be a secret: only the name is told.
+        let wrong = || ClientError::Header(name.clone());
+        let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        map.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
+    }
+    Ok(map)
+}
+
+fn certificate(path: &Path) -> Result<reqwest::Certificate, ClientError> {
+    let wrong = |reason: String| ClientError::Ca { path: path.to_owned(), reason };
+    let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    reqwest::Certificate::from_pem(&pem).map_err(|error| wrong(chain(&error)))
+}
+
+/// An error with all its causes, since reqwest's own words leave out what went wrong.
+fn chain(error: &reqwest::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
