@@ -4,6 +4,7 @@
 //!
 //! 1. Sources: [`tail`] follows the hub's log file, [`process`] reads the process table, [`hub`] polls the API and holds all
 //!    knowledge of what lines and answers mean.
+//!    [`sidecar`] brings them together, interval by interval.
 //! 2. The waist: [`watch`]. One interval of watching one hub is a [`watch::Watch`]; `encode` and `decode` turn it into a span and back.
 //! 3. Outlets: [`journal`] keeps what was learned, [`export`] sends it on by OTLP.
 //! 4. The way back: [`backend`] finds Watches by derived trace ids, [`judge`] gives verdicts on them, [`report`] renders those.
@@ -14,12 +15,14 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+pub mod config;
 pub mod export;
 pub mod hub;
 pub mod journal;
 pub mod judge;
 pub mod process;
 pub mod report;
+pub mod sidecar;
 pub mod simulator;
 pub mod tail;
 pub mod watch;

@@ -131,6 +131,8 @@ pub struct Interpreter {
     clients: Clients,
     storms: Storms,
     hub: HubLife,
+    /// Timed lines before this are of an earlier process of the hub: they go out, but are no facts of this run.
+    facts_since: Option<Timestamp>,
     model: Option<String>,
     last_time: Option<Timestamp>,
     last_error: Option<(Timestamp, Text)>,
@@ -165,6 +167,7 @@ impl Interpreter {
             clients: Clients::default(),
             storms: Storms::default(),
             hub: HubLife::default(),
+            facts_since: None,
             model: None,
             last_time: None,
             last_error: None,
@@ -183,6 +186,11 @@ impl Interpreter {
     pub fn with_key(mut self, key: [u8; 32]) -> Self {
         self.key = key;
         self
+    }
+
+    /// Lines whose own time is before this are no facts of this run.
+    pub fn facts_since(&mut self, since: Timestamp) {
+        self.facts_since = Some(since);
     }
 
     /// How many facts wait for the end of the interval.
@@ -216,7 +224,8 @@ impl Interpreter {
             self.volume.collapsed = self.volume.collapsed.plus(1);
         }
         let mut call = None;
-        if !raw.historic {
+        let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
+        if !raw.historic && !earlier {
             if let Some(model) = line.model.as_deref().filter(|_| self.model.is_none()) {
                 self.model = Some(model.to_owned());
             }

@@ -1,0 +1,36 @@
+//! The only place that reads the environment, behind a trait that a test can fake.
+
+use std::path::PathBuf;
+
+/// Where variables come from.
+pub trait Environment {
+    /// The variable's value; an empty one counts as absent, as the OpenTelemetry specification wants it.
+    fn get(&self, name: &str) -> Option<String>;
+}
+
+/// The process's own environment.
+#[derive(Debug, Clone, Copy)]
+pub struct ProcessEnvironment;
+
+impl Environment for ProcessEnvironment {
+    fn get(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+}
+
+/// Any map will do, for tests.
+impl Environment for std::collections::BTreeMap<&str, &str> {
+    fn get(&self, name: &str) -> Option<String> {
+        std::collections::BTreeMap::get(self, name).map(|value| (*value).to_owned()).filter(|value| !value.is_empty())
+    }
+}
+
+/// The user's home folder.
+pub fn home(environment: &impl Environment) -> PathBuf {
+    environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
+}
+
+/// `$XDG_STATE_HOME`, or `~/.local/state`.
+pub fn state_home(environment: &impl Environment) -> PathBuf {
+    environment.get("XDG_STATE_HOME").map_or_else(|| home(environment).join(".local").join("state"), PathBuf::from)
+}

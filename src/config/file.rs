@@ -1,0 +1,158 @@
+//! `hubwatch.toml`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+/// The whole file. Every key can be left out; a key that doesn't exist is refused.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// `[hub]`: the hub under watch.
+    #[serde(default)]
+    pub hub: HubSection,
+    /// `[watch]`: how it is watched.
+    #[serde(default)]
+    pub watch: WatchSection,
+    /// `[otlp]`: where telemetry goes.
+    #[serde(default)]
+    pub otlp: OtlpSection,
+    /// `[servers.NAME]`: what is expected of a server.
+    #[serde(default)]
+    pub servers: BTreeMap<String, ServerSection>,
+}
+
+/// `[hub]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubSection {
+    /// Its address, with a path prefix if it is behind a proxy.
+    pub url: Option<String>,
+    /// What the team calls it.
+    pub name: Option<String>,
+    /// Where it runs: `staging`, for example.
+    pub environment: Option<String>,
+    /// Its log file.
+    pub log: Option<PathBuf>,
+    /// Its process id, where it can't be found out.
+    pub pid: Option<u32>,
+    /// The build under test.
+    pub build: Option<String>,
+    /// Headers that go with every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// A certificate authority to trust beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// `[watch]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WatchSection {
+    /// How often the hub is polled, such as `15s`.
+    pub interval: Option<String>,
+    /// The state folder.
+    pub state_dir: Option<PathBuf>,
+}
+
+/// `[otlp]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OtlpSection {
+    /// The receiver's address.
+    pub endpoint: Option<String>,
+    /// `grpc` or `http/protobuf`.
+    pub protocol: Option<String>,
+    /// Headers that go with every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// `gzip` or `none`.
+    pub compression: Option<String>,
+    /// A certificate authority to trust beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// `[servers.NAME]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerSection {
+    /// The states in which this server may be: `["connecting", "disconnected"]` for one that lacks its token.
+    #[serde(default)]
+    pub expected: Vec<String>,
+}
+
+/// Why the file can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It can't be read.
+    #[error("can't read the configuration {path}: {reason}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// It is not what a configuration is.
+    #[error("the configuration {path} is not valid: {problem}")]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong, where, and what may have been meant.
+        problem: String,
+    },
+}
+
+/// Reads the file.
+pub fn read(path: &Path) -> Result<File, FileError> {
+    let text = std::fs::read_to_string(path).map_err(|reason| FileError::Unreadable { path: path.to_owned(), reason })?;
+    parse(&text).map_err(|problem| FileError::Invalid { path: path.to_owned(), problem })
+}
+
+fn parse(text: &str) -> Result<File, String> {
+    toml::from_str(text).map_err(|error| {
+        let mut problem = error.to_string().trim_end().to_owned();
+        if let Some(meant) = suggestion(error.message()) {
+            problem.push_str(&format!("\ndid you mean `{meant}`?"));
+        }
+        problem
+    })
+}
+
+/// The known key nearest to the unknown one that serde complains of: "unknown field `x`, expected one of `a`, `b`".
+fn suggestion(message: &str) -> Option<&str> {
+    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    let nearest =
+        quoted.max_by(|one, other| strsim::jaro_winkler(unknown, one).total_cmp(&strsim::jaro_winkler(unknown, other)))?;
+    (strsim::jaro_winkler(unknown, nearest) > SIMILAR).then_some(nearest)
+}
+
+/// Words less alike than this are not slips of the pen.
+const SIMILAR: f64 = 0.75;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_place_and_a_suggestion() {
+        let problem = parse("[hub]\nurll = 'http://127.0.0.1:7000'\n").unwrap_err();
+        insta::assert_snapshot!(problem, @r"
+        TOML parse error at line 2, column 1
+          |
+        2 | urll = 'http://127.0.0.1:7000'
+          | ^^^^
+        unknown field `urll`, expected one of `url`, `name`, `environment`, `log`, `pid`, `build`, `headers`, `ca`
+        did you mean `url`?
+        ");
+    }
+
+    #[test]
+    fn every_key_is_read() {
+        let file = parse(include_str!("example.toml")).unwrap();
+        assert_eq!(file.hub.url.as_deref(), Some("http://127.0.0.1:7000"));
+        assert_eq!(file.servers["github"].expected, ["connecting", "disconnected"]);
+        assert!(file.hub.name.is_some() && file.watch.interval.is_some() && file.otlp.endpoint.is_some());
+    }
+}

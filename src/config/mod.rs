@@ -1,0 +1,236 @@
+//! Configuration: flags go before environment variables, these before `hubwatch.toml`, that before the defaults.
+
+pub mod environment;
+pub mod file;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::watch::{HubName, NameError};
+use environment::Environment;
+pub use file::{File, FileError};
+
+/// How often the hub is polled unless told otherwise. The strategy wants a recovery within 30 s to be seen: two polls fit in; and
+/// 48 hours stay at 11,520 Watches.
+pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Polling more often than this would be load, not observation.
+pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
+
+/// A poll once an hour would not see a crash and its repair.
+pub const MAX_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The environment that the strategy speaks of.
+pub const DEFAULT_ENVIRONMENT: &str = "staging";
+
+/// The configuration's name where nobody says one.
+pub const DEFAULT_FILE: &str = "hubwatch.toml";
+
+/// A text that must not be shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// Why the configuration can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A setting has a value that it can't have.
+    #[error("{setting}: `{value}` {problem}")]
+    Value {
+        /// Which setting, as the user gave it.
+        setting: String,
+        /// What was given.
+        value: String,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// The flag, variable or file that gave it.
+    pub source: String,
+}
+
+/// What all commands read before their own flags: environment and file.
+#[derive(Debug)]
+pub struct Layers<E> {
+    environment: E,
+    /// The file, empty where there is none.
+    pub file: File,
+    path: Option<PathBuf>,
+}
+
+impl<E: Environment> Layers<E> {
+    /// Reads the file: the one named by flag or by `HUBWATCH_CONFIG`, otherwise `hubwatch.toml` of the working folder if it is there.
+    pub fn read(flag: Option<&Path>, environment: E) -> Result<Self, ConfigError> {
+        let named = flag.map(Path::to_owned).or_else(|| environment.get("HUBWATCH_CONFIG").map(PathBuf::from));
+        let path = named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
+        let file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
+        Ok(Self { environment, file, path })
+    }
+
+    /// The environment, for paths.
+    pub fn environment(&self) -> &E {
+        &self.environment
+    }
+
+    /// The first of flag, variable and file that says something.
+    pub fn pick(&self, flag: (&str, Option<&str>), variable: &str, key: (&str, Option<&str>)) -> Option<Sourced<String>> {
+        let from_flag = flag.1.map(|value| Sourced { value: value.to_owned(), source: flag.0.to_owned() });
+        let from_variable = || self.environment.get(variable).map(|value| Sourced { value, source: variable.to_owned() });
+        let from_file = || {
+            let path = self.path.as_deref().unwrap_or(Path::new(DEFAULT_FILE)).display();
+            key.1.map(|value| Sourced { value: value.to_owned(), source: format!("{path}: {}", key.0) })
+        };
+        from_flag.or_else(from_variable).or_else(from_file)
+    }
+
+    /// The state folder: `$XDG_STATE_HOME/hubwatch` unless told otherwise.
+    pub fn state_dir(&self, flag: Option<&Path>) -> PathBuf {
+        let file = self.file.watch.state_dir.as_deref();
+        flag.map(Path::to_owned)
+            .or_else(|| self.environment.get("HUBWATCH_STATE_DIR").map(PathBuf::from))
+            .or_else(|| file.map(Path::to_owned))
+            .unwrap_or_else(|| environment::state_home(&self.environment).join("hubwatch"))
+    }
+
+    /// The hub's name, where one was given.
+    pub fn hub_name(&self, flag: Option<&str>) -> Result<Option<HubName>, ConfigError> {
+        let picked = self.pick(("--name", flag), "HUBWATCH_NAME", ("hub.name", self.file.hub.name.as_deref()));
+        picked.map(|name| parse(name, HubName::parse)).transpose()
+    }
+
+    /// The environment's name.
+    pub fn environment_name(&self, flag: Option<&str>) -> Result<crate::watch::Environment, ConfigError> {
+        let file = self.file.hub.environment.as_deref();
+        let picked = self.pick(("--environment", flag), "HUBWATCH_ENVIRONMENT", ("hub.environment", file));
+        let default = || Sourced { value: DEFAULT_ENVIRONMENT.to_owned(), source: "default".to_owned() };
+        parse(picked.unwrap_or_else(default), crate::watch::Environment::parse)
+    }
+
+    /// How often the hub is polled.
+    pub fn interval(&self, flag: Option<&str>) -> Result<Duration, ConfigError> {
+        let file = self.file.watch.interval.as_deref();
+        let Some(picked) = self.pick(("--interval", flag), "HUBWATCH_INTERVAL", ("watch.interval", file)) else {
+            return Ok(DEFAULT_INTERVAL);
+        };
+        parse(picked, |text| {
+            let interval = duration(text)?;
+            if (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
+                Ok(interval)
+            } else {
+                Err("is not between 200ms and 10m".to_owned())
+            }
+        })
+    }
+
+    /// Which servers may be in which states.
+    pub fn expected_servers(&self) -> BTreeMap<String, Vec<String>> {
+        let servers = self.file.servers.iter().filter(|(_, server)| !server.expected.is_empty());
+        servers.map(|(name, server)| (name.clone(), server.expected.clone())).collect()
+    }
+
+    /// Headers for the hub: the file's and the flags', which have the form `Name: value`.
+    pub fn hub_headers(&self, flags: &[String]) -> Result<Vec<(String, String)>, ConfigError> {
+        let mut headers: Vec<_> = self.file.hub.headers.clone().into_iter().collect();
+        for flag in flags {
+            let (name, value) = flag.split_once(':').ok_or_else(|| ConfigError::Value {
+                setting: "--header".to_owned(),
+                value: "[hidden]".to_owned(),
+                problem: "has no colon; give it as 'Name: value'".to_owned(),
+            })?;
+            headers.push((name.trim().to_owned(), value.trim().to_owned()));
+        }
+        Ok(headers)
+    }
+}
+
+/// Reads a value; an error says where the value came from.
+pub fn parse<T, E: fmt::Display>(picked: Sourced<String>, read: impl Fn(&str) -> Result<T, E>) -> Result<T, ConfigError> {
+    read(&picked.value).map_err(|problem| ConfigError::Value {
+        setting: picked.source,
+        value: picked.value,
+        problem: format!("can't be used: {problem}"),
+    })
+}
+
+/// Reads a duration such as `15s`, `48h` or `1h 30m`.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let help = "it is no duration; write one like 15s, 30m or 48h";
+    let span: jiff::SignedDuration = text.parse().map_err(|_| help.to_owned())?;
+    Duration::try_from(span).map_err(|_| help.to_owned())
+}
+
+/// A name made of an address, for a hub that nobody named: its host and port.
+pub fn name_of_address(url: &str) -> Result<HubName, NameError> {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or(rest);
+    HubName::parse(authority.rsplit('@').next().unwrap_or(authority))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layers<'a>(variables: &[(&'a str, &'a str)], file: &str) -> Layers<BTreeMap<&'a str, &'a str>> {
+        Layers { environment: variables.iter().copied().collect(), file: toml::from_str(file).unwrap(), path: None }
+    }
+
+    #[test]
+    fn a_flag_goes_before_a_variable_and_that_before_the_file() {
+        let file = "[hub]\nname = 'file'";
+        let name = |variables, flag| layers(variables, file).hub_name(flag).unwrap().unwrap().to_string();
+        assert_eq!(name(&[("HUBWATCH_NAME", "variable")], Some("flag")), "flag");
+        assert_eq!(name(&[("HUBWATCH_NAME", "variable")], None), "variable");
+        assert_eq!(name(&[("HUBWATCH_NAME", "")], None), "file");
+    }
+
+    #[test]
+    fn a_wrong_value_is_told_with_where_it_came_from() {
+        let error = layers(&[("HUBWATCH_INTERVAL", "often")], "").interval(None).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "HUBWATCH_INTERVAL: `often` can't be used: it is no duration; write one like 15s, 30m or 48h"
+        );
+        assert!(layers(&[], "").interval(Some("1ms")).is_err());
+        assert_eq!(layers(&[], "").interval(None).unwrap(), DEFAULT_INTERVAL);
+    }
+
+    #[test]
+    fn a_hub_without_a_name_is_called_by_its_address() {
+        assert_eq!(name_of_address("http://user:word@10.0.0.1:7000/hubs/a").unwrap().as_str(), "10.0.0.1:7000");
+    }
+
+    #[test]
+    fn durations_are_written_as_people_write_them() {
+        assert_eq!(duration("48h").unwrap(), Duration::from_secs(48 * 3600));
+        assert_eq!(duration("1h 30m").unwrap(), Duration::from_secs(5400));
+        assert!(duration("-5s").is_err() && duration("5").is_err());
+    }
+}

@@ -1,0 +1,163 @@
+//! From what was learned to Watches: pure, so that a rehearsed period takes the same path as a real one.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
+use crate::watch::{
+    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, Origin, Poll, SidecarPoll, Slot, Sources, Timestamp, Watch,
+    When, encode, request_of,
+};
+use prost::Message as _;
+
+/// A Watch is closed early at so many facts, so that no span outgrows what backends take.
+pub const MAX_FACTS: usize = 512;
+
+/// A slot's trace goes on under the next derived id beyond this: Tempo cuts traces at 5 MB, and its own limit counts more than the
+/// spans' bytes.
+pub const MAX_PART_BYTES: usize = 2_000_000;
+
+/// The part of the slot's trace that is being filled.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Filling {
+    slot: u64,
+    part: u32,
+    bytes: usize,
+}
+
+/// What is carried from Watch to Watch; committed with the data.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Assembler {
+    /// Whose Watches they are; the sequence is that of the next one.
+    origin: Origin,
+    start: Timestamp,
+    filling: Filling,
+    /// The knowledge about the hub.
+    pub interpreter: Interpreter,
+    metrics: Metrics,
+}
+
+/// What the shell knows about its sources and itself at the end of an interval.
+#[derive(Debug, Clone)]
+pub struct Closing {
+    /// How far the sources were read. The log's shape is filled in here.
+    pub sources: Sources,
+    /// What was lost.
+    pub sidecar: SidecarPoll,
+}
+
+/// A finished Watch with its span's bytes, and the metrics at its end.
+#[derive(Debug)]
+pub struct Finished {
+    /// The Watch.
+    pub watch: Watch,
+    /// Its span, as the request that receivers take.
+    pub otlp: Vec<u8>,
+    /// The metrics, as the request that receivers take.
+    pub metrics: Vec<u8>,
+}
+
+impl Assembler {
+    /// Begins to watch at `start`.
+    pub fn new(origin: Origin, start: Timestamp, key: [u8; 32]) -> Self {
+        let interpreter = Interpreter::new(key);
+        Self { origin, start, filling: Filling::default(), interpreter, metrics: Metrics::new(start) }
+    }
+
+    /// Goes on where an earlier run of the same watcher ended: what was known stays known, the interval begins anew.
+    #[must_use]
+    pub fn resume(self, origin: Origin, start: Timestamp, key: [u8; 32]) -> Self {
+        Self { origin, start, interpreter: self.interpreter.with_key(key), ..self }
+    }
+
+    /// Whose Watches they are.
+    pub fn origin(&self) -> &Origin {
+        &self.origin
+    }
+
+    /// Whether the interval holds so much that it must be closed before the next poll.
+    pub fn is_full(&self) -> bool {
+        self.interpreter.pending() >= MAX_FACTS
+    }
+
+    /// Takes a poll in and closes the interval with it.
+    pub fn polled(&mut self, answer: &PollAnswer, closing: Closing) -> Vec<Finished> {
+        let poll = self.interpreter.poll(answer);
+        self.close(answer.now, Some(poll), closing)
+    }
+
+    /// The wall clock jumped: the interval ends where the old time ended, the next begins in the new one.
+    pub fn clock_jumped(&mut self, before: Timestamp, now: Timestamp, jump: i64, closing: Closing) -> Vec<Finished> {
+        self.interpreter.notice(When::At(before), ClockJumped { jump });
+        let finished = self.close(before, None, closing);
+        self.start = now;
+        finished
+    }
+
+    /// Closes the interval. Facts beyond [`MAX_FACTS`] go to Watches of their own, without a poll; the poll is in the last one.
+    pub fn close(&mut self, now: Timestamp, poll: Option<Poll>, closing: Closing) -> Vec<Finished> {
+        let harvest = self.interpreter.harvest(now);
+        let sources = Sources { log_shape: harvest.shape, ..closing.sources };
+        let mut volume = harvest.volume;
+        let mut sidecar = closing.sidecar;
+        let mut facts = harvest.facts;
+        let mut finished = Vec::new();
+        while facts.len() > MAX_FACTS {
+            let rest = facts.split_off(MAX_FACTS);
+            let full = std::mem::replace(&mut facts, rest);
+            // What was counted is told once, with the first of them.
+            let (volume, sidecar) = (std::mem::take(&mut volume), std::mem::take(&mut sidecar));
+            finished.push(self.finish(now, None, sources.clone(), volume, sidecar, full));
+        }
+        finished.push(self.finish(now, poll, sources, volume, sidecar, facts));
+        finished
+    }
+
+    fn finish(
+        &mut self,
+        now: Timestamp,
+        poll: Option<Poll>,
+        sources: Sources,
+        log: LogVolume,
+        sidecar: SidecarPoll,
+        facts: Vec<PendingFact>,
+    ) -> Finished {
+        let interval = Interval::new(self.start, now);
+        let origin = self.place(interval.end());
+        let facts = facts.into_iter().enumerate().map(|(index, fact)| identified(&origin, index, fact)).collect();
+        let watch = Watch { origin, interval, sources, log, sidecar, poll, facts };
+        let otlp = request_of(&watch.origin, vec![encode(&watch)]).encode_to_vec();
+        self.filling.bytes += otlp.len();
+        self.start = interval.end();
+        self.origin.sequence = self.origin.sequence.plus(1);
+        self.metrics.count(&watch);
+        let metrics = self.metrics.request(&watch).encode_to_vec();
+        Finished { watch, otlp, metrics }
+    }
+
+    /// The origin of the Watch that ends at `end`: the next sequence number, and the part of the slot's trace that has room.
+    fn place(&mut self, end: Timestamp) -> Origin {
+        let slot = Slot::of(end).0;
+        if slot != self.filling.slot {
+            self.filling = Filling { slot, ..Filling::default() };
+        } else if self.filling.bytes >= MAX_PART_BYTES {
+            self.filling = Filling { slot, part: self.filling.part + 1, bytes: 0 };
+        }
+        Origin { part: self.filling.part, ..self.origin.clone() }
+    }
+}
+
+fn identified(origin: &Origin, index: usize, fact: PendingFact) -> Fact {
+    let id = match fact.evidence {
+        Evidence::Line(record, ordinal) => FactId::of_line(record, ordinal),
+        Evidence::Watch => {
+            let ordinal = u32::try_from(index).unwrap_or(u32::MAX);
+            FactId::of_watch(origin.watcher, origin.run, origin.sequence, ordinal)
+        }
+    };
+    Fact { id, when: fact.when, source: fact.source, kind: fact.kind }
+}
+
+/// The origin of a run's first Watch.
+pub fn first_sequence() -> Count {
+    Count::new(0)
+}
