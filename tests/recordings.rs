@@ -1,0 +1,180 @@
+//! What is known of the recorded hubs, held against what the interpreter makes of their logs.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::PathBuf;
+
+use hubwatch::hub::interpret::{Harvest, Interpreter, RawLine};
+use hubwatch::watch::{
+    CallEnded, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, Liveness, RecordUid, Storm, Timestamp, WatcherId,
+};
+use proptest::prelude::*;
+
+fn recording(hub: &str, file: &str) -> Vec<u8> {
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "recordings", hub, file].iter().collect();
+    let mut bytes = Vec::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(&path).unwrap()).read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+/// When the recordings were read, as far as their lines without a time are concerned.
+const READ: Timestamp = Timestamp::from_secs(1_795_410_000);
+
+fn interpret(log: &[u8]) -> Harvest {
+    let mut interpreter = Interpreter::new([1; 32]);
+    let watcher = WatcherId::from_seed(b"recordings");
+    let mut offset = 0;
+    for line in log.split_inclusive(|byte| *byte == b'\n') {
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
+        let uid = RecordUid::of_line(watcher, "mcp-hub.log", 0, offset);
+        let size = line.len() as u64;
+        let earliest = Timestamp::from_secs(1_795_400_000);
+        interpreter.line(RawLine { text: &text, uid, size, read: READ, earliest, historic: false });
+        offset += size;
+    }
+    interpreter.harvest(READ)
+}
+
+fn kinds(harvest: &Harvest) -> impl Iterator<Item = &FactKind> {
+    harvest.facts.iter().map(|fact| &fact.kind)
+}
+
+fn calls(harvest: &Harvest) -> Vec<&CallEnded> {
+    kinds(harvest).filter_map(|kind| if let FactKind::CallEnded(call) = kind { Some(call) } else { None }).collect()
+}
+
+fn clients(harvest: &Harvest) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
+    let (mut connected, mut disconnected) = (BTreeMap::new(), BTreeMap::new());
+    for kind in kinds(harvest) {
+        match kind {
+            FactKind::ClientConnected(client) => *connected.entry(client.client.to_string()).or_default() += 1,
+            FactKind::ClientDisconnected(client) => *disconnected.entry(client.client.to_string()).or_default() += 1,
+            _ => {}
+        }
+    }
+    (connected, disconnected)
+}
+
+fn changes(harvest: &Harvest, server: &str) -> Vec<Liveness> {
+    let of_server = kinds(harvest).filter_map(|kind| match kind {
+        FactKind::ServerChanged(change) if change.server.as_str() == server => Some(change.to),
+        _ => None,
+    });
+    of_server.collect()
+}
+
+/// A few lines go out, the rest is in a storm's count: together they are the file.
+fn assert_adds_up(harvest: &Harvest, log: &[u8]) {
+    let lines = log.split_inclusive(|byte| *byte == b'\n').count() as u64;
+    let storms = kinds(harvest).filter_map(|kind| if let FactKind::Storm(storm) = kind { Some(storm) } else { None });
+    let collapsed: u64 = storms.map(|storm: &Storm| storm.count.get()).sum();
+    assert_eq!(harvest.volume.lines.get(), lines);
+    assert_eq!(harvest.volume.bytes.get(), log.len() as u64);
+    assert_eq!(harvest.volume.collapsed.get(), collapsed);
+    assert!(collapsed > lines * 9 / 10, "{collapsed} of {lines}");
+}
+
+#[test]
+fn five_calls_of_the_pino_recording_end_as_they_did() {
+    let log = recording("fork-pino", "mcp-hub.log.gz");
+    let harvest = interpret(&log);
+    let outcomes: Vec<_> = calls(&harvest).iter().map(|call| call.outcome).collect();
+    use CallOutcome::{Aborted, Fallback, Ok};
+    assert_eq!(outcomes, [Ok, Ok, Ok, Fallback, Aborted]);
+    let fallback = calls(&harvest)[3];
+    assert_eq!(fallback.gemini, GeminiOutcome::Failed);
+    assert_eq!(fallback.gemini_failed_rounds, 3);
+    assert_eq!(fallback.gemini_failure, Some(GeminiFailure::RateLimited));
+    assert!((16_000_000..19_000_000).contains(&fallback.duration.get()), "{:?}", fallback.duration);
+    assert_eq!(calls(&harvest)[4].gemini_failure, Some(GeminiFailure::KeyInvalid));
+    assert_adds_up(&harvest, &log);
+}
+
+#[test]
+fn the_console_log_of_the_legacy_fork_tells_the_same_with_sessions() {
+    let harvest = interpret(&recording("fork-legacy", "stdout.log.gz"));
+    let outcomes: Vec<_> = calls(&harvest).iter().map(|call| call.outcome).collect();
+    use CallOutcome::{Aborted, Fallback, Ok};
+    assert_eq!(outcomes, [Ok, Ok, Ok, Fallback, Aborted]);
+    assert!(calls(&harvest).iter().all(|call| call.session.is_some()));
+}
+
+#[test]
+fn the_hub_that_stops_for_an_invalid_key_says_so() {
+    for (hub, file) in [("fork-pino", "mcp-hub.log.gz"), ("fork-legacy", "stdout.log.gz")] {
+        let harvest = interpret(&recording(hub, file));
+        let cause = kinds(&harvest).find_map(|kind| if let FactKind::HubStopping(stop) = kind { stop.cause.clone() } else { None });
+        assert_eq!(cause.unwrap().as_str(), "Gemini API key invalid during prompt analysis", "{hub}");
+        assert!(kinds(&harvest).any(|kind| matches!(kind, FactKind::HubStopped(_))), "{hub}");
+    }
+}
+
+#[test]
+fn each_client_disconnects_once_in_every_recording() {
+    let forks = BTreeMap::from([("probe-0".to_owned(), 3), ("probe-1".to_owned(), 1), ("probe-2".to_owned(), 1)]);
+    for (hub, file) in [("fork-pino", "mcp-hub.log.gz"), ("fork-pino", "stdout.log.gz"), ("fork-legacy", "stdout.log.gz")] {
+        assert_eq!(clients(&interpret(&recording(hub, file))), (forks.clone(), forks.clone()), "{hub} {file}");
+    }
+    let npm = BTreeMap::from([("probe".to_owned(), 1)]);
+    for file in ["mcp-hub.log.gz", "stdout.log.gz"] {
+        assert_eq!(clients(&interpret(&recording("npm-4.2.1", file))), (npm.clone(), npm.clone()), "npm {file}");
+    }
+}
+
+#[test]
+fn the_killed_server_is_down_and_the_one_without_a_token_never_up() {
+    use Liveness::{Down, Starting, Unknown, Up};
+    for (hub, file) in [("fork-pino", "mcp-hub.log.gz"), ("fork-legacy", "mcp-hub.log.gz"), ("fork-legacy", "stdout.log.gz")] {
+        let harvest = interpret(&recording(hub, file));
+        let filesystem = changes(&harvest, "filesystem");
+        // Killed, then stopped and started: up again; then the hub stops.
+        assert_eq!(filesystem, [Starting, Up, Down, Up, Unknown], "{hub} {file}");
+        assert_eq!(changes(&harvest, "github"), [Starting, Down], "{hub} {file}");
+    }
+    let npm = interpret(&recording("npm-4.2.1", "mcp-hub.log.gz"));
+    assert_eq!(changes(&npm, "filesystem"), [Starting, Up, Down]);
+}
+
+#[test]
+fn no_session_id_and_no_prompt_of_a_recording_gets_into_a_fact() {
+    for (hub, file) in [("fork-pino", "mcp-hub.log.gz"), ("fork-legacy", "stdout.log.gz")] {
+        let log = recording(hub, file);
+        let facts = format!("{:?}", interpret(&log).facts);
+        let text = String::from_utf8_lossy(&log);
+        let sessions = text.split("Cleaned up session ").skip(1).filter_map(|rest| rest.get(..36));
+        let secrets: Vec<&str> = sessions.chain(["Check my github pull requests"]).collect();
+        assert!(secrets.len() > 4);
+        for secret in secrets {
+            assert!(text.contains(secret) && !facts.contains(secret), "{secret}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn no_cut_shuffled_or_damaged_recording_makes_the_interpreter_panic(
+        which in 0..5usize, cut in 0.0..1.0f64, flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..200),
+        seed in any::<u64>(),
+    ) {
+        let files = [
+            ("fork-pino", "mcp-hub.log.gz"), ("fork-pino", "events.sse.gz"), ("fork-legacy", "stdout.log.gz"),
+            ("npm-4.2.1", "stdout.log.gz"), ("npm-4.2.1", "mcp-hub.log.gz"),
+        ];
+        let mut log = recording(files[which].0, files[which].1);
+        log.truncate((log.len() as f64 * cut) as usize);
+        for (index, byte) in flips {
+            if !log.is_empty() {
+                let index = index.index(log.len());
+                log[index] ^= byte;
+            }
+        }
+        let mut lines: Vec<&[u8]> = log.split_inclusive(|byte| *byte == b'\n').collect();
+        // A fixed shuffle from the seed: enough disorder to part what belongs together.
+        lines.sort_by_key(|line| (line.len() as u64).wrapping_mul(seed | 1).rotate_left(17) ^ line.first().copied().map_or(0, u64::from));
+        let shuffled = lines.concat();
+        interpret(&log);
+        let harvest = interpret(&shuffled);
+        prop_assert_eq!(harvest.volume.bytes.get(), log.len() as u64);
+    }
+}
