@@ -1,1 +1,211 @@
-//! The durable store.
+//! The durable store: one SQLite file in the state folder. Whatever was learned is in it, with the read position and the state
+//! that belong to it, in one transaction; the senders take from it, and the report reads it.
+//!
+//! [`Journal`] is the handle of the one writer, [`JournalReader`] reads beside it.
+
+mod reader;
+mod schema;
+mod writer;
+
+use std::path::PathBuf;
+
+pub use reader::{JournalReader, Watched};
+pub use schema::VERSION;
+pub use writer::{Journal, Opened, Outgoing};
+
+use crate::watch::{Count, Environment, HubName, Level, Slot, SpanId, Text, Timestamp, TraceId};
+
+/// The file's name in the state folder.
+pub const FILE_NAME: &str = "journal.db";
+
+/// The name of the file that is locked while somebody writes.
+pub const LOCK_NAME: &str = "journal.lock";
+
+/// Why the journal can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The folder can't be made or written.
+    #[error("can't use the state folder {path}: {reason}; give one that can be written with --state-dir")]
+    Folder {
+        /// Which folder.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// Another hubwatch writes there.
+    #[error("the state folder {path} is in use by another `hubwatch run` (PID {holder}): stop that one, or give this one its own --state-dir")]
+    Locked {
+        /// Which folder.
+        path: PathBuf,
+        /// Who holds it, as it says; only information.
+        holder: String,
+    },
+    /// A newer hubwatch wrote it.
+    #[error("the journal has schema {version}, this hubwatch knows {VERSION}: use the hubwatch that wrote it, or a newer one")]
+    Newer {
+        /// Its version.
+        version: u32,
+    },
+    /// There is none.
+    #[error("there is no journal in {path}: is this the state folder that `hubwatch run` uses?")]
+    Absent {
+        /// Which folder.
+        path: PathBuf,
+    },
+    /// SQLite's own complaint.
+    #[error("the journal: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The state could not be written down.
+    #[error("the state can't be written down: {0}")]
+    Checkpoint(serde_json::Error),
+    /// The writer's thread is gone.
+    #[error("the journal's writer is gone")]
+    Gone,
+}
+
+impl JournalError {
+    /// The state could not be written down.
+    pub fn checkpoint(error: serde_json::Error) -> Self {
+        Self::Checkpoint(error)
+    }
+
+    /// Whether the disk is full: what was not written can be written again once there is room.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+    }
+
+    /// Whether the file is damaged or no journal at all.
+    fn is_corrupt(&self) -> bool {
+        let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
+        matches!(code, Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+    }
+}
+
+/// The name under which a destination's place in the journal is kept.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DestinationName(String);
+
+impl DestinationName {
+    /// The one destination of a configuration that has but one.
+    pub fn main() -> Self {
+        Self("main".to_owned())
+    }
+
+    /// The name itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// OTLP's signals.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Log records.
+    Logs,
+    /// Metrics.
+    Metrics,
+}
+
+impl Signal {
+    /// The word that stands in the journal and in OTLP's paths.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Logs => "logs",
+            Self::Metrics => "metrics",
+        }
+    }
+}
+
+/// What is committed at once.
+#[derive(Debug, Default)]
+pub struct Commit {
+    /// Watch and call spans. One that is there already is passed over: its id is derived, so it is the same.
+    pub spans: Vec<SpanRow>,
+    /// Log lines that were not acknowledged at once.
+    pub logs: Vec<LogRows>,
+    /// Metrics, for every destination.
+    pub metrics: Option<Vec<u8>>,
+    /// Lines by minute and level: added to what is there.
+    pub minutes: Vec<MinuteRow>,
+    /// Warnings and errors.
+    pub notable: Vec<NotableRow>,
+    /// The state that belongs to all this.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// A span with the few columns that queries need.
+#[derive(Debug, Clone)]
+pub struct SpanRow {
+    /// Its trace.
+    pub trace_id: TraceId,
+    /// Its id.
+    pub span_id: SpanId,
+    /// What it is.
+    pub kind: SpanRowKind,
+    /// Its start.
+    pub start: Timestamp,
+    /// Its end.
+    pub end: Timestamp,
+    /// An encoded `ExportTraceServiceRequest` with this one span.
+    pub otlp: Vec<u8>,
+}
+
+/// What a span is.
+#[derive(Debug, Clone)]
+pub enum SpanRowKind {
+    /// A Watch.
+    Watch {
+        /// Of which hub.
+        hub: HubName,
+        /// Where.
+        environment: Environment,
+        /// In which slot.
+        slot: Slot,
+        /// In which part of the slot's trace.
+        part: u32,
+        /// Of which run.
+        run: u32,
+        /// At which place of the run.
+        sequence: Count,
+    },
+    /// A part of a meta-tool call's trace.
+    Call,
+}
+
+/// Log records for the destinations that did not acknowledge them.
+#[derive(Debug, Clone)]
+pub struct LogRows {
+    /// An encoded `ExportLogsServiceRequest`.
+    pub otlp: Vec<u8>,
+    /// How many records.
+    pub records: u32,
+    /// Who lacks them.
+    pub destinations: Vec<DestinationName>,
+}
+
+/// Lines of one minute and level.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinuteRow {
+    /// Minutes since the Unix epoch.
+    pub minute: u64,
+    /// The level, `none` where there is none.
+    pub level: String,
+    /// How many lines.
+    pub lines: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+/// A warning or an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotableRow {
+    /// When.
+    pub time: Timestamp,
+    /// Which of the two.
+    pub level: Level,
+    /// Its text, secrets masked.
+    pub text: Text,
+}

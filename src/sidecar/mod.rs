@@ -1,4 +1,438 @@
 //! The sidecar: brings the sources together, closes an interval with each poll, and commits what was learned.
+//!
+//! [`Sidecar`] is the shell around the pure [`assemble::Assembler`]: it reads the log, hands lines and polls to the assembler,
+//! sends log lines on and commits everything in one transaction: data, read position and state. A rehearsed period
+//! drives the same shell with a simulated clock.
 
 pub mod assemble;
 pub mod clock;
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use prost::Message as _;
+use serde::{Deserialize, Serialize};
+
+use crate::export::LogFastPath;
+use crate::hub::call_trace;
+use crate::hub::interpret::{Interpreter, PollAnswer, RawLine};
+use crate::journal::{Commit, Journal, JournalError, LogRows, MinuteRow, NotableRow, SpanRow, SpanRowKind};
+use crate::process;
+use crate::tail::{Batch, Begin, Follower, Line, Position, TailEvent};
+use crate::watch::{
+    ApiOutcome, Bytes, Count, LineRecord, LogReplaced, LogTruncated, LogUnreadable, Micros, Origin, RecordUid, SidecarPoll,
+    Sources, SpanId, Text, Timestamp, Visibility, WatcherStarted, WatcherStopped, When, log_record, logs_request, request_of,
+};
+use assemble::{Assembler, Closing, Finished};
+
+/// How many bytes of the log are taken in at a time: one transaction each.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// The hub's own start time is taken a moment after its first line, by up to a second in the recordings.
+const START_SLACK: Micros = Micros::new(2_000_000);
+
+/// The form of the checkpoint; one more when an older hubwatch would misread it.
+const CHECKPOINT_VERSION: u32 = 1;
+
+/// What the sidecar needs to go on after a restart as if nothing had happened; committed with the data.
+#[derive(Serialize, Deserialize)]
+struct Checkpoint<'a> {
+    version: u32,
+    position: Option<Position>,
+    log_reached: Option<Timestamp>,
+    lost: Lost,
+    assembler: Cow<'a, Assembler>,
+}
+
+/// What was lost since the last Watch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Lost {
+    lines_cut: u64,
+    bad_utf8: u64,
+    bytes: u64,
+    unreadable_answers: u64,
+}
+
+/// How the sidecar begins.
+#[derive(Debug)]
+pub struct Setup {
+    /// Whose Watches it makes.
+    pub origin: Origin,
+    /// The key that hides session ids.
+    pub key: [u8; 32],
+    /// The log file, if one is followed.
+    pub log: Option<PathBuf>,
+    /// Where to begin in it.
+    pub begin: Begin,
+    /// What an earlier run left behind.
+    pub checkpoint: Option<Vec<u8>>,
+}
+
+/// Watches one hub.
+#[derive(Debug)]
+pub struct Sidecar {
+    assembler: Assembler,
+    follower: Option<Follower>,
+    log_name: String,
+    /// When the log's end was last reached.
+    log_reached: Option<Timestamp>,
+    log_behind: u64,
+    log_present: bool,
+    /// Until the first poll: lines that were there before it can't be told from those of an earlier process of the hub.
+    history_end: Option<u64>,
+    lost: Lost,
+    rejected: u64,
+    journal: Journal,
+    logs: Option<LogFastPath>,
+    looks_at_process: bool,
+    pending: Pending,
+}
+
+/// What waits for the next commit.
+#[derive(Debug, Default)]
+struct Pending {
+    records: Vec<LogRecord>,
+    minutes: BTreeMap<(u64, &'static str), (u64, u64)>,
+    notable: Vec<NotableRow>,
+    spans: Vec<SpanRow>,
+    metrics: Option<Vec<u8>>,
+}
+
+impl Sidecar {
+    /// Begins at `now`. With a checkpoint it goes on where that was made.
+    pub fn begin(setup: Setup, now: Timestamp, journal: Journal, logs: Option<LogFastPath>, looks_at_process: bool) -> Self {
+        let Setup { origin, key, log, begin, checkpoint } = setup;
+        let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes));
+        let resumed = checkpoint.is_some();
+        let (position, log_reached, lost, mut assembler) = match checkpoint {
+            Some(saved) => {
+                let assembler = saved.assembler.into_owned().resume(origin, now, key);
+                (saved.position, saved.log_reached, saved.lost, assembler)
+            }
+            None => (None, None, Lost::default(), Assembler::new(origin, now, key)),
+        };
+        assembler.interpreter.notice(When::At(now), WatcherStarted { resumed });
+        let log_name = log.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
+        let history_end = (!resumed).then(|| log.as_ref().and_then(|path| std::fs::metadata(path).ok())).flatten();
+        Self {
+            assembler,
+            follower: log.map(|path| Follower::new(path, begin, position)),
+            log_name: log_name.unwrap_or_default(),
+            log_reached,
+            log_behind: 0,
+            log_present: false,
+            history_end: history_end.map(|metadata| metadata.len()),
+            lost,
+            rejected: 0,
+            journal,
+            logs,
+            looks_at_process,
+            pending: Pending::default(),
+        }
+    }
+
+    /// The knowledge about the hub.
+    pub fn interpreter(&self) -> &Interpreter {
+        &self.assembler.interpreter
+    }
+
+    /// The next Watch's origin.
+    pub fn origin(&self) -> &Origin {
+        self.assembler.origin()
+    }
+
+    /// What the first poll says about the hub's present process decides which lines of an old log are facts of this run. Call it
+    /// once, before the first line is read.
+    pub fn first_poll(&mut self, answer: &PollAnswer) {
+        if self.log_reached.is_some() || self.history_end.is_none() {
+            return;
+        }
+        let workspace = answer.health.as_ref().ok().and_then(|health| health.workspace());
+        let said = workspace.and_then(|workspace| workspace.started);
+        let begun = answer.process.as_ref().map(|process| process.started).or(said.map(|said| said.minus(START_SLACK)));
+        if let Some(begun) = begun {
+            // An untimed line is of the present process: every hub empties the file without times when it starts.
+            self.history_end = None;
+            self.log_reached = Some(begun);
+            self.assembler.interpreter.facts_since(begun);
+        }
+    }
+
+    /// Takes in what the log holds, batch by batch, each committed; at most until its end.
+    pub async fn read_log(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        loop {
+            let batch = self.read_batch(now);
+            let (lines, at_end) = (batch.lines, batch.at_end);
+            let eventful = !batch.events.is_empty();
+            self.note(batch, now);
+            if self.assembler.is_full() {
+                let closing = self.closing();
+                let finished = self.assembler.close(now, None, closing);
+                self.keep(finished);
+            }
+            if lines > 0 || eventful {
+                self.commit().await?;
+            }
+            if at_end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn read_batch(&mut self, now: Timestamp) -> Batch {
+        let Some(follower) = &mut self.follower else { return Batch { at_end: true, ..Batch::default() } };
+        let watcher = self.assembler.origin().watcher;
+        let context = LineContext {
+            watcher,
+            file: &self.log_name,
+            now,
+            earliest: self.log_reached.unwrap_or(now),
+            history_end: self.history_end,
+            keep_records: self.logs.is_some(),
+        };
+        let (interpreter, pending, lost) = (&mut self.assembler.interpreter, &mut self.pending, &mut self.lost);
+        follower.read(BATCH_BYTES, |line| context.take(line, interpreter, pending, lost))
+    }
+
+    fn note(&mut self, batch: Batch, now: Timestamp) {
+        let Some(follower) = &self.follower else { return };
+        let path = Text::new(follower.path().to_string_lossy());
+        for event in batch.events {
+            match event {
+                TailEvent::Truncated { unread } => {
+                    self.lost.bytes += unread;
+                    self.history_end = None;
+                    self.assembler.interpreter.notice(When::At(now), LogTruncated { bytes: Bytes::new(unread) });
+                }
+                TailEvent::Replaced => {
+                    self.history_end = None;
+                    self.assembler.interpreter.notice(When::At(now), LogReplaced { path: path.clone() });
+                }
+                TailEvent::Unreadable { reason } => {
+                    let fact = LogUnreadable { path: path.clone(), reason: Text::new(reason) };
+                    self.assembler.interpreter.notice(When::At(now), fact);
+                }
+            }
+        }
+        self.log_present = batch.present;
+        self.log_behind = batch.behind;
+        if batch.at_end && batch.present {
+            self.log_reached = Some(now);
+        }
+    }
+
+    /// Takes a poll in: reads the log first, since what it says happened before the answer; then closes the interval and commits.
+    pub async fn polled(&mut self, mut answer: PollAnswer) -> Result<(), JournalError> {
+        self.read_log(answer.now).await?;
+        if answer.health.as_ref().is_err_and(|outcome| *outcome == ApiOutcome::Unreadable) {
+            self.lost.unreadable_answers += 1;
+        }
+        answer.log_file = self.log_file();
+        let mut closing = self.closing();
+        closing.sources.polls = match &answer.health {
+            Ok(_) => Visibility::Read,
+            Err(outcome) if outcome.answered() => Visibility::Partial,
+            Err(_) => Visibility::Missing,
+        };
+        closing.sources.process = match (&answer.process, self.looks_at_process) {
+            (Some(_), _) => Visibility::Read,
+            (None, true) => Visibility::Missing,
+            (None, false) => Visibility::Off,
+        };
+        closing.sidecar.unsent = Count::new(self.journal.unsent().await?);
+        closing.sidecar.journal = self.journal.size().await?;
+        closing.sidecar.rss = process::own_memory();
+        let finished = self.assembler.polled(&answer, closing);
+        self.keep(finished);
+        self.commit().await
+    }
+
+    /// The wall clock jumped from `before` to `now`: the interval ends in the old time, the next begins in the new one.
+    pub async fn clock_jumped(&mut self, before: Timestamp, now: Timestamp, jump: i64) -> Result<(), JournalError> {
+        let closing = self.closing();
+        let finished = self.assembler.clock_jumped(before, now, jump, closing);
+        self.keep(finished);
+        self.commit().await
+    }
+
+    /// Ends on purpose: reads what is there, says so and closes the last interval.
+    pub async fn stop(&mut self, reason: &str, now: Timestamp) -> Result<(), JournalError> {
+        self.read_log(now).await?;
+        self.assembler.interpreter.notice(When::At(now), WatcherStopped { reason: Text::new(reason) });
+        let closing = self.closing();
+        let finished = self.assembler.close(now, None, closing);
+        self.keep(finished);
+        self.commit().await
+    }
+
+    fn log_file(&self) -> Option<crate::watch::LogFilePoll> {
+        let follower = self.follower.as_ref()?;
+        let size = Bytes::new(follower.size()?);
+        Some(crate::watch::LogFilePoll { size, disk_free: process::free_space(follower.path()) })
+    }
+
+    fn closing(&mut self) -> Closing {
+        let lost = std::mem::take(&mut self.lost);
+        let rejected = self.logs.as_ref().map_or(0, LogFastPath::rejected);
+        let newly_rejected = rejected.saturating_sub(std::mem::replace(&mut self.rejected, rejected));
+        let log = match (&self.follower, self.log_present, self.log_behind) {
+            (None, ..) => Visibility::Off,
+            (Some(_), false, _) => Visibility::Missing,
+            (Some(_), true, 0) => Visibility::Read,
+            (Some(_), true, _) => Visibility::Partial,
+        };
+        Closing {
+            sources: Sources {
+                polls: Visibility::Partial,
+                log,
+                log_shape: None,
+                log_read_to: self.log_reached,
+                log_behind: self.follower.as_ref().map(|_| Bytes::new(self.log_behind)),
+                event_stream: Visibility::Off,
+                process: if self.looks_at_process { Visibility::Partial } else { Visibility::Off },
+            },
+            sidecar: SidecarPoll {
+                lines_cut: Count::new(lost.lines_cut),
+                bad_utf8: Count::new(lost.bad_utf8),
+                bytes_lost: Bytes::new(lost.bytes),
+                unreadable_answers: Count::new(lost.unreadable_answers),
+                rejected: Count::new(newly_rejected),
+                ..SidecarPoll::default()
+            },
+        }
+    }
+
+    fn keep(&mut self, finished: Vec<Finished>) {
+        for Finished { watch, otlp, metrics } in finished {
+            let kind = SpanRowKind::Watch {
+                hub: watch.origin.hub.clone(),
+                environment: watch.origin.environment.clone(),
+                slot: watch.slot(),
+                part: watch.origin.part,
+                run: watch.origin.run,
+                sequence: watch.origin.sequence,
+            };
+            let (start, end) = (watch.interval.start(), watch.interval.end());
+            let (trace_id, span_id) = (watch.trace_id(), watch.origin.span_id());
+            self.pending.spans.push(SpanRow { trace_id, span_id, kind, start, end, otlp });
+            if watch.poll.is_some() {
+                self.pending.metrics = Some(metrics);
+            }
+        }
+    }
+
+    /// One transaction: log lines that were not acknowledged, spans, read position and state.
+    async fn commit(&mut self) -> Result<(), JournalError> {
+        self.keep_calls();
+        let mut pending = std::mem::take(&mut self.pending);
+        let logs = self.send_logs(std::mem::take(&mut pending.records)).await;
+        let checkpoint = Checkpoint {
+            version: CHECKPOINT_VERSION,
+            position: self.follower.as_ref().and_then(Follower::position),
+            log_reached: self.log_reached,
+            lost: self.lost,
+            assembler: Cow::Borrowed(&self.assembler),
+        };
+        let minutes = pending.minutes.into_iter();
+        self.journal
+            .commit(Commit {
+                spans: pending.spans,
+                logs: logs.into_iter().collect(),
+                metrics: pending.metrics.filter(|_| self.logs.is_some()),
+                minutes: minutes
+                    .map(|((minute, level), (lines, bytes))| MinuteRow { minute, level: level.to_owned(), lines, bytes })
+                    .collect(),
+                notable: pending.notable,
+                checkpoint: Some(serde_json::to_vec(&checkpoint).map_err(JournalError::checkpoint)?),
+            })
+            .await
+    }
+
+    fn keep_calls(&mut self) {
+        let model = self.assembler.interpreter.model().map(str::to_owned);
+        for call in self.assembler.interpreter.ended_calls() {
+            let started = call.fact.started;
+            let end = started.plus(call.fact.duration);
+            for span in call_trace::spans(&call, model.as_deref()) {
+                let Some(span_id) = SpanId::from_slice(&span.span_id) else { continue };
+                let otlp = request_of(self.assembler.origin(), vec![span]).encode_to_vec();
+                let kind = SpanRowKind::Call;
+                self.pending.spans.push(SpanRow { trace_id: call.fact.trace, span_id, kind, start: started, end, otlp });
+            }
+        }
+    }
+
+    /// Sends first; what isn't acknowledged at once goes to the journal.
+    async fn send_logs(&self, records: Vec<LogRecord>) -> Option<LogRows> {
+        let fast_path = self.logs.as_ref().filter(|_| !records.is_empty())?;
+        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+        let otlp = logs_request(self.assembler.origin(), records).encode_to_vec();
+        let unacknowledged = fast_path.try_send_logs(&otlp, count).await;
+        (!unacknowledged.is_empty()).then_some(LogRows { otlp, records: count, destinations: unacknowledged })
+    }
+}
+
+fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint<'static>> {
+    match serde_json::from_slice::<Checkpoint<'static>>(bytes) {
+        Ok(checkpoint) if checkpoint.version == CHECKPOINT_VERSION => Some(checkpoint),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(%error, "the state of the last run can't be read; watching begins anew");
+            None
+        }
+    }
+}
+
+/// What is the same for all lines of a batch.
+struct LineContext<'a> {
+    watcher: crate::watch::WatcherId,
+    file: &'a str,
+    now: Timestamp,
+    earliest: Timestamp,
+    history_end: Option<u64>,
+    keep_records: bool,
+}
+
+impl LineContext<'_> {
+    fn take(&self, line: Line<'_>, interpreter: &mut Interpreter, pending: &mut Pending, lost: &mut Lost) {
+        let text = String::from_utf8_lossy(line.bytes);
+        let bad_utf8 = matches!(text, Cow::Owned(_));
+        lost.bad_utf8 += u64::from(bad_utf8);
+        lost.lines_cut += u64::from(line.cut);
+        let uid = RecordUid::of_line(self.watcher, self.file, line.generation, line.offset);
+        let said = interpreter.line(RawLine {
+            text: &text,
+            uid,
+            size: line.size,
+            read: self.now,
+            earliest: self.earliest,
+            historic: self.history_end.is_some_and(|end| line.offset < end),
+        });
+        let minute = said.when.latest().get() / 60_000_000;
+        let level = said.level.map_or("none", crate::watch::Level::as_str);
+        let (lines, bytes) = pending.minutes.entry((minute, level)).or_default();
+        *lines += 1;
+        *bytes += line.size;
+        if said.collapsed {
+            return;
+        }
+        if let Some(level @ (crate::watch::Level::Warn | crate::watch::Level::Error)) = said.level {
+            pending.notable.push(NotableRow { time: said.when.latest(), level, text: Text::new(&*said.text) });
+        }
+        if self.keep_records {
+            pending.records.push(log_record(&LineRecord {
+                uid,
+                when: said.when,
+                observed: self.now,
+                level: said.level,
+                text: &said.text,
+                file: self.file,
+                call: said.call,
+                cut_from: line.cut.then(|| Bytes::new(line.size)),
+                bad_utf8,
+            }));
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Carrying an encoded request to a receiver, by gRPC or HTTP. The journal's bytes go out as they are, without being decoded again.
+
+use std::io::Write as _;
+use std::time::{Duration, SystemTime};
+
+use prost::bytes::{Buf as _, BufMut as _};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::{MetadataKey, MetadataMap};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+
+use super::answer::{self, Answer};
+use super::destination::{Compression, Destination, DestinationError, Protocol};
+use crate::journal::Signal;
+
+/// The specification's own default for an export.
+pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers are small; the specification's limit for them.
+const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+
+const USER_AGENT: &str = concat!("hubwatch/", env!("CARGO_PKG_VERSION"));
+
+/// A way to a destination.
+#[derive(Debug, Clone)]
+pub enum Transport {
+    /// By gRPC.
+    Grpc(Grpc),
+    /// By HTTP.
+    Http(Http),
+}
+
+impl Transport {
+    /// Sets a way up; nothing is connected yet.
+    pub fn new(destination: &Destination) -> Result<Self, DestinationError> {
+        Ok(match destination.protocol {
+            Protocol::Grpc => Self::Grpc(Grpc::new(destination)?),
+            Protocol::HttpProtobuf => Self::Http(Http::new(destination)?),
+        })
+    }
+
+    /// Carries one request.
+    pub async fn send(&self, signal: Signal, otlp: Vec<u8>, timeout: Duration) -> Answer {
+        let sent = async {
+            match self {
+                Self::Grpc(grpc) => grpc.send(signal, otlp).await,
+                Self::Http(http) => http.send(signal, otlp).await,
+            }
+        };
+        let late = Answer::Retry { after: None, why: "no answer in time".to_owned() };
+        tokio::time::timeout(timeout, sent).await.unwrap_or(late)
+    }
+}
+
+/// OTLP by gRPC.
+#[derive(Debug, Clone)]
+pub struct Grpc {
+    channel: Channel,
+    metadata: MetadataMap,
+    compression: Compression,
+}
+
+impl Grpc {
+    fn new(destination: &Destination) -> Result<Self, DestinationError> {
+        let setup = |error: tonic::transport::Error| DestinationError::Setup(chain(&error));
+        let mut endpoint = Endpoint::from_shared(destination.endpoint.clone())
+            .map_err(|error| DestinationError::Url(error.to_string()))?
+            .user_agent(USER_AGENT)
+            .map_err(setup)?
+            .connect_timeout(TIMEOUT);
+        if destination.endpoint.starts_with("https:") {
+            // Without enabled roots tonic trusts nobody.
+            let mut tls = ClientTlsConfig::new().with_enabled_roots();
+            if let Some(ca) = &destination.ca {
+                tls = tls.ca_certificate(Certificate::from_pem(ca));
+            }
+            endpoint = endpoint.tls_config(tls).map_err(setup)?;
+        }
+        let mut metadata = MetadataMap::new();
+        for (name, value) in &destination.headers {
+            let wrong = || DestinationError::Header(name.clone());
+            let key = MetadataKey::from_bytes(name.to_lowercase().as_bytes()).map_err(|_| wrong())?;
+            metadata.insert(key, value.reveal().parse().map_err(|_| wrong())?);
+        }
+        Ok(Self { channel: endpoint.connect_lazy(), metadata, compression: destination.compression })
+    }
+
+    async fn send(&self, signal: Signal, otlp: Vec<u8>) -> Answer {
+        let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
+        if self.compression == Compression::Gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        if let Err(error) = client.ready().await {
+            return Answer::Retry { after: None, why: chain(&error) };
+        }
+        let mut request = tonic::Request::new(otlp);
+        *request.metadata_mut() = self.metadata.clone();
+        let path = tonic::codegen::http::uri::PathAndQuery::from_static(match signal {
+            Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+        });
+        match client.unary(request, path, RawCodec).await {
+            Ok(response) => answer::of_response(response.get_ref()),
+            Err(status) => answer::of_status(&status),
+        }
+    }
+}
+
+/// Carries bytes as they are.
+#[derive(Debug, Clone, Copy, Default)]
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn encode(&mut self, item: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        to.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, tonic::Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining()).to_vec()))
+    }
+}
+
+/// OTLP by HTTP.
+#[derive(Debug, Clone)]
+pub struct Http {
+    client: reqwest::Client,
+    traces: String,
+    logs: String,
+    metrics: String,
+    compression: Compression,
+}
+
+impl Http {
+    fn new(destination: &Destination) -> Result<Self, DestinationError> {
+        let setup = |error: reqwest::Error| DestinationError::Setup(chain(&error));
+        let mut headers = HeaderMap::new();
+        for (name, value) in &destination.headers {
+            let wrong = || DestinationError::Header(name.clone());
+            let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        let mut builder = reqwest::Client::builder()
+            .default_headers(headers)
+            .user_agent(USER_AGENT)
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(TIMEOUT);
+        if let Some(ca) = &destination.ca {
+            builder = builder.add_root_certificate(reqwest::Certificate::from_pem(ca).map_err(setup)?);
+        }
+        Ok(Self {
+            client: builder.build().map_err(setup)?,
+            traces: destination.url(Signal::Traces),
+            logs: destination.url(Signal::Logs),
+            metrics: destination.url(Signal::Metrics),
+            compression: destination.compression,
+        })
+    }
+
+    async fn send(&self, signal: Signal, otlp: Vec<u8>) -> Answer {
+        let url = match signal {
+            Signal::Traces => &self.traces,
+            Signal::Logs => &self.logs,
+            Signal::Metrics => &self.metrics,
+        };
+        let mut request = self.client.post(url);
+        request = match self.compression {
+            Compression::None => request.body(otlp),
+            Compression::Gzip => request.header(CONTENT_ENCODING, "gzip").body(gzip(&otlp)),
+        };
+        // A connection that could not be made or broke is retried.
+        match request.send().await {
+            Ok(response) => of_response(response).await,
+            Err(error) => Answer::Retry { after: None, why: chain(&error) },
+        }
+    }
+}
+
+async fn of_response(response: reqwest::Response) -> Answer {
+    let status = response.status();
+    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
+    if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
+        return Answer::Refused(format!("HTTP {} with an answer too large to be one", status.as_u16()));
+    }
+    match response.bytes().await {
+        Ok(body) if status.is_success() => answer::of_response(&body),
+        Ok(body) => answer::of_http(status, retry_after.as_deref(), &String::from_utf8_lossy(&body), SystemTime::now()),
+        Err(error) => Answer::Retry { after: None, why: chain(&error) },
+    }
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // Writing to memory can't fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

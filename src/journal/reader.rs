@@ -1,0 +1,97 @@
+//! Reading the journal beside its writer, or where nobody may write.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{FILE_NAME, JournalError, LOCK_NAME, schema};
+use crate::watch::{Environment, HubName, Timestamp, TraceId};
+
+/// A hub that the journal holds Watches of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// Which hub.
+    pub hub: HubName,
+    /// Where.
+    pub environment: Environment,
+    /// The start of the first Watch.
+    pub first: Timestamp,
+    /// The end of the last one.
+    pub last: Timestamp,
+}
+
+/// A connection that only reads.
+#[derive(Debug)]
+pub struct JournalReader {
+    connection: Connection,
+    running: bool,
+}
+
+impl JournalReader {
+    /// Opens the journal of a state folder. It may be written meanwhile, and the folder may be read-only.
+    pub fn open(state_dir: &Path) -> Result<Self, JournalError> {
+        let path = state_dir.join(FILE_NAME);
+        if !path.exists() {
+            return Err(JournalError::Absent { path: state_dir.to_owned() });
+        }
+        let running = is_locked(state_dir);
+        let connection = open(&path, running)?;
+        if schema::version(&connection)? == 0 {
+            return Err(JournalError::Absent { path: state_dir.to_owned() });
+        }
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.pragma_update(None, "cache_size", -2000)?;
+        Ok(Self { connection, running })
+    }
+
+    /// Whether somebody writes it at the moment.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// The requests of all spans of a trace.
+    pub fn spans_of(&self, trace: TraceId) -> Result<Vec<Vec<u8>>, JournalError> {
+        let mut statement = self.connection.prepare_cached("SELECT otlp FROM span WHERE trace_id = ? ORDER BY id")?;
+        let rows = statement.query_map([trace.as_bytes()], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The hubs that were watched.
+    pub fn watched(&self) -> Result<Vec<Watched>, JournalError> {
+        let sql = "SELECT hub, environment, min(start_us), max(end_us) FROM span WHERE hub IS NOT NULL GROUP BY 1, 2";
+        let mut statement = self.connection.prepare(sql)?;
+        let rows = statement.query_map([], |row| {
+            let time = |index| row.get(index).map(|micros: i64| Timestamp::new(u64::try_from(micros).unwrap_or(0)));
+            Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, time(2)?, time(3)?))
+        })?;
+        let mut watched = Vec::new();
+        for row in rows {
+            let (hub, environment, first, last) = row?;
+            if let (Ok(hub), Ok(environment)) = (HubName::parse(&hub), Environment::parse(&environment)) {
+                watched.push(Watched { hub, environment, first, last });
+            }
+        }
+        Ok(watched)
+    }
+}
+
+/// Reading a WAL database wants to write its index. Where nobody may write and nobody does, the file is taken as it is.
+fn open(path: &Path, running: bool) -> Result<Connection, JournalError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let plain = Connection::open_with_flags(path, flags)?;
+    match schema::version(&plain) {
+        Err(JournalError::Sqlite(error)) if !running && error.sqlite_error_code() == Some(rusqlite::ErrorCode::CannotOpen) => {}
+        Err(JournalError::Sqlite(error)) if !running && error.sqlite_error_code() == Some(rusqlite::ErrorCode::ReadOnly) => {}
+        Err(error) => return Err(error),
+        Ok(_) => return Ok(plain),
+    }
+    let escaped = path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let uri = format!("file:{escaped}?immutable=1");
+    Ok(Connection::open_with_flags(uri, flags | OpenFlags::SQLITE_OPEN_URI)?)
+}
+
+fn is_locked(state_dir: &Path) -> bool {
+    let Ok(file) = File::open(state_dir.join(LOCK_NAME)) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
