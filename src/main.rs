@@ -1,1 +1,53 @@
-fn main(){}
+//! The way through: arguments → configuration → command → exit code.
+
+#![forbid(unsafe_code)]
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use hubwatch::cli::{self, Cli, CliError, Color, Exit};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    listen_to_ourselves(&cli);
+    // One provider of cryptography for all of TLS; an error means that one is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match execute(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            eprintln!("hubwatch: {error}");
+            error.exit().into()
+        }
+    }
+}
+
+/// One thread does it all: a sidecar must stay small, and nothing here computes for long.
+fn execute(cli: Cli) -> Result<Exit, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CliError::Start)?;
+    let exit = runtime.block_on(cli::execute(cli));
+    // Nothing that is still running may keep us from exiting; all that matters is committed.
+    runtime.shutdown_background();
+    exit
+}
+
+/// What hubwatch says about itself goes to stderr.
+fn listen_to_ourselves(cli: &Cli) {
+    let level = match (cli.quiet, cli.verbose) {
+        (true, _) => "error",
+        (false, 0) => "hubwatch=info,warn",
+        (false, 1) => "hubwatch=debug,info",
+        (false, _) => "debug",
+    };
+    let colours = match cli.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
+        .with_writer(std::io::stderr)
+        .with_ansi(colours)
+        .with_target(false)
+        .init();
+}

@@ -39,10 +39,9 @@ pub enum Answer {
 pub fn of_response(body: &[u8]) -> Answer {
     let partial = ExportTraceServiceResponse::decode(body).ok().and_then(|response| response.partial_success);
     match partial {
-        Some(partial) if partial.rejected_spans > 0 || !partial.error_message.is_empty() => Answer::Partial {
-            rejected: u64::try_from(partial.rejected_spans).unwrap_or(0),
-            message: partial.error_message,
-        },
+        Some(partial) if partial.rejected_spans > 0 || !partial.error_message.is_empty() => {
+            Answer::Partial { rejected: u64::try_from(partial.rejected_spans).unwrap_or(0), message: partial.error_message }
+        }
         _ => Answer::Accepted,
     }
 }
@@ -52,12 +51,9 @@ pub fn of_status(status: &Status) -> Answer {
     let why = format!("{:?}: {}", status.code(), status.message());
     let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
     match status.code() {
-        Code::Cancelled
-        | Code::DeadlineExceeded
-        | Code::Aborted
-        | Code::OutOfRange
-        | Code::Unavailable
-        | Code::DataLoss => Answer::Retry { after, why },
+        Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss => {
+            Answer::Retry { after, why }
+        }
         Code::ResourceExhausted if after.is_some() => Answer::Retry { after, why },
         Code::ResourceExhausted => Answer::TooLarge(why),
         Code::Unauthenticated | Code::PermissionDenied => Answer::Unauthorized(why),

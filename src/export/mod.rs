@@ -10,4 +10,4 @@ mod sender;
 pub mod transport;
 
 pub use destination::{Compression, Destination, DestinationError, Protocol};
-pub use sender::{LogFastPath, Senders};
+pub use sender::{LogFastPath, Senders, SpawnError};

@@ -220,7 +220,11 @@ impl Sender {
             }
             Answer::Retry { after, why } => {
                 if self.failures == 0 {
-                    tracing::warn!(why, signal = self.signal.as_str(), "the receiver does not take data; it is kept and sent later");
+                    tracing::warn!(
+                        why,
+                        signal = self.signal.as_str(),
+                        "the receiver does not take data; it is kept and sent later"
+                    );
                 }
                 let wait = backoff(self.failures).max(after.unwrap_or_default());
                 self.failures = self.failures.saturating_add(1);

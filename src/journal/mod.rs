@@ -33,7 +33,9 @@ pub enum JournalError {
         reason: std::io::Error,
     },
     /// Another hubwatch writes there.
-    #[error("the state folder {path} is in use by another `hubwatch run` (PID {holder}): stop that one, or give this one its own --state-dir")]
+    #[error(
+        "the state folder {path} is in use by another `hubwatch run` (PID {holder}): stop that one, or give this one its own --state-dir"
+    )]
     Locked {
         /// Which folder.
         path: PathBuf,

@@ -176,8 +176,7 @@ fn ignore_result_row(error: rusqlite::Error) -> Result<(), rusqlite::Error> {
 fn lock(state_dir: &Path) -> Result<File, JournalError> {
     let folder = |reason| JournalError::Folder { path: state_dir.to_owned(), reason };
     let path = state_dir.join(LOCK_NAME);
-    let mut file =
-        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(folder)?;
+    let mut file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path).map_err(folder)?;
     match file.try_lock() {
         Ok(()) => {
             file.set_len(0).and_then(|()| file.rewind()).map_err(folder)?;
@@ -308,9 +307,8 @@ impl Writer {
         }
         for oldest in ["outbox", "dead_letter", "notable", "span WHERE kind = 'call'", "span"] {
             let (table, condition) = oldest.split_once(" WHERE ").unwrap_or((oldest, "1"));
-            let sql = format!(
-                "DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT {DROP_ROWS})"
-            );
+            let sql =
+                format!("DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT {DROP_ROWS})");
             let dropped = self.connection.execute(&sql, [])?;
             if dropped > 0 {
                 tracing::warn!(table, dropped, "the journal is full: its oldest rows were dropped");

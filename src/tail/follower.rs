@@ -113,10 +113,10 @@ impl Follower {
         if let Err(error) = self.try_read(limit, &mut batch, &mut line) {
             batch.at_end = true;
             if error.kind() == io::ErrorKind::NotFound {
-                // "From the end" speaks of what was there when the watch began: a file that comes later is all new.
+                // Not there (yet) is no fault; the batch says that it is not. "From the end" speaks of what was there when the
+                // watch began: a file that comes later is all new.
                 self.begin = Begin::Start;
-            }
-            if !self.complained {
+            } else if !self.complained {
                 self.complained = true;
                 batch.events.push(TailEvent::Unreadable { reason: error.to_string() });
             }
@@ -371,13 +371,20 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_is_told_once_and_read_when_it_comes() {
+    fn a_file_that_is_not_there_yet_is_read_when_it_comes() {
         let log = Log::new();
         let mut follower = log.follow(Begin::End, None);
-        assert_eq!(drain(&mut follower).1.len(), 1);
-        assert_eq!(drain(&mut follower).1.len(), 0);
+        assert_eq!(drain(&mut follower), (Vec::new(), Vec::new()));
         log.append("first\n");
         assert_eq!(texts(&mut follower), ["first"]);
+    }
+
+    #[test]
+    fn what_can_t_be_read_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut follower = Follower::new(folder.path().to_owned(), Begin::Start, None);
+        assert!(matches!(drain(&mut follower).1.as_slice(), [TailEvent::Unreadable { .. }]));
+        assert_eq!(drain(&mut follower).1, []);
     }
 
     #[test]

@@ -13,7 +13,7 @@ mod metrics;
 pub mod names;
 mod poll;
 mod quantity;
-mod record;
+pub(crate) mod record;
 mod text;
 
 pub use decode::{DecodeError, decode, decode_all};
@@ -28,6 +28,7 @@ pub use record::{Attributes, RecordError};
 pub use text::{CUT_MARK, MAX_TEXT_BYTES, Text};
 
 use record::record;
+pub(crate) use record::terms;
 
 /// The version of the form that [`encode`] writes. A change that an older `decode` would misread makes it one more.
 pub const WATCH_SCHEMA: u32 = 1;

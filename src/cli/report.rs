@@ -1,0 +1,273 @@
+//! `hubwatch report`: reads the Watches of a period back and says what they come to.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use super::{CliError, Exit};
+use crate::backend::embedded::Embedded;
+use crate::backend::period::{self, Found, Wanted};
+use crate::backend::{Backend, BackendError};
+use crate::config::environment::Environment;
+use crate::config::{self, Layers, Sourced};
+use crate::journal::{JournalReader, Watched};
+use crate::judge::criterion;
+use crate::judge::moment::Moment;
+use crate::judge::verdict::Verdict;
+use crate::judge::{Judge, MIN_PERIOD, Rules};
+use crate::report::{self, Provenance, Report};
+use crate::watch::{HubName, Micros, Timestamp};
+
+/// How much of the past a report is about unless told otherwise: the strategy's period.
+const DEFAULT_PERIOD: Duration = Duration::from_secs(48 * 3600);
+
+/// The report's name: the strategy's.
+pub const DEFAULT_OUT: &str = "STAGING_INTEGRATION_HEALTH_REPORT.md";
+
+/// Report on a period that was watched
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  hubwatch report                                  # the last 48 hours, to STAGING_INTEGRATION_HEALTH_REPORT.md
+  hubwatch report --since 24h --out - | less
+  hubwatch report --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z --format json")]
+pub struct ReportArgs {
+    /// How far to look back [default: 48h]
+    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
+    since: Option<String>,
+    /// The period's start, such as 2026-11-21T06:00:00Z
+    #[arg(long, value_name = "INSTANT")]
+    from: Option<String>,
+    /// The period's end [default: now]
+    #[arg(long, value_name = "INSTANT", requires = "from")]
+    to: Option<String>,
+    /// Which hub, if more than one was watched
+    #[arg(long, value_name = "HUB")]
+    name: Option<String>,
+    /// Where that hub runs [default: staging]
+    #[arg(long, value_name = "ENV")]
+    environment: Option<String>,
+    /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where to write; - is stdout [default: STAGING_INTEGRATION_HEALTH_REPORT.md, for JSON stdout]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// In which form
+    #[arg(long, value_name = "FORM", default_value = "md")]
+    format: Format,
+    /// A folder with templates to use instead of the built-in ones
+    #[arg(long, value_name = "DIR")]
+    templates: Option<PathBuf>,
+}
+
+/// The forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Markdown
+    Md,
+    /// The versioned model from which everything else is rendered
+    Json,
+}
+
+/// The period to report on.
+#[derive(Debug, Clone, Copy)]
+pub struct Period {
+    /// From when.
+    pub from: Timestamp,
+    /// To when.
+    pub to: Timestamp,
+}
+
+/// A report to make.
+pub struct Job {
+    /// On which period.
+    pub period: Period,
+    /// On which hub; the only one that was watched if none is named.
+    pub name: Option<HubName>,
+    /// Where that hub runs.
+    pub environment: crate::watch::Environment,
+    /// Whose journal to read.
+    pub state_dir: PathBuf,
+    /// Where to write.
+    pub out: Option<PathBuf>,
+    /// In which form.
+    pub format: Format,
+    /// Templates of one's own.
+    pub templates: Option<PathBuf>,
+    /// What is judged by.
+    pub rules: Rules,
+    /// When the report is made: the end of the period for a rehearsed one.
+    pub made_at: Timestamp,
+}
+
+impl Job {
+    /// The defaults.
+    pub fn new(layers: &Layers<impl Environment>) -> Result<Self, CliError> {
+        let now = Timestamp::now();
+        Ok(Self {
+            period: Period { from: now.minus(Micros::from_duration(DEFAULT_PERIOD)), to: now },
+            name: None,
+            environment: layers.environment_name(None)?,
+            state_dir: layers.state_dir(None),
+            out: None,
+            format: Format::Md,
+            templates: None,
+            rules: rules(layers.expected_servers()),
+            made_at: now,
+        })
+    }
+}
+
+/// The built-in criteria, with what the configuration expects of servers.
+pub fn rules(expected_servers: std::collections::BTreeMap<String, Vec<String>>) -> Rules {
+    // The built-in criteria are read by a test; a file that can't be read would be a fault of this very build.
+    let criteria = criterion::parse(criterion::DEFAULT).unwrap_or_default();
+    Rules { criteria, expected_servers, min_period: MIN_PERIOD }
+}
+
+/// Makes the report that the arguments ask for.
+pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+    let job = Job {
+        period: period_of(&args)?,
+        name: layers.hub_name(args.name.as_deref())?,
+        environment: layers.environment_name(args.environment.as_deref())?,
+        state_dir: layers.state_dir(args.state_dir.as_deref()),
+        out: args.out,
+        format: args.format,
+        templates: args.templates,
+        ..Job::new(layers)?
+    };
+    make(job).await
+}
+
+fn period_of(args: &ReportArgs) -> Result<Period, CliError> {
+    let now = Timestamp::now();
+    let instant = |flag: &str, text: &str| {
+        let help = "it is no instant; write one like 2026-11-21T06:00:00Z";
+        let picked = Sourced { value: text.to_owned(), source: flag.to_owned() };
+        config::parse(picked, |text| Timestamp::parse(text).ok_or(help))
+    };
+    if let Some(from) = &args.from {
+        let from = instant("--from", from)?;
+        let to = args.to.as_deref().map_or(Ok(now), |to| instant("--to", to))?;
+        if from >= to {
+            return Err(CliError::Usage(format!("--from {from} is not before --to {to}")));
+        }
+        return Ok(Period { from, to });
+    }
+    let since = args.since.as_ref().map(|since| Sourced { value: since.clone(), source: "--since".to_owned() });
+    let since = since.map_or(Ok(DEFAULT_PERIOD), |since| config::parse(since, config::duration))?;
+    Ok(Period { from: now.minus(Micros::from_duration(since)), to: now })
+}
+
+/// Makes a report and writes it.
+pub async fn make(job: Job) -> Result<Exit, CliError> {
+    let reader = JournalReader::open(&job.state_dir).map_err(BackendError::from)?;
+    let provisional = reader.is_running();
+    let hub = hub(&job, &reader.watched().map_err(BackendError::from)?)?;
+    let wanted = Wanted { hub, environment: job.environment.clone(), from: job.period.from, to: job.period.to };
+    let backend = Embedded::new(reader);
+    let found = period::read(&backend, &wanted, |_, _| ()).await?;
+    tracing::debug!(watches = found.watches.len(), slots = found.slots, empty = found.empty_slots, "read");
+    let provenance = provenance(&wanted, &found, backend.name(), provisional, job.made_at);
+    let mut judge = Judge::new(job.rules, wanted.from, wanted.to);
+    found.watches.iter().for_each(|watch| judge.feed(watch));
+    let report = report::report(judge.finish(), provenance);
+    let rendered = match job.format {
+        Format::Md => report::render(&report, job.templates.as_deref())?,
+        Format::Json => json(&report),
+    };
+    write(&rendered, &report, job.out, job.format)?;
+    Ok(exit(report.overall.verdict))
+}
+
+/// How a verdict ends the command.
+pub fn exit(verdict: Verdict) -> Exit {
+    match verdict {
+        Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => Exit::Ok,
+        Verdict::Fail => Exit::Failed,
+        Verdict::Inconclusive => Exit::NoVerdict,
+    }
+}
+
+fn json(report: &Report) -> String {
+    // A struct of strings, numbers and lists with string keys always has a JSON form.
+    let mut json = serde_json::to_string_pretty(report).unwrap_or_default();
+    json.push('\n');
+    json
+}
+
+/// The hub that was named, or the only one that was watched.
+fn hub(job: &Job, watched: &[Watched]) -> Result<HubName, CliError> {
+    let here: Vec<&Watched> = watched.iter().filter(|watched| watched.environment == job.environment).collect();
+    if let Some(name) = &job.name {
+        if here.iter().all(|watched| watched.hub != *name) {
+            tracing::warn!(hub = %name, environment = %job.environment, "no Watch of this hub is in the journal{}", known(watched));
+        }
+        return Ok(name.clone());
+    }
+    match here.as_slice() {
+        [only] => Ok(only.hub.clone()),
+        [] => Err(CliError::Usage(format!("no hub was watched in environment {}{}", job.environment, known(watched)))),
+        _ => Err(CliError::Usage(format!("more than one hub was watched: say which with --name{}", known(watched)))),
+    }
+}
+
+fn known(watched: &[Watched]) -> String {
+    let names: Vec<_> = watched.iter().map(|watched| format!("{} ({})", watched.hub, watched.environment)).collect();
+    if names.is_empty() { String::new() } else { format!("; it holds: {}", names.join(", ")) }
+}
+
+fn provenance(wanted: &Wanted, found: &Found, backend: &str, provisional: bool, made_at: Timestamp) -> Provenance {
+    Provenance {
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        hub: wanted.hub.to_string(),
+        environment: wanted.environment.to_string(),
+        builds: Vec::new(),
+        backend: backend.to_owned(),
+        from: Moment(wanted.from),
+        to: Moment(wanted.to),
+        generated_at: Moment(made_at),
+        provisional,
+        watchers: Vec::new(),
+        criteria_digest: blake3::hash(criterion::DEFAULT.as_bytes()).to_hex().as_str()[..16].to_owned(),
+        unreadable: found.unreadable.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn write(rendered: &str, report: &Report, out: Option<PathBuf>, format: Format) -> Result<(), CliError> {
+    let out = out.or_else(|| (format == Format::Md).then(|| PathBuf::from(DEFAULT_OUT)));
+    match out.filter(|path| path != Path::new("-")) {
+        None => print(rendered),
+        Some(path) => {
+            std::fs::write(&path, rendered).map_err(|reason| CliError::Output { path: path.clone(), reason })?;
+            print(&format!("{}\n", headline(report, &path)))
+        }
+    }
+}
+
+/// The verdict in a line.
+pub fn headline(report: &Report, path: &Path) -> String {
+    let verdict = match report.overall.verdict {
+        Verdict::Pass => "PASS: promote",
+        Verdict::Warn => "WARN: promote, but look",
+        Verdict::Fail => "FAIL: do not promote",
+        Verdict::Inconclusive => "NO VERDICT: not enough data",
+        Verdict::NotApplicable => "NOT APPLICABLE",
+    };
+    let because = report.overall.because.first().map_or(String::new(), |because| format!(" – {because}"));
+    format!("{verdict}{because}\n{}", path.display())
+}
+
+/// Prints to stdout; whoever closes the pipe early has read enough.
+pub fn print(text: &str) -> Result<(), CliError> {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(reason) if reason.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(CliError::Output { path: PathBuf::from("stdout"), reason })
+        }
+        _ => Ok(()),
+    }
+}
