@@ -1,0 +1,103 @@
+//! Which hub is simulated.
+
+/// The two hubs that were recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flavor {
+    /// The public package, `mcp-hub@4.2.1` (recording `npm-4.2.1`): no meta-tool, no filtering.
+    Npm,
+    /// The hub with prompt-based tool filtering and `hub__analyze_prompt` (recordings `fork-*`).
+    Fork,
+}
+
+/// How the hub writes its log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Logger {
+    /// Bare texts in a file that is emptied at each start; JSON on stdout (recordings `npm-4.2.1`, `fork-legacy`).
+    Legacy,
+    /// JSON lines, appended (recording `fork-pino`). Only the fork has it.
+    Pino,
+}
+
+/// A server of the hub's configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerPlan {
+    /// Its name in the configuration.
+    pub name: String,
+    /// Whether it comes up: the recorded `github` server never does, for want of a token.
+    pub starts: bool,
+}
+
+/// Everything that is fixed about a simulated hub.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Which hub.
+    pub flavor: Flavor,
+    /// How it logs. [`Logger::Pino`] only with [`Flavor::Fork`].
+    pub logger: Logger,
+    /// Where all its noise comes from: the same seed and steps give the same lines, byte for byte.
+    pub seed: u64,
+    /// The port in its lines and bodies.
+    pub port: u16,
+    /// `version` of `/api/health`; the fork, run from source, has none.
+    pub version: Option<String>,
+    /// The process id of the first start; every later start has a higher one.
+    pub pid: u32,
+    /// How many tools each working server has (14 in every recording).
+    pub tools: usize,
+    /// The least and the most lines of a disconnect storm (1,963 and 3,696 in the recordings).
+    pub storm_lines: (u32, u32),
+    /// The configured servers.
+    pub servers: Vec<ServerPlan>,
+    /// `hostname` of the pino lines.
+    pub hostname: String,
+    /// The hub's working directory.
+    pub cwd: String,
+    /// The hub's configuration file.
+    pub config_file: String,
+}
+
+impl Profile {
+    /// The public hub, as in the recording `npm-4.2.1`.
+    pub fn npm() -> Self {
+        Self {
+            flavor: Flavor::Npm,
+            logger: Logger::Legacy,
+            seed: 1,
+            port: 7001,
+            version: Some("4.2.1".into()),
+            pid: 12_993,
+            tools: 14,
+            storm_lines: (1_963, 3_696),
+            servers: vec![
+                ServerPlan { name: "filesystem".into(), starts: true },
+                ServerPlan { name: "github".into(), starts: false },
+            ],
+            hostname: "staging-1".into(),
+            cwd: "/srv/staging".into(),
+            config_file: "/srv/staging/mcp-plain.json".into(),
+        }
+    }
+
+    /// The fork with JSON lines, as in the recording `fork-pino`.
+    pub fn fork_pino() -> Self {
+        Self {
+            flavor: Flavor::Fork,
+            logger: Logger::Pino,
+            port: 7000,
+            version: None,
+            pid: 8_668,
+            cwd: "/srv/mcp-hub".into(),
+            config_file: "/srv/staging/mcp-servers.json".into(),
+            ..Self::npm()
+        }
+    }
+
+    /// The fork with its default logger, as in the recording `fork-legacy`.
+    pub fn fork_legacy() -> Self {
+        Self { logger: Logger::Legacy, pid: 10_166, ..Self::fork_pino() }
+    }
+
+    pub(super) fn is_fork(&self) -> bool {
+        self.flavor == Flavor::Fork
+    }
+}
