@@ -1,10 +1,265 @@
-//! `hubwatch demo`
-use super::{CliError, Exit};
+//! `hubwatch demo`: everything on a simulated hub, for a machine with nothing else.
+//!
+//! Live, the simulator serves on a real socket and writes a real log, and the sidecar watches it as it would a real hub. A rehearsed
+//! period takes the same path from answers and lines to the report, but in virtual time.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use tokio::net::TcpListener;
+
+use super::report::{self, Format, Job, Period};
+use super::run::{self, Plan, ProcessSource};
+use super::{CliError, Exit};
+use crate::config::{self, Sourced};
+use crate::hub::client::HubClient;
+use crate::hub::interpret::PollAnswer;
+use crate::journal::{FILE_NAME, Journal};
+use crate::sidecar::{Setup, Sidecar};
+use crate::simulator::{ApiAnswer, FileSink, LiveSimulation, LogSink as _, Profile, SimulatedProcess, Simulation, script, serve};
+use crate::tail::Begin;
+use crate::watch::{ApiOutcome, Bytes, Count, Environment, HubName, Micros, Origin, ProcessPoll, Text, Timestamp, WatcherId};
+
+/// How long the live demo watches: its script is over by then.
+const LIVE: Duration = Duration::from_secs(30);
+
+/// How often the live demo polls: often enough to see much in half a minute.
+const LIVE_INTERVAL: Duration = Duration::from_millis(500);
+
+/// When a rehearsed period begins: always then, so that the same rehearsal gives the same report.
+const REHEARSAL_START: Timestamp = Timestamp::from_secs(1_793_491_200);
+
+/// The noise of a rehearsal: always the same.
+const REHEARSAL_SEED: u64 = 20_261_101;
+
+/// The longest rehearsal: a week.
+const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// The memory and processors of the simulated host.
+const HOST_MEMORY: Bytes = Bytes::new(16 * 1024 * 1024 * 1024);
+const HOST_CPUS: u32 = 4;
+
 /// Show it all on a simulated hub
 #[derive(Debug, Args)]
-pub struct DemoArgs {}
-/// Runs it.
-pub async fn demo(_args: DemoArgs) -> Result<Exit, CliError> {
+#[command(after_help = "Examples:
+  hubwatch demo                  # half a minute: watch a simulated hub, then report
+  hubwatch demo --period 48h     # a rehearsed staging period at high speed, with incidents")]
+pub struct DemoArgs {
+    /// Rehearse a period of that length in virtual time instead
+    #[arg(long, value_name = "TIME")]
+    period: Option<String>,
+    /// Where the demo's log, journal and report go
+    #[arg(long, value_name = "DIR", default_value = "hubwatch-demo")]
+    dir: PathBuf,
+}
+
+/// Runs it; the exit code says whether it ran, whatever the verdict.
+pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
+    let stage = Stage::set(args.dir)?;
+    let period = match args.period {
+        None => live(&stage).await?,
+        Some(length) => {
+            let picked = Sourced { value: length, source: "--period".to_owned() };
+            let length = config::parse(picked, |text| {
+                let length = config::duration(text)?;
+                let fits = (Duration::from_secs(60)..=LONGEST).contains(&length);
+                if fits { Ok(length) } else { Err("it is not between 1m and 7d".to_owned()) }
+            })?;
+            rehearse(&stage, length).await?
+        }
+    };
+    let job = Job {
+        period,
+        name: Some(stage.name.clone()),
+        environment: stage.environment.clone(),
+        state_dir: stage.state_dir.clone(),
+        out: Some(stage.dir.join(report::DEFAULT_OUT)),
+        format: Format::Md,
+        templates: None,
+        rules: report::rules([("github".to_owned(), vec!["disconnected".to_owned()])].into()),
+        made_at: period.to,
+    };
+    report::make(job).await?;
     Ok(Exit::Ok)
+}
+
+/// Where a demo takes place.
+struct Stage {
+    dir: PathBuf,
+    state_dir: PathBuf,
+    log: PathBuf,
+    name: HubName,
+    environment: Environment,
+}
+
+impl Stage {
+    /// Makes the folder; what an earlier demo left there is cleared away.
+    fn set(dir: PathBuf) -> Result<Self, CliError> {
+        let state_dir = dir.join("state");
+        let log = dir.join("mcp-hub.log");
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |reason| CliError::Output { path, reason }
+        };
+        std::fs::create_dir_all(&dir).map_err(failed(&dir))?;
+        let journal = state_dir.join(FILE_NAME);
+        for old in [journal.with_extension("db"), journal.with_extension("db-wal"), journal.with_extension("db-shm"), log.clone()] {
+            match std::fs::remove_file(&old) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(&old)(error)),
+                _ => {}
+            }
+        }
+        let wrong = |error: crate::watch::NameError| CliError::Usage(error.to_string());
+        let name = HubName::parse("demo-hub").map_err(wrong)?;
+        let environment = Environment::parse(config::DEFAULT_ENVIRONMENT).map_err(wrong)?;
+        Ok(Self { dir, state_dir, log, name, environment })
+    }
+}
+
+/// Half a minute of a live simulated hub.
+async fn live(stage: &Stage) -> Result<Period, CliError> {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(CliError::Start)?;
+    let port = listener.local_addr().map_err(CliError::Start)?.port();
+    let from = Timestamp::now();
+    let mut simulation = Simulation::new(Profile { port, ..Profile::fork_pino() }, from);
+    for (at, step) in script::demo(from) {
+        simulation.schedule(at, step);
+    }
+    let live = LiveSimulation::new(simulation, FileSink::open(&stage.log).map_err(CliError::Start)?);
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let serving = tokio::spawn(serve(live.clone(), listener, async {
+        // The sender is dropped when the demo ends early; that is a stop, too.
+        let _ = stopped.await;
+    }));
+    let plan = Plan {
+        client: HubClient::new(&format!("http://127.0.0.1:{port}"), &[], None)?,
+        name: stage.name.clone(),
+        environment: stage.environment.clone(),
+        log: Some(stage.log.clone()),
+        begin: Begin::Start,
+        build: Some(Text::from("demo")),
+        state_dir: stage.state_dir.clone(),
+        destinations: Vec::new(),
+        interval: LIVE_INTERVAL,
+        process: Some(process_of(live)),
+        length: Some(LIVE),
+    };
+    let bar = progress(LIVE.as_secs(), "watching a simulated hub: {pos} of {len} s {bar:30}");
+    let ticking = tokio::spawn(tick(bar.clone()));
+    let watched = run::watch(plan).await;
+    ticking.abort();
+    bar.finish_and_clear();
+    let _ = stop.send(());
+    serving.abort();
+    watched?;
+    Ok(Period { from, to: Timestamp::now() })
+}
+
+async fn tick(bar: ProgressBar) {
+    let mut seconds = tokio::time::interval(Duration::from_secs(1));
+    seconds.tick().await;
+    loop {
+        seconds.tick().await;
+        bar.inc(1);
+    }
+}
+
+/// A bar on stderr; none where stderr is no terminal.
+fn progress(length: u64, template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(length).with_style(style)
+}
+
+fn process_of(live: Arc<LiveSimulation>) -> ProcessSource {
+    Box::new(move |_| live.with(|simulation| simulation.process()).map(process_poll))
+}
+
+fn process_poll(process: SimulatedProcess) -> ProcessPoll {
+    ProcessPoll {
+        pid: process.pid,
+        started: process.start,
+        cpu_time: process.cpu_time,
+        rss: Bytes::new(process.rss_bytes),
+        memory_limit: None,
+        fds: Some(process.fds),
+        threads: Some(process.threads),
+        children: process.children,
+        host_cpus: HOST_CPUS,
+        host_memory: HOST_MEMORY,
+    }
+}
+
+/// A whole period in virtual time: the same answers, lines, Watches, spans, journal and report, without the waiting.
+async fn rehearse(stage: &Stage, length: Duration) -> Result<Period, CliError> {
+    let length = Micros::from_duration(length);
+    let (from, to) = (REHEARSAL_START, REHEARSAL_START.plus(length));
+    let mut simulation = Simulation::new(Profile::fork_pino(), from);
+    for (at, step) in script::rehearsal(from, length, REHEARSAL_SEED) {
+        simulation.schedule(at, step);
+    }
+    let mut log = FileSink::open(&stage.log).map_err(CliError::Start)?;
+    let opened = Journal::open(&stage.state_dir)?;
+    let setup = Setup {
+        origin: rehearsed_origin(stage),
+        key: opened.session_key,
+        log: Some(stage.log.clone()),
+        begin: Begin::Start,
+        checkpoint: None,
+    };
+    let mut sidecar = Sidecar::begin(setup, from, opened.journal.clone(), None, true);
+    let interval = Micros::from_duration(config::DEFAULT_INTERVAL);
+    let polls = length.get() / interval.get();
+    let bar = progress(polls, "rehearsing: {pos} of {len} polls {bar:30}");
+    for poll in 1..=polls {
+        let now = from.plus(Micros::new(poll * interval.get()));
+        simulation.advance(now, &mut log).map_err(CliError::Start)?;
+        sidecar.polled(answer(&simulation, now)).await?;
+        bar.inc(1);
+    }
+    log.flush().map_err(CliError::Start)?;
+    sidecar.stop("the end of the period", to).await?;
+    drop(sidecar);
+    opened.journal.close().await?;
+    bar.finish_and_clear();
+    Ok(Period { from, to })
+}
+
+fn rehearsed_origin(stage: &Stage) -> Origin {
+    Origin {
+        hub: stage.name.clone(),
+        environment: stage.environment.clone(),
+        watcher: WatcherId::from_seed(b"rehearsal"),
+        run: 1,
+        sequence: Count::new(0),
+        part: 0,
+        tool_version: Text::from(env!("CARGO_PKG_VERSION")),
+        build: Some(Text::from("4.3.0-rehearsed")),
+        interval: Micros::from_duration(config::DEFAULT_INTERVAL),
+    }
+}
+
+fn answer(simulation: &Simulation, now: Timestamp) -> PollAnswer {
+    let (health, health_duration) = read(simulation.health());
+    let servers = health.is_ok().then(|| read(simulation.servers()));
+    let took = Micros::new(health_duration.get() + servers.as_ref().map_or(0, |(_, took)| took.get()));
+    PollAnswer {
+        asked: now.minus(took),
+        now,
+        health,
+        health_duration,
+        servers,
+        process: simulation.process().map(process_poll),
+        log_file: None,
+        own_subscribers: 0,
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(answer: ApiAnswer) -> (Result<T, ApiOutcome>, Micros) {
+    match answer {
+        ApiAnswer::Refused => (Err(ApiOutcome::Refused), Micros::new(300)),
+        ApiAnswer::Json { body, took } => (serde_json::from_slice(&body).map_err(|_| ApiOutcome::Unreadable), took),
+    }
 }

@@ -21,7 +21,7 @@ use crate::process::{self, Find, ProcessReader};
 use crate::sidecar::clock::Clock;
 use crate::sidecar::{Setup, Sidecar};
 use crate::tail::Begin;
-use crate::watch::{Count, HubName, Micros, Origin, Text, Timestamp};
+use crate::watch::{Count, HubName, Micros, Origin, ProcessPoll, Text, Timestamp};
 
 /// How often the log is looked at. A quarter of a second is soon enough for people and costs next to nothing: one `stat`.
 const LOOK_AT_LOG: Duration = Duration::from_millis(250);
@@ -90,19 +90,33 @@ pub enum From {
 }
 
 /// What a run was resolved to.
-struct Plan {
-    client: HubClient,
-    name: HubName,
-    environment: crate::watch::Environment,
-    log: Option<PathBuf>,
-    begin: Begin,
-    build: Option<Text>,
-    state_dir: PathBuf,
-    destinations: Vec<Destination>,
-    interval: Duration,
-    find: Find,
-    length: Option<Duration>,
+pub struct Plan {
+    /// How the hub is asked.
+    pub client: HubClient,
+    /// What the report calls it.
+    pub name: HubName,
+    /// Where it runs.
+    pub environment: crate::watch::Environment,
+    /// Its log file.
+    pub log: Option<PathBuf>,
+    /// Where to begin in it.
+    pub begin: Begin,
+    /// The build under test.
+    pub build: Option<Text>,
+    /// The state folder.
+    pub state_dir: PathBuf,
+    /// Where telemetry goes.
+    pub destinations: Vec<Destination>,
+    /// How often the hub is polled.
+    pub interval: Duration,
+    /// How its process is seen; `None` where it can't be.
+    pub process: Option<ProcessSource>,
+    /// How long to watch; until a signal if not said.
+    pub length: Option<Duration>,
 }
+
+/// Shows the hub's process as it is now, given what its API says of it: its id and its start.
+pub type ProcessSource = Box<dyn FnMut(Option<(u32, Option<Timestamp>)>) -> Option<ProcessPoll>>;
 
 /// Runs it.
 pub async fn run(args: RunArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
@@ -154,13 +168,21 @@ fn plan(args: RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliErr
         state_dir: layers.state_dir(args.state_dir.as_deref()),
         destinations: destinations(args.otlp.as_deref(), layers)?,
         interval: layers.interval(args.interval.as_deref())?,
-        find: find(args.pid.or(file.pid), &url),
+        process: process_source(find(args.pid.or(file.pid), &url)),
         length: args.length.map(|length| length_of(&length)).transpose()?,
     })
 }
 
 fn length_of(text: &str) -> Result<Duration, ConfigError> {
     config::parse(Sourced { value: text.to_owned(), source: "--for".to_owned() }, config::duration)
+}
+
+fn process_source(find: Find) -> Option<ProcessSource> {
+    if find == Find::Elsewhere {
+        return None;
+    }
+    let mut reader = ProcessReader::new(find);
+    Some(Box::new(move |said| reader.read(said)))
 }
 
 /// The hub's process can be seen if the hub is on this host.
@@ -215,7 +237,7 @@ fn header_list(list: &str) -> Vec<(String, Secret)> {
 }
 
 /// Watches until a signal or the end of the time; what was learned is committed when it returns.
-async fn watch(plan: Plan) -> Result<(), CliError> {
+pub async fn watch(plan: Plan) -> Result<(), CliError> {
     let mut stop = Stop::listen(plan.length).map_err(CliError::Start)?;
     let Opened { journal, watcher, run, session_key, checkpoint, recovered } = Journal::open(&plan.state_dir)?;
     if let Some(aside) = recovered {
@@ -240,14 +262,8 @@ async fn watch(plan: Plan) -> Result<(), CliError> {
         run, "watching"
     );
     let clock = Clock::start();
-    let mut watcher = Watcher {
-        clock,
-        last: Timestamp::now(),
-        process: ProcessReader::new(plan.find),
-        client: plan.client,
-        answered: None,
-        sidecar: None,
-    };
+    let mut watcher =
+        Watcher { clock, last: Timestamp::now(), process: plan.process, client: plan.client, answered: None, sidecar: None };
     let setup = Setup { origin, key: session_key, log: plan.log, begin: plan.begin, checkpoint };
     let reason = watcher.go(setup, &journal, &senders, plan.interval, &mut stop).await?;
     tracing::info!(reason, "stopping");
@@ -267,7 +283,7 @@ async fn watch(plan: Plan) -> Result<(), CliError> {
 struct Watcher {
     clock: Clock,
     last: Timestamp,
-    process: ProcessReader,
+    process: Option<ProcessSource>,
     client: HubClient,
     /// Whether the hub answered the last poll, for telling people when that changes.
     answered: Option<bool>,
@@ -287,7 +303,7 @@ impl Watcher {
         stop: &mut Stop,
     ) -> Result<&'static str, CliError> {
         let now = self.now().await?;
-        let looks = self.process.looks();
+        let looks = self.process.is_some();
         self.sidecar = Some(Sidecar::begin(setup, now, journal.clone(), senders.fast_path(), looks));
         let mut polls = tokio::time::interval(interval);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -334,7 +350,8 @@ impl Watcher {
 
     async fn polled(&mut self, (asked, health, servers): Asked, first: &mut bool) -> Result<(), CliError> {
         let said = health.0.as_ref().ok().and_then(Health::workspace);
-        let process = self.process.read(said.and_then(|said| Some((said.pid?, said.started))));
+        let said = said.and_then(|said| Some((said.pid?, said.started)));
+        let process = self.process.as_mut().and_then(|source| source(said));
         self.tell(&health);
         let answer = PollAnswer {
             asked,

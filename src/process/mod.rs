@@ -48,11 +48,6 @@ impl ProcessReader {
         Self { find, system, host_memory, host_cpus: u32::try_from(cpus).unwrap_or(u32::MAX), known: None }
     }
 
-    /// Whether the process can be looked for at all.
-    pub fn looks(&self) -> bool {
-        self.find != Find::Elsewhere
-    }
-
     /// The process as it is now. `said` is what the hub's API says of itself: its id and when it started.
     pub fn read(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<ProcessPoll> {
         if self.find == Find::Elsewhere {
