@@ -73,7 +73,8 @@ pub fn of(text: &str) -> Option<Meaning<'_>> {
 /// `'NAME' …`
 fn of_quoted<'a>(text: &'a str) -> Option<Meaning<'a>> {
     let quoted = text.strip_prefix('\'')?;
-    let endings: [(&str, fn(&'a str) -> Meaning<'a>); 4] = [
+    type Named<'a> = fn(&'a str) -> Meaning<'a>;
+    let endings: [(&str, Named<'a>); 4] = [
         ("' client disconnected from MCP HUB", Meaning::ClientDisconnected),
         ("' client connected to MCP HUB", Meaning::ClientConnected),
         ("' transport closed", Meaning::ServerClosed),

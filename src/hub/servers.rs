@@ -189,7 +189,8 @@ fn judge(seen: &api::Server, server: &mut Server, hub_now: Timestamp) -> Option<
         "connected" => {
             server.zero_uptime = true;
             let stale = seen.last_started.is_some_and(|started| hub_now.since(started) > FRESH_START);
-            if !stale && !(zero_before && seen.last_started.is_none()) {
+            let still_zero = zero_before && seen.last_started.is_none();
+            if !stale && !still_zero {
                 return None;
             }
             (Liveness::Down, "the status says connected, but its uptime stays 0")

@@ -73,6 +73,8 @@ struct Writer {
     since_look: u32,
     /// Locked as long as it is open.
     _lock: File,
+    /// Set when the writer shall end. The last field, so that it is dropped after the connection and the lock.
+    closing: Option<oneshot::Sender<()>>,
 }
 
 impl Journal {
@@ -87,7 +89,7 @@ impl Journal {
         let (mut connection, recovered) = open_or_set_aside(&path, folder)?;
         let identity = identify(&mut connection, state_dir)?;
         let (commits, committed) = watch::channel(0);
-        let writer = Writer { connection, destinations: Vec::new(), commits, since_look: 0, _lock: lock };
+        let writer = Writer { connection, destinations: Vec::new(), commits, since_look: 0, _lock: lock, closing: None };
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.work(waiting)).map_err(folder)?;
         let (watcher, run, session_key, checkpoint) = identity;
@@ -162,15 +164,20 @@ impl Journal {
         self.commits.wait_for(|commits| *commits > seen).await.map(|commits| *commits).map_err(|_| JournalError::Gone)
     }
 
-    /// Brings the write-ahead log home; what was committed is safe without it, too.
+    /// Brings the write-ahead log home and lets go of the folder. What was committed is safe without it, too; what other handles
+    /// ask for afterwards is refused.
     pub async fn close(self) -> Result<(), JournalError> {
-        self.job(|writer| Ok(writer.connection.pragma_update(None, "wal_checkpoint", "TRUNCATE").or_else(ignore_result_row)?)).await
+        let (closing, closed) = oneshot::channel();
+        self.job(move |writer| {
+            writer.closing = Some(closing);
+            // It answers with a row: how much of the log came home.
+            Ok(writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?)
+        })
+        .await?;
+        // Ends in an error by design: the writer drops its end once everything else of it is dropped.
+        let _: Result<(), _> = closed.await;
+        Ok(())
     }
-}
-
-/// `wal_checkpoint` answers with a row, which `pragma_update` takes for an error.
-fn ignore_result_row(error: rusqlite::Error) -> Result<(), rusqlite::Error> {
-    if matches!(error, rusqlite::Error::ExecuteReturnedResults) { Ok(()) } else { Err(error) }
 }
 
 fn lock(state_dir: &Path) -> Result<File, JournalError> {
@@ -271,7 +278,8 @@ fn int(value: u64) -> i64 {
 
 impl Writer {
     fn work(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(job) = jobs.blocking_recv() {
+        while self.closing.is_none() {
+            let Some(job) = jobs.blocking_recv() else { return };
             job(&mut self);
         }
     }

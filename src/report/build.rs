@@ -138,6 +138,7 @@ fn servers_words(history: &History) -> String {
     let of_server = |server: &crate::judge::history::ServerHistory| {
         let down: u64 = server.down.iter().map(|down| down.duration_us).sum();
         let state = match (server.never_up, down) {
+            (true, _) if !server.should_work() => "does not work, as expected".to_owned(),
             (true, _) => "never worked".to_owned(),
             (false, 0) => "always worked".to_owned(),
             (false, down) => format!("down {}× for {}", server.down.len(), words::duration(down)),

@@ -54,27 +54,27 @@ pub fn rehearsal(start: Timestamp, length: Micros, seed: u64) -> Script {
         (at(31 * HOUR), Step::StopHub),
         (at(31 * HOUR + 40 * SECOND), Step::StartHub),
     ];
-    let mut visit = 10 * MINUTE;
+    let (mut visit, mut refused) = (10 * MINUTE, false);
     while visit + HOUR < length.get() {
-        script.extend(one_visit(&mut random, start, visit));
-        visit += random.between(60 * MINUTE, 200 * MINUTE);
+        script.extend(one_visit(&mut random, start, visit, visit > 11 * HOUR && !refused));
+        refused |= visit > 11 * HOUR;
+        visit += random.between(20 * MINUTE, 90 * MINUTE);
     }
     script.retain(|(at, _)| *at < start.plus(length));
     script.sort_by_key(|(at, _)| *at);
     script
 }
 
-/// A client comes, asks some things, and leaves. In the eleventh hour Gemini refuses.
-fn one_visit(random: &mut Random, start: Timestamp, begins: u64) -> Script {
+/// A client comes, asks some things, and leaves. Where Gemini is to refuse, it refuses three of its calls.
+fn one_visit(random: &mut Random, start: Timestamp, begins: u64, refused: bool) -> Script {
     const CLIENTS: [&str; 4] = ["editor", "agent", "ci-probe", "desktop"];
     const CATEGORIES: [&str; 5] = ["filesystem", "github", "web", "database", "git"];
     let at = |micros: u64| start.plus(Micros::new(micros));
     let client = named(random.pick::<&str>(&CLIENTS));
     let mut script = vec![(at(begins), Step::ConnectClient { name: client.clone() })];
     let mut when = begins + 5 * SECOND;
-    let refused = (11 * HOUR..13 * HOUR).contains(&begins);
     for call in 0..random.between(6, 22) {
-        let gemini = if refused && call == 2 {
+        let gemini = if refused && (2..5).contains(&call) {
             Gemini::RateLimited
         } else {
             answers(random.between(450, 3_400), random.pick::<&str>(&CATEGORIES))
