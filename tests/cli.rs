@@ -1,0 +1,190 @@
+//! What a user meets on the command line: messages that say what to do, and exit codes that scripts can trust.
+
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn hubwatch(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hubwatch"));
+    command.args(args).env_clear().env("HOME", "/nonexistent");
+    command
+}
+
+fn run(args: &[&str]) -> (Option<i32>, String, String) {
+    told(hubwatch(args).output().unwrap())
+}
+
+fn told(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+/// A sidecar of a hub that isn't there; killed when the test ends.
+struct Sidecar(Child);
+
+impl Sidecar {
+    fn start(state_dir: &Path) -> Self {
+        let state = state_dir.to_str().unwrap();
+        let args = ["run", "--hub", "http://127.0.0.1:9", "--name", "absent", "--state-dir", state, "--interval", "200ms"];
+        let child = hubwatch(&args).stderr(Stdio::piped()).spawn().unwrap();
+        let sidecar = Self(child);
+        await_that("the journal holds a Watch", || {
+            let (_, stdout, _) = run(&["report", "--name", "absent", "--state-dir", state, "--format", "json"]);
+            serde_json::from_str::<serde_json::Value>(&stdout).is_ok_and(|report| report["coverage"]["polls"].as_u64() > Some(1))
+        });
+        sidecar
+    }
+
+    fn stop(mut self, signal: &str) -> (Option<i32>, Duration) {
+        let asked = Instant::now();
+        assert!(Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap().success());
+        (self.0.wait().unwrap().code(), asked.elapsed())
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits for a condition; each look at it takes a process's time, so it needs no pause.
+fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "not within 30 s: {what}");
+    }
+}
+
+#[test]
+fn help_names_the_commands_and_the_exit_codes() {
+    let (code, stdout, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    insta::assert_snapshot!(stdout);
+}
+
+#[test]
+fn a_wrong_flag_is_a_usage_error() {
+    let (code, _, stderr) = run(&["report", "--sinze", "1h"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--since"), "{stderr}");
+}
+
+#[test]
+fn an_unknown_configuration_key_is_refused_with_a_suggestion() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("hubwatch.toml");
+    std::fs::write(&config, "[hub]\nnmae = 'a'\n").unwrap();
+    let (code, _, stderr) = run(&["report", "--config", config.to_str().unwrap()]);
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("line 2") && stderr.contains("did you mean `name`?"), "{stderr}");
+}
+
+#[test]
+fn without_a_hub_to_watch_the_user_is_told_how_to_name_one() {
+    let (code, _, stderr) = run(&["run"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--hub http://HOST:PORT"), "{stderr}");
+}
+
+#[test]
+fn a_report_without_a_journal_says_where_it_looked() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, stdout, stderr) = run(&["report", "--state-dir", folder.path().to_str().unwrap()]);
+    assert_eq!((code, stdout.as_str()), (Some(4), ""));
+    assert!(stderr.contains(folder.path().to_str().unwrap()), "{stderr}");
+}
+
+#[test]
+fn a_hub_that_is_not_there_is_watched_all_the_same_and_a_signal_ends_it_well() {
+    for signal in ["-TERM", "-INT"] {
+        let folder = tempfile::tempdir().unwrap();
+        let sidecar = Sidecar::start(folder.path());
+        let (code, took) = sidecar.stop(signal);
+        assert_eq!(code, Some(0), "{signal}");
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        let state = folder.path().to_str().unwrap();
+        let (code, stdout, _) = run(&["report", "--state-dir", state, "--since", "1h", "--format", "json"]);
+        let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+        // It was not there: that is known, and it is a failure.
+        assert_eq!(code, Some(1));
+        assert_eq!(report["coverage"]["polls_answered"], 0);
+        assert_eq!(report["hub"]["unreachable"].as_array().unwrap().len(), 1);
+        assert_eq!(report["provenance"]["provisional"], false);
+    }
+}
+
+#[test]
+fn while_the_watch_goes_on_a_report_is_provisional_and_a_second_watcher_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let sidecar = Sidecar::start(folder.path());
+    let state = folder.path().to_str().unwrap();
+    let (_, stdout, _) = run(&["report", "--state-dir", state, "--out", "-"]);
+    assert!(stdout.contains("**Provisional:**"), "{stdout}");
+    let (code, _, stderr) = run(&["run", "--hub", "http://127.0.0.1:9", "--state-dir", state]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains(&format!("PID {}", sidecar.0.id())), "{stderr}");
+}
+
+#[test]
+fn an_empty_period_has_no_verdict() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Sidecar::start(folder.path()));
+    let state = folder.path().to_str().unwrap();
+    let long_ago = ["--from", "2020-01-01T00:00:00Z", "--to", "2020-01-03T00:00:00Z"];
+    let (code, stdout, _) = run(&[&["report", "--state-dir", state, "--out", "-"], &long_ago[..]].concat());
+    assert_eq!(code, Some(3));
+    assert!(stdout.contains("❔ inconclusive – no verdict"), "{stdout}");
+}
+
+#[test]
+fn a_killed_sidecar_goes_on_as_the_same_watcher() {
+    let folder = tempfile::tempdir().unwrap();
+    Sidecar::start(folder.path()).stop("-KILL");
+    Sidecar::start(folder.path()).stop("-TERM");
+    let state = folder.path().to_str().unwrap();
+    let (_, stdout, _) = run(&["report", "--state-dir", state, "--since", "1h", "--format", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(report["provenance"]["watchers"].as_array().unwrap().len(), 1);
+    assert_eq!(report["coverage"]["missing_watches"], 0);
+}
+
+#[test]
+fn a_state_folder_that_can_t_be_written_is_refused_with_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let below = file.join("state");
+    let (code, _, stderr) = run(&["run", "--hub", "http://127.0.0.1:9", "--state-dir", below.to_str().unwrap()]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains(below.to_str().unwrap()) && stderr.contains("--state-dir"), "{stderr}");
+}
+
+#[test]
+fn a_journal_of_a_newer_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Sidecar::start(folder.path()));
+    let connection = rusqlite::Connection::open(folder.path().join("journal.db")).unwrap();
+    connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(connection);
+    let state = folder.path().to_str().unwrap();
+    for command in [&["run", "--hub", "http://127.0.0.1:9", "--state-dir", state][..], &["report", "--state-dir", state][..]] {
+        let (code, _, stderr) = run(command);
+        assert!(matches!(code, Some(2 | 4)) && stderr.contains("schema 99"), "{code:?} {stderr}");
+    }
+}
+
+#[test]
+fn a_template_of_ones_own_is_used_and_its_faults_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(Sidecar::start(folder.path()));
+    let (state, templates) = (folder.path().to_str().unwrap(), tempfile::tempdir().unwrap());
+    let path = templates.path().join("report.md");
+    let args = ["report", "--state-dir", state, "--out", "-", "--templates", templates.path().to_str().unwrap()];
+    std::fs::write(&path, "{{ overall.verdict }} for {{ provenance.hub }}").unwrap();
+    assert_eq!(run(&args).1, "fail for absent");
+    std::fs::write(&path, "{{ no.such.thing }}").unwrap();
+    let (code, _, stderr) = run(&args);
+    assert!(code == Some(2) && stderr.contains("report.md"), "{code:?} {stderr}");
+}

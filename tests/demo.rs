@@ -1,0 +1,45 @@
+//! The demo runs on a machine with nothing else, and the example report is what it makes.
+
+use std::process::Command;
+
+fn hubwatch() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_hubwatch"))
+}
+
+#[test]
+fn a_rehearsed_period_gives_the_committed_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = hubwatch().args(["demo", "--period", "48h", "--dir"]).arg(folder.path()).output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert_eq!(run.status.code(), Some(0), "{stderr}");
+    assert!(stdout.starts_with("FAIL: do not promote"), "{stdout}");
+    let report = std::fs::read_to_string(folder.path().join("STAGING_INTEGRATION_HEALTH_REPORT.md")).unwrap();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/STAGING_INTEGRATION_HEALTH_REPORT.md");
+    if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+        std::fs::write(example, &report).unwrap();
+    }
+    let committed = std::fs::read_to_string(example).unwrap();
+    assert!(report == committed, "the example is not what the demo makes; look at the difference, then run with UPDATE_EXAMPLES=1");
+}
+
+#[test]
+fn the_live_demo_watches_a_simulated_hub_and_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = hubwatch().args(["demo", "--dir"]).arg(folder.path()).output().unwrap();
+    assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+    let report = hubwatch()
+        .args(["report", "--since", "10m", "--format", "json", "--state-dir"])
+        .arg(folder.path().join("state"))
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["calls"]["by_outcome"], serde_json::json!({"ok": 3, "fallback": 1}), "{:#}", report["calls"]);
+    assert_eq!(report["clients"]["disconnected"], 3);
+    let filesystem = report["servers"].as_array().unwrap().iter().find(|server| server["name"] == "filesystem").unwrap();
+    let down = filesystem["down"].as_array().unwrap();
+    assert_eq!(down.len(), 1);
+    // Killed at 11 s, started again at 18.2 s: its start takes about half a second.
+    let lasted = down[0]["duration_us"].as_u64().unwrap();
+    assert!((7_000_000..9_000_000).contains(&lasted), "{lasted}");
+    assert_eq!(report["provenance"]["provisional"], false);
+}
