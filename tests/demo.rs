@@ -33,13 +33,15 @@ fn the_live_demo_watches_a_simulated_hub_and_reports() {
         .output()
         .unwrap();
     let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
-    assert_eq!(report["calls"]["by_outcome"], serde_json::json!({"ok": 3, "fallback": 1}), "{:#}", report["calls"]);
+    assert_eq!(report["calls"]["by_outcome"], serde_json::json!({"ok": 5, "fallback": 1}), "{:#}", report["calls"]);
     assert_eq!(report["clients"]["disconnected"], 3);
     let filesystem = report["servers"].as_array().unwrap().iter().find(|server| server["name"] == "filesystem").unwrap();
     let down = filesystem["down"].as_array().unwrap();
     assert_eq!(down.len(), 1);
-    // Killed at 11 s, started again at 18.2 s: its start takes about half a second.
+    // Killed at 16 s, started again at 26.3 s: its start takes about half a second.
     let lasted = down[0]["duration_us"].as_u64().unwrap();
-    assert!((7_000_000..9_000_000).contains(&lasted), "{lasted}");
+    assert!((10_000_000..12_000_000).contains(&lasted), "{lasted}");
+    assert_eq!(report["hub"]["stops"].as_array().unwrap().len(), 1);
+    assert_eq!(report["hub"]["stops"][0]["graceful"], true);
     assert_eq!(report["provenance"]["provisional"], false);
 }

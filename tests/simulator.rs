@@ -1,152 +1,586 @@
-//! The simulator is held against the recordings: the same session must give the same lines and answers of the same form.
+//! The simulated hub against the recordings of the real ones: the same session must give the same lines and bodies.
 
 use std::collections::BTreeSet;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
-use hubwatch::hub::line::parse;
-use hubwatch::hub::mask;
-use hubwatch::simulator::{ApiAnswer, Gemini, Profile, Simulation, Step};
+use flate2::read::GzDecoder;
+use hubwatch::simulator::{
+    ApiAnswer, CallOutcome, Gemini, Happening, LiveSimulation, Logger, Profile, Script, Simulation, Step, StopCause, serve,
+};
 use hubwatch::watch::{Micros, Timestamp};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
-fn path(hub: &str, file: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "recordings", hub, file].iter().collect()
+fn recording(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/recordings").join(path)
 }
 
-fn recorded_log(hub: &str) -> String {
+fn recorded_lines(path: &str) -> Vec<String> {
+    let file = std::fs::File::open(recording(path)).unwrap();
     let mut text = String::new();
-    flate2::read::GzDecoder::new(std::fs::File::open(path(hub, "mcp-hub.log.gz")).unwrap()).read_to_string(&mut text).unwrap();
+    GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    text.lines().map(str::to_owned).collect()
+}
+
+fn recorded_json(path: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(recording(path)).unwrap()).unwrap()
+}
+
+/// When each simulated session begins. The first line comes some 0.35 s later.
+fn start() -> Timestamp {
+    Timestamp::parse("2026-11-23T03:40:37.752Z").unwrap()
+}
+
+fn at(millis: u64) -> Timestamp {
+    start().plus(Micros::new(millis * 1_000))
+}
+
+fn answers(millis: u64, category: &str) -> Gemini {
+    Gemini::Answers { after: Micros::new(millis * 1_000), categories: vec![category.into()] }
+}
+
+fn connect(name: &str) -> Step {
+    Step::ConnectClient { name: name.into() }
+}
+
+fn disconnect(name: &str) -> Step {
+    Step::DisconnectClient { name: name.into() }
+}
+
+fn analyze(client: &str, gemini: Gemini) -> Step {
+    Step::Analyze { client: client.into(), gemini }
+}
+
+fn filesystem(step: impl Fn(String) -> Step) -> Step {
+    step("filesystem".into())
+}
+
+/// How the three calls at once of a fork's recording went: client, start, time at Gemini, category, in entry order; then when each
+/// client left.
+struct Trio {
+    calls: [(&'static str, u64, u64, &'static str); 3],
+    leaves: [(&'static str, u64); 3],
+    /// The gaps between the five subscribers: they decide which changes of the workspace file are reported.
+    gaps: [u64; 4],
+}
+
+const PINO: Trio = Trio {
+    calls: [("probe-2", 7_282, 602, "meta"), ("probe-0", 7_319, 601, "github"), ("probe-1", 7_349, 1_202, "filesystem")],
+    leaves: [("probe-2", 8_221), ("probe-1", 8_566), ("probe-0", 8_877)],
+    gaps: [131, 107, 101, 99],
+};
+
+const LEGACY: Trio = Trio {
+    calls: [("probe-2", 7_282, 607, "meta"), ("probe-0", 7_329, 666, "github"), ("probe-1", 7_339, 464, "filesystem")],
+    leaves: [("probe-1", 8_139), ("probe-2", 8_419), ("probe-0", 8_879)],
+    gaps: [104, 95, 102, 100],
+};
+
+/// The session that was played to both forks.
+fn fork_session(trio: &Trio) -> Vec<(u64, Step)> {
+    let mut steps = vec![(0, Step::StartHub), (6_454, Step::Subscribe)];
+    for (index, name) in ["probe-0", "probe-1", "probe-2"].into_iter().enumerate() {
+        steps.push((6_994 + 9 * index as u64, connect(name)));
+    }
+    steps.extend(trio.calls.iter().map(|(name, at, takes, category)| (*at, analyze(name, answers(*takes, category)))));
+    steps.extend(trio.leaves.iter().map(|(name, at)| (*at, disconnect(name))));
+    steps.extend([
+        (9_988, connect("probe-0")),
+        (10_190, analyze("probe-0", Gemini::RateLimited)),
+        (30_000, disconnect("probe-0")),
+        (31_000, filesystem(|name| Step::KillServer { name })),
+        (33_700, filesystem(|name| Step::StartServer { name })),
+        (33_750, filesystem(|name| Step::StopServer { name })),
+        (33_800, filesystem(|name| Step::StartServer { name })),
+    ]);
+    let mut subscription = 35_000;
+    steps.push((subscription, Step::Subscribe));
+    for gap in trio.gaps {
+        subscription += gap;
+        steps.push((subscription, Step::Subscribe));
+    }
+    steps.extend((0..5).map(|index| (38_500 + 10 * index, Step::Unsubscribe)));
+    steps.extend([(41_100, connect("probe-0")), (41_300, analyze("probe-0", Gemini::KeyInvalid))]);
+    steps
+}
+
+/// The session that was played to the npm hub.
+fn npm_session() -> Vec<(u64, Step)> {
+    vec![
+        (0, Step::StartHub),
+        (6_000, Step::Subscribe),
+        (7_400, connect("probe")),
+        (7_650, disconnect("probe")),
+        (8_500, filesystem(|name| Step::KillServer { name })),
+        (10_900, filesystem(|name| Step::StartServer { name })),
+        (25_000, Step::StopHub),
+    ]
+}
+
+struct Played {
+    simulation: Simulation,
+    file: Vec<String>,
+    stdout: Vec<String>,
+}
+
+fn play(profile: Profile, steps: &[(u64, Step)], until: u64) -> Played {
+    let logger = profile.logger;
+    let mut simulation = Simulation::new(profile, start());
+    for (millis, step) in steps {
+        simulation.schedule(at(*millis), step.clone());
+    }
+    let mut log = Vec::new();
+    let mut stdout = Vec::new();
+    simulation.advance_watched(at(until), &mut log, &mut |entry| stdout.push(entry.stdout_line(logger))).unwrap();
+    let file = String::from_utf8(log).unwrap().lines().map(str::to_owned).collect();
+    Played { simulation, file, stdout }
+}
+
+/// Ids and numbers are no part of the comparison.
+fn masked(line: &str) -> String {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some(next) = rest.chars().next() {
+        if let Some(after) = after_uuid(rest) {
+            out.push_str("<id>");
+            rest = after;
+        } else if next.is_ascii_digit() {
+            out.push('#');
+            rest = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
+        } else {
+            out.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    out
+}
+
+fn after_uuid(text: &str) -> Option<&str> {
+    let (id, rest) = text.split_at_checked(36)?;
+    let is_uuid = id.char_indices().all(|(index, symbol)| match index {
+        8 | 13 | 18 | 23 => symbol == '-',
+        _ => symbol.is_ascii_hexdigit(),
+    });
+    is_uuid.then_some(rest)
+}
+
+/// Masked lines, in order, with each storm as one line: how long it was is chance.
+fn normalised<'a>(lines: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    for line in lines {
+        let of_a_storm = line.contains("client disconnected from MCP HUB") || line.contains("Error closing server connected to");
+        let line = if of_a_storm { "<storm>".to_owned() } else { masked(line) };
+        if !(of_a_storm && out.last() == Some(&line)) {
+            out.push(line);
+        }
+    }
+    out
+}
+
+fn assert_same_lines(simulated: &[String], recorded: &[String]) {
+    let (simulated, recorded) = (normalised(simulated), normalised(recorded));
+    for (index, (ours, theirs)) in simulated.iter().zip(&recorded).enumerate() {
+        assert_eq!(ours, theirs, "line {index}, after {:#?}", &recorded[index.saturating_sub(3)..index]);
+    }
+    assert_eq!(simulated.len(), recorded.len());
+}
+
+#[test]
+fn the_pino_log_is_the_recorded_one() {
+    let played = play(Profile::fork_pino(), &fork_session(&PINO), 60_000);
+    assert_same_lines(&played.file, &recorded_lines("fork-pino/mcp-hub.log.gz"));
+}
+
+#[test]
+fn the_legacy_log_is_the_recorded_one() {
+    let played = play(Profile::fork_legacy(), &fork_session(&LEGACY), 60_000);
+    assert_same_lines(&played.file, &recorded_lines("fork-legacy/mcp-hub.log.gz"));
+}
+
+#[test]
+fn the_legacy_stdout_is_the_recorded_one() {
+    let played = play(Profile::fork_legacy(), &fork_session(&LEGACY), 60_000);
+    let recorded = recorded_lines("fork-legacy/stdout.log.gz").into_iter();
+    // Stack traces are Node's, and the first line comes before the logger that the simulator plays.
+    let entries = recorded.filter(|line| line.starts_with('{') && !line.contains("Using legacy logger"));
+    assert_same_lines(&played.stdout, &entries.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_npm_logs_are_the_recorded_ones() {
+    let played = play(Profile::npm(), &npm_session(), 40_000);
+    assert_same_lines(&played.file, &recorded_lines("npm-4.2.1/mcp-hub.log.gz"));
+    let recorded = recorded_lines("npm-4.2.1/stdout.log.gz");
+    let entries: Vec<String> = recorded.into_iter().filter(|line| line.starts_with('{')).collect();
+    assert_same_lines(&played.stdout, &entries);
+}
+
+/// The paths and types of a JSON document; items of an array count as one.
+fn shape(value: &Value) -> BTreeSet<String> {
+    fn walk(value: &Value, path: &str, out: &mut BTreeSet<String>) {
+        let kind = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(_) => "number",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        out.insert(format!("{path}: {kind}"));
+        match value {
+            Value::Array(items) => items.iter().for_each(|item| walk(item, &format!("{path}[]"), out)),
+            Value::Object(members) => members.iter().for_each(|(key, member)| walk(member, &format!("{path}.{key}"), out)),
+            _ => {}
+        }
+    }
+    let mut out = BTreeSet::new();
+    walk(value, "", &mut out);
+    out
+}
+
+fn body(answer: ApiAnswer) -> Value {
+    match answer {
+        ApiAnswer::Json { body, .. } => serde_json::from_slice(&body).unwrap(),
+        ApiAnswer::Refused => panic!("the hub refused"),
+    }
+}
+
+#[test]
+fn the_bodies_have_the_recorded_shape() {
+    let forks = [(Profile::fork_pino(), &PINO, "fork-pino"), (Profile::fork_legacy(), &LEGACY, "fork-legacy")];
+    for (profile, trio, name) in forks {
+        let played = play(profile.clone(), &fork_session(trio), 9_900).simulation;
+        assert_eq!(shape(&body(played.health())), shape(&recorded_json(&format!("{name}/health.json"))));
+        assert_eq!(shape(&body(played.servers())), shape(&recorded_json(&format!("{name}/servers.json"))));
+        assert_eq!(shape(&body(played.filtering_stats())), shape(&recorded_json(&format!("{name}/filtering-stats.json"))));
+        let crowded = body(play(profile, &fork_session(trio), 36_000).simulation.health());
+        let recorded = recorded_json(&format!("{name}/health-5-sse.json"));
+        assert_eq!(shape(&crowded), shape(&recorded));
+        assert_eq!(crowded["activeClients"], recorded["activeClients"]);
+    }
+    let npm = play(Profile::npm(), &npm_session(), 8_400).simulation;
+    assert_eq!(shape(&body(npm.health())), shape(&recorded_json("npm-4.2.1/health.json")));
+    assert_eq!(npm.filtering_stats(), ApiAnswer::Refused);
+}
+
+/// A body with everything that is a matter of the moment left out.
+fn timeless(mut servers: Value) -> Value {
+    servers["timestamp"] = Value::Null;
+    for server in servers["servers"].as_array_mut().unwrap() {
+        if !server["lastStarted"].is_null() {
+            server["lastStarted"] = Value::from("then");
+        }
+    }
+    servers
+}
+
+#[test]
+fn a_crashed_server_looks_as_recorded_and_start_alone_changes_nothing() {
+    let steps = npm_session();
+    let crashed = play(Profile::npm(), &steps, 10_000).simulation;
+    assert_eq!(timeless(body(crashed.servers())), timeless(recorded_json("npm-4.2.1/servers-after-crash.json")));
+    let started = play(Profile::npm(), &steps, 13_000).simulation;
+    assert_eq!(timeless(body(started.servers())), timeless(recorded_json("npm-4.2.1/servers-recovered.json")));
+    assert_eq!(started.process().unwrap().children, []);
+}
+
+#[test]
+fn a_stopped_server_comes_back_as_recorded() {
+    let session = fork_session(&PINO);
+    let recovered = play(Profile::fork_pino(), &session, 36_000).simulation;
+    let (mut ours, mut theirs) = (body(recovered.servers()), recorded_json("fork-pino/servers-recovered.json"));
+    for servers in [&mut ours, &mut theirs] {
+        servers["servers"][0]["uptime"] = Value::Null;
+    }
+    assert_eq!(timeless(ours), timeless(theirs));
+    let later = play(Profile::fork_pino(), &session, 38_000).simulation;
+    assert_eq!(body(later.servers())["servers"][0]["uptime"], 3);
+    assert_eq!(recovered.process().unwrap().children.len(), 1);
+}
+
+#[test]
+fn the_endpoint_is_absent_until_the_servers_have_settled() {
+    let early = body(play(Profile::fork_pino(), &fork_session(&PINO), 700).simulation.health());
+    assert_eq!((early["state"].as_str(), early.get("mcpEndpoint")), (Some("starting"), None));
+    let booting = play(Profile::fork_pino(), &fork_session(&PINO), 200).simulation;
+    assert_eq!(booting.health(), ApiAnswer::Refused);
+}
+
+#[test]
+fn the_truth_tells_what_happened_in_time_order() {
+    let played = play(Profile::fork_pino(), &fork_session(&PINO), 60_000).simulation;
+    let truth = played.truth();
+    assert!(truth.is_sorted_by_key(|each| each.at));
+    let outcomes: Vec<_> = truth
+        .iter()
+        .filter_map(|each| match &each.what {
+            Happening::CallEnded { outcome, .. } => Some(*outcome),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(
+        outcomes,
+        [
+            CallOutcome::Answered { notified: false },
+            CallOutcome::Answered { notified: true },
+            CallOutcome::Answered { notified: true },
+            CallOutcome::FellBack { notified: true },
+            CallOutcome::KeyInvalid,
+        ]
+    );
+    assert_eq!(truth.last().unwrap().what, Happening::HubStopped { cause: StopCause::OwnError });
+    assert_eq!(played.process(), None);
+}
+
+#[test]
+fn storms_are_as_long_as_the_truth_says_and_as_the_recorded_ones() {
+    let played = play(Profile::npm(), &npm_session(), 20_000);
+    let told: Vec<u32> = played
+        .simulation
+        .truth()
+        .iter()
+        .filter_map(|each| match &each.what {
+            Happening::ClientDisconnected { lines, .. } => Some(*lines),
+            _ => None,
+        })
+        .collect();
+    let written = played.file.iter().filter(|line| line.as_str() == "'probe' client disconnected from MCP HUB").count();
+    assert_eq!(told, [u32::try_from(written).unwrap()]);
+    assert!((1_963..=3_696).contains(&told[0]), "{told:?}");
+}
+
+#[test]
+fn lines_never_go_back_in_time() {
+    let played = play(Profile::fork_pino(), &fork_session(&PINO), 60_000);
+    let times: Vec<Timestamp> = played.file.iter().map(|line| time_of(line)).collect();
+    assert!(times.is_sorted());
+}
+
+fn time_of(line: &str) -> Timestamp {
+    let value: Value = serde_json::from_str(line).unwrap();
+    Timestamp::parse(value["time"].as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_file() {
+    let session = fork_session(&PINO);
+    let first = play(Profile::fork_pino(), &session, 60_000).file;
+    assert_eq!(first, play(Profile::fork_pino(), &session, 60_000).file);
+    let other = Profile { seed: 2, ..Profile::fork_pino() };
+    assert_ne!(first, play(other, &session, 60_000).file);
+}
+
+#[test]
+fn a_kill_leaves_no_line_and_a_start_appends_with_pino_but_truncates_with_legacy() {
+    let steps = [(0, Step::StartHub), (5_000, Step::KillHub), (6_000, Step::StartHub)];
+    for (profile, first_lines) in [(Profile::fork_pino(), 2), (Profile::fork_legacy(), 1)] {
+        let played = play(profile, &steps, 10_000);
+        let starts = played.file.iter().filter(|line| line.contains("Starting HTTP server on port")).count();
+        assert_eq!(starts, first_lines);
+        assert!(!played.file.iter().any(|line| line.contains("SIGTERM")));
+        let killed = Happening::HubStopped { cause: StopCause::Killed };
+        assert!(played.simulation.truth().iter().any(|each| each.what == killed));
+    }
+}
+
+#[test]
+fn a_client_that_leaves_during_its_call_takes_the_fork_down() {
+    let steps = [
+        (0, Step::StartHub),
+        (2_000, connect("editor")),
+        (3_000, analyze("editor", answers(2_000, "github"))),
+        (3_500, disconnect("editor")),
+    ];
+    let played = play(Profile::fork_legacy(), &steps, 10_000);
+    assert!(played.file.iter().any(|line| line == "CHECKPOINT 7: Error in analyze_prompt meta-tool"));
+    assert_eq!(played.simulation.health(), ApiAnswer::Refused);
+}
+
+/// Plays a script to its end with a poll of the API every half minute, as a watcher would.
+fn rehearse(hours: u64) -> (Simulation, usize, u64) {
+    let length = Micros::new(hours * 3_600_000_000);
+    let mut simulation = Simulation::new(Profile::fork_pino(), start());
+    for (at, step) in Script::rehearsal(start(), length, 7) {
+        simulation.schedule(at, step);
+    }
+    let mut bytes = 0;
+    let mut peak = 0;
+    let mut refused = 0;
+    for poll in 1..=hours * 120 {
+        let mut log = Vec::new();
+        simulation.advance(start().plus(Micros::new(poll * 30_000_000)), &mut log).unwrap();
+        bytes += log.len();
+        peak = peak.max(simulation.process().map_or(0, |process| process.rss_bytes));
+        for answer in [simulation.health(), simulation.servers()] {
+            match answer {
+                ApiAnswer::Json { body, .. } => assert!(body.len() > 10_000, "poll {poll}"),
+                ApiAnswer::Refused => refused += 1,
+            }
+        }
+    }
+    // The restart takes eight seconds: it can hide one poll, and so two answers.
+    assert!(refused <= 2, "{refused}");
+    (simulation, bytes, peak)
+}
+
+#[test]
+fn two_days_are_played_as_described() {
+    let (simulation, bytes, peak) = rehearse(48);
+    let count = |wanted: fn(&Happening) -> bool| simulation.truth().iter().filter(|each| wanted(&each.what)).count();
+    let calls = count(|what| matches!(what, Happening::CallEnded { .. }));
+    assert!((400..1_600).contains(&calls), "{calls}");
+    assert_eq!(count(|what| matches!(what, Happening::CallEnded { outcome: CallOutcome::FellBack { .. }, .. })), 3);
+    assert_eq!(count(|what| matches!(what, Happening::RateLimited { .. })), 9);
+    assert_eq!(count(|what| matches!(what, Happening::HubStarted { .. })), 2);
+    let unhappy = [CallOutcome::HubGone, CallOutcome::SessionGone, CallOutcome::KeyInvalid];
+    let lost = |what: &Happening| matches!(what, Happening::CallEnded { outcome, .. } if unhappy.contains(outcome));
+    assert_eq!(simulation.truth().iter().filter(|each| lost(&each.what)).count(), 0);
+    let crashes = count(|what| matches!(what, Happening::ServerDown { cause: hubwatch::simulator::DownCause::Crashed, .. }));
+    assert_eq!(crashes, 1);
+    let connected = count(|what| matches!(what, Happening::ClientConnected { .. }));
+    assert!((15..40).contains(&connected), "{connected}");
+    assert!(bytes > 1_000_000, "{bytes}");
+    assert!((90_000_000..140_000_000).contains(&peak), "{peak}");
+}
+
+#[test]
+fn an_idle_hub_uses_a_third_of_a_percent_of_a_core() {
+    let mut simulation = Simulation::new(Profile::npm(), start());
+    simulation.schedule(start(), Step::StartHub);
+    let mut cpu = Vec::new();
+    for millis in [10_000, 1_010_000] {
+        simulation.advance(at(millis), &mut Vec::new()).unwrap();
+        cpu.push(simulation.process().unwrap().cpu_time.get());
+    }
+    let permille_of_a_core = (cpu[1] - cpu[0]) / 1_000_000;
+    assert_eq!(permille_of_a_core, 3);
+    // Not to the microsecond: it has its noise.
+    assert_ne!((cpu[1] - cpu[0]) % 1_000, 0);
+}
+
+#[test]
+fn the_demo_shows_what_it_promises_and_ends_with_a_stopped_hub() {
+    let mut simulation = Simulation::new(Profile::fork_pino(), start());
+    for (at, step) in Script::demo(start()) {
+        simulation.schedule(at, step);
+    }
+    simulation.advance(at(42_000), &mut Vec::new()).unwrap();
+    let truth = simulation.truth();
+    assert_eq!(truth.last().unwrap().what, Happening::HubStopped { cause: StopCause::Asked });
+    let ended = truth.iter().filter(|each| matches!(each.what, Happening::CallEnded { .. })).count();
+    assert_eq!(ended, 6);
+    assert!(truth.iter().any(|each| each.what == Happening::ServerUp { name: "filesystem".into() } && each.at > at(26_000)));
+}
+
+/// A live hub that has just come up, on a port of its own.
+async fn live_hub(profile: Profile) -> (Arc<Mutex<LiveSimulation>>, std::net::SocketAddr) {
+    let mut simulation = Simulation::new(profile, start());
+    simulation.schedule(start(), Step::StartHub);
+    simulation.advance(at(5_000), &mut Vec::new()).unwrap();
+    let live = Arc::new(Mutex::new(LiveSimulation::new(simulation, Box::new(Vec::new()))));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(Arc::clone(&live), listener, std::future::pending()));
+    (live, address)
+}
+
+async fn send(address: std::net::SocketAddr, method: &str, path: &str, body: &Value) -> TcpStream {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let head = format!(
+        "{method} {path} HTTP/1.1\r\nHost: hub\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+    stream
+}
+
+async fn ask(address: std::net::SocketAddr, method: &str, path: &str, body: Value) -> String {
+    let mut text = String::new();
+    send(address, method, path, &body).await.read_to_string(&mut text).await.unwrap();
     text
 }
 
-/// The kinds of lines of a log: their texts with names, numbers and ids masked.
-fn kinds(log: &str) -> BTreeSet<String> {
-    let kind = |line: &str| {
-        let text = parse(line).text.into_owned();
-        ["probe-0", "probe-1", "probe-2", "probe"].iter().fold(mask::template(&text), |text, name| text.replace(name, "NAME"))
-    };
-    log.lines().map(kind).collect()
-}
-
-/// The recorded session (see the recordings' notes): three clients ask at once, one meets a rate limit, the filesystem server dies
-/// and is restarted, an invalid key ends the hub; for the npm hub one client and the server's death.
-fn play(profile: Profile, fork: bool) -> String {
-    let start = Timestamp::from_secs(1_795_400_000);
-    let mut simulation = Simulation::new(profile, start);
-    let mut at = |seconds: u64, step| simulation.schedule(start.plus(Micros::new(seconds * 1_000_000)), step);
-    let name = |index| format!("probe-{index}");
-    at(0, Step::StartHub);
-    at(5, Step::Subscribe);
-    for index in 0..3 {
-        at(6, Step::ConnectClient { name: name(index) });
-        let categories = if index == 0 { vec![] } else { vec!["filesystem".to_owned()] };
-        at(
-            7,
-            Step::Analyze {
-                client: name(index),
-                gemini: Gemini::Answers { after: Micros::new(500_000 + index * 1_000), categories },
-            },
-        );
-        at(9 + index, Step::DisconnectClient { name: name(index) });
-    }
-    at(13, Step::ConnectClient { name: name(0) });
-    at(14, Step::Analyze { client: name(0), gemini: Gemini::RateLimited });
-    at(40, Step::KillServer { name: "filesystem".to_owned() });
-    at(42, Step::StopServer { name: "filesystem".to_owned() });
-    at(43, Step::StartServer { name: "filesystem".to_owned() });
-    at(46, Step::Unsubscribe);
-    if fork {
-        at(50, Step::Analyze { client: name(0), gemini: Gemini::KeyInvalid });
-    } else {
-        at(50, Step::StopHub);
-    }
-    let mut log = Vec::new();
-    simulation.advance(start.plus(Micros::new(70_000_000)), &mut log).unwrap();
-    String::from_utf8(log).unwrap()
-}
-
-/// Every kind of line that the simulator writes was recorded; and what was recorded but isn't simulated is listed here.
-fn compare(hub: &str, simulated: &str, not_simulated: &[&str]) {
-    let (recorded, simulated) = (kinds(&recorded_log(hub)), kinds(simulated));
-    let invented: Vec<_> = simulated.difference(&recorded).collect();
-    assert!(invented.is_empty(), "{hub}: never recorded: {invented:#?}");
-    let missing: Vec<_> =
-        recorded.difference(&simulated).filter(|line| !not_simulated.iter().any(|known| line.contains(known))).collect();
-    assert!(missing.is_empty(), "{hub}: recorded, but not simulated: {missing:#?}");
-}
-
-#[test]
-fn the_lines_of_the_fork_with_pino_are_those_of_its_recording() {
-    let not_simulated = ["syncCapability", "sync", "meta-tools", "Workspace cache updated", "Meta-tools", "HTTP server has been"];
-    compare("fork-pino", &play(Profile::fork_pino(), true), &not_simulated);
-}
-
-#[test]
-fn the_lines_of_the_npm_hub_are_those_of_its_recording() {
-    compare("npm-4.2.1", &play(Profile::npm(), false), &["Workspace cache updated", "HTTP server has been"]);
-}
-
-#[test]
-fn the_legacy_file_shows_no_checkpoint() {
-    let log = play(Profile::fork_legacy(), true);
-    assert!(log.contains("[object Object]") && !log.contains("CHECKPOINT"));
-}
-
-/// The paths of all scalars in a JSON value, with the kind of each; array elements share a path.
-fn shape(value: &Value, path: &str, into: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => members.iter().for_each(|(key, value)| shape(value, &format!("{path}.{key}"), into)),
-        Value::Array(elements) => elements.iter().for_each(|value| shape(value, &format!("{path}[]"), into)),
-        scalar => {
-            let kind = match scalar {
-                Value::Null => return,
-                Value::Bool(_) => "bool",
-                Value::Number(_) => "number",
-                _ => "string",
-            };
-            into.insert(format!("{path}: {kind}"));
-        }
+/// Reads a stream until `wanted` has come; everything so far.
+async fn read_until(stream: &mut TcpStream, seen: &mut String, wanted: &str) {
+    let mut buffer = [0; 4096];
+    while !seen.contains(wanted) {
+        let read = stream.read(&mut buffer).await.unwrap();
+        assert_ne!(read, 0, "the stream ended without {wanted}: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
     }
 }
 
-#[test]
-fn the_answers_have_the_form_of_the_recorded_ones() {
-    let profiles = [("npm-4.2.1", Profile::npm()), ("fork-pino", Profile::fork_pino())];
-    for (hub, profile) in profiles {
-        let start = Timestamp::from_secs(1_795_400_000);
-        let mut simulation = Simulation::new(profile, start);
-        simulation.schedule(start, Step::StartHub);
-        simulation.advance(start.plus(Micros::new(10_000_000)), &mut Vec::new()).unwrap();
-        let recorded = std::fs::read(path(hub, "health.json")).unwrap();
-        let ApiAnswer::Json { body, .. } = simulation.health() else { panic!("no answer") };
-        let (mut theirs, mut ours) = (BTreeSet::new(), BTreeSet::new());
-        shape(&serde_json::from_slice(&recorded).unwrap(), "", &mut theirs);
-        shape(&serde_json::from_slice(&body).unwrap(), "", &mut ours);
-        let unlike =
-            |path: &&String| !path.contains("serverInfo") && !path.contains("connections[]") && !path.contains("allActive");
-        let invented: Vec<_> = ours.difference(&theirs).filter(unlike).collect();
-        let missing: Vec<_> = theirs.difference(&ours).filter(unlike).collect();
-        assert!(invented.is_empty() && missing.is_empty(), "{hub}: invented {invented:#?}, missing {missing:#?}");
+#[tokio::test]
+async fn a_live_hub_answers_a_call_over_mcp() {
+    let (live, address) = live_hub(Profile::fork_pino()).await;
+    let (mut stream, mut seen) = (send(address, "GET", "/mcp", &Value::Null).await, String::new());
+    read_until(&mut stream, &mut seen, "\n\n\r\n").await;
+    let path = seen.split("data: ").nth(1).unwrap().lines().next().unwrap().to_owned();
+    let messages = [
+        serde_json::json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"clientInfo": {"name": "probe"}}}),
+        serde_json::json!({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        serde_json::json!({"jsonrpc": "2.0", "id": 2, "method": "tools/call", "params":
+            {"name": "hub__analyze_prompt", "arguments": {"prompt": "Check my github pull requests"}}}),
+    ];
+    for message in messages {
+        assert!(ask(address, "POST", &path, message).await.starts_with("HTTP/1.1 202"));
+    }
+    read_until(&mut stream, &mut seen, "\"id\":2").await;
+    assert!(seen.contains("notifications/tools/list_changed"), "{seen}");
+    let mut live = live.lock().unwrap();
+    let truth = live.simulation().truth();
+    assert!(truth.iter().any(|each| matches!(&each.what, Happening::CallEnded { client, .. } if client == "probe")));
+}
+
+#[tokio::test]
+async fn a_live_hub_streams_its_log_and_restarts_its_server() {
+    for (profile, event) in [(Profile::npm(), "event: log\n"), (Profile::fork_pino(), "event: log_batch\n")] {
+        let (_live, address) = live_hub(profile).await;
+        let (mut stream, mut seen) = (send(address, "GET", "/api/events", &Value::Null).await, String::new());
+        read_until(&mut stream, &mut seen, "event: hub_state\n").await;
+        assert!(seen.contains(event), "{seen}");
+        let server = serde_json::json!({"server_name": "filesystem"});
+        let stopped = ask(address, "POST", "/api/servers/stop", server.clone()).await;
+        assert!(stopped.contains("\"status\":\"disconnected\""), "{stopped}");
+        let tool = serde_json::json!({"server_name": "filesystem", "tool": "list_directory", "arguments": {"path": "/srv"}});
+        assert!(ask(address, "POST", "/api/servers/tools", tool).await.contains("\"error\":\"Not connected\""));
+        let started = ask(address, "POST", "/api/servers/start", server).await;
+        assert!(started.contains("\"status\":\"connected\""), "{started}");
+        read_until(&mut stream, &mut seen, "'filesystem' MCP server connected").await;
     }
 }
 
+#[tokio::test]
+async fn a_stopped_live_hub_closes_its_connections() {
+    let (live, address) = live_hub(Profile::npm()).await;
+    assert!(ask(address, "GET", "/api/filtering/stats", Value::Null).await.starts_with("HTTP/1.1 404"));
+    let mut stream = send(address, "GET", "/api/events", &Value::Null).await;
+    let mut seen = String::new();
+    read_until(&mut stream, &mut seen, "event: hub_state\n").await;
+    {
+        let mut live = live.lock().unwrap();
+        let now = live.simulation().now();
+        live.simulation().schedule(now, Step::KillHub);
+        live.advance().unwrap();
+    }
+    // The stream ends, or breaks off: both are how a killed process looks.
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest).await;
+    let mut refused = TcpStream::connect(address).await.unwrap();
+    let read = refused.read(&mut [0; 16]).await;
+    assert!(matches!(read, Ok(0) | Err(_)), "{read:?}");
+}
+
 #[test]
-fn a_crashed_server_stays_connected_with_an_uptime_of_zero_and_a_start_alone_mends_nothing() {
-    let start = Timestamp::from_secs(1_795_400_000);
-    let mut simulation = Simulation::new(Profile::npm(), start);
-    let second = |seconds: u64| start.plus(Micros::new(seconds * 1_000_000));
-    simulation.schedule(start, Step::StartHub);
-    simulation.schedule(second(10), Step::KillServer { name: "filesystem".to_owned() });
-    simulation.schedule(second(20), Step::StartServer { name: "filesystem".to_owned() });
-    simulation.advance(second(30), &mut Vec::new()).unwrap();
-    let ApiAnswer::Json { body, .. } = simulation.servers() else { panic!("no answer") };
-    let answer: Value = serde_json::from_slice(&body).unwrap();
-    let recorded: Value = serde_json::from_slice(&std::fs::read(path("npm-4.2.1", "servers-after-crash.json")).unwrap()).unwrap();
-    let filesystem = |answer: &Value| {
-        let servers = answer["servers"].as_array().unwrap();
-        let server = servers.iter().find(|server| server["name"] == "filesystem").unwrap();
-        (server["status"].clone(), server["uptime"].clone(), server["error"].clone())
-    };
-    assert_eq!(filesystem(&answer), filesystem(&recorded));
+fn only_the_legacy_stdout_knows_sessions() {
+    let session = fork_session(&LEGACY);
+    let with_session = |lines: &[String]| lines.iter().any(|line| line.contains("\"sessionId\""));
+    let legacy = play(Profile::fork_legacy(), &session, 20_000);
+    assert!(with_session(&legacy.stdout) && !with_session(&legacy.file));
+    let pino = play(Profile { logger: Logger::Pino, ..Profile::fork_legacy() }, &session, 20_000);
+    assert!(!with_session(&pino.stdout) && !with_session(&pino.file));
 }

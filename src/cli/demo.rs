@@ -4,7 +4,7 @@
 //! period takes the same path from answers and lines to the report, but in virtual time.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
@@ -19,14 +19,14 @@ use crate::hub::client::HubClient;
 use crate::hub::interpret::PollAnswer;
 use crate::journal::{FILE_NAME, Journal};
 use crate::sidecar::{Setup, Sidecar};
-use crate::simulator::{ApiAnswer, FileSink, LiveSimulation, LogSink as _, Profile, SimulatedProcess, Simulation, script, serve};
+use crate::simulator::{ApiAnswer, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedProcess, Simulation, serve};
 use crate::tail::Begin;
 use crate::watch::{ApiOutcome, Bytes, Count, Environment, HubName, Micros, Origin, ProcessPoll, Text, Timestamp, WatcherId};
 
-/// How long the live demo watches: its script is over by then.
-const LIVE: Duration = Duration::from_secs(30);
+/// How long the live demo watches: its script, which ends with the hub's stop after 39 s, is over by then.
+const LIVE: Duration = Duration::from_secs(42);
 
-/// How often the live demo polls: often enough to see much in half a minute.
+/// How often the live demo polls: often enough to see much in that time.
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// When a rehearsed period begins: always then, so that the same rehearsal gives the same report.
@@ -34,6 +34,9 @@ const REHEARSAL_START: Timestamp = Timestamp::from_secs(1_793_491_200);
 
 /// The noise of a rehearsal: always the same.
 const REHEARSAL_SEED: u64 = 20_261_101;
+
+/// The shortest period that the rehearsal's script fits in.
+const SHORTEST: Duration = Duration::from_secs(10 * 60);
 
 /// The longest rehearsal: a week.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -45,7 +48,7 @@ const HOST_CPUS: u32 = 4;
 /// Show it all on a simulated hub
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  hubwatch demo                  # half a minute: watch a simulated hub, then report
+  hubwatch demo                  # 42 s: watch a simulated hub, then report
   hubwatch demo --period 48h     # a rehearsed staging period at high speed, with incidents")]
 pub struct DemoArgs {
     /// Rehearse a period of that length in virtual time instead
@@ -65,8 +68,8 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
             let picked = Sourced { value: length, source: "--period".to_owned() };
             let length = config::parse(picked, |text| {
                 let length = config::duration(text)?;
-                let fits = (Duration::from_secs(60)..=LONGEST).contains(&length);
-                if fits { Ok(length) } else { Err("it is not between 1m and 7d".to_owned()) }
+                let fits = (SHORTEST..=LONGEST).contains(&length);
+                if fits { Ok(length) } else { Err("it is not between 10m and 7d".to_owned()) }
             })?;
             rehearse(&stage, length).await?
         }
@@ -119,16 +122,17 @@ impl Stage {
     }
 }
 
-/// Half a minute of a live simulated hub.
+/// Three quarters of a minute of a live simulated hub.
 async fn live(stage: &Stage) -> Result<Period, CliError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(CliError::Start)?;
     let port = listener.local_addr().map_err(CliError::Start)?.port();
     let from = Timestamp::now();
     let mut simulation = Simulation::new(Profile { port, ..Profile::fork_pino() }, from);
-    for (at, step) in script::demo(from) {
+    for (at, step) in Script::demo(from) {
         simulation.schedule(at, step);
     }
-    let live = LiveSimulation::new(simulation, FileSink::open(&stage.log).map_err(CliError::Start)?);
+    let log = FileSink::open(&stage.log).map_err(CliError::Start)?;
+    let live = Arc::new(Mutex::new(LiveSimulation::new(simulation, Box::new(log))));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(serve(live.clone(), listener, async {
         // The sender is dropped when the demo ends early; that is a stop, too.
@@ -173,8 +177,12 @@ fn progress(length: u64, template: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(style)
 }
 
-fn process_of(live: Arc<LiveSimulation>) -> ProcessSource {
-    Box::new(move |_| live.with(|simulation| simulation.process()).map(process_poll))
+fn process_of(live: Arc<Mutex<LiveSimulation>>) -> ProcessSource {
+    Box::new(move |_| {
+        // A panic elsewhere leaves a simulation that is as good as before.
+        let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.simulation().process().map(process_poll)
+    })
 }
 
 fn process_poll(process: SimulatedProcess) -> ProcessPoll {
@@ -186,7 +194,7 @@ fn process_poll(process: SimulatedProcess) -> ProcessPoll {
         memory_limit: None,
         fds: Some(process.fds),
         threads: Some(process.threads),
-        children: process.children,
+        children: u32::try_from(process.children.len()).unwrap_or(u32::MAX),
         host_cpus: HOST_CPUS,
         host_memory: HOST_MEMORY,
     }
@@ -197,7 +205,7 @@ async fn rehearse(stage: &Stage, length: Duration) -> Result<Period, CliError> {
     let length = Micros::from_duration(length);
     let (from, to) = (REHEARSAL_START, REHEARSAL_START.plus(length));
     let mut simulation = Simulation::new(Profile::fork_pino(), from);
-    for (at, step) in script::rehearsal(from, length, REHEARSAL_SEED) {
+    for (at, step) in Script::rehearsal(from, length, REHEARSAL_SEED) {
         simulation.schedule(at, step);
     }
     let mut log = FileSink::open(&stage.log).map_err(CliError::Start)?;

@@ -50,7 +50,7 @@ pub enum Command {
     Run(run::RunArgs),
     /// Report on a period that was watched
     Report(report::ReportArgs),
-    /// Show it all on a simulated hub: watch it for half a minute, then report
+    /// Show it all on a simulated hub: watch it for 42 s, then report
     Demo(demo::DemoArgs),
 }
 

@@ -19,6 +19,11 @@ impl Fields {
         self.raw(key, quote(value))
     }
 
+    pub(super) fn texts(self, key: &str, values: &[String]) -> Self {
+        let quoted: Vec<String> = values.iter().map(|value| quote(value)).collect();
+        self.raw(key, format!("[{}]", quoted.join(",")))
+    }
+
     /// A value that already is JSON.
     pub(super) fn raw(mut self, key: &str, json: impl std::fmt::Display) -> Self {
         let comma = if self.0.is_empty() { "" } else { "," };

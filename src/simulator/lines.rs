@@ -41,6 +41,8 @@ enum Shape {
     /// The error helper called as `(message, data)`, though it wants `(code, message, data)`: the text ends up in `code`, the
     /// data in the message.
     TextAsCode,
+    /// The error helper called as `(data, message)`: the data ends up in `code` (from the fork's public source, not recorded).
+    DataAsCode,
 }
 
 /// What the hub has to say, before a logger gets hold of it.
@@ -88,9 +90,15 @@ impl Saying {
         Self { fields, shape: Shape::TextAsCode, ..Self::new(Level::Error, text) }
     }
 
+    /// An error whose data ends up in `code`.
+    pub(super) fn data_as_code(text: &'static str, fields: Fields) -> Self {
+        Self { fields, shape: Shape::DataAsCode, ..Self::new(Level::Error, text) }
+    }
+
     fn code_json(&self) -> Option<String> {
         match self.shape {
             Shape::TextAsCode => Some(quote(&self.text)),
+            Shape::DataAsCode => Some(self.fields.object()),
             Shape::Plain | Shape::Swapped => self.code.map(quote),
         }
     }
@@ -101,6 +109,7 @@ impl Saying {
             Shape::Plain => (quote(&self.text), self.fields.object()),
             Shape::Swapped => (self.fields.object(), quote(&self.text)),
             Shape::TextAsCode => (self.fields.object(), "{}".into()),
+            Shape::DataAsCode => (quote(&self.text), "{}".into()),
         }
     }
 
@@ -111,6 +120,7 @@ impl Saying {
             Shape::Plain => (quote(&self.text), self.data_with_code()),
             Shape::Swapped => (quote(&self.text), "{}".into()),
             Shape::TextAsCode => (self.fields.object(), format!("{{\"code\":{}}}", quote(&self.text))),
+            Shape::DataAsCode => (quote(&self.text), format!("{{\"code\":{}}}", self.fields.object())),
         }
     }
 
@@ -144,7 +154,7 @@ impl Entry {
     pub fn file_line(&self, logger: Logger) -> Cow<'_, str> {
         match (logger, &self.saying.shape) {
             (Logger::Pino, _) => Cow::Owned(self.pino_line()),
-            (Logger::Legacy, Shape::Plain) => Cow::Borrowed(&self.saying.text),
+            (Logger::Legacy, Shape::Plain | Shape::DataAsCode) => Cow::Borrowed(&self.saying.text),
             (Logger::Legacy, Shape::Swapped | Shape::TextAsCode) => Cow::Borrowed("[object Object]"),
         }
     }
@@ -183,7 +193,7 @@ impl Entry {
         let code = saying.code_json().map(|code| format!("\"code\":{code},")).unwrap_or_default();
         let (fields, message) = match saying.shape {
             Shape::Plain => (saying.fields.as_str(), quote(&saying.text)),
-            Shape::Swapped => ("", quote(&saying.text)),
+            Shape::Swapped | Shape::DataAsCode => ("", quote(&saying.text)),
             Shape::TextAsCode => ("", saying.fields.object()),
         };
         let comma = if fields.is_empty() { "" } else { "," };

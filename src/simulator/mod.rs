@@ -1,22 +1,44 @@
-//! A hub that behaves like the real ones, their bugs included: for the demo, for tests, and for faults that are rare.
+//! A hub that behaves like the real ones, their bugs included.
 //!
-//! [`Simulation`] is pure and runs in virtual time: the same seed and steps give the same lines and answers. [`serve()`] puts it on a
-//! real socket, with its time following the wall clock. What it writes and answers is held against the recordings by
-//! `tests/simulator.rs`.
+//! It plays the two hubs that were recorded (`tests/recordings`), with each of their loggers, in virtual time: the same
+//! [`Profile`] and [`Step`]s give the same log file, byte for byte, the same API bodies and the same [`Truth`] about what really
+//! happened, which is what a watcher's findings can be measured against. Two days take a few seconds.
+//!
+//! [`Simulation`] is the pure core. [`serve()`] puts it behind a real port and lets its time follow the wall clock.
 
+mod agenda;
+mod api;
+mod dialect;
+mod event;
 mod fields;
+mod hub;
 mod lines;
+mod live;
+mod mcp;
+mod notice;
+mod port;
+mod process;
 mod profile;
+mod prompts;
 mod random;
-pub mod script;
+mod resources;
+mod script;
 mod serve;
+mod simulation;
 mod sink;
 mod step;
+mod tools;
+mod truth;
 mod world;
 
-pub use lines::Entry;
+pub use api::ApiAnswer;
+pub use lines::{Entry, Level};
+pub use live::LiveSimulation;
+pub use process::{SimulatedChild, SimulatedProcess};
 pub use profile::{Flavor, Logger, Profile, ServerPlan};
-pub use serve::{LiveSimulation, serve};
+pub use script::Script;
+pub use serve::serve;
+pub use simulation::Simulation;
 pub use sink::{FileSink, LogSink};
 pub use step::{Gemini, Step};
-pub use world::{ApiAnswer, SimulatedProcess, Simulation, Truth};
+pub use truth::{CallOutcome, DownCause, Happening, StopCause, Truth};

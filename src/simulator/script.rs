@@ -1,4 +1,4 @@
-//! What happens in a simulated session.
+//! Sessions to play: what happens when, faults included.
 
 use super::random::Random;
 use super::step::{Gemini, Step};
@@ -7,82 +7,189 @@ use crate::watch::{Micros, Timestamp};
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
+const MIB: u64 = 1024 * 1024;
 
-/// A script: steps with their times.
-pub type Script = Vec<(Timestamp, Step)>;
+/// The connections of a day, and how many calls each makes at least and at most.
+const CLIENTS_A_DAY: u64 = 10;
+const CALLS: (u64, u64) = (18, 34);
 
-fn named(name: &str) -> String {
-    name.to_owned()
-}
+/// Ready-made sessions. `github` fails to start in all of them, because the profiles say so.
+#[derive(Clone, Copy, Debug)]
+pub struct Script;
 
-fn answers(millis: u64, category: &str) -> Gemini {
-    Gemini::Answers { after: Micros::new(millis * 1_000), categories: vec![named(category)] }
-}
-
-/// Half a minute with a bit of everything: three clients ask at once, Gemini refuses for once, a server dies and is restarted.
-pub fn demo(start: Timestamp) -> Script {
-    let at = |seconds: f64| start.plus(Micros::new((seconds * SECOND as f64) as u64));
-    let mut script = vec![(at(0.0), Step::StartHub)];
-    for (index, (millis, category)) in [(900, "filesystem"), (1_400, "github"), (700, "web")].into_iter().enumerate() {
-        let client = format!("probe-{index}");
-        script.push((at(3.0), Step::ConnectClient { name: client.clone() }));
-        script.push((at(4.0 + index as f64 / 10.0), Step::Analyze { client, gemini: answers(millis, category) }));
+impl Script {
+    /// A believable staging period of any length of ten minutes or more (made for 48 h): about ten clients a day that come and
+    /// go, a few hundred calls a day, some of them at once, and, each at a fixed part of the period, one episode of HTTP 429, one
+    /// crash of the filesystem server that takes stop and start some twelve minutes later, one short restart of the hub, memory
+    /// that grows slowly and then no more, and a few event subscribers. The hub runs to the end.
+    pub fn rehearsal(start: Timestamp, length: Micros, seed: u64) -> Vec<(Timestamp, Step)> {
+        let mut rehearsal = Rehearsal { start, length: length.get(), random: Random::new(seed), steps: Vec::new() };
+        rehearsal.run();
+        sorted(rehearsal.steps)
     }
-    script.push((at(6.0), Step::Analyze { client: named("probe-0"), gemini: Gemini::RateLimited }));
-    script.push((at(9.0), Step::DisconnectClient { name: named("probe-1") }));
-    script.push((at(11.0), Step::KillServer { name: named("filesystem") }));
-    script.push((at(18.0), Step::StopServer { name: named("filesystem") }));
-    script.push((at(18.2), Step::StartServer { name: named("filesystem") }));
-    script.push((at(26.0), Step::DisconnectClient { name: named("probe-2") }));
-    script.push((at(27.0), Step::DisconnectClient { name: named("probe-0") }));
-    script
+
+    /// Forty seconds that show everything: three clients call at once, one meets HTTP 429, the filesystem server crashes and is
+    /// brought back by stop and start, clients leave, the hub stops.
+    pub fn demo(start: Timestamp) -> Vec<(Timestamp, Step)> {
+        let mut steps = vec![(0, Step::StartHub), (2_000, Step::Subscribe)];
+        for (index, name) in ["editor", "assistant", "ci-agent"].into_iter().enumerate() {
+            let offset = index as u64 * 60;
+            let category = ["github", "filesystem", "meta"][index];
+            steps.push((3_000 + offset, Step::ConnectClient { name: name.into() }));
+            steps.push((5_000 + offset, call(name, answers(600 - 150 * index as u64, &[category]))));
+        }
+        steps.extend([
+            (7_000, call("editor", Gemini::RateLimited)),
+            (9_000, call("assistant", answers(450, &["git", "python"]))),
+            (12_000, Step::DisconnectClient { name: "assistant".into() }),
+            (16_000, Step::KillServer { name: "filesystem".into() }),
+            (26_000, Step::StopServer { name: "filesystem".into() }),
+            (26_300, Step::StartServer { name: "filesystem".into() }),
+            (29_000, call("ci-agent", answers(380, &["filesystem"]))),
+            (32_000, Step::DisconnectClient { name: "editor".into() }),
+            (34_000, Step::DisconnectClient { name: "ci-agent".into() }),
+            (37_000, Step::Unsubscribe),
+            (39_000, Step::StopHub),
+        ]);
+        sorted(steps.into_iter().map(|(millis, step)| (start.plus(Micros::new(millis * 1_000)), step)).collect())
+    }
 }
 
-/// A believable staging period: clients come and go, call the meta-tool, some at once; one bad hour of Gemini's, one server crash
-/// that somebody mends after twelve minutes, one restart of the hub, memory that grows and settles.
-pub fn rehearsal(start: Timestamp, length: Micros, seed: u64) -> Script {
-    let mut random = Random::new(seed);
-    let at = |micros: u64| start.plus(Micros::new(micros));
-    let mut script = vec![
-        (at(0), Step::StartHub),
-        (at(2 * MINUTE), Step::Subscribe),
-        (at(HOUR), Step::LeakMemory { bytes_per_hour: 4_000_000 }),
-        (at(7 * HOUR), Step::LeakMemory { bytes_per_hour: 0 }),
-        (at(19 * HOUR), Step::KillServer { name: named("filesystem") }),
-        (at(19 * HOUR + 12 * MINUTE), Step::StopServer { name: named("filesystem") }),
-        (at(19 * HOUR + 12 * MINUTE + 2 * SECOND), Step::StartServer { name: named("filesystem") }),
-        (at(31 * HOUR), Step::StopHub),
-        (at(31 * HOUR + 40 * SECOND), Step::StartHub),
-    ];
-    let (mut visit, mut refused) = (10 * MINUTE, false);
-    while visit + HOUR < length.get() {
-        script.extend(one_visit(&mut random, start, visit, visit > 11 * HOUR && !refused));
-        refused |= visit > 11 * HOUR;
-        visit += random.between(20 * MINUTE, 90 * MINUTE);
-    }
-    script.retain(|(at, _)| *at < start.plus(length));
-    script.sort_by_key(|(at, _)| *at);
-    script
+struct Rehearsal {
+    start: Timestamp,
+    length: u64,
+    random: Random,
+    steps: Vec<(Timestamp, Step)>,
 }
 
-/// A client comes, asks some things, and leaves. Where Gemini is to refuse, it refuses three of its calls.
-fn one_visit(random: &mut Random, start: Timestamp, begins: u64, refused: bool) -> Script {
-    const CLIENTS: [&str; 4] = ["editor", "agent", "ci-probe", "desktop"];
-    const CATEGORIES: [&str; 5] = ["filesystem", "github", "web", "database", "git"];
-    let at = |micros: u64| start.plus(Micros::new(micros));
-    let client = named(random.pick::<&str>(&CLIENTS));
-    let mut script = vec![(at(begins), Step::ConnectClient { name: client.clone() })];
-    let mut when = begins + 5 * SECOND;
-    for call in 0..random.between(6, 22) {
-        let gemini = if refused && (2..5).contains(&call) {
-            Gemini::RateLimited
-        } else {
-            answers(random.between(450, 3_400), random.pick::<&str>(&CATEGORIES))
-        };
-        script.push((at(when), Step::Analyze { client: client.clone(), gemini }));
-        // Now and then the next call comes while this one is under way.
-        when += if random.chance(120) { random.between(50_000, 400_000) } else { random.between(20 * SECOND, 150 * SECOND) };
+impl Rehearsal {
+    fn run(&mut self) {
+        self.at(0, Step::StartHub);
+        self.add_memory();
+        self.add_crash();
+        self.add_rate_limit();
+        self.add_restart();
+        self.add_subscribers();
+        let visits = (CLIENTS_A_DAY * self.length / DAY).max(2);
+        let share = self.length / visits;
+        for visit in 0..visits {
+            self.add_visit(visit, share);
+        }
     }
-    script.push((at(when + 60 * SECOND), Step::DisconnectClient { name: client }));
-    script
+
+    fn at(&mut self, offset: u64, step: Step) {
+        self.steps.push((self.start.plus(Micros::new(offset)), step));
+    }
+
+    /// An offset that is `permille` of the way through the period.
+    fn part(&self, permille: u64) -> u64 {
+        self.length / 1_000 * permille
+    }
+
+    /// Grows for the first half of the period, then no more.
+    fn add_memory(&mut self) {
+        self.at(MINUTE, Step::LeakMemory { bytes_per_hour: MIB / 2 });
+        self.at(self.part(500), Step::LeakMemory { bytes_per_hour: 0 });
+    }
+
+    fn add_crash(&mut self) {
+        let crash = self.part(310);
+        let repair = crash + (12 * MINUTE).min(self.part(50));
+        self.at(crash, Step::KillServer { name: "filesystem".into() });
+        self.at(repair, Step::StopServer { name: "filesystem".into() });
+        self.at(repair + 400_000, Step::StartServer { name: "filesystem".into() });
+    }
+
+    /// Three calls in a row that Gemini turns away.
+    fn add_rate_limit(&mut self) {
+        let episode = self.part(620);
+        self.at(episode, Step::ConnectClient { name: "nightly-agent".into() });
+        for call_number in 0..3 {
+            self.at(episode + (2 + 25 * call_number) * SECOND, call("nightly-agent", Gemini::RateLimited));
+        }
+        self.at(episode + 90 * SECOND, Step::DisconnectClient { name: "nightly-agent".into() });
+    }
+
+    fn add_restart(&mut self) {
+        let restart = self.restart();
+        self.at(restart, Step::StopHub);
+        self.at(restart + 8 * SECOND, Step::StartHub);
+    }
+
+    fn restart(&self) -> u64 {
+        self.part(780)
+    }
+
+    fn add_subscribers(&mut self) {
+        for permille in [40, 350, 660, 900] {
+            let from = self.part(permille);
+            self.at(from, Step::Subscribe);
+            self.at(from + self.part(20), Step::Unsubscribe);
+        }
+    }
+
+    /// A client comes, makes its calls one after the other, and goes. Now and then a second one comes along.
+    fn add_visit(&mut self, visit: u64, share: u64) {
+        let from = visit * share + MINUTE / 2 + self.random.between(0, share / 8);
+        let until = (visit * share + share * 7 / 8).max(from + MINUTE);
+        let name = format!("{}-{visit}", self.random.pick(&["editor", "assistant", "ci-agent", "desktop"]));
+        self.add_client(&name, from, until);
+        if self.random.chance(300) {
+            self.add_client(&format!("{name}-helper"), from + 5 * SECOND, until - 15 * SECOND);
+        }
+    }
+
+    /// A client that would be there at the hub's restart leaves before, so that no call is in flight then.
+    fn add_client(&mut self, name: &str, from: u64, until: u64) {
+        let restart = self.restart();
+        let until = if from < restart && restart < until + 30 * SECOND { restart.saturating_sub(30 * SECOND) } else { until };
+        let back_at = restart + 20 * SECOND;
+        let from = if (restart.saturating_sub(30 * SECOND)..back_at).contains(&from) { back_at } else { from };
+        if until < from + 40 * SECOND {
+            return;
+        }
+        self.at(from, Step::ConnectClient { name: name.into() });
+        self.add_calls(name, from + 2 * SECOND, until - 8 * SECOND);
+        self.at(until, Step::DisconnectClient { name: name.into() });
+    }
+
+    fn add_calls(&mut self, name: &str, from: u64, until: u64) {
+        let calls = self.random.between(CALLS.0, CALLS.1);
+        for _ in 0..calls {
+            let at = self.random.between(from, until);
+            let gemini = self.usual_answer();
+            self.at(at, call(name, gemini));
+            if self.random.chance(120) {
+                let second = self.usual_answer();
+                self.at(at + 80_000, call(name, second));
+            }
+        }
+    }
+
+    fn usual_answer(&mut self) -> Gemini {
+        if self.random.chance(15) {
+            return Gemini::NoCategories;
+        }
+        let sets: [&[&str]; 6] = [&["github"], &["filesystem"], &["meta"], &["github", "git"], &["filesystem", "python"], &["web"]];
+        let categories = *self.random.pick(&sets);
+        // Mostly under a second, with a long tail.
+        let usual = self.random.between(350, 950);
+        let millis = if self.random.chance(40) { usual * 4 } else { usual };
+        answers(millis, categories)
+    }
+}
+
+fn call(client: &str, gemini: Gemini) -> Step {
+    Step::Analyze { client: client.into(), gemini }
+}
+
+fn answers(millis: u64, categories: &[&str]) -> Gemini {
+    let categories = categories.iter().map(|category| (*category).to_owned()).collect();
+    Gemini::Answers { after: Micros::new(millis * 1_000), categories }
+}
+
+fn sorted(mut steps: Vec<(Timestamp, Step)>) -> Vec<(Timestamp, Step)> {
+    steps.sort_by_key(|(at, _)| *at);
+    steps
 }

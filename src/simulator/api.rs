@@ -1,0 +1,162 @@
+//! The bodies of the hub's HTTP API, put together from cached parts: a period of 48 hours asks for tens of thousands of them.
+
+use super::fields::{Fields, quote};
+use super::hub::{Hub, HubState, Server, ServerStatus};
+use super::random::mix;
+use super::world::World;
+use crate::watch::Micros;
+
+/// What a request to the hub's API gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ApiAnswer {
+    /// No connection: the hub isn't there. Also what the npm hub's filtering statistics are here, for its 404 has no JSON body.
+    Refused,
+    /// An answer.
+    Json {
+        /// The body.
+        body: Vec<u8>,
+        /// How long it took.
+        took: Micros,
+    },
+}
+
+impl World {
+    /// `GET /api/health` (recordings: `health.json`).
+    pub(super) fn health(&self) -> ApiAnswer {
+        self.answer(|hub| self.health_json(hub))
+    }
+
+    /// `GET /api/servers` (recordings: `servers.json`).
+    pub(super) fn servers(&self) -> ApiAnswer {
+        self.answer(|hub| {
+            let servers = self.servers_json(hub);
+            Fields::new().raw("servers", servers).text("timestamp", &self.now.to_string()).object()
+        })
+    }
+
+    /// `GET /api/filtering/stats` (recordings: `filtering-stats.json`, forks only).
+    pub(super) fn filtering_stats(&self) -> ApiAnswer {
+        if !self.profile.is_fork() {
+            return ApiAnswer::Refused;
+        }
+        self.answer(|hub| self.filtering_json(hub))
+    }
+
+    fn answer(&self, body: impl FnOnce(&Hub) -> String) -> ApiAnswer {
+        match self.hub.as_ref().filter(|hub| hub.listening) {
+            Some(hub) => ApiAnswer::Json { body: body(hub).into_bytes(), took: self.took(hub) },
+            None => ApiAnswer::Refused,
+        }
+    }
+
+    /// A few milliseconds, the delay that the script asked for, and the time until the hub's thread is free.
+    fn took(&self, hub: &Hub) -> Micros {
+        let noise = 1_800 + mix(self.profile.seed ^ self.now.get()) % 3_400;
+        Micros::new(noise + self.api_delay.get() + hub.busy_until.since(self.now).get())
+    }
+
+    fn health_json(&self, hub: &Hub) -> String {
+        let mut fields = Fields::new().text("status", "ok").text("state", hub.state.name()).text("server_id", "mcp-hub");
+        if let Some(version) = &self.profile.version {
+            fields = fields.text("version", version);
+        }
+        fields = fields
+            .raw("activeClients", hub.subscribers.len())
+            .text("timestamp", &self.now.to_string())
+            .raw("servers", self.servers_json(hub))
+            .raw("connections", self.connections_json(hub));
+        if hub.state != HubState::Starting {
+            fields = fields.raw("mcpEndpoint", self.endpoint_json(hub));
+        }
+        fields.raw("workspaces", self.current_workspaces_json(hub)).object()
+    }
+
+    fn servers_json(&self, hub: &Hub) -> String {
+        let servers: Vec<String> = hub.servers.iter().map(|server| self.server_json(server)).collect();
+        format!("[{}]", servers.join(","))
+    }
+
+    /// One server as the hub sees it: one that crashed is connected, has its tools, and an uptime of 0.
+    pub(super) fn server_json(&self, server: &Server) -> String {
+        let connected = server.status == ServerStatus::Connected;
+        let capabilities = Fields::new()
+            .raw("tools", if connected { self.tools.array.as_str() } else { "[]" })
+            .raw("resources", "[]")
+            .raw("resourceTemplates", "[]")
+            .raw("prompts", "[]");
+        let info = r#"{"name":"secure-filesystem-server","version":"0.2.0"}"#;
+        Fields::new()
+            .text("name", &server.name)
+            .text("displayName", &server.name)
+            .text("description", "")
+            .text("transportType", "stdio")
+            .text("status", server.status.name())
+            .raw("error", or_null(server.error.as_deref()))
+            .raw("capabilities", capabilities.object())
+            .raw("uptime", server.up_since.map_or(0, |since| self.now.since(since).get() / 1_000_000))
+            .raw("lastStarted", or_null(server.last_started.map(|at| at.to_string()).as_deref()))
+            .raw("authorizationUrl", "null")
+            .raw("serverInfo", if connected { info } else { "null" })
+            .text("config_source", &self.profile.config_file)
+            .object()
+    }
+
+    fn connections_json(&self, hub: &Hub) -> String {
+        let last = quote(&hub.last_event_at.to_string());
+        let each = hub.subscribers.iter().map(|subscriber| {
+            Fields::new()
+                .text("id", &subscriber.id)
+                .text("state", "connected")
+                .text("connectedAt", &subscriber.connected_at.to_string())
+                .raw("lastEventAt", &last)
+                .object()
+        });
+        let all: Vec<String> = each.collect();
+        Fields::new().raw("totalConnections", all.len()).raw("connections", format!("[{}]", all.join(","))).object()
+    }
+
+    fn endpoint_json(&self, hub: &Hub) -> String {
+        let tools = self.listed_tools(hub) + usize::from(self.profile.is_fork());
+        let registered =
+            Fields::new().raw("tools", tools).raw("resources", 0).raw("resourceTemplates", 0).raw("prompts", 0).object();
+        Fields::new()
+            .raw("activeClients", hub.clients.len())
+            .raw("registeredCapabilities", registered)
+            .raw("totalCapabilities", tools)
+            .object()
+    }
+
+    /// The tools of the servers that the hub calls connected.
+    fn listed_tools(&self, hub: &Hub) -> usize {
+        hub.servers.iter().filter(|server| server.status == ServerStatus::Connected).count() * self.tools.len()
+    }
+
+    fn current_workspaces_json(&self, hub: &Hub) -> String {
+        let port = self.profile.port.to_string();
+        Fields::new().text("current", &port).raw("allActive", self.workspaces_json(hub)).object()
+    }
+
+    fn filtering_json(&self, hub: &Hub) -> String {
+        let tools = self.listed_tools(hub);
+        Fields::new()
+            .raw("enabled", true)
+            .text("mode", "prompt-based")
+            .raw("totalTools", tools)
+            .raw("filteredTools", 0)
+            .raw("exposedTools", tools)
+            .raw("filterRate", 0)
+            .raw("serverFilterMode", "null")
+            .raw("allowedServers", "[]")
+            .raw("allowedCategories", "[]")
+            .raw("categoryCacheSize", tools)
+            .raw("cacheHitRate", 0)
+            .raw("llmCacheSize", 0)
+            .raw("llmCacheHitRate", 0)
+            .text("timestamp", &self.now.to_string())
+            .object()
+    }
+}
+
+fn or_null(text: Option<&str>) -> String {
+    text.map_or_else(|| "null".into(), quote)
+}

@@ -1,0 +1,133 @@
+//! The state of one life of a hub: from the start of its process to its end.
+
+use super::resources::Resources;
+use super::step::Gemini;
+use super::truth::StopCause;
+use crate::watch::Timestamp;
+
+/// `state` of `/api/health`, as far as the simulator goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum HubState {
+    Starting,
+    Ready,
+    Stopping,
+}
+
+impl HubState {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
+/// `status` of a server in `/api/servers`: what the hub believes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ServerStatus {
+    Connecting,
+    Connected,
+    Disconnected,
+}
+
+impl ServerStatus {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Disconnected => "disconnected",
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) name: String,
+    pub(super) starts: bool,
+    pub(super) status: ServerStatus,
+    pub(super) error: Option<String>,
+    pub(super) last_started: Option<Timestamp>,
+    /// When it connected; `None` once its transport closed, so that its uptime is 0 although it is called connected.
+    pub(super) up_since: Option<Timestamp>,
+    /// Its process, while that lives.
+    pub(super) pid: Option<u32>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    pub(super) session: String,
+    /// Known after the handshake.
+    pub(super) name: Option<String>,
+    /// The categories whose tools it sees.
+    pub(super) exposed: Vec<String>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Call {
+    pub(super) id: u64,
+    pub(super) session: String,
+    pub(super) client: String,
+    pub(super) prompt: String,
+    pub(super) start: Timestamp,
+    pub(super) gemini_start: Timestamp,
+    pub(super) gemini: Gemini,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Subscriber {
+    pub(super) id: String,
+    pub(super) connected_at: Timestamp,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Hub {
+    pub(super) pid: u32,
+    pub(super) started: Timestamp,
+    pub(super) registered_at: Timestamp,
+    pub(super) state: HubState,
+    /// Whether its port accepts connections.
+    pub(super) listening: bool,
+    pub(super) servers: Vec<Server>,
+    pub(super) clients: Vec<Client>,
+    pub(super) calls: Vec<Call>,
+    pub(super) subscribers: Vec<Subscriber>,
+    /// `activeConnections` of the workspace entry: set when somebody subscribes, and not when somebody leaves.
+    pub(super) workspace_connections: usize,
+    /// Counts changes of the workspace file, so that only the last of several close ones is reported.
+    pub(super) workspace_changes: u64,
+    pub(super) last_event_at: Timestamp,
+    /// Until when its one thread is busy.
+    pub(super) busy_until: Timestamp,
+    pub(super) resources: Resources,
+    pub(super) next_child: u32,
+    pub(super) stop_cause: StopCause,
+    /// The names of the connections that were open at the shutdown: each has a stray line or two to come.
+    pub(super) strays: Vec<String>,
+    /// Whether the filesystem server's transport had to be closed by the shutdown.
+    pub(super) closed_at_stop: Vec<String>,
+}
+
+impl Hub {
+    pub(super) fn server_mut(&mut self, name: &str) -> Option<&mut Server> {
+        self.servers.iter_mut().find(|server| server.name == name)
+    }
+
+    pub(super) fn client(&self, session: &str) -> Option<&Client> {
+        self.clients.iter().find(|client| client.session == session)
+    }
+
+    pub(super) fn client_mut(&mut self, session: &str) -> Option<&mut Client> {
+        self.clients.iter_mut().find(|client| client.session == session)
+    }
+
+    pub(super) fn take_call(&mut self, id: u64) -> Option<Call> {
+        let index = self.calls.iter().position(|call| call.id == id)?;
+        Some(self.calls.remove(index))
+    }
+
+    /// Whether every server has come up or failed.
+    pub(super) fn settled(&self) -> bool {
+        self.servers.iter().all(|server| server.status != ServerStatus::Connecting)
+    }
+}

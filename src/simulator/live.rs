@@ -1,0 +1,203 @@
+//! A simulation whose virtual time follows the wall clock, and the connections that its hub holds open.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::dialect::frame;
+use super::event::{CallRequest, Event};
+use super::notice::Notice;
+use super::prompts::by_keyword;
+use super::simulation::Simulation;
+use super::sink::LogSink;
+use super::step::Gemini;
+use crate::watch::{Micros, Timestamp};
+
+/// How long Gemini takes when nobody said otherwise.
+const GEMINI_TAKES: Micros = Micros::new(420_000);
+
+/// A hub in the wall clock's time.
+pub struct LiveSimulation {
+    pub(super) simulation: Simulation,
+    log: Box<dyn LogSink + Send>,
+    anchor: (Timestamp, Instant),
+    gemini: Option<Gemini>,
+    connections: Connections,
+}
+
+/// What is open to the hub's process. All of it closes when the process ends.
+#[derive(Default)]
+struct Connections {
+    /// Grows with each end of the hub's process: connections made before belong to a process that is gone.
+    generation: Arc<AtomicU64>,
+    subscribers: HashMap<String, UnboundedSender<String>>,
+    sessions: HashMap<String, Session>,
+    /// Which session and request each call in flight has to be answered to.
+    calls: HashMap<u64, (String, serde_json::Value)>,
+}
+
+struct Session {
+    stream: UnboundedSender<String>,
+    name: String,
+}
+
+impl LiveSimulation {
+    /// From now on `simulation`'s time is that of the wall clock, and its log file's lines go to `log`.
+    pub fn new(simulation: Simulation, log: Box<dyn LogSink + Send>) -> Self {
+        let anchor = (simulation.now(), Instant::now());
+        Self { simulation, log, anchor, gemini: None, connections: Connections::default() }
+    }
+
+    /// The simulation itself, to schedule steps and to ask what it knows.
+    pub fn simulation(&mut self) -> &mut Simulation {
+        &mut self.simulation
+    }
+
+    /// What Gemini does with the calls that come in over the MCP endpoint from now on. `None`, as at first: it answers after 0.4 s
+    /// with the categories that the prompt's words point at.
+    pub fn set_gemini(&mut self, gemini: Option<Gemini>) {
+        self.gemini = gemini;
+    }
+
+    /// Lets everything happen up to the wall clock's time.
+    pub fn advance(&mut self) -> io::Result<()> {
+        let to = self.anchor.0.plus(Micros::from_duration(self.anchor.1.elapsed()));
+        let profile = self.simulation.world.profile.clone();
+        let connections = &mut self.connections;
+        self.simulation.advance_noticing(to, self.log.as_mut(), &mut |notice| {
+            if let Some(frame) = frame(notice, &profile, to) {
+                connections.send_event(frame.only.as_deref(), &frame.text);
+            }
+            connections.pass_on(notice);
+        })
+    }
+
+    /// Nobody serves the hub any more.
+    pub(super) fn close_connections(&mut self) {
+        self.connections.close_all();
+    }
+
+    /// Whether the hub accepts connections.
+    pub(super) fn listening(&self) -> bool {
+        self.simulation.world.hub.as_ref().is_some_and(|hub| hub.listening)
+    }
+
+    /// Whether the MCP endpoint is there.
+    pub(super) fn endpoint_ready(&self) -> bool {
+        self.simulation.world.hub.as_ref().is_some_and(|hub| hub.state == super::hub::HubState::Ready)
+    }
+
+    pub(super) fn generation(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.connections.generation)
+    }
+
+    /// Lets an event happen as soon as the hub has time for it.
+    pub(super) fn happen(&mut self, event: Event) -> io::Result<()> {
+        let now = self.anchor.0.plus(Micros::from_duration(self.anchor.1.elapsed()));
+        self.simulation.world.plan(now, event);
+        self.advance()
+    }
+
+    pub(super) fn subscribe(&mut self) -> io::Result<(String, UnboundedReceiver<String>)> {
+        let id = self.simulation.world.new_id();
+        let (sender, receiver) = unbounded_channel();
+        self.connections.subscribers.insert(id.clone(), sender);
+        self.happen(Event::Subscribe { id: id.clone() })?;
+        Ok((id, receiver))
+    }
+
+    pub(super) fn unsubscribe(&mut self, id: String) -> io::Result<()> {
+        self.connections.subscribers.remove(&id);
+        self.happen(Event::Unsubscribe { id })
+    }
+
+    pub(super) fn open_session(&mut self) -> io::Result<(String, UnboundedReceiver<String>)> {
+        let session = self.simulation.world.new_id();
+        let (stream, receiver) = unbounded_channel();
+        // A closed receiver only means that the client is gone already.
+        let _ = stream.send(format!("event: endpoint\ndata: /messages?sessionId={session}\n\n"));
+        self.connections.sessions.insert(session.clone(), Session { stream, name: String::new() });
+        self.happen(Event::OpenSession { session: session.clone() })?;
+        Ok((session, receiver))
+    }
+
+    pub(super) fn close_session(&mut self, session: String) -> io::Result<()> {
+        self.connections.sessions.remove(&session);
+        self.happen(Event::CloseSession { session })
+    }
+
+    pub(super) fn knows_session(&self, session: &str) -> bool {
+        self.connections.sessions.contains_key(session)
+    }
+
+    pub(super) fn remember_name(&mut self, session: &str, name: &str) {
+        if let Some(session) = self.connections.sessions.get_mut(session) {
+            name.clone_into(&mut session.name);
+        }
+    }
+
+    /// The handshake is done: now the hub logs the client.
+    pub(super) fn initialized(&mut self, session: &str) -> io::Result<()> {
+        let name = self.connections.sessions.get(session).map(|session| session.name.clone()).unwrap_or_default();
+        self.happen(Event::NameSession { session: session.to_owned(), name })
+    }
+
+    /// A call of the meta-tool; its answer goes to the session's stream.
+    pub(super) fn call(&mut self, session: &str, request: serde_json::Value, prompt: String) -> io::Result<()> {
+        let id = self.simulation.world.next_call();
+        self.connections.calls.insert(id, (session.to_owned(), request));
+        let by_words = || Gemini::Answers { after: GEMINI_TAKES, categories: by_keyword(&prompt) };
+        let gemini = self.gemini.clone().unwrap_or_else(by_words);
+        self.happen(Event::Call(CallRequest { id, session: session.to_owned(), prompt, gemini }))
+    }
+
+    /// A JSON-RPC message to the client.
+    pub(super) fn send_message(&self, session: &str, message: &serde_json::Value) {
+        self.connections.send_message(session, message);
+    }
+}
+
+impl Connections {
+    fn send_event(&mut self, only: Option<&str>, text: &str) {
+        self.subscribers.retain(|id, stream| match only {
+            Some(wanted) if wanted != id => true,
+            _ => stream.send(text.to_owned()).is_ok(),
+        });
+    }
+
+    fn pass_on(&mut self, notice: &Notice) {
+        match notice {
+            Notice::ToolsChanged { session } => {
+                let message = serde_json::json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+                self.send_message(session, &message);
+            }
+            Notice::Answered { call, text } => self.answer(*call, text),
+            Notice::Gone => self.close_all(),
+            _ => {}
+        }
+    }
+
+    fn answer(&mut self, call: u64, text: &str) {
+        let Some((session, id)) = self.calls.remove(&call) else { return };
+        let result = serde_json::json!({"content": [{"type": "text", "text": text}]});
+        self.send_message(&session, &serde_json::json!({"jsonrpc": "2.0", "id": id, "result": result}));
+    }
+
+    fn send_message(&self, session: &str, message: &serde_json::Value) {
+        if let Some(session) = self.sessions.get(session) {
+            // A closed receiver only means that the client is gone already.
+            let _ = session.stream.send(format!("event: message\ndata: {message}\n\n"));
+        }
+    }
+
+    fn close_all(&mut self) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.subscribers.clear();
+        self.sessions.clear();
+        self.calls.clear();
+    }
+}

@@ -1,0 +1,31 @@
+//! The hub's process, as the operating system would show it.
+
+use crate::watch::{Micros, Timestamp};
+
+/// A running hub's process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimulatedProcess {
+    /// Its process id.
+    pub pid: u32,
+    /// When it was started.
+    pub start: Timestamp,
+    /// The CPU time that it has used since its start.
+    pub cpu_time: Micros,
+    /// Its resident memory.
+    pub rss_bytes: u64,
+    /// Its open file descriptors.
+    pub fds: u32,
+    /// Its threads.
+    pub threads: u32,
+    /// Its children: the living stdio servers.
+    pub children: Vec<SimulatedChild>,
+}
+
+/// The process of a stdio server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SimulatedChild {
+    /// Its process id.
+    pub pid: u32,
+    /// The server that it runs.
+    pub server: String,
+}

@@ -1,0 +1,50 @@
+//! What clients ask, and what the hub makes of it without Gemini.
+
+/// A prompt for each category, as the recorded clients asked them, and a few more.
+const PROMPTS: [(&str, &str); 8] = [
+    ("github", "Check my github pull requests"),
+    ("filesystem", "List all files in the directory"),
+    ("meta", "what can you do?"),
+    ("web", "Fetch the website and summarise it"),
+    ("docker", "Show the running docker containers"),
+    ("git", "What changed in the last git commit"),
+    ("python", "Run the python tests"),
+    ("database", "Count the rows of the orders table with sql"),
+];
+
+/// The words by which the fork guesses categories when Gemini is away.
+const KEYWORDS: [(&str, &[&str]); 8] = [
+    ("github", &["github", "pull request", "issue", "repository"]),
+    ("filesystem", &["file", "directory", "folder"]),
+    ("web", &["http", "url", "website"]),
+    ("docker", &["docker", "container"]),
+    ("git", &["git", "commit", "branch"]),
+    ("python", &["python", "pip"]),
+    ("database", &["database", "sql", "query"]),
+    ("memory", &["remember", "memory", "recall"]),
+];
+
+/// A prompt that would lead to these categories.
+pub(super) fn prompt_for(categories: &[String]) -> &'static str {
+    let wanted = categories.first().map_or("github", String::as_str);
+    PROMPTS.iter().find(|(category, _)| *category == wanted).map_or(PROMPTS[0].1, |(_, prompt)| prompt)
+}
+
+/// The fork's fallback: which categories the words of a prompt point at; `meta` if none.
+pub(super) fn by_keyword(prompt: &str) -> Vec<String> {
+    let prompt = prompt.to_lowercase();
+    let hits = KEYWORDS.iter().filter(|(_, words)| words.iter().any(|word| prompt.contains(word)));
+    let found: Vec<String> = hits.map(|(category, _)| (*category).to_owned()).collect();
+    if found.is_empty() { vec!["meta".into()] } else { found }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keywords_find_what_the_recorded_fallback_found() {
+        assert_eq!(by_keyword("Check my github pull requests"), ["github", "git"]);
+        assert_eq!(by_keyword("hello"), ["meta"]);
+    }
+}

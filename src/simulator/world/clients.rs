@@ -1,0 +1,128 @@
+//! MCP clients: how they come, and the storm of lines when they go.
+
+use super::*;
+use crate::simulator::hub::Client;
+
+/// What the hub calls a client that left before its handshake.
+const UNNAMED: &str = "Unknown";
+
+/// A storm's lines come at this rate: some 2,167 lines in a quarter of a second.
+const LINES_PER_TURN: u32 = 10;
+const TURN: Micros = Micros::new(1_000);
+
+impl World {
+    pub(super) fn connect_client(&mut self, name: String) {
+        let session = self.random.uuid();
+        let handshake = self.about(150_000);
+        self.open_session(session.clone());
+        self.later(handshake, Event::NameSession { session, name });
+    }
+
+    /// A client opened the MCP stream: the fork gives it a session and exposes the meta-tool.
+    pub(super) fn open_session(&mut self, session: String) {
+        let Some(hub) = &mut self.hub else { return };
+        if hub.state != HubState::Ready {
+            return;
+        }
+        hub.clients.push(Client { session: session.clone(), name: None, exposed: Vec::new() });
+        if self.profile.is_fork() {
+            let fields = Fields::new()
+                .text("sessionId", &session)
+                .raw("initialCategories", "[\"meta\"]")
+                .text("defaultExposure", "meta-only")
+                .text("filteringMode", "prompt-based")
+                .raw("promptBasedEnabled", true);
+            self.say(Saying::debug("CHECKPOINT: Session initialized with tool exposure").swapped(fields));
+            self.expose_first(&session);
+        }
+    }
+
+    /// The first exposure changes nothing: the session was made with it.
+    fn expose_first(&mut self, session: &str) {
+        let meta = ["meta".to_owned()];
+        if let Some(client) = self.hub.as_mut().and_then(|hub| hub.client_mut(session)) {
+            client.exposed = meta.to_vec();
+        }
+        self.expose(session, &meta);
+    }
+
+    /// The client finished its handshake.
+    pub(super) fn name_session(&mut self, session: &str, name: String) {
+        let Some(client) = self.hub.as_mut().and_then(|hub| hub.client_mut(session)) else { return };
+        if client.name.is_some() {
+            return;
+        }
+        client.name = Some(name.clone());
+        self.say(Saying::info(format!("'{name}' client connected to MCP HUB")));
+        self.tell(Happening::ClientConnected { name, session: session.into() });
+    }
+
+    pub(super) fn disconnect_client(&mut self, name: &str) {
+        if let Some(session) = self.newest_session(name) {
+            self.close_session(&session);
+        }
+    }
+
+    pub(super) fn newest_session(&self, name: &str) -> Option<String> {
+        let clients = &self.hub.as_ref()?.clients;
+        clients.iter().rev().find(|client| client.name.as_deref() == Some(name)).map(|client| client.session.clone())
+    }
+
+    /// The connection closed: the session is dropped at once, the storm comes a moment later.
+    pub(super) fn close_session(&mut self, session: &str) {
+        let Some(name) = self.drop_session(session) else { return };
+        let after = self.random.micros(35_000, 105_000);
+        self.later(after, Event::StormBegins { name: name.into(), session: session.into() });
+    }
+
+    /// Forgets a session, and says so in the fork. Gives the name that the lines about it will have.
+    pub(super) fn drop_session(&mut self, session: &str) -> Option<String> {
+        let hub = self.hub.as_mut()?;
+        let index = hub.clients.iter().position(|client| client.session == session)?;
+        let client = hub.clients.remove(index);
+        if self.profile.is_fork() {
+            self.say(Saying::debug(format!("Cleaned up session {session}")));
+        }
+        let name = client.name.clone().unwrap_or_else(|| UNNAMED.to_owned());
+        let lines = self.storm_size(session);
+        self.tell(Happening::ClientDisconnected { name: client.name, session: session.into(), lines });
+        Some(name)
+    }
+
+    /// How many lines the end of a session brings: a matter of the session, so that it is known beforehand.
+    fn storm_size(&self, session: &str) -> u32 {
+        let (least, most) = self.profile.storm_lines;
+        let seed = session.bytes().fold(self.profile.seed, |seed, byte| seed.wrapping_mul(31) ^ u64::from(byte));
+        let size = Random::new(seed).between(u64::from(least), u64::from(most.max(least)));
+        u32::try_from(size).unwrap_or(least)
+    }
+
+    /// Closing calls itself until the stack is full. In about half of the recorded cases the error comes twice.
+    pub(super) fn storm_begins(&mut self, name: Arc<str>, session: String) {
+        let mut left = self.storm_size(&session);
+        let error = Arc::new(Saying::warn(format!("Error closing server connected to {name}: Maximum call stack size exceeded")));
+        let gone = Arc::new(Saying::info(format!("'{name}' client disconnected from MCP HUB")));
+        self.say_shared(Arc::clone(&error));
+        if left > 1 && self.random.chance(500) {
+            self.say_shared(Arc::clone(&gone));
+            self.say_shared(error);
+            left -= 1;
+        }
+        self.storm_goes_on(gone, left);
+    }
+
+    pub(super) fn storm_goes_on(&mut self, saying: Arc<Saying>, left: u32) {
+        let turn = left.min(LINES_PER_TURN);
+        for _ in 0..turn {
+            self.say_shared(Arc::clone(&saying));
+        }
+        if left > turn {
+            if let Some(hub) = &mut self.hub {
+                // Nothing else gets a turn until the next lines are written, so the storm stays in one piece.
+                hub.busy_until = hub.busy_until.max(self.now.plus(TURN).plus(LINE_COST));
+                hub.resources.work(TURN.get() / 2);
+            }
+            self.later(TURN, Event::StormGoesOn { saying, left: left - turn });
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The hub's start, line by line as recorded.
+
+use super::*;
+use crate::simulator::hub::{Server, ServerStatus};
+use crate::simulator::profile::Logger;
+use crate::simulator::resources::Resources;
+
+/// Node's own start, before the hub's first line.
+const BOOT: Micros = Micros::new(350_000);
+
+/// Each start has a process id that is higher by this, plus a little.
+const PID_STEP: u64 = 1_498;
+
+impl World {
+    pub(super) fn start_hub(&mut self) {
+        if self.hub.is_some() {
+            return;
+        }
+        self.life += 1;
+        let hub = self.new_hub();
+        self.tell(Happening::HubStarted { pid: hub.pid });
+        self.hub = Some(hub);
+        self.plan_start();
+    }
+
+    fn new_hub(&mut self) -> Hub {
+        let earlier = self.truth.iter().filter(|truth| matches!(truth.what, Happening::HubStarted { .. })).count() as u64;
+        let pid = u32::try_from(u64::from(self.profile.pid) + earlier * PID_STEP).unwrap_or(self.profile.pid);
+        Hub {
+            pid,
+            started: self.now,
+            registered_at: self.now,
+            state: HubState::Starting,
+            listening: false,
+            servers: Vec::new(),
+            clients: Vec::new(),
+            calls: Vec::new(),
+            subscribers: Vec::new(),
+            workspace_connections: 0,
+            workspace_changes: 0,
+            last_event_at: self.now,
+            busy_until: self.now,
+            resources: Resources::new(self.profile.seed, self.now, self.permille, self.leak_per_hour),
+            next_child: pid + 11,
+            stop_cause: StopCause::Asked,
+            strays: Vec::new(),
+            closed_at_stop: Vec::new(),
+        }
+    }
+
+    fn plan_start(&mut self) {
+        let boot = self.about(BOOT.get()).get();
+        let after = |millis: u64| Micros::new(boot + millis * 1_000);
+        self.later(after(0), Event::OpenLog);
+        self.later(after(5), Event::Listen);
+        for (millis, saying) in self.opening_lines() {
+            self.say_later(after(millis), saying);
+        }
+        self.later(after(132), Event::StartServers);
+    }
+
+    pub(super) fn open_log(&mut self) {
+        if self.profile.logger == Logger::Legacy {
+            self.outbox.push(Notice::LogTruncated);
+        }
+        if let Some(hub) = &mut self.hub {
+            hub.resources.work(240_000);
+        }
+        if self.profile.is_fork() {
+            let fields = Fields::new().raw("batchWindow", 100).raw("maxBatchSize", 50);
+            self.say(Saying::debug("SSEManager batching enabled").with(fields));
+        }
+        let port = self.profile.port;
+        self.say(Saying::info(format!("Starting HTTP server on port {port}")).with(Fields::new().raw("port", port)));
+    }
+
+    pub(super) fn listen(&mut self) {
+        if let Some(hub) = &mut self.hub {
+            hub.listening = true;
+            hub.registered_at = self.now;
+        }
+        self.say(Saying::info("HTTP_SERVER_STARTED"));
+        self.say(Saying::info("Initializing workspace cache"));
+        self.later(Micros::new(10_000_000 - 7_000), Event::Heartbeat);
+    }
+
+    /// What comes between the HTTP server and the MCP servers, with the milliseconds at which it came.
+    fn opening_lines(&self) -> Vec<(u64, Saying)> {
+        let port = self.profile.port;
+        let registry = if self.profile.is_fork() { "ollieb89" } else { "ravitemer" };
+        let cache = Fields::new()
+            .text("cacheFile", "/home/hub/.local/state/mcp-hub/workspaces.json")
+            .text("workspaceKey", &port.to_string());
+        let mut lines = vec![
+            (10, Saying::debug("WorkspaceCacheManager initialized").with(cache)),
+            (13, Saying::info(format!("Registered workspace on port {port}")).with(self.workspace_fields())),
+            (15, Saying::debug("Started watching workspace cache file")),
+            (15, Saying::info("Initializing marketplace catalog")),
+            (
+                17,
+                Saying::debug(format!(
+                    "Fetching marketplace registry from https://{registry}.github.io/mcp-registry/registry.json"
+                )),
+            ),
+            (48, Saying::warn("Fetch failed, falling back to curl").with(Fields::new().text("error", "fetch failed"))),
+            (117, marketplace_failed()),
+            (117, Saying::info("Marketplace initialized with 0")),
+            (117, Saying::info("Initializing MCP Hub")),
+        ];
+        if !self.profile.is_fork() {
+            lines.push((117, self.endpoint_ready()));
+        }
+        lines.push((131, Saying::debug(format!("Config loaded successfully from {}", self.profile.config_file))));
+        lines
+    }
+
+    /// With pino the `pid` among them makes the key stand twice in the line.
+    fn workspace_fields(&self) -> Fields {
+        let pid = self.hub.as_ref().map_or(0, |hub| hub.pid);
+        Fields::new().raw("port", self.profile.port).text("cwd", &self.profile.cwd).raw("pid", pid).raw("config_files", 1)
+    }
+
+    fn endpoint_ready(&self) -> Saying {
+        let port = self.profile.port;
+        Saying::info(format!("Hub endpoint ready: Use `http://localhost:{port}/mcp` endpoint with any other MCP clients"))
+    }
+
+    pub(super) fn start_servers(&mut self) {
+        let plans = self.profile.servers.clone();
+        let count = plans.len();
+        self.say(Saying::info("Disconnecting all servers in parallel").with(Fields::new().raw("count", 0)));
+        let text = format!("Starting {count} configured MCP servers in parallel");
+        self.say(Saying::info(text).with(Fields::new().raw("count", count)));
+        for plan in plans {
+            let fields = Fields::new().text("server", &plan.name);
+            self.say(Saying::info(format!("Initializing MCP server '{}'", plan.name)).with(fields));
+            self.add_server(plan.name, plan.starts);
+        }
+        if count == 0 {
+            self.finish_start();
+        }
+    }
+
+    fn add_server(&mut self, name: String, starts: bool) {
+        let server = Server {
+            name: name.clone(),
+            starts,
+            status: ServerStatus::Disconnected,
+            error: None,
+            last_started: None,
+            up_since: None,
+            pid: None,
+        };
+        if let Some(hub) = &mut self.hub {
+            hub.servers.push(server);
+        }
+        self.start_server(&name);
+    }
+
+    /// Every server has come up or failed: the rest of the start.
+    pub(super) fn finish_start(&mut self) {
+        self.say_start_summary();
+        if self.profile.is_fork() {
+            self.say_meta_tools();
+            self.say(self.endpoint_ready());
+            self.say_llm_ready();
+        }
+        self.set_state(HubState::Ready);
+        self.tell(Happening::HubReady);
+    }
+
+    fn say_start_summary(&mut self) {
+        let Some(hub) = &self.hub else { return };
+        let total = hub.servers.len();
+        let failing = hub.servers.iter().filter(|server| server.status != ServerStatus::Connected);
+        let failed: Vec<String> = failing.map(|server| server.name.clone()).collect();
+        let successful = total - failed.len();
+        let fields = Fields::new()
+            .raw("total", total)
+            .raw("successful", successful)
+            .raw("failed", failed.len())
+            .raw("disabled", 0)
+            .texts("failedServers", &failed);
+        self.say(Saying::info(format!("{successful}/{total} servers started successfully")).with(fields));
+    }
+
+    fn say_meta_tools(&mut self) {
+        let debug = [
+            "syncCapabilities called with capabilityIds: null, affectedServers: null",
+            "  Will sync capability IDs: [\"tools\",\"resources\",\"resourceTemplates\",\"prompts\"]",
+            "syncCapabilityType for tools: 1 tools before sync",
+            "  Meta-tools before sync: 1",
+            "Preserving 1 meta-tools during sync: hub__analyze_prompt",
+            "Restored 1 meta-tools after clear",
+        ];
+        self.say(Saying::debug("LLM configuration validated successfully"));
+        self.say(Saying::info("Registering meta-tools for prompt-based filtering (mode: prompt-based, enableMetaTools: true)"));
+        self.say(Saying::debug("Registered meta-tool: hub__analyze_prompt"));
+        self.say(Saying::info("Registered 1 meta-tools in allCapabilities.tools (total tools now: 1)"));
+        self.say(Saying::info("Meta-tools registered: 1 total tools in allCapabilities"));
+        for text in debug {
+            self.say(Saying::debug(text));
+        }
+    }
+
+    fn say_llm_ready(&mut self) {
+        let model = Fields::new().text("provider", "gemini").text("model", "gemini-2.5-flash");
+        let created = model.clone().raw("hasBaseURL", false);
+        let cached = model.text("cacheFile", "/home/hub/.local/state/mcp-hub/tool-categories-llm.json");
+        self.say(Saying::info("LLM provider created successfully").with(created));
+        self.say(Saying::info("No existing LLM cache found, will create on first categorization"));
+        self.say(Saying::info("LLM categorization initialized successfully").with(cached));
+    }
+}
+
+fn marketplace_failed() -> Saying {
+    let fields =
+        Fields::new().text("error", "Failed to fetch marketplace registry").text("fallback", "Continuing with empty catalog");
+    let text = "Failed to initialize marketplace registry: Failed to fetch marketplace registry";
+    Saying::error("MARKETPLACE_INIT_ERROR", text).with(fields)
+}
