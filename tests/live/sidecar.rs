@@ -1,0 +1,67 @@
+//! The release binary, as a user runs it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+
+use serde_json::Value;
+
+use crate::hub::signal;
+
+/// How often the live tests poll.
+pub const INTERVAL_US: u64 = 1_000_000;
+
+pub fn binary() -> PathBuf {
+    std::env::var("HUBWATCH_BIN").expect("run the live tests with tests/live/run").into()
+}
+
+/// A running `hubwatch run`; killed when dropped.
+pub struct Sidecar {
+    process: Child,
+    state: tempfile::TempDir,
+}
+
+impl Sidecar {
+    /// With exactly the flags that must be enough, and a shorter interval.
+    pub fn start(hub: &str, log: &Path, otlp: &str, protocol: &str) -> Self {
+        let state = tempfile::tempdir().unwrap();
+        let process = Command::new(binary())
+            .args(["run", "--hub", hub, "--name", "live", "--otlp", otlp, "--interval", "1s", "--log"])
+            .arg(log)
+            .arg("--state-dir")
+            .arg(state.path())
+            .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+            .spawn()
+            .unwrap();
+        Self { process, state }
+    }
+
+    /// The most memory that it has used so far, in KiB.
+    pub fn peak_memory_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Asks it to stop, and expects it to do so well.
+    pub fn stop(&mut self) {
+        signal("-TERM", self.process.id());
+        assert_eq!(self.process.wait().unwrap().code(), Some(0));
+    }
+
+    /// Its report, and how the command ended.
+    pub fn report(&self) -> (Value, Option<i32>) {
+        let output = Command::new(binary())
+            .args(["report", "--name", "live", "--since", "1h", "--format", "json", "--state-dir"])
+            .arg(self.state.path())
+            .output()
+            .unwrap();
+        (serde_json::from_slice(&output.stdout).unwrap(), output.status.code())
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
