@@ -26,4 +26,5 @@ pub mod report;
 pub mod sidecar;
 pub mod simulator;
 pub mod tail;
+pub mod tls;
 pub mod watch;

@@ -11,8 +11,6 @@ use hubwatch::cli::{self, Cli, CliError, Color, Exit};
 fn main() -> ExitCode {
     let cli = Cli::parse();
     listen_to_ourselves(&cli);
-    // One provider of cryptography for all of TLS; an error means that one is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     match execute(cli) {
         Ok(exit) => exit.into(),
         Err(error) => {

@@ -33,6 +33,7 @@ pub enum Transport {
 impl Transport {
     /// Sets a way up; nothing is connected yet.
     pub fn new(destination: &Destination) -> Result<Self, DestinationError> {
+        crate::tls::choose_provider();
         Ok(match destination.protocol {
             Protocol::Grpc => Self::Grpc(Grpc::new(destination)?),
             Protocol::HttpProtobuf => Self::Http(Http::new(destination)?),

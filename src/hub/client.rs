@@ -62,6 +62,7 @@ impl HubClient {
         if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
             return Err(bad_url(url, "its scheme is neither http nor https"));
         }
+        crate::tls::choose_provider();
         let mut builder = reqwest::Client::builder()
             .default_headers(header_map(headers)?)
             .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))

@@ -29,6 +29,7 @@ fn modules() -> PathBuf {
 impl Hub {
     /// Starts a hub with the filesystem server and a server that fails to start; returns once it is ready.
     pub async fn start() -> Self {
+        hubwatch::tls::choose_provider();
         let (modules, folder, port) = (modules(), tempfile::tempdir().unwrap(), free_port());
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data/a.txt"), "hello").unwrap();
