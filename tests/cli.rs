@@ -72,6 +72,17 @@ fn a_wrong_flag_is_a_usage_error() {
 }
 
 #[test]
+fn a_wrong_value_is_a_usage_error_on_the_command_line_and_a_configuration_error_elsewhere() {
+    let (code, _, stderr) = run(&["run", "--hub", "127.0.0.1:7000"]);
+    assert_eq!(code, Some(2));
+    assert!(stderr.contains("--hub: `127.0.0.1:7000`") && stderr.contains("http://127.0.0.1:7000"), "{stderr}");
+    let output = hubwatch(&["run", "--hub", "http://127.0.0.1:9"]).env("HUBWATCH_INTERVAL", "often").output().unwrap();
+    let (code, _, stderr) = told(output);
+    assert_eq!(code, Some(78));
+    assert!(stderr.contains("HUBWATCH_INTERVAL: `often`"), "{stderr}");
+}
+
+#[test]
 fn an_unknown_configuration_key_is_refused_with_a_suggestion() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("hubwatch.toml");

@@ -91,6 +91,8 @@ impl CliError {
     /// The exit code that tells what kind of error it is.
     pub fn exit(&self) -> Exit {
         match self {
+            // What was typed is used wrongly; what was written down is configured wrongly.
+            Self::Config(ConfigError::Value { setting, .. }) if setting.starts_with("--") => Exit::Usage,
             Self::Config(_) | Self::Client(_) => Exit::Config,
             Self::Backend(_) => Exit::Unreachable,
             Self::Discover(_)

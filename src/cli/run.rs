@@ -13,7 +13,7 @@ use crate::config::environment::{self, Environment};
 use crate::config::{self, ConfigError, Layers, Secret, Sourced};
 use crate::export::{Compression, Destination, Protocol, Senders};
 use crate::hub::api::{Health, Servers};
-use crate::hub::client::{HubClient, Timed};
+use crate::hub::client::{ClientError, HubClient, Timed};
 use crate::hub::discover;
 use crate::hub::interpret::PollAnswer;
 use crate::journal::{DestinationName, Journal, Opened};
@@ -141,10 +141,14 @@ fn plan(args: RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliErr
     let state_home = environment::state_home(environment);
     let named = layers.pick(("--hub", args.hub.as_deref()), "HUBWATCH_HUB", ("hub.url", file.url.as_deref()));
     let discovered = named.is_none();
-    let url = match named {
-        Some(named) => named.value,
-        None => discover::hub_of_this_host(&state_home, process::is_alive)?,
+    let hub = match named {
+        Some(named) => named,
+        None => {
+            let value = discover::hub_of_this_host(&state_home, process::is_alive)?;
+            Sourced { value, source: "the hub of this host".to_owned() }
+        }
     };
+    let url = hub.value.clone();
     let log_file = file.log.as_ref().map(|path| path.to_string_lossy().into_owned());
     let log_flag = args.log.as_ref().map(|path| path.to_string_lossy().into_owned());
     let log = layers
@@ -155,11 +159,11 @@ fn plan(args: RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliErr
     let ca = args.ca.or_else(|| file.ca.clone());
     let name = match layers.hub_name(args.name.as_deref())? {
         Some(name) => name,
-        None => config::parse(Sourced { value: url.clone(), source: "--hub".to_owned() }, config::name_of_address)?,
+        None => config::parse(hub.clone(), config::name_of_address)?,
     };
     let build = layers.pick(("--build", args.build.as_deref()), "HUBWATCH_BUILD", ("hub.build", file.build.as_deref()));
     Ok(Plan {
-        client: HubClient::new(&url, &headers, ca.as_deref())?,
+        client: client(hub, &headers, ca.as_deref())?,
         name,
         environment: layers.environment_name(args.environment.as_deref())?,
         log,
@@ -170,6 +174,17 @@ fn plan(args: RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliErr
         interval: layers.interval(args.interval.as_deref())?,
         process: process_source(find(args.pid.or(file.pid), &url)),
         length: args.length.map(|length| length_of(&length)).transpose()?,
+    })
+}
+
+/// An address that is none is told with where it came from.
+fn client(hub: Sourced<String>, headers: &[(String, String)], ca: Option<&std::path::Path>) -> Result<HubClient, CliError> {
+    HubClient::new(&hub.value, headers, ca).map_err(|error| match error {
+        ClientError::Url { reason, .. } => {
+            let problem = format!("is not an address of a hub: {reason}; give one like http://127.0.0.1:7000");
+            ConfigError::Value { setting: hub.source, value: hub.value, problem }.into()
+        }
+        other => other.into(),
     })
 }
 

@@ -22,7 +22,7 @@ CREATE TABLE outbox(
   otlp BLOB NOT NULL);
 CREATE INDEX outbox_next ON outbox(destination, signal, id);
 -- How far each destination got with the spans.
-CREATE TABLE cursor(destination TEXT PRIMARY KEY, span_id INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE cursor(destination TEXT PRIMARY KEY, passed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE dead_letter(
   id INTEGER PRIMARY KEY, destination TEXT NOT NULL, signal TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL,
   otlp BLOB NOT NULL);

@@ -347,7 +347,7 @@ impl Writer {
     fn outgoing(&self, destination: &DestinationName, signal: Signal, max: usize) -> Result<Option<Outgoing>, JournalError> {
         let sql = match signal {
             Signal::Traces => {
-                "SELECT id, 1, otlp FROM span WHERE id > (SELECT span_id FROM cursor WHERE destination = ?1) AND ?2 = ?2 ORDER BY id"
+                "SELECT id, 1, otlp FROM span WHERE id > (SELECT passed FROM cursor WHERE destination = ?1) AND ?2 = ?2 ORDER BY id"
             }
             Signal::Logs | Signal::Metrics => {
                 "SELECT id, records, otlp FROM outbox WHERE destination = ?1 AND signal = ?2 ORDER BY id"
@@ -374,7 +374,7 @@ impl Writer {
     fn passed(&self, destination: &DestinationName, signal: Signal, last: i64) -> Result<(), JournalError> {
         match signal {
             Signal::Traces => {
-                let sql = "UPDATE cursor SET span_id = max(span_id, ?) WHERE destination = ?";
+                let sql = "UPDATE cursor SET passed = max(passed, ?) WHERE destination = ?";
                 self.connection.execute(sql, params![last, destination.as_str()])?;
             }
             Signal::Logs | Signal::Metrics => {
@@ -398,7 +398,8 @@ impl Writer {
     }
 
     fn unsent(&self) -> Result<u64, JournalError> {
-        let sql = "SELECT (SELECT count(*) FROM outbox) + coalesce((SELECT sum((SELECT count(*) FROM span WHERE id > span_id))
+        let sql =
+            "SELECT (SELECT count(*) FROM outbox) + coalesce((SELECT sum((SELECT count(*) FROM span WHERE span.id > cursor.passed))
                    FROM cursor), 0)";
         let unsent: i64 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
         Ok(u64::try_from(unsent).unwrap_or(0))
