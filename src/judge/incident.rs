@@ -156,7 +156,7 @@ fn storms(history: &History) -> Vec<Incident> {
                 to: Some(storm.last),
                 title: format!("The log repeated one line {} times", storm.lines),
                 cause: Some(line.clone()),
-                effect: format!("{} bytes of log", storm.bytes),
+                effect: format!("{} kB of log", storm.bytes.div_ceil(1_000)),
             });
         }
     }
@@ -166,7 +166,7 @@ fn storms(history: &History) -> Vec<Incident> {
         to: Some(to),
         title: format!("Disconnects of clients wrote {lines} repeated lines"),
         cause: Some("a known defect of the hub: its cleanup calls itself when a client leaves".to_owned()),
-        effect: format!("{bytes} bytes of log; each client is counted once here"),
+        effect: format!("{} kB of log; each client is counted once here", bytes.div_ceil(1_000)),
     }));
     others
 }

@@ -60,7 +60,9 @@ fn cell(text: &str) -> String {
     for character in text.chars() {
         match character {
             '\n' | '\r' => out.push(' '),
-            '|' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '\\' => {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '|' | '`' | '*' | '_' | '[' | ']' | '\\' => {
                 out.push('\\');
                 out.push(character);
             }
@@ -99,6 +101,6 @@ mod tests {
 
     #[test]
     fn a_cell_stays_a_cell() {
-        assert_eq!(cell("a|b\n<c> `d`"), "a\\|b \\<c\\> \\`d\\`");
+        assert_eq!(cell("a|b\n<c> `d`"), "a\\|b &lt;c&gt; \\`d\\`");
     }
 }
