@@ -281,7 +281,7 @@ impl Interpreter {
         if let Meaning::GeminiFailed(failure) = meaning {
             said.say(GeminiRoundFailed { failure });
         }
-        let ended = self.calls.line(meaning, &line.text, LineContext { uid, at, session });
+        let ended = self.calls.line(meaning, self.masked(&line.text).as_str(), LineContext { uid, at, session });
         for call in &ended {
             said.say(call.fact.clone());
         }
@@ -290,10 +290,15 @@ impl Interpreter {
         self.calls.touched()
     }
 
+    /// The text without secrets.
+    fn masked(&self, text: &str) -> Text {
+        Text::new(mask::secrets(text, &self.key))
+    }
+
     fn group(&mut self, line: &LogLine<'_>, at: Timestamp) {
         let Some(level @ (Level::Warn | Level::Error)) = line.level else { return };
         if level == Level::Error {
-            self.last_error = Some((at, Text::new(mask::secrets(&line.text, &self.key))));
+            self.last_error = Some((at, self.masked(&line.text)));
         }
         let mut template = mask::template(&mask::secrets(&line.text, &self.key));
         let counts = self.notable.entry(level).or_default();
@@ -342,7 +347,7 @@ impl Interpreter {
             Meaning::ServerConnected(name) => self.servers.connected(name, when),
             Meaning::ServerClosed(name) => self.servers.closed(name, when),
             Meaning::ServerFailed { server, error } => {
-                let error = Text::new(mask::secrets(error, &self.key));
+                let error = self.masked(error);
                 said.say(ServerStartFailed { server: Text::new(server), error: error.clone() });
                 self.servers.failed(server, error.as_str(), when)
             }
@@ -383,8 +388,11 @@ impl Interpreter {
             self.new_process(health, answer);
         }
         let Some((Ok(servers), _)) = &answer.servers else { return Vec::new() };
-        let (polls, noticed) = self.servers.poll(servers, answer.asked, answer.now);
+        let (mut polls, noticed) = self.servers.poll(servers, answer.asked, answer.now);
         self.noticed(noticed);
+        for error in polls.iter_mut().filter_map(|poll| poll.error.as_mut()) {
+            *error = self.masked(error.as_str());
+        }
         polls
     }
 
@@ -492,7 +500,8 @@ impl Interpreter {
             self.say_from_log(When::At(now), call.fact.clone());
         }
         self.ended.extend(lost);
-        for storm in self.storms.report(now) {
+        for mut storm in self.storms.report(now) {
+            storm.line = self.masked(storm.line.as_str());
             self.say_from_log(When::between(storm.first, storm.last), storm);
         }
         for (level, counts) in std::mem::take(&mut self.notable) {

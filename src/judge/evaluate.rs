@@ -158,7 +158,10 @@ fn process(measure: Measure, history: &History) -> Measured {
     let of_host = history.host_memory_shares();
     match measure {
         Measure::CpuMean => averaged(process.cpu_mean_permille, samples, unseen),
-        Measure::CpuPeak => averaged(process.cpu_peak_permille, samples, unseen),
+        Measure::CpuPeak if samples > 0 => {
+            averaged(process.cpu_peak_permille, samples, "the process was not watched beyond its first minute")
+        }
+        Measure::CpuPeak => Measured::NotVisible(unseen.to_owned()),
         Measure::MemoryLimitPeak if samples > 0 && limited.is_none() => {
             Measured::NotApplicable("the hub has no memory limit".to_owned())
         }

@@ -14,6 +14,9 @@ use crate::watch::{
 /// Two Watches that are further apart than this leave a gap worth telling. Watches of a run touch; a second is a restart at its best.
 pub const GAP: Micros = Micros::new(1_000_000);
 
+/// A process that is younger than this is still starting: what it uses is no peak of its service.
+pub const WARM_UP: Micros = Micros::new(60_000_000);
+
 /// A stretch of time, in the report's form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stretch {
@@ -96,8 +99,10 @@ pub struct HubHistory {
     pub stops: Vec<HubStop>,
     /// When its process ended without a word.
     pub exits: Vec<HubStop>,
-    /// When it did not answer.
+    /// When it did not answer, though it had before; or if it never did.
     pub unreachable: Vec<Stretch>,
+    /// How long the watch waited for a hub that was not there yet.
+    pub awaited: Option<Stretch>,
 }
 
 /// An end of the hub's process.
@@ -162,7 +167,7 @@ pub struct ProcessHistory {
     pub samples: u64,
     /// Processor time, of one core.
     pub cpu_mean_permille: Option<u64>,
-    /// The most between two polls.
+    /// The most between two polls, the first minute of the process left out.
     pub cpu_peak_permille: Option<u64>,
     /// Mean resident memory.
     pub rss_mean_bytes: Option<u64>,
@@ -449,6 +454,10 @@ impl History {
                 if let Some(stretch) = self.hub.unreachable.last_mut().filter(|stretch| stretch.to.is_none()) {
                     stretch.end(at);
                 }
+                // A hub that starts after the sidecar was not down before.
+                if self.coverage.polls_answered == 0 {
+                    self.hub.awaited = self.hub.unreachable.pop();
+                }
             }
             FactKind::ServerChanged(change) => self.server_changed(change, at),
             FactKind::ServerStartFailed(failed) => {
@@ -619,7 +628,8 @@ impl History {
             let wall = at.since(*then).get();
             sums.cpu_us += used;
             sums.cpu_wall_us += wall;
-            if let Some(share) = (used * 1_000).checked_div(wall) {
+            let warm = at.since(now.started) > WARM_UP;
+            if let Some(share) = (used * 1_000).checked_div(wall).filter(|_| warm) {
                 history.cpu_peak_permille = history.cpu_peak_permille.max(Some(share));
             }
         }

@@ -49,6 +49,7 @@ pub fn incidents(history: &History) -> Vec<Incident> {
             all.push(never_up(&server.name, first, server.last_error.clone()));
         }
     }
+    all.extend(history.hub.awaited.iter().map(awaited));
     all.extend(history.hub.unreachable.iter().map(unreachable));
     all.extend(history.hub.stops.iter().map(stop));
     all.extend(history.hub.exits.iter().map(exit));
@@ -78,6 +79,17 @@ fn never_up(name: &str, first: Moment, error: Option<String>) -> Incident {
         title: format!("Server {name} never worked"),
         cause: error,
         effect: "its tools were never offered".to_owned(),
+    }
+}
+
+fn awaited(stretch: &Stretch) -> Incident {
+    Incident {
+        gravity: Gravity::Notice,
+        from: stretch.from,
+        to: stretch.to,
+        title: "The watch began before the hub".to_owned(),
+        cause: None,
+        effect: "none: the hub was not there yet".to_owned(),
     }
 }
 

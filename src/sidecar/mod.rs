@@ -40,10 +40,24 @@ const CHECKPOINT_VERSION: u32 = 1;
 #[derive(Serialize, Deserialize)]
 struct Checkpoint<'a> {
     version: u32,
+    /// Which log the position is in.
+    log: Option<PathBuf>,
     position: Option<Position>,
     log_reached: Option<Timestamp>,
     lost: Lost,
     assembler: Cow<'a, Assembler>,
+}
+
+impl Checkpoint<'_> {
+    /// Whether it is about the hub that is watched now: a state folder can be used for another one.
+    fn is_of(&self, origin: &Origin) -> bool {
+        let saved = self.assembler.origin();
+        let same = (&saved.hub, &saved.environment) == (&origin.hub, &origin.environment);
+        if !same {
+            tracing::warn!(hub = %saved.hub, environment = %saved.environment, "the last run watched another hub; watching begins anew");
+        }
+        same
+    }
 }
 
 /// What was lost since the last Watch.
@@ -104,12 +118,13 @@ impl Sidecar {
     /// Begins at `now`. With a checkpoint it goes on where that was made.
     pub fn begin(setup: Setup, now: Timestamp, journal: Journal, logs: Option<LogFastPath>, looks_at_process: bool) -> Self {
         let Setup { origin, key, log, begin, checkpoint } = setup;
-        let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes));
+        let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes)).filter(|saved| saved.is_of(&origin));
         let resumed = checkpoint.is_some();
         let (position, log_reached, lost, mut assembler) = match checkpoint {
             Some(saved) => {
+                let same_log = saved.log == log;
                 let assembler = saved.assembler.into_owned().resume(origin, now, key);
-                (saved.position, saved.log_reached, saved.lost, assembler)
+                (saved.position.filter(|_| same_log), saved.log_reached.filter(|_| same_log), saved.lost, assembler)
             }
             None => (None, None, Lost::default(), Assembler::new(origin, now, key)),
         };
@@ -226,9 +241,10 @@ impl Sidecar {
     /// Takes a poll in: reads the log first, since what it says happened before the answer; then closes the interval and commits.
     pub async fn polled(&mut self, mut answer: PollAnswer) -> Result<(), JournalError> {
         self.read_log(answer.now).await?;
-        if answer.health.as_ref().is_err_and(|outcome| *outcome == ApiOutcome::Unreadable) {
-            self.lost.unreadable_answers += 1;
-        }
+        let servers = answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().err());
+        let failures = [answer.health.as_ref().err(), servers];
+        let unreadable = failures.iter().filter(|outcome| **outcome == Some(&ApiOutcome::Unreadable)).count();
+        self.lost.unreadable_answers += unreadable as u64;
         answer.log_file = self.log_file();
         let mut closing = self.closing();
         closing.sources.polls = match &answer.health {
@@ -330,6 +346,7 @@ impl Sidecar {
         let logs = self.send_logs(std::mem::take(&mut pending.records)).await;
         let checkpoint = Checkpoint {
             version: CHECKPOINT_VERSION,
+            log: self.follower.as_ref().map(|follower| follower.path().to_owned()),
             position: self.follower.as_ref().and_then(Follower::position),
             log_reached: self.log_reached,
             lost: self.lost,

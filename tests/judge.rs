@@ -1,0 +1,291 @@
+//! What the judge makes of periods that are known by heart.
+
+use std::collections::BTreeMap;
+
+use hubwatch::judge::criterion::{self, Severity};
+use hubwatch::judge::verdict::Verdict;
+use hubwatch::judge::{Judge, Judgement, MIN_PERIOD, Rules};
+use hubwatch::watch::*;
+
+const START: Timestamp = Timestamp::from_secs(1_795_000_000);
+const INTERVAL: Micros = Micros::new(60_000_000);
+
+/// A period being put together, Watch by Watch.
+struct Period {
+    watches: Vec<Watch>,
+    now: Timestamp,
+    sequence: u64,
+}
+
+impl Period {
+    fn new() -> Self {
+        Self { watches: Vec::new(), now: START, sequence: 0 }
+    }
+
+    fn watch(&mut self, outcome: ApiOutcome, liveness: Liveness, facts: Vec<FactKind>) {
+        let end = self.now.plus(INTERVAL);
+        let facts = facts.into_iter().enumerate().map(|(index, kind)| Fact {
+            id: FactId::of_watch(watcher(), 1, Count::new(self.sequence), index as u32),
+            when: When::At(end),
+            source: Source::Log,
+            kind,
+        });
+        self.watches.push(Watch {
+            origin: origin(self.sequence),
+            interval: Interval::new(self.now, end),
+            sources: sources(),
+            log: LogVolume { lines: Count::new(10), bytes: Bytes::new(1_000), info: Count::new(10), ..LogVolume::default() },
+            sidecar: SidecarPoll::default(),
+            poll: Some(poll(outcome, liveness, end)),
+            facts: facts.collect(),
+        });
+        self.now = end;
+        self.sequence += 1;
+    }
+
+    /// A healthy stretch, with a call in each interval.
+    fn healthy(mut self, minutes: u64) -> Self {
+        for _ in 0..minutes {
+            self.watch(ApiOutcome::Ok, Liveness::Up, vec![call(CallOutcome::Ok)]);
+        }
+        self
+    }
+
+    fn then(mut self, outcome: ApiOutcome, liveness: Liveness, facts: Vec<FactKind>) -> Self {
+        self.watch(outcome, liveness, facts);
+        self
+    }
+
+    fn judge(&self, expected: &[&str]) -> Judgement {
+        let states = expected.iter().map(|state| (*state).to_owned()).collect();
+        let expected_servers = BTreeMap::from([("filesystem".to_owned(), states)]);
+        let criteria = criterion::parse(criterion::DEFAULT).unwrap();
+        let mut judge = Judge::new(Rules { criteria, expected_servers, min_period: MIN_PERIOD }, START, self.now);
+        self.watches.iter().for_each(|watch| judge.feed(watch));
+        judge.finish()
+    }
+}
+
+fn watcher() -> WatcherId {
+    WatcherId::from_seed(b"judge")
+}
+
+fn origin(sequence: u64) -> Origin {
+    Origin {
+        hub: HubName::parse("hub").unwrap(),
+        environment: Environment::parse("staging").unwrap(),
+        watcher: watcher(),
+        run: 1,
+        sequence: Count::new(sequence),
+        part: 0,
+        tool_version: Text::from("test"),
+        build: None,
+        interval: INTERVAL,
+    }
+}
+
+fn sources() -> Sources {
+    Sources {
+        polls: Visibility::Read,
+        log: Visibility::Read,
+        log_shape: Some(LogShape::Pino),
+        log_read_to: None,
+        log_behind: None,
+        event_stream: Visibility::Off,
+        process: Visibility::Read,
+    }
+}
+
+fn poll(outcome: ApiOutcome, liveness: Liveness, end: Timestamp) -> Poll {
+    let answered = outcome == ApiOutcome::Ok;
+    let server = ServerPoll {
+        name: Text::from("filesystem"),
+        transport: Text::from("stdio"),
+        status: Text::from("connected"),
+        liveness,
+        reason: Text::from("test"),
+        uptime: Micros::new(1),
+        tools: 14,
+        error: None,
+        child_pid: None,
+    };
+    let started = START.minus(Micros::new(3_600_000_000));
+    let process = ProcessPoll {
+        pid: 7,
+        started,
+        // Half a per cent of a core.
+        cpu_time: Micros::new(end.since(started).get() / 200),
+        rss: Bytes::new(100_000_000),
+        memory_limit: None,
+        fds: None,
+        threads: None,
+        children: 1,
+        host_cpus: 4,
+        host_memory: Bytes::new(16_000_000_000),
+    };
+    Poll {
+        api: ApiPoll {
+            health: outcome,
+            health_duration: Micros::new(2_000),
+            servers: answered.then_some(ApiOutcome::Ok),
+            servers_duration: answered.then_some(Micros::new(2_000)),
+            state: None,
+            version: None,
+            pid: None,
+            started: None,
+            mcp_clients: None,
+            subscribers: None,
+            tools: None,
+        },
+        process: answered.then_some(process),
+        log_file: Some(LogFilePoll { size: Bytes::new(1_000), disk_free: None }),
+        servers: if answered { vec![server] } else { vec![] },
+    }
+}
+
+fn call(outcome: CallOutcome) -> FactKind {
+    let record = RecordUid::of_line(watcher(), "log", 0, 0);
+    CallEnded {
+        started: START,
+        duration: Micros::new(800_000),
+        outcome,
+        pairing: Pairing::Exact,
+        in_flight: 1,
+        gemini: GeminiOutcome::Ok,
+        gemini_duration: Some(Micros::new(700_000)),
+        gemini_failed_rounds: 0,
+        gemini_failure: None,
+        notification: None,
+        session: None,
+        trace: TraceId::of_call(record),
+    }
+    .into()
+}
+
+fn changed(from: Liveness, to: Liveness) -> FactKind {
+    ServerChanged { server: Text::from("filesystem"), from, to, reason: Text::from("its connection closed") }.into()
+}
+
+fn verdict(judgement: &Judgement, id: &str) -> Verdict {
+    judgement.criteria.iter().find(|(criterion, _)| criterion.id == id).unwrap().1.verdict
+}
+
+const DAY: u64 = 24 * 60;
+
+#[test]
+fn a_healthy_day_passes_all_that_is_measured_and_nothing_else() {
+    let judgement = Period::new().healthy(DAY).judge(&[]);
+    for (criterion, judged) in &judgement.criteria {
+        let unmeasured = criterion.limits.is_empty() || judged.why.starts_with("not ");
+        let expected = if unmeasured { Verdict::Inconclusive } else { Verdict::Pass };
+        assert_eq!(judged.verdict, expected, "{}: {}", criterion.id, judged.why);
+    }
+    assert!(judgement.long_enough);
+    // Session isolation and memory leaks are musts that nobody measured.
+    assert_eq!(judgement.overall, Verdict::Inconclusive);
+    assert_eq!(judgement.incidents, []);
+}
+
+#[test]
+fn without_a_call_the_meta_tool_is_not_judged() {
+    let mut period = Period::new();
+    for _ in 0..DAY {
+        period.watch(ApiOutcome::Ok, Liveness::Up, vec![]);
+    }
+    let judgement = period.judge(&[]);
+    for id in ["integration.meta_tool_succeeds", "performance.meta_tool_time", "integration.gemini_without_errors"] {
+        assert_eq!(verdict(&judgement, id), Verdict::Inconclusive, "{id}");
+    }
+}
+
+#[test]
+fn a_crash_is_down_from_the_first_sign_to_the_recovery_though_the_status_says_connected() {
+    let period = Period::new()
+        .healthy(100)
+        .then(ApiOutcome::Ok, Liveness::Down, vec![changed(Liveness::Up, Liveness::Down)])
+        .then(ApiOutcome::Ok, Liveness::Down, vec![])
+        .then(ApiOutcome::Ok, Liveness::Starting, vec![changed(Liveness::Down, Liveness::Starting)])
+        .then(ApiOutcome::Ok, Liveness::Up, vec![changed(Liveness::Starting, Liveness::Up)])
+        .healthy(100);
+    let judgement = period.judge(&[]);
+    let down = &judgement.history.servers["filesystem"].down;
+    assert_eq!((down.len(), down[0].duration_us), (1, 3 * INTERVAL.get()));
+    assert_eq!(verdict(&judgement, "integration.servers_connected"), Verdict::Fail);
+    assert_eq!(verdict(&judgement, "degradation.server_recovery"), Verdict::Fail);
+    assert_eq!(judgement.overall, Verdict::Fail);
+}
+
+#[test]
+fn a_server_that_never_worked_fails_unless_that_is_expected() {
+    let mut period = Period::new();
+    for _ in 0..DAY {
+        period.watch(ApiOutcome::Ok, Liveness::Down, vec![call(CallOutcome::Ok)]);
+    }
+    assert_eq!(verdict(&period.judge(&[]), "integration.servers_connected"), Verdict::Fail);
+    assert_eq!(verdict(&period.judge(&["disconnected"]), "integration.servers_connected"), Verdict::Pass);
+}
+
+#[test]
+fn a_hub_that_starts_after_the_sidecar_was_not_down_before() {
+    let lost = HubUnreachable { outcome: ApiOutcome::Refused };
+    let back = HubReachable { restarted: None };
+    let late = Period::new()
+        .then(ApiOutcome::Refused, Liveness::Unknown, vec![lost.clone().into()])
+        .then(ApiOutcome::Ok, Liveness::Up, vec![back.clone().into()])
+        .healthy(DAY);
+    let judgement = late.judge(&[]);
+    assert_eq!(verdict(&judgement, "stability.uptime"), Verdict::Pass);
+    assert!(judgement.history.hub.awaited.is_some());
+
+    let gone = Period::new()
+        .healthy(100)
+        .then(ApiOutcome::Refused, Liveness::Unknown, vec![lost.into()])
+        .then(ApiOutcome::Ok, Liveness::Up, vec![back.into()])
+        .healthy(DAY);
+    assert_eq!(verdict(&gone.judge(&[]), "stability.uptime"), Verdict::Fail);
+}
+
+#[test]
+fn watches_that_are_missing_are_counted_and_those_that_come_twice_are_not() {
+    let mut period = Period::new().healthy(200);
+    period.watches.drain(50..60);
+    let again = period.watches[20..40].to_vec();
+    period.watches.splice(40..40, again);
+    let judgement = period.judge(&[]);
+    let coverage = &judgement.history.coverage;
+    assert_eq!((coverage.watches, coverage.missing_watches), (190, 10));
+    assert_eq!(coverage.gaps.len(), 1);
+    assert_eq!(coverage.share_permille, 950);
+    assert_eq!(judgement.history.calls.total, 190);
+}
+
+#[test]
+fn half_a_period_watched_can_fail_but_not_pass() {
+    let mut period = Period::new().healthy(2 * DAY);
+    period.watches.drain((DAY as usize)..);
+    let judgement = period.judge(&[]);
+    assert!(judgement.criteria.iter().all(|(_, judged)| judged.verdict != Verdict::Pass));
+    let mut failing =
+        Period::new().healthy(2 * DAY).then(ApiOutcome::Ok, Liveness::Up, vec![HubStopping { signal: None, cause: None }.into()]);
+    failing.watches.drain(..(DAY as usize));
+    assert_eq!(verdict(&failing.judge(&[]), "stability.no_restarts"), Verdict::Fail);
+}
+
+#[test]
+fn a_call_that_fails_once_in_a_hundred_warns_and_more_often_fails() {
+    let with = |failed: u64| {
+        let mut period = Period::new();
+        for minute in 0..DAY {
+            let outcome = if minute < failed { CallOutcome::Error } else { CallOutcome::Ok };
+            period.watch(ApiOutcome::Ok, Liveness::Up, vec![call(outcome)]);
+        }
+        verdict(&period.judge(&[]), "integration.meta_tool_succeeds")
+    };
+    assert_eq!([with(0), with(10), with(20)], [Verdict::Pass, Verdict::Warn, Verdict::Fail]);
+}
+
+#[test]
+fn every_must_of_the_default_criteria_is_a_must_of_the_strategy() {
+    let criteria = criterion::parse(criterion::DEFAULT).unwrap();
+    assert_eq!(criteria.iter().filter(|criterion| criterion.severity == Severity::Must).count(), 17);
+}
