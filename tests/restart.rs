@@ -1,0 +1,112 @@
+//! A sidecar that dies takes up its work where the last commit left it: no line twice, none skipped, calls in flight kept.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+
+use hubwatch::backend::embedded::Embedded;
+use hubwatch::backend::period::{self, Wanted};
+use hubwatch::hub::interpret::PollAnswer;
+use hubwatch::journal::{Journal, JournalReader};
+use hubwatch::sidecar::{Setup, Sidecar};
+use hubwatch::tail::Begin;
+use hubwatch::watch::{ApiOutcome, CallOutcome, Count, Environment, FactKind, HubName, Micros, Origin, Text, Timestamp, Watch};
+
+fn recording() -> Vec<u8> {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/fork-pino/mcp-hub.log.gz");
+    let mut log = Vec::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_end(&mut log).unwrap();
+    log
+}
+
+/// When the recorded session took place.
+fn session_time(minute: u64) -> Timestamp {
+    Timestamp::parse("2026-11-23T03:42:00Z").unwrap().plus(Micros::new(minute * 60_000_000))
+}
+
+/// One life of the sidecar: reads what is there; ends in good order or as if killed.
+async fn live(folder: &Path, minute: u64, dies: bool) {
+    let opened = Journal::open(&folder.join("state")).unwrap();
+    let origin = Origin {
+        hub: HubName::parse("hub").unwrap(),
+        environment: Environment::parse("staging").unwrap(),
+        watcher: opened.watcher,
+        run: opened.run,
+        sequence: Count::new(0),
+        part: 0,
+        tool_version: Text::from("test"),
+        build: None,
+        interval: Micros::new(15_000_000),
+    };
+    let log = Some(folder.join("mcp-hub.log"));
+    let checkpoint = opened.checkpoint.clone();
+    let begin = if checkpoint.is_none() { session_time(0).minus(Micros::new(600_000_000)) } else { session_time(minute) };
+    let setup = Setup { origin, key: opened.session_key, log, begin: Begin::Start, checkpoint };
+    let mut sidecar = Sidecar::begin(setup, begin, opened.journal.clone(), None, false);
+    if minute == 0 {
+        sidecar.polled(no_answer()).await.unwrap();
+    }
+    sidecar.read_log(session_time(minute)).await.unwrap();
+    if !dies {
+        sidecar.stop("test", session_time(minute)).await.unwrap();
+    }
+    // Closing commits nothing: for the data it is as if the process had been killed.
+    opened.journal.close().await.unwrap();
+}
+
+/// The hub is not there yet.
+fn no_answer() -> PollAnswer {
+    PollAnswer {
+        asked: session_time(0).minus(Micros::new(500_000_000)),
+        now: session_time(0).minus(Micros::new(500_000_000)),
+        health: Err(ApiOutcome::Refused),
+        health_duration: Micros::new(100),
+        servers: None,
+        process: None,
+        log_file: None,
+        own_subscribers: 0,
+    }
+}
+
+async fn watches(folder: &Path) -> Vec<Watch> {
+    let wanted = Wanted {
+        hub: HubName::parse("hub").unwrap(),
+        environment: Environment::parse("staging").unwrap(),
+        from: session_time(0).minus(Micros::new(3_600_000_000)),
+        to: session_time(60),
+    };
+    let backend = Embedded::new(JournalReader::open(&folder.join("state")).unwrap());
+    period::read(&backend, &wanted, |_, _| ()).await.unwrap().watches
+}
+
+/// Reads the recorded log in two lives, the first of which ends after `cut` bytes.
+async fn read_in_two_lives(log: &[u8], cut: usize) -> Vec<Watch> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mcp-hub.log");
+    // The file must be there before its content: what a log holds at first may be of an earlier process of the hub.
+    let mut file = std::fs::File::create(&path).unwrap();
+    live(folder.path(), 0, true).await;
+    file.write_all(&log[..cut]).unwrap();
+    live(folder.path(), 1, true).await;
+    file.write_all(&log[cut..]).unwrap();
+    live(folder.path(), 2, false).await;
+    watches(folder.path()).await
+}
+
+#[tokio::test]
+async fn wherever_it_dies_every_line_is_read_once_and_every_call_is_known() {
+    use CallOutcome::{Aborted, Fallback, Ok};
+    let log = recording();
+    let lines = log.split_inclusive(|byte| *byte == b'\n').count() as u64;
+    // In the middle of a line, of a storm, of calls in flight, near both ends.
+    for cut in [1, 5_000, 14_500, 15_000, 15_500, 700_003, 1_000_000, log.len() - 1_000, log.len() - 1] {
+        let watches = read_in_two_lives(&log, cut).await;
+        assert_eq!(watches.iter().map(|watch| watch.log.lines.get()).sum::<u64>(), lines, "cut at {cut}");
+        assert_eq!(watches.iter().map(|watch| watch.log.bytes.get()).sum::<u64>(), log.len() as u64, "cut at {cut}");
+        let facts = || watches.iter().flat_map(|watch| &watch.facts);
+        let outcomes: Vec<_> =
+            facts().filter_map(|fact| if let FactKind::CallEnded(call) = &fact.kind { Some(call.outcome) } else { None }).collect();
+        assert_eq!(outcomes, [Ok, Ok, Ok, Fallback, Aborted], "cut at {cut}");
+        let gone = facts().filter(|fact| matches!(fact.kind, FactKind::ClientDisconnected(_))).count();
+        assert_eq!(gone, 5, "cut at {cut}");
+    }
+}
