@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::PathBuf;
 
+use hubwatch::hub::api::{Health, Servers};
 use hubwatch::hub::interpret::{Harvest, Interpreter, RawLine};
 use hubwatch::watch::{
     CallEnded, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, Liveness, RecordUid, Storm, Timestamp, WatcherId,
@@ -176,5 +177,27 @@ proptest! {
         interpret(&log);
         let harvest = interpret(&shuffled);
         prop_assert_eq!(harvest.volume.bytes.get(), log.len() as u64);
+    }
+
+    #[test]
+    fn no_damaged_answer_makes_the_reader_of_answers_panic(
+        which in 0..4usize, cut in 0.0..1.0f64, flips in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..20),
+    ) {
+        let files = [("npm-4.2.1", "health.json"), ("fork-pino", "health-5-sse.json"), ("npm-4.2.1", "servers-after-crash.json"),
+                     ("fork-legacy", "servers-recovered.json")];
+        let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "recordings", files[which].0, files[which].1].iter().collect();
+        let mut answer = std::fs::read(path).unwrap();
+        answer.truncate((answer.len() as f64 * (0.5 + cut)) as usize);
+        for (index, byte) in flips {
+            let index = index.index(answer.len());
+            answer[index] ^= byte;
+        }
+        // Read or refused; what counts is that it comes back.
+        let _ = serde_json::from_slice::<Health>(&answer);
+        if let Ok(servers) = serde_json::from_slice::<Servers>(&answer) {
+            let mut judged = hubwatch::hub::servers::Servers::default();
+            let (polls, _) = judged.poll(&servers, READ, READ);
+            prop_assert_eq!(polls.len(), servers.servers.len());
+        }
     }
 }

@@ -6,10 +6,12 @@ use std::path::Path;
 use hubwatch::backend::embedded::Embedded;
 use hubwatch::backend::period::{self, Wanted};
 use hubwatch::hub::interpret::PollAnswer;
-use hubwatch::journal::{Journal, JournalReader};
+use hubwatch::journal::{Journal, JournalReader, Opened};
 use hubwatch::sidecar::{Setup, Sidecar};
 use hubwatch::tail::Begin;
-use hubwatch::watch::{ApiOutcome, CallOutcome, Count, Environment, FactKind, HubName, Micros, Origin, Text, Timestamp, Watch};
+use hubwatch::watch::{
+    ApiOutcome, CallOutcome, Count, Environment, FactKind, HubName, Micros, Origin, Source, Text, Timestamp, Watch,
+};
 
 fn recording() -> Vec<u8> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/fork-pino/mcp-hub.log.gz");
@@ -23,10 +25,8 @@ fn session_time(minute: u64) -> Timestamp {
     Timestamp::parse("2026-11-23T03:42:00Z").unwrap().plus(Micros::new(minute * 60_000_000))
 }
 
-/// One life of the sidecar: reads what is there; ends in good order or as if killed.
-async fn live(folder: &Path, minute: u64, dies: bool) {
-    let opened = Journal::open(&folder.join("state")).unwrap();
-    let origin = Origin {
+fn origin(opened: &Opened) -> Origin {
+    Origin {
         hub: HubName::parse("hub").unwrap(),
         environment: Environment::parse("staging").unwrap(),
         watcher: opened.watcher,
@@ -36,7 +36,13 @@ async fn live(folder: &Path, minute: u64, dies: bool) {
         tool_version: Text::from("test"),
         build: None,
         interval: Micros::new(15_000_000),
-    };
+    }
+}
+
+/// One life of the sidecar: reads what is there; ends in good order or as if killed.
+async fn live(folder: &Path, minute: u64, dies: bool) {
+    let opened = Journal::open(&folder.join("state")).unwrap();
+    let origin = origin(&opened);
     let log = Some(folder.join("mcp-hub.log"));
     let checkpoint = opened.checkpoint.clone();
     let begin = if checkpoint.is_none() { session_time(0).minus(Micros::new(600_000_000)) } else { session_time(minute) };
@@ -109,4 +115,39 @@ async fn wherever_it_dies_every_line_is_read_once_and_every_call_is_known() {
         let gone = facts().filter(|fact| matches!(fact.kind, FactKind::ClientDisconnected(_))).count();
         assert_eq!(gone, 5, "cut at {cut}");
     }
+}
+
+#[tokio::test]
+async fn lines_of_an_earlier_process_of_the_hub_are_read_but_are_no_facts() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("mcp-hub.log"), recording()).unwrap();
+    let opened = Journal::open(&folder.path().join("state")).unwrap();
+    let setup = Setup {
+        origin: origin(&opened),
+        key: opened.session_key,
+        log: Some(folder.path().join("mcp-hub.log")),
+        begin: Begin::Start,
+        checkpoint: None,
+    };
+    let mut sidecar = Sidecar::begin(setup, session_time(5), opened.journal.clone(), None, false);
+    // The hub that answers started after the recorded one had ended.
+    let started = session_time(4);
+    let health = format!(
+        r#"{{"state":"ready","workspaces":{{"current":"1","allActive":{{"1":{{"pid":1,"port":1,"startTime":"{started}"}}}}}}}}"#
+    );
+    let answer = PollAnswer {
+        asked: session_time(5),
+        now: session_time(6),
+        health: Ok(serde_json::from_str(&health).unwrap()),
+        ..no_answer()
+    };
+    sidecar.first_poll(&answer);
+    sidecar.polled(answer).await.unwrap();
+    opened.journal.close().await.unwrap();
+    let watches = watches(folder.path()).await;
+    let lines: u64 = watches.iter().map(|watch| watch.log.lines.get()).sum();
+    assert_eq!(lines, 12_540);
+    let facts = watches.iter().flat_map(|watch| &watch.facts);
+    let of_the_log = facts.filter(|fact| fact.source == Source::Log && !matches!(fact.kind, FactKind::Storm(_)));
+    assert_eq!(of_the_log.count(), 0);
 }

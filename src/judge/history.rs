@@ -352,7 +352,9 @@ impl History {
         self.cover(watch);
         self.visibility(watch);
         self.volume(watch);
-        for fact in &watch.facts {
+        // A log that is read from its beginning tells of times before the period, too.
+        let inside = |fact: &&Fact| fact.when.latest() >= self.from && fact.when.earliest() <= self.to;
+        for fact in watch.facts.iter().filter(inside).collect::<Vec<_>>() {
             self.fact(fact, watch);
         }
         if let Some(poll) = &watch.poll {

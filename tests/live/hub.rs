@@ -60,6 +60,11 @@ impl Hub {
         hub
     }
 
+    /// The hub's home folder.
+    pub fn home(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The log file that the hub writes.
     pub fn log(&self) -> PathBuf {
         self.folder.path().join("state/mcp-hub/logs/mcp-hub.log")

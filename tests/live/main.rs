@@ -127,9 +127,9 @@ fn assert_received(receiver: &Receiver) {
     });
 }
 
-async fn watch_a_real_hub(receiver: Receiver, otlp: &str, protocol: &str) {
+async fn watch_a_real_hub(receiver: Receiver, protocol: &str, start: impl FnOnce(&Hub) -> Sidecar) {
     let mut hub = Hub::start().await;
-    let mut sidecar = Sidecar::start(&hub.url, &hub.log(), otlp, protocol);
+    let mut sidecar = start(&hub);
     let truth = play(&mut hub, &receiver).await;
     let peak = sidecar.peak_memory_kib();
     sidecar.stop();
@@ -145,13 +145,14 @@ async fn watch_a_real_hub(receiver: Receiver, otlp: &str, protocol: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_hub_is_seen_as_it_really_is_by_grpc() {
     let (receiver, otlp) = Receiver::grpc().await;
-    watch_a_real_hub(receiver, &otlp, "grpc").await;
+    watch_a_real_hub(receiver, "grpc", |hub| Sidecar::start(&hub.url, &hub.log(), &otlp, "grpc")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_real_hub_is_seen_as_it_really_is_by_http() {
+async fn a_real_hub_that_nobody_named_is_found_and_seen_as_it_really_is_by_http() {
     let (receiver, otlp) = Receiver::http().await;
-    watch_a_real_hub(receiver, &otlp, "http/protobuf").await;
+    let protocol = "http/protobuf";
+    watch_a_real_hub(receiver, protocol, |hub| Sidecar::discover(hub.home(), &otlp, protocol)).await;
 }
 
 #[test]

@@ -23,11 +23,22 @@ pub struct Sidecar {
 impl Sidecar {
     /// With exactly the flags that must be enough, and a shorter interval.
     pub fn start(hub: &str, log: &Path, otlp: &str, protocol: &str) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["run", "--hub", hub, "--log"]).arg(log);
+        Self::spawn(command, otlp, protocol)
+    }
+
+    /// Without being told where the hub and its log are: both are found in the hub's own folders.
+    pub fn discover(home: &Path, otlp: &str, protocol: &str) -> Self {
+        let mut command = Command::new(binary());
+        command.arg("run").env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
+        Self::spawn(command, otlp, protocol)
+    }
+
+    fn spawn(mut command: Command, otlp: &str, protocol: &str) -> Self {
         let state = tempfile::tempdir().unwrap();
-        let process = Command::new(binary())
-            .args(["run", "--hub", hub, "--name", "live", "--otlp", otlp, "--interval", "1s", "--log"])
-            .arg(log)
-            .arg("--state-dir")
+        let process = command
+            .args(["--name", "live", "--otlp", otlp, "--interval", "1s", "--state-dir"])
             .arg(state.path())
             .env("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
             .spawn()
