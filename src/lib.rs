@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod causes;
 pub mod cli;
 pub mod config;
 pub mod export;

@@ -11,6 +11,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 
 use super::answer::{self, Answer};
 use super::destination::{Compression, Destination, DestinationError, Protocol};
+use crate::causes;
 use crate::journal::Signal;
 
 /// The specification's own default for an export.
@@ -63,7 +64,7 @@ pub struct Grpc {
 
 impl Grpc {
     fn new(destination: &Destination) -> Result<Self, DestinationError> {
-        let setup = |error: tonic::transport::Error| DestinationError::Setup(chain(&error));
+        let setup = |error: tonic::transport::Error| DestinationError::Setup(causes::of(&error));
         let mut endpoint = Endpoint::from_shared(destination.endpoint.clone())
             .map_err(|error| DestinationError::Url(error.to_string()))?
             .user_agent(USER_AGENT)
@@ -92,7 +93,7 @@ impl Grpc {
             client = client.send_compressed(CompressionEncoding::Gzip);
         }
         if let Err(error) = client.ready().await {
-            return Answer::Retry { after: None, why: chain(&error) };
+            return Answer::Retry { after: None, why: causes::of(&error) };
         }
         let mut request = tonic::Request::new(otlp);
         *request.metadata_mut() = self.metadata.clone();
@@ -158,7 +159,7 @@ pub struct Http {
 
 impl Http {
     fn new(destination: &Destination) -> Result<Self, DestinationError> {
-        let setup = |error: reqwest::Error| DestinationError::Setup(chain(&error));
+        let setup = |error: reqwest::Error| DestinationError::Setup(causes::of(&error));
         let mut headers = HeaderMap::new();
         for (name, value) in &destination.headers {
             let wrong = || DestinationError::Header(name.clone());
@@ -198,7 +199,7 @@ impl Http {
         // A connection that could not be made or broke is retried.
         match request.send().await {
             Ok(response) => of_response(response).await,
-            Err(error) => Answer::Retry { after: None, why: chain(&error) },
+            Err(error) => Answer::Retry { after: None, why: causes::of(&error) },
         }
     }
 }
@@ -212,7 +213,7 @@ async fn of_response(response: reqwest::Response) -> Answer {
     match response.bytes().await {
         Ok(body) if status.is_success() => answer::of_response(&body),
         Ok(body) => answer::of_http(status, retry_after.as_deref(), &String::from_utf8_lossy(&body), SystemTime::now()),
-        Err(error) => Answer::Retry { after: None, why: chain(&error) },
+        Err(error) => Answer::Retry { after: None, why: causes::of(&error) },
     }
 }
 
@@ -221,16 +222,4 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     // Writing to memory can't fail.
     let _ = encoder.write_all(bytes);
     encoder.finish().unwrap_or_default()
-}
-
-/// An error with all its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

@@ -9,6 +9,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 
 use super::api::{Health, Servers};
+use crate::causes;
 use crate::watch::{ApiOutcome, Micros};
 
 /// The strategy calls an answer that takes longer than 10 s a failure; waiting longer would only delay the next poll.
@@ -73,7 +74,7 @@ impl HubClient {
         if let Some(path) = ca {
             builder = builder.add_root_certificate(certificate(path)?);
         }
-        let http = builder.build().map_err(|error| ClientError::Setup(chain(&error)))?;
+        let http = builder.build().map_err(|error| ClientError::Setup(causes::of(&error)))?;
         Ok(Self { http, base: url.trim_end_matches('/').to_owned() })
     }
 
@@ -172,17 +173,5 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, ClientError> {
 fn certificate(path: &Path) -> Result<reqwest::Certificate, ClientError> {
     let wrong = |reason: String| ClientError::Ca { path: path.to_owned(), reason };
     let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    reqwest::Certificate::from_pem(&pem).map_err(|error| wrong(chain(&error)))
-}
-
-/// An error with all its causes, since reqwest's own words leave out what went wrong.
-fn chain(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    reqwest::Certificate::from_pem(&pem).map_err(|error| wrong(causes::of(&error)))
 }

@@ -96,6 +96,11 @@ fn averaged(value: Option<u64>, samples: u64, why: &str) -> Measured {
     }
 }
 
+/// The sum, saturating: what comes from a backend can be anything.
+fn total(values: impl Iterator<Item = u64>) -> u64 {
+    values.fold(0, u64::saturating_add)
+}
+
 fn servers(measure: Measure, history: &History) -> Measured {
     let polls = history.coverage.polls_answered;
     if polls == 0 {
@@ -105,15 +110,15 @@ fn servers(measure: Measure, history: &History) -> Measured {
     let downs = || expected().flat_map(|server| &server.down);
     match measure {
         Measure::ServersDownTime => {
-            let never = expected().filter(|server| server.never_up).count() as u64 * history.coverage.covered_us;
-            counted(downs().map(|down| down.duration_us).sum::<u64>() + never, polls)
+            let never = expected().filter(|server| server.never_up).map(|_| history.coverage.covered_us);
+            counted(total(downs().map(|down| down.duration_us).chain(never)), polls)
         }
         Measure::ServersDisconnections => counted(downs().count() as u64, polls),
         Measure::ServersSlowestRecovery => match downs().map(|down| down.duration_us).max() {
             Some(slowest) => counted(slowest, downs().count() as u64),
             None => Measured::NotExercised("no server went down".to_owned()),
         },
-        _ => counted(expected().map(|server| server.tool_changes).sum(), polls),
+        _ => counted(total(expected().map(|server| server.tool_changes)), polls),
     }
 }
 
@@ -125,7 +130,7 @@ fn calls(measure: Measure, history: &History) -> Measured {
     if calls.total == 0 {
         return Measured::NotExercised("no meta-tool call was made".to_owned());
     }
-    let per_thousand = |part: u64, whole: u64| (part * 1_000).checked_div(whole);
+    let per_thousand = |part: u64, whole: u64| part.saturating_mul(1_000).checked_div(whole);
     match measure {
         Measure::CallsFailedShare => averaged(per_thousand(history.failed_calls(), calls.total), calls.total, ""),
         Measure::CallsMean => {
@@ -179,7 +184,7 @@ fn hub(measure: Measure, history: &History) -> Measured {
     }
     match measure {
         Measure::ApiMean => averaged(history.api.mean_us, history.api.requests, "the hub never answered"),
-        Measure::HubDownTime => counted(history.hub.unreachable.iter().map(|stretch| stretch.duration_us).sum(), polls),
+        Measure::HubDownTime => counted(total(history.hub.unreachable.iter().map(|stretch| stretch.duration_us)), polls),
         Measure::HubEnds => counted((history.hub.stops.len() + history.hub.exits.len()) as u64, polls),
         _ => {
             let operations = history.calls.total + history.api.requests;

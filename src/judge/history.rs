@@ -369,12 +369,12 @@ impl History {
         let coverage = &mut self.coverage;
         coverage.watches += 1;
         let inside = end.min(self.to).since(start.max(self.from)).get();
-        coverage.covered_us += inside;
+        coverage.covered_us = coverage.covered_us.saturating_add(inside);
         coverage.first.get_or_insert(Moment(start));
         coverage.last = Some(Moment(end));
         if let Some((last_watcher, last_run, last_sequence, last_end)) = self.sums.last {
             let missing = if (last_watcher, last_run) == (watcher, run) { sequence.get() - last_sequence - 1 } else { 0 };
-            coverage.missing_watches += missing;
+            coverage.missing_watches = coverage.missing_watches.saturating_add(missing);
             if start.since(last_end) > GAP {
                 let reason = match (missing, last_run == run) {
                     (1.., _) => "Watches are missing in the backend",
@@ -409,9 +409,9 @@ impl History {
 
     fn volume(&mut self, watch: &Watch) {
         let (volume, log) = (&watch.log, &mut self.log);
-        log.lines += volume.lines.get();
-        log.bytes += volume.bytes.get();
-        log.collapsed += volume.collapsed.get();
+        log.lines = log.lines.saturating_add(volume.lines.get());
+        log.bytes = log.bytes.saturating_add(volume.bytes.get());
+        log.collapsed = log.collapsed.saturating_add(volume.collapsed.get());
         let levels = [
             ("debug", volume.debug),
             ("info", volume.info),
@@ -420,13 +420,14 @@ impl History {
             ("none", volume.unlevelled),
         ];
         for (level, count) in levels.into_iter().filter(|(_, count)| count.get() > 0) {
-            *log.by_level.entry(level.to_owned()).or_default() += count.get();
+            let total = log.by_level.entry(level.to_owned()).or_default();
+            *total = total.saturating_add(count.get());
         }
-        log.lost_bytes += watch.sidecar.bytes_lost.get();
-        log.cut += watch.sidecar.lines_cut.get();
-        log.bad_utf8 += watch.sidecar.bad_utf8.get();
+        log.lost_bytes = log.lost_bytes.saturating_add(watch.sidecar.bytes_lost.get());
+        log.cut = log.cut.saturating_add(watch.sidecar.lines_cut.get());
+        log.bad_utf8 = log.bad_utf8.saturating_add(watch.sidecar.bad_utf8.get());
         if matches!(watch.sources.log, Visibility::Read | Visibility::Partial) {
-            self.sums.log_time_us += watch.interval.length().get();
+            self.sums.log_time_us = self.sums.log_time_us.saturating_add(watch.interval.length().get());
         }
     }
 
@@ -478,7 +479,8 @@ impl History {
             FactKind::Storm(storm) => self.storm(storm),
             FactKind::Lines(lines) => {
                 let key = (lines.level.to_string(), lines.template.to_string());
-                *self.sums.notable.entry(key).or_default() += lines.count.get();
+                let total = self.sums.notable.entry(key).or_default();
+                *total = total.saturating_add(lines.count.get());
             }
             FactKind::LogUnreadable(_) => self.log.unreadable += 1,
             FactKind::ClockJumped(jump) => self.clock_jumps.push((at, jump.jump)),
@@ -525,7 +527,7 @@ impl History {
         let calls = &mut self.calls;
         calls.total += 1;
         *calls.by_outcome.entry(call.outcome.to_string()).or_default() += 1;
-        self.sums.call_us += call.duration.get();
+        self.sums.call_us = self.sums.call_us.saturating_add(call.duration.get());
         if !matches!(call.outcome, CallOutcome::Ok | CallOutcome::Fallback) {
             self.sums.failed_calls += 1;
         }
@@ -539,10 +541,10 @@ impl History {
         let finished = matches!(call.outcome, CallOutcome::Ok | CallOutcome::Fallback | CallOutcome::Error);
         if call.gemini_failed_rounds == 0 && finished {
             self.sums.clean_calls += 1;
-            self.sums.clean_call_us += call.duration.get();
+            self.sums.clean_call_us = self.sums.clean_call_us.saturating_add(call.duration.get());
             if let Some(gemini) = call.gemini_duration {
                 self.sums.gemini_clean += 1;
-                self.sums.gemini_us += gemini.get();
+                self.sums.gemini_us = self.sums.gemini_us.saturating_add(gemini.get());
             }
         }
         if call.gemini == GeminiOutcome::Failed || call.gemini_failed_rounds > 0 && call.gemini == GeminiOutcome::Unfinished {
@@ -557,15 +559,15 @@ impl History {
     fn storm(&mut self, storm: &crate::watch::Storm) {
         let (first, last) = (Moment(storm.first), Moment(storm.last));
         let known = self.storms.entry(storm.line.to_string()).or_insert(StormHistory { lines: 0, bytes: 0, first, last });
-        known.lines += storm.count.get();
-        known.bytes += storm.bytes.get();
+        known.lines = known.lines.saturating_add(storm.count.get());
+        known.bytes = known.bytes.saturating_add(storm.bytes.get());
         known.first = known.first.min(first);
         known.last = known.last.max(last);
     }
 
     fn poll(&mut self, poll: &Poll, watch: &Watch) {
         self.coverage.polls += 1;
-        self.coverage.polls_answered += u64::from(poll.api.health == ApiOutcome::Ok);
+        self.coverage.polls_answered = self.coverage.polls_answered.saturating_add(u64::from(poll.api.health == ApiOutcome::Ok));
         self.answers(poll);
         let api = &poll.api;
         self.hub.last_state = api.state.as_ref().map(ToString::to_string).or(self.hub.last_state.take());
@@ -594,7 +596,7 @@ impl History {
         for (outcome, duration) in requests.into_iter().flatten() {
             self.api.requests += 1;
             if outcome == ApiOutcome::Ok {
-                self.sums.api_us += duration.get();
+                self.sums.api_us = self.sums.api_us.saturating_add(duration.get());
                 self.sums.api_answers += 1;
                 self.api.max_us = self.api.max_us.max(Some(duration.get()));
             } else {
@@ -628,23 +630,23 @@ impl History {
         {
             let used = now.cpu_time.get().saturating_sub(before.cpu_time.get());
             let wall = at.since(*then).get();
-            sums.cpu_us += used;
-            sums.cpu_wall_us += wall;
+            sums.cpu_us = sums.cpu_us.saturating_add(used);
+            sums.cpu_wall_us = sums.cpu_wall_us.saturating_add(wall);
             let warm = at.since(now.started) > WARM_UP;
-            if let Some(share) = (used * 1_000).checked_div(wall).filter(|_| warm) {
+            if let Some(share) = used.saturating_mul(1_000).checked_div(wall).filter(|_| warm) {
                 history.cpu_peak_permille = history.cpu_peak_permille.max(Some(share));
             }
         }
         sums.last_process = Some((now.clone(), at));
         history.samples += 1;
-        sums.rss += u128::from(now.rss.get());
+        sums.rss = sums.rss.saturating_add(u128::from(now.rss.get()));
         history.rss_peak_bytes = history.rss_peak_bytes.max(Some(now.rss.get()));
         history.memory_limit_bytes = now.memory_limit.map(|limit| limit.get());
         history.host_memory_bytes = Some(now.host_memory.get());
         history.fds_peak = history.fds_peak.max(now.fds);
         history.threads_peak = history.threads_peak.max(now.threads);
         let share = share_of(now.rss.get(), now.host_memory.get());
-        sums.host_share_sum += share;
+        sums.host_share_sum = sums.host_share_sum.saturating_add(share);
         sums.host_share_peak = sums.host_share_peak.max(share);
         if let Some(limit) = now.memory_limit {
             sums.limit_share_peak = sums.limit_share_peak.max(Some(share_of(now.rss.get(), limit.get())));
@@ -667,7 +669,7 @@ impl History {
         sums.exact_us.sort_unstable();
         self.calls.p95_us = percentile_95(&sums.exact_us);
         self.calls.gemini_mean_us = sums.gemini_us.checked_div(sums.gemini_clean);
-        self.process.cpu_mean_permille = (sums.cpu_us * 1_000).checked_div(sums.cpu_wall_us);
+        self.process.cpu_mean_permille = sums.cpu_us.saturating_mul(1_000).checked_div(sums.cpu_wall_us);
         self.process.rss_mean_bytes =
             sums.rss.checked_div(u128::from(self.process.samples)).and_then(|mean| u64::try_from(mean).ok());
         let mut notable: Vec<NotableLine> = std::mem::take(&mut sums.notable)

@@ -83,3 +83,22 @@ impl Judge {
         Judgement { incidents: incident::incidents(&history), overall, long_enough, history, criteria }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_watches_however_odd_make_the_judge_panic(watches in proptest::collection::vec(any::<Watch>(), 0..6)) {
+            let criteria = criterion::parse(criterion::DEFAULT).unwrap();
+            let rules = Rules { criteria, expected_servers: BTreeMap::new(), min_period: MIN_PERIOD };
+            let mut judge = Judge::new(rules, Timestamp::new(0), Timestamp::new(u64::MAX));
+            watches.iter().for_each(|watch| judge.feed(watch));
+            let judgement = judge.finish();
+            prop_assert_eq!(judgement.criteria.len(), 21);
+        }
+    }
+}

@@ -7,6 +7,7 @@ use tera::{Context, Kwargs, State, Tera};
 
 use super::model::Report;
 use super::words;
+use crate::causes;
 
 /// The template's name, in the binary and in a folder of one's own.
 pub const TEMPLATE: &str = "report.md";
@@ -41,7 +42,7 @@ pub fn render(report: &Report, folder: Option<&Path>) -> Result<String, RenderEr
         None => EMBEDDED.to_owned(),
         Some(_) => std::fs::read_to_string(&path).map_err(|reason| RenderError::Unreadable { path: path.clone(), reason })?,
     };
-    let wrong = |error: tera::Error| RenderError::Template { path: path.clone(), reason: chain(&error) };
+    let wrong = |error: tera::Error| RenderError::Template { path: path.clone(), reason: causes::of(&error) };
     let mut tera = Tera::default();
     tera.autoescape_on(Vec::<&str>::new());
     tera.register_filter("duration", |value: u64, _: Kwargs, _: &State| words::duration(value));
@@ -82,17 +83,6 @@ fn badge(verdict: &str) -> String {
         ("not_applicable", "➖ not applicable"),
     ]);
     badges.get(verdict).map_or_else(|| verdict.to_owned(), |badge| (*badge).to_owned())
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -60,7 +60,8 @@ impl Metrics {
             ("none", watch.log.unlevelled),
         ];
         for (level, count) in levels.into_iter().filter(|(_, count)| count.get() > 0) {
-            *self.lines.entry(level.to_owned()).or_default() += count.get();
+            let total = self.lines.entry(level.to_owned()).or_default();
+            *total = total.saturating_add(count.get());
         }
         self.bytes = self.bytes.saturating_add(watch.log.bytes.get());
         if let Some(poll) = &watch.poll {
@@ -228,5 +229,42 @@ fn request(origin: &Origin, metrics: Vec<Metric>) -> ExportMetricsServiceRequest
             scope_metrics: vec![ScopeMetrics { scope: Some(encode::scope()), metrics, schema_url: names::SCHEMA_URL.to_owned() }],
             schema_url: names::SCHEMA_URL.to_owned(),
         }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn histograms(request: &ExportMetricsServiceRequest) -> Vec<HistogramDataPoint> {
+        let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
+        let metrics = metrics.flat_map(|scope| &scope.metrics);
+        let points = metrics.filter_map(|metric| match &metric.data {
+            Some(metric::Data::Histogram(histogram)) => Some(histogram.data_points.clone()),
+            _ => None,
+        });
+        points.flatten().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn totals_only_grow_and_every_duration_is_in_a_bucket(watches in proptest::collection::vec(any::<Watch>(), 1..4)) {
+            let mut metrics = Metrics::new(Timestamp::new(0));
+            let mut counted = 0;
+            for watch in &watches {
+                metrics.count(watch);
+                let request = metrics.request(watch);
+                let points = histograms(&request);
+                prop_assert!(points.iter().all(|point| point.bucket_counts.iter().sum::<u64>() == point.count));
+                prop_assert!(points.iter().all(|point| point.bucket_counts.len() == point.explicit_bounds.len() + 1));
+                let count = points.iter().map(|point| point.count).sum::<u64>();
+                prop_assert!(count >= counted);
+                counted = count;
+                let empty = request.resource_metrics[0].scope_metrics[0].metrics.iter().any(|metric| !has_points(metric));
+                prop_assert!(!empty, "a metric without points");
+            }
+        }
     }
 }
