@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use hubwatch::cli::{self, Cli, CliError, Color, Exit};
+use hubwatch::config::environment::{Environment as _, ProcessEnvironment};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -40,7 +41,7 @@ fn listen_to_ourselves(cli: &Cli) {
     let colours = match cli.color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        Color::Auto => std::io::stderr().is_terminal() && ProcessEnvironment.get("NO_COLOR").is_none(),
     };
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(level))

@@ -271,9 +271,9 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
     };
     let senders = Senders::spawn(&plan.destinations, &journal).await?;
     tracing::info!(
-        hub = %plan.client.base(), name = %plan.name, environment = %plan.environment,
+        hub = config::without_credentials(plan.client.base()), name = %plan.name, environment = %plan.environment,
         log = plan.log.as_ref().map(|log| log.display().to_string()).unwrap_or("none".to_owned()),
-        state = %plan.state_dir.display(), otlp = plan.destinations.first().map_or("none", Destination::endpoint),
+        state = %plan.state_dir.display(), otlp = plan.destinations.first().map_or("none".to_owned(), |to| config::without_credentials(to.endpoint())),
         run, "watching"
     );
     let clock = Clock::start();

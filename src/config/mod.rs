@@ -187,6 +187,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| help.to_owned())
 }
 
+/// An address as it may be shown: without a user's name and password.
+pub fn without_credentials(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or(authority);
+    format!("{scheme}://{host}{path}")
+}
+
 /// A name made of an address, for a hub that nobody named: its host and port.
 pub fn name_of_address(url: &str) -> Result<HubName, NameError> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -225,6 +233,12 @@ mod tests {
     #[test]
     fn a_hub_without_a_name_is_called_by_its_address() {
         assert_eq!(name_of_address("http://user:word@10.0.0.1:7000/hubs/a").unwrap().as_str(), "10.0.0.1:7000");
+    }
+
+    #[test]
+    fn credentials_in_an_address_are_not_shown() {
+        assert_eq!(without_credentials("https://user:word@hub/a@b"), "https://hub/a@b");
+        assert_eq!(without_credentials("http://127.0.0.1:7000"), "http://127.0.0.1:7000");
     }
 
     #[test]
