@@ -16,7 +16,7 @@ use crate::hub::api::{Health, Servers};
 use crate::hub::client::{ClientError, HubClient, Timed};
 use crate::hub::discover;
 use crate::hub::interpret::PollAnswer;
-use crate::journal::{DestinationName, Journal, Opened};
+use crate::journal::{DestinationName, Journal, JournalError, Opened};
 use crate::process::{self, Find, ProcessReader};
 use crate::sidecar::clock::Clock;
 use crate::sidecar::{Setup, Sidecar};
@@ -341,14 +341,14 @@ impl Watcher {
                 _ = looks.tick(), if !first => {
                     let now = self.now().await?;
                     if let Some(sidecar) = &mut self.sidecar {
-                        sidecar.read_log(now).await?;
+                        survive(sidecar.read_log(now).await)?;
                     }
                 }
             }
         };
         let now = self.now().await?;
         if let Some(sidecar) = &mut self.sidecar {
-            sidecar.stop(reason, now).await?;
+            survive(sidecar.stop(reason, now).await)?;
         }
         Ok(reason)
     }
@@ -357,7 +357,7 @@ impl Watcher {
     async fn now(&mut self) -> Result<Timestamp, CliError> {
         let reading = self.clock.read();
         if let (Some(jump), Some(sidecar)) = (reading.jump, &mut self.sidecar) {
-            sidecar.clock_jumped(self.last, reading.now, jump).await?;
+            survive(sidecar.clock_jumped(self.last, reading.now, jump).await)?;
         }
         self.last = reading.now;
         Ok(reading.now)
@@ -382,7 +382,7 @@ impl Watcher {
             if std::mem::take(first) {
                 sidecar.first_poll(&answer);
             }
-            sidecar.polled(answer).await?;
+            survive(sidecar.polled(answer).await)?;
         }
         Ok(())
     }
@@ -396,6 +396,17 @@ impl Watcher {
                 Err(outcome) => tracing::warn!(%outcome, "the hub does not answer; watching goes on"),
             }
         }
+    }
+}
+
+/// A full disk is told and survived: the Watches that could not be kept are missing by their numbers, and the watch goes on.
+fn survive(committed: Result<(), JournalError>) -> Result<(), JournalError> {
+    match committed {
+        Err(error) if error.is_full() => {
+            tracing::error!(%error, "the disk is full: this can't be kept; make room, the watch goes on meanwhile");
+            Ok(())
+        }
+        other => other,
     }
 }
 
