@@ -171,6 +171,14 @@ mod tests {
     }
 
     #[test]
+    fn a_hub_that_does_not_say_its_id_is_the_owner_of_its_port() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let process = ProcessReader::new(Find::OnThisHost { port }).read(None).unwrap();
+        assert_eq!(process.pid, std::process::id());
+    }
+
+    #[test]
     fn a_hub_elsewhere_is_not_looked_for() {
         assert_eq!(ProcessReader::new(Find::Elsewhere).read(Some((1, None))), None);
     }
