@@ -35,6 +35,7 @@ impl Period {
             interval: Interval::new(self.now, end),
             sources: sources(),
             log: LogVolume { lines: Count::new(10), bytes: Bytes::new(1_000), info: Count::new(10), ..LogVolume::default() },
+            stream: None,
             sidecar: SidecarPoll::default(),
             poll: Some(poll(outcome, liveness, end)),
             facts: facts.collect(),
@@ -92,6 +93,7 @@ fn sources() -> Sources {
         log_read_to: None,
         log_behind: None,
         event_stream: Visibility::Off,
+        checkpoints: Some(true),
         process: Visibility::Read,
     }
 }
@@ -108,6 +110,9 @@ fn poll(outcome: ApiOutcome, liveness: Liveness, end: Timestamp) -> Poll {
         tools: 14,
         error: None,
         child_pid: None,
+        child_started: None,
+        child_rss: None,
+        child_cpu_time: None,
     };
     let started = START.minus(Micros::new(3_600_000_000));
     let process = ProcessPoll {
@@ -139,6 +144,7 @@ fn poll(outcome: ApiOutcome, liveness: Liveness, end: Timestamp) -> Poll {
         },
         process: answered.then_some(process),
         log_file: Some(LogFilePoll { size: Bytes::new(1_000), disk_free: None }),
+        filtering: None,
         servers: if answered { vec![server] } else { vec![] },
     }
 }
@@ -158,6 +164,11 @@ fn call(outcome: CallOutcome) -> FactKind {
         notification: None,
         session: None,
         trace: TraceId::of_call(record),
+        categories: None,
+        categories_known: None,
+        categories_added: None,
+        confidence: None,
+        response_complete: None,
     }
     .into()
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use hubwatch::hub::api::{Health, Servers};
 use hubwatch::hub::interpret::{Harvest, Interpreter, RawLine};
+use hubwatch::hub::merge::LineSource;
 use hubwatch::watch::{
     CallEnded, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, Liveness, RecordUid, Storm, Timestamp, WatcherId,
 };
@@ -30,7 +31,16 @@ fn interpret(log: &[u8]) -> Harvest {
         let uid = RecordUid::of_line(watcher, "mcp-hub.log", 0, offset);
         let size = line.len() as u64;
         let earliest = Timestamp::from_secs(1_795_400_000);
-        interpreter.line(RawLine { text: &text, uid, size, read: READ, earliest, historic: false });
+        interpreter.line(RawLine {
+            source: LineSource::Log,
+            stamped: None,
+            text: &text,
+            uid,
+            size,
+            read: READ,
+            earliest,
+            historic: false,
+        });
         offset += size;
     }
     interpreter.harvest(READ)
@@ -196,7 +206,7 @@ proptest! {
         let _ = serde_json::from_slice::<Health>(&answer);
         if let Ok(servers) = serde_json::from_slice::<Servers>(&answer) {
             let mut judged = hubwatch::hub::servers::Servers::default();
-            let (polls, _) = judged.poll(&servers, READ, READ);
+            let (polls, _) = judged.poll(&servers, None, READ, READ);
             prop_assert_eq!(polls.len(), servers.servers.len());
         }
     }

@@ -7,7 +7,7 @@ use hubwatch::backend::embedded::Embedded;
 use hubwatch::backend::period::{self, Wanted};
 use hubwatch::hub::interpret::PollAnswer;
 use hubwatch::journal::{Journal, JournalReader, Opened};
-use hubwatch::sidecar::{Setup, Sidecar};
+use hubwatch::sidecar::{LogSource, Setup, Sidecar};
 use hubwatch::tail::Begin;
 use hubwatch::watch::{
     ApiOutcome, CallOutcome, Count, Environment, FactKind, HubName, Micros, Origin, Source, Text, Timestamp, Watch,
@@ -43,10 +43,10 @@ fn origin(opened: &Opened) -> Origin {
 async fn live(folder: &Path, minute: u64, dies: bool) {
     let opened = Journal::open(&folder.join("state")).unwrap();
     let origin = origin(&opened);
-    let log = Some(folder.join("mcp-hub.log"));
+    let log = LogSource::File(folder.join("mcp-hub.log"));
     let checkpoint = opened.checkpoint.clone();
     let begin = if checkpoint.is_none() { session_time(0).minus(Micros::new(600_000_000)) } else { session_time(minute) };
-    let setup = Setup { origin, key: opened.session_key, log, begin: Begin::Start, checkpoint };
+    let setup = Setup { origin, key: opened.session_key, log, begin: Begin::Start, collapse: true, checkpoint };
     let mut sidecar = Sidecar::begin(setup, begin, opened.journal.clone(), None, false);
     if minute == 0 {
         sidecar.polled(no_answer()).await.unwrap();
@@ -69,6 +69,8 @@ fn no_answer() -> PollAnswer {
         servers: None,
         process: None,
         log_file: None,
+        children: Vec::new(),
+        filtering: None,
         own_subscribers: 0,
     }
 }
@@ -125,8 +127,9 @@ async fn lines_of_an_earlier_process_of_the_hub_are_read_but_are_no_facts() {
     let setup = Setup {
         origin: origin(&opened),
         key: opened.session_key,
-        log: Some(folder.path().join("mcp-hub.log")),
+        log: LogSource::File(folder.path().join("mcp-hub.log")),
         begin: Begin::Start,
+        collapse: true,
         checkpoint: None,
     };
     let mut sidecar = Sidecar::begin(setup, session_time(5), opened.journal.clone(), None, false);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hubwatch::hub::interpret::{Interpreter, RawLine};
+use hubwatch::hub::merge::LineSource;
 use hubwatch::simulator::{CallOutcome as Really, Happening, Profile, Script, Simulation, Truth};
 use hubwatch::watch::{CallOutcome, FactKind, Liveness, Micros, RecordUid, Timestamp, WatcherId};
 use proptest::prelude::*;
@@ -60,7 +61,16 @@ fn found_counts(log: &[u8]) -> (Counts, u64) {
         let text = std::str::from_utf8(line).unwrap().trim_end_matches('\n');
         let uid = RecordUid::of_line(watcher, "mcp-hub.log", 0, offset);
         let size = line.len() as u64;
-        interpreter.line(RawLine { text, uid, size, read: end, earliest: START, historic: false });
+        interpreter.line(RawLine {
+            source: LineSource::Log,
+            stamped: None,
+            text,
+            uid,
+            size,
+            read: end,
+            earliest: START,
+            historic: false,
+        });
         offset += size;
     }
     let (mut counts, mut call_time) = (Counts::new(), 0);

@@ -12,14 +12,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::net::TcpListener;
 
 use super::report::{self, Format, Job, Period};
-use super::run::{self, Plan, ProcessSource};
+use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit};
-use crate::config::{self, Sourced};
+use crate::config::{self, Joining, Sourced};
+use crate::hub::children::Child;
 use crate::hub::client::HubClient;
 use crate::hub::interpret::PollAnswer;
 use crate::journal::{FILE_NAME, Journal};
-use crate::sidecar::{Setup, Sidecar};
-use crate::simulator::{ApiAnswer, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedProcess, Simulation, serve};
+use crate::process::HubProcess;
+use crate::sidecar::{LogSource, Setup, Sidecar};
+use crate::simulator::{
+    ApiAnswer, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedChild, SimulatedProcess, Simulation, serve,
+};
 use crate::tail::Begin;
 use crate::watch::{ApiOutcome, Bytes, Count, Environment, HubName, Micros, Origin, ProcessPoll, Text, Timestamp, WatcherId};
 
@@ -44,6 +48,8 @@ const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 /// The memory and processors of the simulated host.
 const HOST_MEMORY: Bytes = Bytes::new(16 * 1024 * 1024 * 1024);
 const HOST_CPUS: u32 = 4;
+/// The memory of a simulated server's process.
+const CHILD_MEMORY: Bytes = Bytes::new(48 * 1024 * 1024);
 
 /// Show it all on a simulated hub
 #[derive(Debug, Args)]
@@ -142,8 +148,10 @@ async fn live(stage: &Stage) -> Result<Period, CliError> {
         client: HubClient::new(&format!("http://127.0.0.1:{port}"), &[], None)?,
         name: stage.name.clone(),
         environment: stage.environment.clone(),
-        log: Some(stage.log.clone()),
+        log: LogSource::File(stage.log.clone()),
         begin: Begin::Start,
+        event_stream: Joining::Auto,
+        collapse: true,
         build: Some(Text::from("demo")),
         state_dir: stage.state_dir.clone(),
         destinations: Vec::new(),
@@ -153,7 +161,7 @@ async fn live(stage: &Stage) -> Result<Period, CliError> {
     };
     let bar = progress(LIVE.as_secs(), "watching a simulated hub: {pos} of {len} s {bar:30}");
     let ticking = tokio::spawn(tick(bar.clone()));
-    let watched = run::watch(plan).await;
+    let watched = watching::watch(plan).await;
     ticking.abort();
     bar.finish_and_clear();
     let _ = stop.send(());
@@ -181,11 +189,21 @@ fn process_of(live: Arc<Mutex<LiveSimulation>>) -> ProcessSource {
     Box::new(move |_| {
         // A panic elsewhere leaves a simulation that is as good as before.
         let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
-        live.simulation().process().map(process_poll)
+        live.simulation().process().map(hub_process)
     })
 }
 
-fn process_poll(process: SimulatedProcess) -> ProcessPoll {
+fn hub_process(process: SimulatedProcess) -> HubProcess {
+    let children = process.children.iter().map(|child| simulated_child(child, process.start)).collect();
+    HubProcess { poll: process_poll(&process), children, auto_shutdown: false }
+}
+
+fn simulated_child(child: &SimulatedChild, hub_started: Timestamp) -> Child {
+    let command = format!("node server-{}", child.server);
+    Child { pid: child.pid, started: hub_started, rss: CHILD_MEMORY, cpu_time: Micros::new(0), command }
+}
+
+fn process_poll(process: &SimulatedProcess) -> ProcessPoll {
     ProcessPoll {
         pid: process.pid,
         started: process.start,
@@ -213,8 +231,9 @@ async fn rehearse(stage: &Stage, length: Duration) -> Result<Period, CliError> {
     let setup = Setup {
         origin: rehearsed_origin(stage),
         key: opened.session_key,
-        log: Some(stage.log.clone()),
+        log: LogSource::File(stage.log.clone()),
         begin: Begin::Start,
+        collapse: true,
         checkpoint: None,
     };
     let mut sidecar = Sidecar::begin(setup, from, opened.journal.clone(), None, true);
@@ -252,6 +271,7 @@ fn rehearsed_origin(stage: &Stage) -> Origin {
 fn answer(simulation: &Simulation, now: Timestamp) -> PollAnswer {
     let (health, health_duration) = read(simulation.health());
     let servers = health.is_ok().then(|| read(simulation.servers()));
+    let process = simulation.process().map(hub_process);
     let took = Micros::new(health_duration.get() + servers.as_ref().map_or(0, |(_, took)| took.get()));
     PollAnswer {
         asked: now.minus(took),
@@ -259,7 +279,9 @@ fn answer(simulation: &Simulation, now: Timestamp) -> PollAnswer {
         health,
         health_duration,
         servers,
-        process: simulation.process().map(process_poll),
+        process: process.as_ref().map(|process| process.poll.clone()),
+        children: process.map(|process| process.children).unwrap_or_default(),
+        filtering: None,
         log_file: None,
         own_subscribers: 0,
     }

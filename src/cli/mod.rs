@@ -4,6 +4,7 @@ mod demo;
 mod exit;
 mod report;
 mod run;
+mod watching;
 
 use std::path::PathBuf;
 

@@ -129,11 +129,12 @@ pub fn rules(expected_servers: std::collections::BTreeMap<String, Vec<String>>) 
 
 /// Makes the report that the arguments ask for.
 pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+    let name = layers.hub_name(args.name.as_deref())?;
     let job = Job {
         period: period_of(&args)?,
-        name: layers.hub_name(args.name.as_deref())?,
+        state_dir: config::watched_state(layers.state_dir(args.state_dir.as_deref()), name.as_ref()),
+        name,
         environment: layers.environment_name(args.environment.as_deref())?,
-        state_dir: layers.state_dir(args.state_dir.as_deref()),
         out: args.out,
         format: args.format,
         templates: args.templates,

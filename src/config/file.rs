@@ -1,17 +1,24 @@
 //! `hubwatch.toml`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use serde::Deserialize;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
 /// The whole file. Every key can be left out; a key that doesn't exist is refused.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// `[hub]`: the hub under watch.
+    /// `[hub]`: the hub under watch; `[[hub]]` more than once: several of them.
+    #[serde(default, rename = "hub", deserialize_with = "one_or_many")]
+    pub hubs: Vec<HubSection>,
+    /// `[logs]`: what becomes of the hub's log lines.
     #[serde(default)]
-    pub hub: HubSection,
+    pub logs: LogsSection,
     /// `[watch]`: how it is watched.
     #[serde(default)]
     pub watch: WatchSection,
@@ -46,6 +53,43 @@ pub struct HubSection {
     pub ca: Option<PathBuf>,
 }
 
+impl File {
+    /// The only hub, or an empty section where there is none.
+    pub fn hub(&self) -> &HubSection {
+        static NONE: LazyLock<HubSection> = LazyLock::new(HubSection::default);
+        self.hubs.first().unwrap_or(&NONE)
+    }
+}
+
+/// `[hub]` or `[[hub]]`: an error inside keeps its place and its suggestion.
+fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HubSection>, D::Error> {
+    struct OneOrMany;
+    impl<'de> Visitor<'de> for OneOrMany {
+        type Value = Vec<HubSection>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a table [hub], or several tables [[hub]]")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Vec<HubSection>, A::Error> {
+            HubSection::deserialize(MapAccessDeserializer::new(map)).map(|hub| vec![hub])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Vec<HubSection>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(seq))
+        }
+    }
+    deserializer.deserialize_any(OneOrMany)
+}
+
+/// `[logs]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogsSection {
+    /// Whether lines that repeat become one count after a few samples (the default), or all go out.
+    pub collapse: Option<bool>,
+}
+
 /// `[watch]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +98,8 @@ pub struct WatchSection {
     pub interval: Option<String>,
     /// The state folder.
     pub state_dir: Option<PathBuf>,
+    /// When to join the hub's event stream: `auto`, `always` or `never`.
+    pub event_stream: Option<String>,
 }
 
 /// `[otlp]`
@@ -149,10 +195,19 @@ mod tests {
     }
 
     #[test]
+    fn several_hubs_are_several_tables() {
+        let file = parse("[[hub]]\nurl = 'http://a:1'\n[[hub]]\nurl = 'http://b:1'\n").unwrap();
+        assert_eq!(file.hubs.len(), 2);
+        let problem = parse("[[hub]]\nurl = 'http://a:1'\n[[hub]]\nnames = 'b'\n").unwrap_err();
+        assert!(problem.contains("line 4") && problem.contains("did you mean `name`?"), "{problem}");
+        assert!(parse("hub = 'http://a:1'").unwrap_err().contains("a table [hub]"));
+    }
+
+    #[test]
     fn every_key_is_read() {
         let file = parse(include_str!("example.toml")).unwrap();
-        assert_eq!(file.hub.url.as_deref(), Some("http://127.0.0.1:7000"));
+        assert_eq!(file.hub().url.as_deref(), Some("http://127.0.0.1:7000"));
         assert_eq!(file.servers["github"].expected, ["connecting", "disconnected"]);
-        assert!(file.hub.name.is_some() && file.watch.interval.is_some() && file.otlp.endpoint.is_some());
+        assert!(file.hub().name.is_some() && file.watch.interval.is_some() && file.otlp.endpoint.is_some());
     }
 }

@@ -68,6 +68,31 @@ pub enum ConfigError {
     },
 }
 
+/// When to join the hub's event stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Joining {
+    /// Unless the log shows the checkpoint lines, or it would keep a hub alive that stops with its last subscriber.
+    #[default]
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+impl std::str::FromStr for Joining {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "always" => Ok(Self::Always),
+            "never" => Ok(Self::Never),
+            _ => Err("it is none of auto, always, never"),
+        }
+    }
+}
+
 /// A value and where it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sourced<T> {
@@ -122,13 +147,13 @@ impl<E: Environment> Layers<E> {
 
     /// The hub's name, where one was given.
     pub fn hub_name(&self, flag: Option<&str>) -> Result<Option<HubName>, ConfigError> {
-        let picked = self.pick(("--name", flag), "HUBWATCH_NAME", ("hub.name", self.file.hub.name.as_deref()));
+        let picked = self.pick(("--name", flag), "HUBWATCH_NAME", ("hub.name", self.file.hub().name.as_deref()));
         picked.map(|name| parse(name, HubName::parse)).transpose()
     }
 
     /// The environment's name.
     pub fn environment_name(&self, flag: Option<&str>) -> Result<crate::watch::Environment, ConfigError> {
-        let file = self.file.hub.environment.as_deref();
+        let file = self.file.hub().environment.as_deref();
         let picked = self.pick(("--environment", flag), "HUBWATCH_ENVIRONMENT", ("hub.environment", file));
         let default = || Sourced { value: DEFAULT_ENVIRONMENT.to_owned(), source: "default".to_owned() };
         parse(picked.unwrap_or_else(default), crate::watch::Environment::parse)
@@ -150,6 +175,22 @@ impl<E: Environment> Layers<E> {
         })
     }
 
+    /// When to join the hub's event stream.
+    pub fn event_stream(&self, flag: Option<&str>) -> Result<Joining, ConfigError> {
+        let file = self.file.watch.event_stream.as_deref();
+        let picked = self.pick(("--event-stream", flag), "HUBWATCH_EVENT_STREAM", ("watch.event_stream", file));
+        picked.map_or(Ok(Joining::Auto), |picked| parse(picked, str::parse))
+    }
+
+    /// The same settings for one hub of several.
+    pub fn of_hub(&self, hub: &file::HubSection) -> Self
+    where
+        E: Clone,
+    {
+        let file = File { hubs: vec![hub.clone()], ..self.file.clone() };
+        Self { environment: self.environment.clone(), file, path: self.path.clone() }
+    }
+
     /// Which servers may be in which states.
     pub fn expected_servers(&self) -> BTreeMap<String, Vec<String>> {
         let servers = self.file.servers.iter().filter(|(_, server)| !server.expected.is_empty());
@@ -158,7 +199,7 @@ impl<E: Environment> Layers<E> {
 
     /// Headers for the hub: the file's and the flags', which have the form `Name: value`.
     pub fn hub_headers(&self, flags: &[String]) -> Result<Vec<(String, String)>, ConfigError> {
-        let mut headers: Vec<_> = self.file.hub.headers.clone().into_iter().collect();
+        let mut headers: Vec<_> = self.file.hub().headers.clone().into_iter().collect();
         for flag in flags {
             let (name, value) = flag.split_once(':').ok_or_else(|| ConfigError::Value {
                 setting: "--header".to_owned(),
@@ -169,6 +210,18 @@ impl<E: Environment> Layers<E> {
         }
         Ok(headers)
     }
+}
+
+/// Where the state of one hub of several lies, in the state folder.
+pub fn state_of_hub(state_dir: &Path, hub: &HubName) -> PathBuf {
+    let safe = |letter: char| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' };
+    state_dir.join("hubs").join(hub.as_str().chars().map(safe).collect::<String>().trim_start_matches('.'))
+}
+
+/// Where to read what was watched: the state folder itself, or that of the named hub in it.
+pub fn watched_state(state_dir: PathBuf, hub: Option<&HubName>) -> PathBuf {
+    let own = hub.map(|hub| state_of_hub(&state_dir, hub)).filter(|folder| folder.is_dir());
+    own.unwrap_or(state_dir)
 }
 
 /// Reads a value; an error says where the value came from.

@@ -128,6 +128,36 @@ pub struct Capabilities {
     pub tools: Length,
 }
 
+/// `GET /api/filtering/stats`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FilteringStats {
+    /// Whether tools are filtered.
+    #[serde(default)]
+    pub enabled: Option<bool>,
+    /// `prompt-based`, `static` …
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Tools before filtering.
+    #[serde(default)]
+    pub total_tools: Option<u32>,
+    /// Tools after filtering.
+    #[serde(default)]
+    pub exposed_tools: Option<u32>,
+    /// 0 to 1.
+    #[serde(default)]
+    pub cache_hit_rate: Option<f64>,
+    /// 0 to 1.
+    #[serde(default)]
+    pub llm_cache_hit_rate: Option<f64>,
+}
+
+/// A rate in thousandths; one that is none is left out.
+pub fn permille(rate: f64) -> Option<u32> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 1000")]
+    (0.0..=1.0).contains(&rate).then(|| (rate * 1_000.0).round() as u32)
+}
+
 /// How long a JSON array is; its elements are skipped.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Length(pub u32);
@@ -183,6 +213,15 @@ mod tests {
             let filesystem = servers.servers.iter().find(|server| server.name == "filesystem").unwrap();
             assert_eq!(filesystem.capabilities.tools, Length(14));
             assert_eq!((filesystem.status.as_str(), filesystem.uptime), ("connected", 0.0));
+        }
+    }
+
+    #[test]
+    fn the_recorded_filtering_stats_are_read() {
+        for hub in ["fork-pino", "fork-legacy"] {
+            let path = format!("{}/tests/recordings/{hub}/filtering-stats.json", env!("CARGO_MANIFEST_DIR"));
+            let stats: FilteringStats = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+            assert_eq!((stats.mode.as_deref(), stats.total_tools, stats.exposed_tools), (Some("prompt-based"), Some(14), Some(14)));
         }
     }
 

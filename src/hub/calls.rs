@@ -11,6 +11,7 @@ use crate::watch::{
     TraceId,
 };
 
+use super::detail::{Detail, joined};
 use super::meaning::Meaning;
 
 /// After how long without an end a call is given up. The hub's own worst case, three rounds of three Gemini requests with backoff,
@@ -51,6 +52,11 @@ struct Call {
     failure: Option<GeminiFailure>,
     fallback: bool,
     notification: Option<Notification>,
+    categories: Option<Vec<String>>,
+    valid: Option<Vec<String>>,
+    added: Option<u32>,
+    confidence: Option<u32>,
+    response_complete: Option<bool>,
     events: Vec<StageEvent>,
 }
 
@@ -76,20 +82,22 @@ pub struct Calls {
     touched: Option<RecordUid>,
 }
 
-/// Where and when a line was.
+/// Where and when a line was, and what it says beside its text.
 #[derive(Debug, Clone, Copy)]
-pub struct LineContext {
+pub struct LineContext<'a> {
     /// The line's record.
     pub uid: RecordUid,
     /// When it was written, as well as that is known.
     pub at: Timestamp,
     /// The session it names.
     pub session: Option<SessionHash>,
+    /// The object beside its text.
+    pub data: Option<&'a str>,
 }
 
 impl Calls {
     /// Takes a line in; gives back the calls that it ends.
-    pub fn line(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext) -> Vec<EndedCall> {
+    pub fn line(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext<'_>) -> Vec<EndedCall> {
         self.touched = None;
         match meaning {
             Meaning::CallEntered => return self.enter(text, line),
@@ -125,7 +133,7 @@ impl Calls {
         self.in_flight.len()
     }
 
-    fn enter(&mut self, text: &str, line: LineContext) -> Vec<EndedCall> {
+    fn enter(&mut self, text: &str, line: LineContext<'_>) -> Vec<EndedCall> {
         let mut given_up = Vec::new();
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             let oldest = self.in_flight.remove(0);
@@ -143,6 +151,11 @@ impl Calls {
             failure: None,
             fallback: false,
             notification: None,
+            categories: None,
+            valid: None,
+            added: None,
+            confidence: None,
+            response_complete: None,
             events: Vec::new(),
         };
         call.note(text, line.at);
@@ -151,9 +164,10 @@ impl Calls {
         given_up
     }
 
-    fn advance(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext) {
+    fn advance(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext<'_>) {
         let Some(call) = self.pick(meaning, line) else { return };
         call.note(text, line.at);
+        call.learn(meaning, line.data);
         let began = call.began;
         match meaning {
             Meaning::GeminiAsked => {
@@ -177,7 +191,7 @@ impl Calls {
     }
 
     /// The call that a line belongs to: by its session, else the best supported guess among those at the right stage.
-    fn pick(&mut self, meaning: Meaning<'_>, line: LineContext) -> Option<&mut Call> {
+    fn pick(&mut self, meaning: Meaning<'_>, line: LineContext<'_>) -> Option<&mut Call> {
         if line.session.is_some() {
             return self.in_flight.iter_mut().rfind(|call| call.session == line.session);
         }
@@ -217,11 +231,12 @@ impl Calls {
         self.in_flight.get_mut(chosen)
     }
 
-    fn end(&mut self, text: &str, line: LineContext, erred: bool) -> Option<EndedCall> {
+    fn end(&mut self, text: &str, line: LineContext<'_>, erred: bool) -> Option<EndedCall> {
         let index = self.ending(line)?;
         let in_flight = self.in_flight.len();
         let mut call = self.in_flight.remove(index);
         call.note(text, line.at);
+        call.learn(if erred { Meaning::CallErred } else { Meaning::CallSucceeded }, line.data);
         self.touched = Some(call.began);
         let outcome = match (call.stage, erred) {
             (Stage::Refused, _) => CallOutcome::Refused,
@@ -232,7 +247,7 @@ impl Calls {
         Some(call.ended(line.at, outcome, in_flight))
     }
 
-    fn ending(&mut self, line: LineContext) -> Option<usize> {
+    fn ending(&mut self, line: LineContext<'_>) -> Option<usize> {
         let calls = &mut self.in_flight;
         if line.session.is_some() {
             return calls.iter().rposition(|call| call.session == line.session);
@@ -266,6 +281,31 @@ impl Call {
         }
     }
 
+    /// Takes what the line says beside its text.
+    fn learn(&mut self, meaning: Meaning<'_>, data: Option<&str>) {
+        match meaning {
+            Meaning::GeminiAsked => self.valid = Detail::of(data).valid_categories,
+            Meaning::GeminiDone => {
+                let detail = Detail::of(data);
+                self.confidence = detail.confidence_permille();
+                self.categories = detail.categories;
+            }
+            Meaning::ExposureUpdated => {
+                let added = Detail::of(data).added_categories;
+                self.added = added.map(|added| u32::try_from(added.len()).unwrap_or(u32::MAX));
+            }
+            Meaning::CallSucceeded => {
+                self.response_complete = Detail::of(data).response.map(|response| response.is_complete());
+            }
+            _ => {}
+        }
+    }
+
+    fn categories_known(&self) -> Option<bool> {
+        let (found, valid) = (self.categories.as_ref()?, self.valid.as_ref()?);
+        Some(found.iter().all(|category| valid.contains(category)))
+    }
+
     fn gemini(&self) -> GeminiOutcome {
         match (self.gemini_asked, self.gemini_done) {
             (None, _) => GeminiOutcome::NotAsked,
@@ -291,6 +331,11 @@ impl Call {
             notification: self.notification,
             session: self.session,
             trace: TraceId::of_call(self.began),
+            categories: self.categories.as_deref().map(|categories| Text::new(joined(categories))),
+            categories_known: self.categories_known(),
+            categories_added: self.added,
+            confidence: self.confidence,
+            response_complete: self.response_complete,
         };
         EndedCall { began: self.began, fact, gemini_asked: self.gemini_asked, events: self.events }
     }
@@ -305,10 +350,10 @@ mod tests {
 
     const STEPS: [Meaning<'static>; 4] = [Meaning::CallEntered, Meaning::GeminiAsked, Meaning::GeminiDone, Meaning::CallSucceeded];
 
-    fn context(at: u64, offset: u64, session: Option<usize>) -> LineContext {
+    fn context(at: u64, offset: u64, session: Option<usize>) -> LineContext<'static> {
         let session = session.map(|session| SessionHash::of(&session.to_string(), &[0; 32]));
         let uid = RecordUid::of_line(WatcherId::from_seed(b"test"), "log", 0, offset);
-        LineContext { uid, at: Timestamp::new(at), session }
+        LineContext { uid, at: Timestamp::new(at), session, data: None }
     }
 
     /// Plays the calls' steps in the order given (each entry is the call whose next step happens); returns the ended calls and

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::de::DeserializeOwned;
 
-use super::api::{Health, Servers};
+use super::api::{FilteringStats, Health, Servers};
 use crate::causes;
 use crate::watch::{ApiOutcome, Micros};
 
@@ -49,6 +49,8 @@ pub enum ClientError {
 #[derive(Debug, Clone)]
 pub struct HubClient {
     http: reqwest::Client,
+    /// For answers without an end: without a time limit for the whole.
+    streams: reqwest::Client,
     base: String,
 }
 
@@ -64,18 +66,22 @@ impl HubClient {
             return Err(bad_url(url, "its scheme is neither http nor https"));
         }
         crate::tls::choose_provider();
-        let mut builder = reqwest::Client::builder()
-            .default_headers(header_map(headers)?)
-            .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(1)
-            .no_proxy()
-            .timeout(TIMEOUT);
-        if let Some(path) = ca {
-            builder = builder.add_root_certificate(certificate(path)?);
-        }
-        let http = builder.build().map_err(|error| ClientError::Setup(causes::of(&error)))?;
-        Ok(Self { http, base: url.trim_end_matches('/').to_owned() })
+        let certificate = ca.map(certificate).transpose()?;
+        let builder = || {
+            let builder = reqwest::Client::builder()
+                .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .pool_max_idle_per_host(1)
+                .no_proxy();
+            certificate.clone().into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate)
+        };
+        let build = |builder: reqwest::ClientBuilder| {
+            let builder = builder.default_headers(header_map(headers)?);
+            builder.build().map_err(|error| ClientError::Setup(causes::of(&error)))
+        };
+        let http = build(builder().timeout(TIMEOUT))?;
+        let streams = build(builder())?;
+        Ok(Self { http, streams, base: url.trim_end_matches('/').to_owned() })
     }
 
     /// The address without its path: for telling whether the hub is on this host.
@@ -91,6 +97,20 @@ impl HubClient {
     /// `GET /api/servers`.
     pub async fn servers(&self) -> Timed<Servers> {
         self.get("/api/servers").await
+    }
+
+    /// `GET /api/filtering/stats`, which only the fork has.
+    pub async fn filtering_stats(&self) -> Timed<FilteringStats> {
+        self.get("/api/filtering/stats").await
+    }
+
+    /// Joins `GET /api/events`; the answer has no end.
+    pub async fn events(&self) -> Result<reqwest::Response, ApiOutcome> {
+        let request = self.streams.get(format!("{}/api/events", self.base)).header("accept", "text/event-stream");
+        let asked = tokio::time::timeout(TIMEOUT, request.send()).await;
+        let response = asked.map_err(|_| ApiOutcome::Timeout)?.map_err(|error| outcome(&error))?;
+        of_status(response.status())?;
+        Ok(response)
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Timed<T> {

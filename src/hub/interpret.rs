@@ -1,4 +1,4 @@
-//! From lines and polls to facts: each thing that happened on the hub becomes one fact with its time.
+//! From lines to facts: each thing that happened on the hub becomes one fact with its time. What polls add is in `polled`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,19 +6,23 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::watch::{
-    ApiOutcome, ApiPoll, ClientConnected, ClientDisconnected, Count, FactKind, GeminiRoundFailed, HubExited, HubReachable,
-    HubStarted, HubStateChanged, HubStopped, HubStopping, HubUnreachable, Level, Lines, LogFilePoll, LogShape, LogVolume, Micros,
-    Poll, ProcessPoll, RecordUid, ServerPoll, ServerStartFailed, SessionClosed, SessionHash, SessionOpened, Source, Text,
-    Timestamp, When,
+    BreakerChanged, CategorizationFailed, ClientConnected, ClientDisconnected, Count, ExposureChanged, FactKind, GeminiRoundFailed,
+    HubStarted, HubStopped, HubStopping, Level, Lines, LogShape, LogVolume, LogWriteFailed, MarketplaceFailed, Micros, RecordUid,
+    ServerStartFailed, ServersStarted, SessionClosed, SessionHash, SessionOpened, Source, StreamJoined, StreamLeft, StreamVolume,
+    SubscriberFailed, Text, Timestamp, ToolCategorized, When,
 };
 
 use super::calls::{Calls, EndedCall, LineContext};
 use super::clients::Clients;
+use super::detail::{Detail, joined};
+use super::lane::Lane;
 use super::line::{LogLine, parse};
+use super::mask;
 use super::meaning::{self, Meaning};
+use super::merge::{LineSource, Merge, News};
+pub use super::polled::PollAnswer;
 use super::servers::{Noticed, Servers};
-use super::storms::Storms;
-use super::{api, mask};
+use super::storms::Untimed;
 
 /// An error this shortly before the hub's stop is its cause: the fork's error helper raises SIGTERM in the same millisecond
 /// (hub notes, "An invalid Gemini key stops the hub").
@@ -36,12 +40,16 @@ pub const OTHER_TEMPLATES: &str = "(other lines)";
 /// A line as it was read.
 #[derive(Debug, Clone, Copy)]
 pub struct RawLine<'a> {
+    /// What it was read from.
+    pub source: LineSource,
     /// Its text, without the line end.
     pub text: &'a str,
     /// Its record.
     pub uid: RecordUid,
     /// Its length in the file, with the line end.
     pub size: u64,
+    /// The time that a container's runtime gave it, if one did.
+    pub stamped: Option<Timestamp>,
     /// When it was read.
     pub read: Timestamp,
     /// When the source's end was last reached before: an untimed line was written after that.
@@ -61,6 +69,8 @@ pub struct Interpreted<'a> {
     pub text: Cow<'a, str>,
     /// Whether it stands behind a storm's count instead of going out.
     pub collapsed: bool,
+    /// Whether its message is an object, which the legacy file can't show.
+    pub object: bool,
     /// The record that began the call it belongs to.
     pub call: Option<RecordUid>,
 }
@@ -87,64 +97,62 @@ pub struct PendingFact {
     pub kind: FactKind,
 }
 
-/// What a poll brought back.
-#[derive(Debug, Clone)]
-pub struct PollAnswer {
-    /// When the first request went out.
-    pub asked: Timestamp,
-    /// When the last answer was there.
-    pub now: Timestamp,
-    /// `GET /api/health`.
-    pub health: Result<api::Health, ApiOutcome>,
-    /// How long it took.
-    pub health_duration: Micros,
-    /// `GET /api/servers` and how long it took; `None` if it was not asked.
-    pub servers: Option<(Result<api::Servers, ApiOutcome>, Micros)>,
-    /// The hub's process, where it can be seen.
-    pub process: Option<ProcessPoll>,
-    /// The log file.
-    pub log_file: Option<LogFilePoll>,
-    /// Event-stream subscriptions of our own, to be subtracted.
-    pub own_subscribers: u32,
-}
-
+/// What is known of the hub's process.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-struct HubLife {
+pub(super) struct HubLife {
     /// Whether the last poll was answered; `None` before the first.
-    reachable: Option<bool>,
-    last_answered: Option<Timestamp>,
-    state: Option<String>,
-    pid: Option<u32>,
+    pub(super) reachable: Option<bool>,
+    pub(super) last_answered: Option<Timestamp>,
+    pub(super) state: Option<String>,
+    pub(super) pid: Option<u32>,
     /// When the present process started.
-    started: Option<When>,
+    pub(super) started: Option<When>,
     /// Whether a stop of the present process was seen in the log.
-    stopping: bool,
-    exit_reported: bool,
-    process_seen: bool,
+    pub(super) stopping: bool,
+    pub(super) exit_reported: bool,
+    pub(super) process_seen: bool,
 }
 
 /// All that is carried from line to line and from poll to poll.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Interpreter {
     calls: Calls,
-    servers: Servers,
+    pub(super) servers: Servers,
     clients: Clients,
-    storms: Storms,
-    hub: HubLife,
+    pub(super) hub: HubLife,
+    log: Lane,
+    stream: Lane,
+    /// Whether the event stream is joined.
+    #[serde(skip)]
+    joined: bool,
+    #[serde(skip)]
+    merge: Merge,
+    /// What the lines of the interval led to that another source may show, too.
+    #[serde(skip)]
+    traces: BTreeMap<u64, Trace>,
+    /// Whether there is a log beside the event stream.
+    #[serde(skip)]
+    has_log: bool,
+    /// Whether lines that repeat go out one by one.
+    #[serde(skip)]
+    keeps_storms: bool,
     /// Timed lines before this are of an earlier process of the hub: they go out, but are no facts of this run.
     facts_since: Option<Timestamp>,
     model: Option<String>,
-    last_time: Option<Timestamp>,
-    last_error: Option<(Timestamp, Text)>,
+    pub(super) last_error: Option<(Timestamp, Text)>,
     notable: BTreeMap<Level, BTreeMap<String, u64>>,
-    volume: LogVolume,
-    json_shape: Option<LogShape>,
-    bare_lines: bool,
-    facts: Vec<PendingFact>,
+    pub(super) facts: Vec<PendingFact>,
     #[serde(skip)]
     ended: Vec<EndedCall>,
     #[serde(skip)]
     key: [u8; 32],
+}
+
+/// What a line led to: its facts, which another source's line of the same event may still complete.
+#[derive(Debug, Clone)]
+struct Trace {
+    facts: std::ops::Range<usize>,
+    grouped: bool,
 }
 
 /// What an interval brought, besides its poll.
@@ -156,6 +164,10 @@ pub struct Harvest {
     pub volume: LogVolume,
     /// In which shape.
     pub shape: Option<LogShape>,
+    /// What was read from the event stream, if it was joined.
+    pub stream: Option<StreamVolume>,
+    /// Whether a source shows the checkpoint lines, as far as that is known.
+    pub checkpoints: Option<bool>,
 }
 
 impl Interpreter {
@@ -165,16 +177,18 @@ impl Interpreter {
             calls: Calls::default(),
             servers: Servers::default(),
             clients: Clients::default(),
-            storms: Storms::default(),
             hub: HubLife::default(),
+            log: Lane::default(),
+            stream: Lane::default(),
+            joined: false,
+            merge: Merge::default(),
+            traces: BTreeMap::new(),
+            has_log: true,
+            keeps_storms: false,
             facts_since: None,
             model: None,
-            last_time: None,
             last_error: None,
             notable: BTreeMap::new(),
-            volume: LogVolume::default(),
-            json_shape: None,
-            bare_lines: false,
             facts: Vec::new(),
             ended: Vec::new(),
             key,
@@ -185,7 +199,13 @@ impl Interpreter {
     #[must_use]
     pub fn with_key(mut self, key: [u8; 32]) -> Self {
         self.key = key;
+        self.has_log = true;
         self
+    }
+
+    /// There is no log: the event stream's lines are all there is.
+    pub fn without_log(&mut self) {
+        self.has_log = false;
     }
 
     /// Lines whose own time is before this are no facts of this run.
@@ -213,75 +233,117 @@ impl Interpreter {
         self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Sidecar, kind: kind.into() });
     }
 
+    /// Sends every line out, however often it repeats.
+    pub fn keep_storms(&mut self) {
+        self.keeps_storms = true;
+    }
+
+    /// Whether the log shows the checkpoint lines, as far as its shape tells.
+    pub fn log_shows_checkpoints(&self) -> Option<bool> {
+        self.log.shows_checkpoints()
+    }
+
+    /// The event stream was joined.
+    pub fn stream_joined(&mut self, at: Timestamp) {
+        self.joined = true;
+        self.merge.clear();
+        self.stream.begin_anew();
+        self.notice(When::At(at), StreamJoined {});
+    }
+
+    /// The event stream ended.
+    pub fn stream_left(&mut self, reason: &str, at: Timestamp) {
+        if std::mem::take(&mut self.joined) {
+            self.notice(When::At(at), StreamLeft { reason: Text::new(reason) });
+        }
+    }
+
     /// Takes a line in.
     pub fn line<'a>(&mut self, raw: RawLine<'a>) -> Interpreted<'a> {
-        let line = parse(raw.text);
-        let when = self.when(&line, &raw);
-        let at = when.latest();
-        self.count(&line, raw.size);
-        let collapsed = self.storms.line(&line.text, raw.size, at);
-        if collapsed {
-            self.volume.collapsed = self.volume.collapsed.plus(1);
-        }
-        let mut call = None;
-        let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
-        if !raw.historic && !earlier {
-            if let Some(model) = line.model.as_deref().filter(|_| self.model.is_none()) {
-                self.model = Some(model.to_owned());
-            }
-            call = self.facts_of(&line, raw.uid, when);
-        }
-        let text = if mask::has_secrets(&line.text) { Cow::Owned(mask::secrets(&line.text, &self.key)) } else { line.text };
-        Interpreted { when, level: line.level, text, collapsed, call }
-    }
-
-    fn when(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>) -> When {
-        if let Some(time) = line.time {
-            self.last_time = Some(time);
-            return When::At(time);
-        }
-        let earliest = self.last_time.map_or(raw.earliest, |last| last.max(raw.earliest));
-        When::between(earliest.min(raw.read), raw.read)
-    }
-
-    fn count(&mut self, line: &LogLine<'_>, size: u64) {
-        let volume = &mut self.volume;
-        volume.lines = volume.lines.plus(1);
-        volume.bytes = volume.bytes.plus(size);
-        let of_level = match line.level {
-            Some(Level::Debug) => &mut volume.debug,
-            Some(Level::Info) => &mut volume.info,
-            Some(Level::Warn) => &mut volume.warn,
-            Some(Level::Error) => &mut volume.error,
-            None => &mut volume.unlevelled,
+        let mut line = parse(raw.text);
+        line.time = line.time.or(raw.stamped);
+        let lane = match raw.source {
+            LineSource::Log => &mut self.log,
+            LineSource::EventStream => &mut self.stream,
         };
-        *of_level = of_level.plus(1);
-        match (line.shape, self.json_shape) {
-            (LogShape::LegacyFile, _) => self.bare_lines = true,
-            (shape, None) => self.json_shape = Some(shape),
-            (shape, Some(before)) if shape != before => self.json_shape = Some(LogShape::Mixed),
-            _ => {}
+        if raw.source == LineSource::EventStream {
+            line.level = lane.believe_level(line.level);
+            lane.delayed(line.time, raw.read);
+        }
+        let when = lane.when(&line, &raw);
+        lane.count(&line, raw.size);
+        let untimed = Untimed::new(raw.text, line.time_at.clone());
+        let collapsed = !self.keeps_storms && lane.storms.line(untimed, &line.text, raw.size, when.latest());
+        if collapsed {
+            lane.collapsed();
+        }
+        let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
+        let call = if raw.historic || earlier { None } else { self.learn(&line, &raw, when, collapsed) };
+        let text = if mask::has_secrets(&line.text) { Cow::Owned(mask::secrets(&line.text, &self.key)) } else { line.text };
+        Interpreted { when, level: line.level, text, collapsed, object: line.object, call }
+    }
+
+    /// What the line tells about the hub; the call that it belongs to.
+    fn learn(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>, when: When, collapsed: bool) -> Option<RecordUid> {
+        if let Some(model) = line.model.as_deref().filter(|_| self.model.is_none()) {
+            self.model = Some(model.to_owned());
+        }
+        let meaning = meaning::of(&line.text);
+        let notable = matches!(line.level, Some(Level::Warn | Level::Error));
+        if meaning.is_none() && !notable && !self.joined {
+            return None;
+        }
+        let at = when.latest();
+        if !self.joined || collapsed {
+            self.group(line, at);
+            return meaning.and_then(|meaning| self.facts_of(meaning, line, raw, when));
+        }
+        match self.merge.take(raw.source, &line.text, line.time, raw.read) {
+            News::First(id) => {
+                self.group(line, at);
+                let first = self.facts.len();
+                let call = meaning.and_then(|meaning| self.facts_of(meaning, line, raw, when));
+                self.traces.insert(id, Trace { facts: first..self.facts.len(), grouped: line.level.is_some() });
+                call
+            }
+            News::Again(id) => {
+                self.complete(id, line, when);
+                None
+            }
         }
     }
 
-    /// Bare lines beside JSON lines are stack traces, not another shape.
-    fn shape(&self) -> Option<LogShape> {
-        self.json_shape.or(self.bare_lines.then_some(LogShape::LegacyFile))
+    /// Another source shows the same line: it may know its time or its level better.
+    fn complete(&mut self, id: u64, line: &LogLine<'_>, when: When) {
+        let Some(trace) = self.traces.get_mut(&id) else { return };
+        let grouped = std::mem::replace(&mut trace.grouped, true);
+        for fact in self.facts.get_mut(trace.facts.clone()).unwrap_or_default() {
+            if when.width() < fact.when.width() {
+                fact.when = when;
+            }
+        }
+        if !grouped {
+            self.group(line, when.latest());
+        }
     }
 
-    fn facts_of(&mut self, line: &LogLine<'_>, uid: RecordUid, when: When) -> Option<RecordUid> {
+    fn facts_of(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
         let at = when.latest();
-        self.group(line, at);
-        let meaning = meaning::of(&line.text)?;
-        let mut said = Said { uid, when, facts: Vec::new() };
+        let source = match raw.source {
+            LineSource::Log => Source::Log,
+            LineSource::EventStream => Source::EventStream,
+        };
+        let mut said = Said { uid: raw.uid, when, source, facts: Vec::new() };
         self.of_hub(meaning, line, &mut said);
         self.of_server(meaning, &mut said);
         self.of_client(meaning, line, &mut said);
+        self.of_background(meaning, &mut said);
         let session = line.session.as_deref().map(|session| SessionHash::of(session, &self.key));
         if let Meaning::GeminiFailed(failure) = meaning {
             said.say(GeminiRoundFailed { failure });
         }
-        let ended = self.calls.line(meaning, self.masked(&line.text).as_str(), LineContext { uid, at, session });
+        let context = LineContext { uid: raw.uid, at, session, data: line.data };
+        let ended = self.calls.line(meaning, self.masked(&line.text).as_str(), context);
         for call in &ended {
             said.say(call.fact.clone());
         }
@@ -290,8 +352,26 @@ impl Interpreter {
         self.calls.touched()
     }
 
+    /// What the hub does beside serving its clients.
+    fn of_background(&self, meaning: Meaning<'_>, said: &mut Said) {
+        match meaning {
+            Meaning::Breaker(to) => said.say(BreakerChanged { to }),
+            Meaning::ToolCategorized { tool, category } => {
+                said.say(ToolCategorized { tool: Text::new(tool), category: Text::new(category) });
+            }
+            Meaning::CategorizationFailed { tool, error } => {
+                said.say(CategorizationFailed { tool: Text::new(tool), error: self.masked(error) });
+            }
+            Meaning::MarketplaceFailed(error) => said.say(MarketplaceFailed { error: self.masked(error) }),
+            Meaning::ServersStarted { up, total } => said.say(ServersStarted { up, total }),
+            Meaning::SubscriberFailed(error) => said.say(SubscriberFailed { error: self.masked(error) }),
+            Meaning::LogWriteFailed(error) => said.say(LogWriteFailed { error: self.masked(error) }),
+            _ => {}
+        }
+    }
+
     /// The text without secrets.
-    fn masked(&self, text: &str) -> Text {
+    pub(super) fn masked(&self, text: &str) -> Text {
         Text::new(mask::secrets(text, &self.key))
     }
 
@@ -332,12 +412,13 @@ impl Interpreter {
         }
     }
 
-    fn hub_begins(&mut self, pid: Option<u32>, when: When) {
+    pub(super) fn hub_begins(&mut self, pid: Option<u32>, when: When) {
         self.hub.started = Some(when);
         self.hub.pid = pid;
         self.hub.stopping = false;
         self.hub.exit_reported = false;
         self.clients.clear();
+        self.stream.begin_anew();
     }
 
     fn of_server(&mut self, meaning: Meaning<'_>, said: &mut Said) {
@@ -367,125 +448,24 @@ impl Interpreter {
             }
             Meaning::SessionOpened => {
                 let session = line.session.as_deref().map(|session| SessionHash::of(session, &self.key));
-                said.say(SessionOpened { session });
+                let categories = Detail::of(line.data).initial_categories;
+                said.say(SessionOpened { session, categories: categories.map(|categories| Text::new(joined(&categories))) });
+            }
+            Meaning::ExposureUpdated => {
+                let detail = Detail::of(line.data);
+                if let (Some(added), Some(all)) =
+                    (detail.added_categories.filter(|added| !added.is_empty()), detail.total_categories)
+                {
+                    let session = line.session.as_deref().map(|session| SessionHash::of(session, &self.key));
+                    let (added, categories) = (Text::new(joined(&added)), Text::new(joined(&all)));
+                    said.say(ExposureChanged { session, added, categories });
+                }
             }
             Meaning::SessionClosed(session) => {
                 said.say(SessionClosed { session: Some(SessionHash::of(session, &self.key)) });
             }
             _ => {}
         }
-    }
-
-    /// Takes a poll in.
-    pub fn poll(&mut self, answer: &PollAnswer) -> Poll {
-        let servers = self.poll_servers(answer);
-        self.poll_hub(answer);
-        Poll { api: api_poll(answer), process: answer.process.clone(), log_file: answer.log_file.clone(), servers }
-    }
-
-    fn poll_servers(&mut self, answer: &PollAnswer) -> Vec<ServerPoll> {
-        if let Ok(health) = &answer.health {
-            self.new_process(health, answer);
-        }
-        let Some((Ok(servers), _)) = &answer.servers else { return Vec::new() };
-        let (mut polls, noticed) = self.servers.poll(servers, answer.asked, answer.now);
-        self.noticed(noticed);
-        for error in polls.iter_mut().filter_map(|poll| poll.error.as_mut()) {
-            *error = self.masked(error.as_str());
-        }
-        polls
-    }
-
-    fn poll_hub(&mut self, answer: &PollAnswer) {
-        let answered = match &answer.health {
-            Ok(_) => true,
-            Err(outcome) => outcome.answered(),
-        };
-        let since = self.hub.last_answered.unwrap_or(answer.asked);
-        let when = When::between(since, answer.now);
-        match (self.hub.reachable, answered) {
-            (Some(true), false) | (None, false) => self.lost(answer, when),
-            (Some(false), true) => {
-                let restarted = self.hub.started.map(|started| started.latest() > since);
-                self.say(when, HubReachable { restarted });
-            }
-            _ => {}
-        }
-        self.exit(answer, when);
-        self.hub.reachable = Some(answered);
-        self.hub.process_seen = answer.process.is_some();
-        if answered {
-            self.hub.last_answered = Some(answer.now);
-        }
-        if let Ok(health) = &answer.health {
-            self.state(&health.state, when);
-        }
-    }
-
-    fn lost(&mut self, answer: &PollAnswer, when: When) {
-        let outcome = answer.health.as_ref().err().copied().unwrap_or(ApiOutcome::Unreachable);
-        self.say(when, HubUnreachable { outcome });
-        let unknown = self.servers.hub_gone(when);
-        self.noticed(unknown);
-        self.hub.state = None;
-    }
-
-    /// The process was there and is gone, and no line said that it would go.
-    fn exit(&mut self, answer: &PollAnswer, when: When) {
-        let unanswered = answer.health.as_ref().is_err_and(|outcome| !outcome.answered());
-        let gone = self.hub.process_seen && answer.process.is_none() && unanswered;
-        if gone && !self.hub.stopping && !self.hub.exit_reported {
-            self.exited(when);
-        }
-    }
-
-    fn exited(&mut self, when: When) {
-        self.hub.exit_reported = true;
-        let cause = self.last_error.as_ref().filter(|(at, _)| when.latest().since(*at) <= SAME_START).map(|(_, text)| text.clone());
-        self.say(when, HubExited { pid: self.hub.pid, cause });
-    }
-
-    /// Another process answers than before.
-    fn new_process(&mut self, health: &api::Health, answer: &PollAnswer) {
-        let Some(started) = health.workspace().and_then(|workspace| workspace.started) else { return };
-        let pid = health.workspace().and_then(|workspace| workspace.pid);
-        let known = self.hub.started;
-        let same =
-            known.is_some_and(|known| started.plus(SAME_START) >= known.earliest() && started <= known.latest().plus(SAME_START));
-        if same || known.is_none() {
-            self.hub.started = Some(When::At(started));
-            self.hub.pid = pid.or(self.hub.pid);
-            return;
-        }
-        let ended = When::between(self.hub.last_answered.unwrap_or(answer.asked).min(started), started);
-        if !self.hub.stopping && !self.hub.exit_reported {
-            self.exited(ended);
-        }
-        self.hub_begins(pid, When::At(started));
-        self.say(When::At(started), HubStarted { pid });
-        let unknown = self.servers.hub_started(When::At(started));
-        self.noticed(unknown);
-    }
-
-    fn state(&mut self, state: &str, when: When) {
-        let before = self.hub.state.replace(state.to_owned());
-        if let Some(before) = before.filter(|before| before != state) {
-            self.say(when, HubStateChanged { from: Text::new(before), to: Text::new(state) });
-        }
-    }
-
-    fn say(&mut self, when: When, kind: impl Into<FactKind>) {
-        self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Poll, kind: kind.into() });
-    }
-
-    fn noticed(&mut self, noticed: impl IntoIterator<Item = Noticed>) {
-        let pending = noticed.into_iter().map(|noticed| PendingFact {
-            evidence: Evidence::Watch,
-            when: noticed.when,
-            source: noticed.source,
-            kind: noticed.kind,
-        });
-        self.facts.extend(pending);
     }
 
     /// The calls that ended since it was last asked; each is among the facts, too.
@@ -500,7 +480,10 @@ impl Interpreter {
             self.say_from_log(When::At(now), call.fact.clone());
         }
         self.ended.extend(lost);
-        for mut storm in self.storms.report(now) {
+        // The sources don't agree on how often a line came: the log is the hub's own record, and the stream stands in for it.
+        let from_stream = self.stream.storms.report(now);
+        let from_log = self.log.storms.report(now);
+        for mut storm in if self.has_log { from_log } else { from_stream } {
             storm.line = self.masked(storm.line.as_str());
             self.say_from_log(When::between(storm.first, storm.last), storm);
         }
@@ -509,10 +492,13 @@ impl Interpreter {
                 self.say_from_log(When::At(now), Lines { level, template: Text::new(template), count: Count::new(count) });
             }
         }
-        let shape = self.shape();
-        self.json_shape = None;
-        self.bare_lines = false;
-        Harvest { facts: std::mem::take(&mut self.facts), volume: std::mem::take(&mut self.volume), shape }
+        self.traces.clear();
+        let checkpoints = if self.joined { Some(true) } else { self.log.shows_checkpoints() };
+        let (volume, shape, _) = self.log.harvest();
+        let (streamed, _, max_delay) = self.stream.harvest();
+        let stream = StreamVolume { lines: streamed.lines, bytes: streamed.bytes, max_delay };
+        let stream = (self.joined || streamed.lines.get() > 0).then_some(stream);
+        Harvest { facts: std::mem::take(&mut self.facts), volume, shape, stream, checkpoints }
     }
 
     fn say_from_log(&mut self, when: When, kind: impl Into<FactKind>) {
@@ -524,6 +510,7 @@ impl Interpreter {
 struct Said {
     uid: RecordUid,
     when: When,
+    source: Source,
     facts: Vec<PendingFact>,
 }
 
@@ -531,31 +518,12 @@ impl Said {
     fn say(&mut self, kind: impl Into<FactKind>) {
         let ordinal = u32::try_from(self.facts.len()).unwrap_or(u32::MAX);
         let evidence = Evidence::Line(self.uid, ordinal);
-        self.facts.push(PendingFact { evidence, when: self.when, source: Source::Log, kind: kind.into() });
+        self.facts.push(PendingFact { evidence, when: self.when, source: self.source, kind: kind.into() });
     }
 
     fn noticed(&mut self, noticed: impl IntoIterator<Item = Noticed>) {
         for noticed in noticed {
             self.say(noticed.kind);
         }
-    }
-}
-
-fn api_poll(answer: &PollAnswer) -> ApiPoll {
-    let health = answer.health.as_ref().ok();
-    let workspace = health.and_then(api::Health::workspace);
-    let endpoint = health.and_then(|health| health.mcp_endpoint.as_ref());
-    ApiPoll {
-        health: answer.health.as_ref().err().copied().unwrap_or(ApiOutcome::Ok),
-        health_duration: answer.health_duration,
-        servers: answer.servers.as_ref().map(|(servers, _)| servers.as_ref().err().copied().unwrap_or(ApiOutcome::Ok)),
-        servers_duration: answer.servers.as_ref().map(|(_, duration)| *duration),
-        state: health.map(|health| Text::new(&*health.state)),
-        version: health.and_then(|health| health.version.as_deref()).map(Text::from),
-        pid: workspace.and_then(|workspace| workspace.pid),
-        started: workspace.and_then(|workspace| workspace.started),
-        mcp_clients: endpoint.and_then(|endpoint| endpoint.clients),
-        subscribers: health.and_then(|health| health.subscribers).map(|seen| seen.saturating_sub(answer.own_subscribers)),
-        tools: endpoint.and_then(|endpoint| endpoint.registered.as_ref()).and_then(|registered| registered.tools),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -25,6 +26,12 @@ pub struct LogLine<'a> {
     pub pid: Option<u32>,
     /// The Gemini model in use, where the line names it.
     pub model: Option<Cow<'a, str>>,
+    /// The object beside the text, unparsed: for pino the whole line, for the console logger the swapped message or the data.
+    pub data: Option<&'a str>,
+    /// Whether the message is an object, so that the legacy file can only show `[object Object]` for it.
+    pub object: bool,
+    /// Where in the line its time stands: what is left is the same for each line of a storm.
+    pub time_at: Option<Range<usize>>,
 }
 
 /// Takes a line apart. A line that is not one of the JSON shapes is bare text: the legacy file's shape, or a stack trace.
@@ -38,14 +45,23 @@ pub fn parse(line: &str) -> LogLine<'_> {
         session: None,
         pid: None,
         model: None,
+        data: None,
+        object: false,
+        time_at: None,
     })
+}
+
+/// Where `part`, a slice of `line`, stands in it.
+fn place(line: &str, part: &str) -> Option<Range<usize>> {
+    let start = (part.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
+    Some(start..start + part.len()).filter(|place| place.end <= line.len())
 }
 
 fn parse_json(line: &str) -> Option<LogLine<'_>> {
     let mut deserializer = serde_json::Deserializer::from_str(line);
     let fields = deserializer.deserialize_map(FieldsVisitor).ok()?;
     deserializer.end().ok()?;
-    fields.pino().or_else(|| fields.console())
+    fields.pino(line).or_else(|| fields.console(line))
 }
 
 /// The keys that matter, unparsed. Keys can repeat (`pid` does); the first one is the logger's own.
@@ -83,7 +99,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Pino's shape. `msg` can be an object: the text is in `code` then.
-    fn pino(&self) -> Option<LogLine<'a>> {
+    fn pino(&self, line: &'a str) -> Option<LogLine<'a>> {
         let level = level_of(&string(self.level?)?);
         let msg = self.msg?;
         let text = string(msg).or_else(|| string(self.code?)).unwrap_or(Cow::Borrowed(""));
@@ -95,17 +111,21 @@ impl<'a> Fields<'a> {
             session: self.session.and_then(string),
             pid: self.pid.and_then(|pid| pid.get().parse().ok()),
             model: self.model.and_then(string),
+            data: Some(line),
+            object: !msg.get().starts_with('"'),
+            time_at: self.time.and_then(|time| place(line, time.get())),
         })
     }
 
     /// The console logger's shape. For checkpoint lines message and data are swapped: the message is an object with the session
     /// id, the data is the text. For errors the message can be an object and the text be in `code`.
-    fn console(&self) -> Option<LogLine<'a>> {
+    fn console(&self, line: &'a str) -> Option<LogLine<'a>> {
         let level = level_of(&string(self.r#type?)?);
         let message = self.message?;
         let data = self.data;
         let text = string(message).or_else(|| string(data?)).or_else(|| string(self.code?)).unwrap_or(Cow::Borrowed(""));
-        let inner = [Some(message), data].into_iter().flatten().find_map(fields_of);
+        let object = [Some(message), data].into_iter().flatten().find(|raw| raw.get().starts_with('{'));
+        let inner = object.and_then(fields_of);
         Some(LogLine {
             shape: LogShape::LegacyStdout,
             level,
@@ -114,6 +134,9 @@ impl<'a> Fields<'a> {
             session: inner.as_ref().and_then(|inner| inner.session).and_then(string),
             pid: None,
             model: inner.as_ref().and_then(|inner| inner.model).and_then(string),
+            data: object.map(RawValue::get),
+            object: !message.get().starts_with('"'),
+            time_at: self.timestamp.and_then(|time| place(line, time.get())),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! What a line of the hub means: exact texts, from the recordings (hub notes, "Lines that mean something").
 
-use crate::watch::{GeminiFailure, Notification};
+use crate::watch::{Breaker, GeminiFailure, Notification};
 
 /// What a line says that is worth a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,47 @@ pub enum Meaning<'a> {
     GeminiRecovered,
     /// The analysis failed for good; the static keywords take over.
     GeminiFallback,
+    /// The analysis found no category: the call ends well, with nothing to change.
+    NoCategories,
+    /// What a session is offered was set.
+    ExposureUpdated,
+    /// The circuit breaker changed.
+    Breaker(Breaker),
+    /// A tool was sorted into a category.
+    ToolCategorized {
+        /// Which tool.
+        tool: &'a str,
+        /// Into which category.
+        category: &'a str,
+    },
+    /// A tool could not be sorted.
+    CategorizationFailed {
+        /// Which tool.
+        tool: &'a str,
+        /// Why.
+        error: &'a str,
+    },
+    /// The marketplace's registry can't be had.
+    MarketplaceFailed(&'a str),
+    /// The start of all servers is over.
+    ServersStarted {
+        /// How many are up.
+        up: u32,
+        /// Of how many.
+        total: u32,
+    },
+    /// The connection to an event-stream subscriber broke.
+    SubscriberFailed(&'a str),
+    /// The hub can't write its log.
+    LogWriteFailed(&'a str),
+}
+
+/// What a storm of this line is known to mean.
+pub fn of_storm(text: &str) -> Option<&'static str> {
+    match of(text)? {
+        Meaning::ClientDisconnected(_) => Some("one MCP client disconnected: the hub closes its connection again and again"),
+        _ => text.starts_with("Error closing server connected to ").then_some("the end of one client's disconnect"),
+    }
 }
 
 /// What the line means, if it is one of those that mean something.
@@ -66,6 +107,7 @@ pub fn of(text: &str) -> Option<Meaning<'_>> {
     match text.as_bytes().first()? {
         b'\'' => of_quoted(text),
         b'C' => of_checkpoint(text),
+        b'0'..=b'9' => of_summary(text),
         _ => of_fixed(text),
     }
 }
@@ -90,6 +132,9 @@ fn of_checkpoint(text: &str) -> Option<Meaning<'_>> {
     if text.starts_with("Cannot send notification: client") {
         return Some(Meaning::CallNotified(Notification::NoClient));
     }
+    if text.starts_with("Circuit breaker ") {
+        return of_breaker(text).map(Meaning::Breaker);
+    }
     Some(match text.strip_prefix("CHECKPOINT")? {
         ": Session initialized with tool exposure" => Meaning::SessionOpened,
         " 1: handleAnalyzePrompt entry" => Meaning::CallEntered,
@@ -103,6 +148,23 @@ fn of_checkpoint(text: &str) -> Option<Meaning<'_>> {
     })
 }
 
+fn of_breaker(text: &str) -> Option<Breaker> {
+    let change = text.strip_prefix("Circuit breaker ")?;
+    if change.starts_with("opened after ") {
+        Some(Breaker::Open)
+    } else if change.starts_with("transitioned to half-open") {
+        Some(Breaker::HalfOpen)
+    } else {
+        (change.starts_with("reset from ") && change.ends_with(" to closed")).then_some(Breaker::Closed)
+    }
+}
+
+/// `1/2 servers started successfully`
+fn of_summary(text: &str) -> Option<Meaning<'_>> {
+    let (up, total) = text.strip_suffix(" servers started successfully")?.split_once('/')?;
+    Some(Meaning::ServersStarted { up: up.parse().ok()?, total: total.parse().ok()? })
+}
+
 fn of_fixed(text: &str) -> Option<Meaning<'_>> {
     Some(match text {
         "Graceful shutdown completed successfully" => Meaning::HubStopped,
@@ -111,6 +173,9 @@ fn of_fixed(text: &str) -> Option<Meaning<'_>> {
         "Failed to send tools/list_changed notification" => Meaning::CallNotified(Notification::Failed),
         "Gemini rate limit exceeded during prompt analysis" => Meaning::GeminiFailed(GeminiFailure::RateLimited),
         "Gemini API key invalid during prompt analysis" => Meaning::GeminiFailed(GeminiFailure::KeyInvalid),
+        "No categories identified by LLM analysis" => Meaning::NoCategories,
+        "Updated client tool exposure" => Meaning::ExposureUpdated,
+        "SSE_SEND_ERROR" => Meaning::SubscriberFailed(text),
         "LLM analysis succeeded after retry" => Meaning::GeminiRecovered,
         "LLM analysis failed, using heuristic fallback" => Meaning::GeminiFallback,
         "LLM client not available for prompt analysis" | "Empty or invalid prompt provided to analyze_prompt" => {
@@ -136,9 +201,35 @@ fn of_beginning(text: &str) -> Option<Meaning<'_>> {
     if let Some(rest) = text.strip_prefix("Initializing MCP server '") {
         return rest.strip_suffix('\'').map(Meaning::ServerStarting);
     }
+    if let Some(rest) = text.strip_prefix("LLM ") {
+        return of_categorization(rest);
+    }
+    if let Some(error) = text.strip_prefix("Failed to initialize marketplace registry: ") {
+        return Some(Meaning::MarketplaceFailed(error));
+    }
+    if let Some(error) = text.strip_prefix("Failed to initialize log file: ") {
+        return Some(Meaning::LogWriteFailed(error));
+    }
+    if text.starts_with("SSE_CONNECTION_ERROR: ") {
+        return Some(Meaning::SubscriberFailed(text));
+    }
     // The npm hub writes `'NAME' failed to start connection: …` before this line; both hubs write this one.
     let (server, error) = text.strip_prefix("Failed to connect to \"")?.split_once("\" MCP server: ")?;
     Some(Meaning::ServerFailed { server, error })
+}
+
+/// `LLM categorized TOOL as: CAT` · `LLM categorization failed for TOOL: …` · `LLM API timeout after N ms for TOOL`
+fn of_categorization(text: &str) -> Option<Meaning<'_>> {
+    if let Some(rest) = text.strip_prefix("categorized ") {
+        let (tool, category) = rest.rsplit_once(" as: ")?;
+        return Some(Meaning::ToolCategorized { tool, category });
+    }
+    if let Some(rest) = text.strip_prefix("categorization failed for ") {
+        let (tool, error) = rest.split_once(": ")?;
+        return Some(Meaning::CategorizationFailed { tool, error });
+    }
+    let (_, tool) = text.strip_prefix("API timeout after ")?.split_once(" for ")?;
+    Some(Meaning::CategorizationFailed { tool, error: "timeout" })
 }
 
 #[cfg(test)]
@@ -154,6 +245,17 @@ mod tests {
             of("Failed to connect to \"github\" MCP server: MCP error -32000: Connection closed"),
             Some(Meaning::ServerFailed { server: "github", error: "MCP error -32000: Connection closed" })
         );
+    }
+
+    #[test]
+    fn background_work_of_the_hub_is_understood() {
+        assert_eq!(of("1/2 servers started successfully"), Some(Meaning::ServersStarted { up: 1, total: 2 }));
+        assert_eq!(of("Circuit breaker opened after 5 consecutive failures"), Some(Meaning::Breaker(Breaker::Open)));
+        assert_eq!(of("Circuit breaker reset from half-open to closed"), Some(Meaning::Breaker(Breaker::Closed)));
+        let sorted = Meaning::ToolCategorized { tool: "a__b", category: "web" };
+        assert_eq!(of("LLM categorized a__b as: web"), Some(sorted));
+        let late = Meaning::CategorizationFailed { tool: "a__b", error: "timeout" };
+        assert_eq!(of("LLM API timeout after 5000 ms for a__b"), Some(late));
     }
 
     #[test]

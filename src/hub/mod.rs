@@ -1,8 +1,11 @@
 //! All knowledge of the hub. Data flows through it as follows:
 //!
-//! - [`line`] takes a log line apart, [`meaning`] says what its text means;
+//! - [`framing`] takes a container runtime's frame off a line, [`line`] takes the line apart, [`meaning`] says what its text
+//!   means, [`detail`] what stands beside it;
+//! - [`events`] reads the event stream, whose lines take the same way; [`merge`] makes one event of what two sources show;
 //! - [`api`] reads the answers of the HTTP API, [`client`] fetches them;
-//! - [`interpret`] carries the state from line to line and poll to poll: [`calls`], [`servers`], [`clients`], [`storms`];
+//! - [`interpret`] carries the state from line to line and poll to poll: [`calls`], [`servers`], [`clients`], [`storms`], and for
+//!   each source of lines a [`lane`]; [`children`] tells which of the hub's child processes is which server;
 //! - [`call_trace`] shows an ended call as a trace of its own;
 //! - [`discover`] finds the hub of this host when nobody names one.
 //!
@@ -11,12 +14,20 @@
 pub mod api;
 pub mod call_trace;
 pub mod calls;
+pub mod children;
 pub mod client;
 pub mod clients;
+pub mod detail;
 pub mod discover;
+pub mod events;
+pub mod framing;
 pub mod interpret;
+pub mod lane;
 pub mod line;
 pub mod mask;
 pub mod meaning;
+pub mod merge;
+mod polled;
 pub mod servers;
 pub mod storms;
+pub mod subscription;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::watch::{FactKind, Liveness, Micros, ServerChanged, ServerPoll, Source, Text, Timestamp, ToolsChanged, When};
 
 use super::api;
+use super::children::{self, Child};
 
 /// A server that was started longer ago than this and still has an uptime of 0 s is dead: a fresh start counts up after one second.
 pub const FRESH_START: Micros = Micros::new(2_000_000);
@@ -26,6 +27,8 @@ struct Server {
     last_line: Option<Timestamp>,
     /// When a poll last confirmed the liveness.
     confirmed: Option<Timestamp>,
+    /// Its process as last seen: id and start.
+    child: Option<(u32, Timestamp)>,
 }
 
 /// What the lines and polls say about the servers.
@@ -122,30 +125,64 @@ impl Servers {
             zero_uptime: false,
             last_line: None,
             confirmed: None,
+            child: None,
         }))
     }
 
     /// A poll shows the servers. `asked` is when the request went out, `now` when the answer was there.
-    pub fn poll(&mut self, answer: &api::Servers, asked: Timestamp, now: Timestamp) -> (Vec<ServerPoll>, Vec<Noticed>) {
+    /// `children` are the hub's child processes, where they can be seen.
+    pub fn poll(
+        &mut self,
+        answer: &api::Servers,
+        children: Option<&[Child]>,
+        asked: Timestamp,
+        now: Timestamp,
+    ) -> (Vec<ServerPoll>, Vec<Noticed>) {
         let mut noticed = Vec::new();
-        let polls = answer
-            .servers
-            .iter()
-            .map(|seen| {
-                noticed.extend(self.poll_server(seen, answer.timestamp.unwrap_or(now), asked, now));
-                self.as_poll(seen)
-            })
-            .collect();
+        for seen in &answer.servers {
+            let gone = children.is_some_and(|children| self.child_is_gone(&seen.name, children));
+            noticed.extend(self.poll_server(seen, gone, answer.timestamp.unwrap_or(now), asked, now));
+        }
+        let mut polls: Vec<ServerPoll> = answer.servers.iter().map(|seen| self.as_poll(seen)).collect();
+        children::assign(&mut polls, answer, children.unwrap_or_default());
+        for poll in &polls {
+            if let (Some(server), Some(pid), Some(started)) =
+                (self.by_name.get_mut(poll.name.as_str()), poll.child_pid, poll.child_started)
+            {
+                server.child = Some((pid, started));
+            }
+        }
         (polls, noticed)
     }
 
-    fn poll_server(&mut self, seen: &api::Server, hub_now: Timestamp, asked: Timestamp, now: Timestamp) -> Vec<Noticed> {
+    /// Whether the server's process was known and is no longer there.
+    fn child_is_gone(&mut self, name: &str, children: &[Child]) -> bool {
+        let Some(server) = self.by_name.get_mut(name) else { return false };
+        let gone = server.child.is_some_and(|known| children.iter().all(|child| (child.pid, child.started) != known));
+        if gone {
+            server.child = None;
+        }
+        gone
+    }
+
+    fn poll_server(
+        &mut self,
+        seen: &api::Server,
+        child_gone: bool,
+        hub_now: Timestamp,
+        asked: Timestamp,
+        now: Timestamp,
+    ) -> Vec<Noticed> {
         let Some(server) = self.server(&seen.name) else { return Vec::new() };
         let earliest = server.confirmed.unwrap_or(asked).min(asked);
         let outdated = server.last_line.is_some_and(|line| line >= asked);
         let tools = seen.capabilities.tools.0;
         let tools_before = server.tools.replace(tools).filter(|before| *before != tools);
-        let judged = judge(seen, server, hub_now);
+        // A process that went between the answer and our look at it may have been replaced since; an uptime that counts says so.
+        let judged = match judge(seen, server, hub_now) {
+            None if child_gone => Some((Liveness::Down, "its process is gone")),
+            judged => judged,
+        };
         server.confirmed = Some(now);
         let when = When::between(earliest, now);
         let mut noticed = Vec::new();
@@ -177,6 +214,9 @@ impl Servers {
             tools: seen.capabilities.tools.0,
             error: seen.error.as_deref().map(Text::from),
             child_pid: None,
+            child_started: None,
+            child_rss: None,
+            child_cpu_time: None,
         }
     }
 }
@@ -224,7 +264,7 @@ mod tests {
 
     fn poll(servers: &mut Servers, answer: &api::Servers, at: u64) -> Vec<(Liveness, Liveness)> {
         let (asked, now) = (Timestamp::from_millis(at * 1_000 - 5), Timestamp::from_secs(at));
-        servers.poll(answer, asked, now).1.iter().filter_map(changed).collect()
+        servers.poll(answer, None, asked, now).1.iter().filter_map(changed).collect()
     }
 
     fn changed(noticed: &Noticed) -> Option<(Liveness, Liveness)> {

@@ -472,6 +472,17 @@ impl History {
             FactKind::SessionOpened(_) => self.clients.sessions_opened += 1,
             FactKind::SessionClosed(_) => self.clients.sessions_closed += 1,
             FactKind::CallEnded(call) => self.call(call),
+            // Told in the Watch for people and later measures.
+            FactKind::ExposureChanged(_)
+            | FactKind::BreakerChanged(_)
+            | FactKind::ToolCategorized(_)
+            | FactKind::CategorizationFailed(_)
+            | FactKind::MarketplaceFailed(_)
+            | FactKind::ServersStarted(_)
+            | FactKind::SubscriberFailed(_)
+            | FactKind::LogWriteFailed(_)
+            | FactKind::StreamJoined(_)
+            | FactKind::StreamLeft(_) => {}
             FactKind::GeminiRoundFailed(failed) => {
                 self.calls.gemini_failed_rounds += 1;
                 self.gemini_failures.push((at, failed.failure.to_string()));

@@ -2,13 +2,17 @@
 
 use std::path::Path;
 
-use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
+use crate::hub::children::Child;
 use crate::watch::{Bytes, Micros, ProcessPoll, Timestamp};
 
 /// The hub notes its start a moment after its process began (Node itself takes most of a second). A process with the hub's id that
 /// began further away from the hub's own start is another one: the id was reused, or it counts in another PID namespace.
 pub const SAME_PROCESS: Micros = Micros::new(60_000_000);
+
+/// A server with more processes than this is counted with the first ones only.
+const MAX_FAMILY: usize = 256;
 
 /// How the hub's process is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +26,17 @@ pub enum Find {
     Pid(u32),
     /// The hub runs elsewhere: its process can't be seen.
     Elsewhere,
+}
+
+/// The hub's process and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubProcess {
+    /// The process itself.
+    pub poll: ProcessPoll,
+    /// Its children.
+    pub children: Vec<Child>,
+    /// Whether it stops itself once its last event-stream subscriber leaves.
+    pub auto_shutdown: bool,
 }
 
 /// Reads the hub's process, poll by poll.
@@ -49,7 +64,7 @@ impl ProcessReader {
     }
 
     /// The process as it is now. `said` is what the hub's API says of itself: its id and when it started.
-    pub fn read(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<ProcessPoll> {
+    pub fn read(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<HubProcess> {
         if self.find == Find::Elsewhere {
             return None;
         }
@@ -60,12 +75,13 @@ impl ProcessReader {
         system.refresh_processes_specifics(
             ProcessesToUpdate::Some(&[pid]),
             true,
-            ProcessRefreshKind::nothing().with_memory().with_cpu().with_tasks(),
+            ProcessRefreshKind::nothing().with_memory().with_cpu().with_tasks().with_cmd(UpdateKind::OnlyIfNotSet),
         );
-        let children = system.processes().values().filter(|process| process.parent() == Some(pid)).count();
+        let children = children(system, pid);
         let process = system.process(pid)?;
+        let auto_shutdown = process.cmd().iter().any(|word| word == "--auto-shutdown");
         self.known = Some((pid, process.start_time()));
-        Some(ProcessPoll {
+        let poll = ProcessPoll {
             pid: pid.as_u32(),
             started: Timestamp::from_secs(process.start_time()),
             cpu_time: Micros::new(process.accumulated_cpu_time().saturating_mul(1_000)),
@@ -73,10 +89,11 @@ impl ProcessReader {
             memory_limit: memory_limit(pid.as_u32()),
             fds: descriptors(pid.as_u32()),
             threads: process.tasks().and_then(|tasks| u32::try_from(tasks.len()).ok()),
-            children: u32::try_from(children).unwrap_or(u32::MAX),
+            children: u32::try_from(children.len()).unwrap_or(u32::MAX),
             host_cpus: self.host_cpus,
             host_memory: self.host_memory,
-        })
+        };
+        Some(HubProcess { poll, children, auto_shutdown })
     }
 
     fn pid(&self, said: Option<(u32, Option<Timestamp>)>) -> Option<Pid> {
@@ -107,6 +124,40 @@ impl ProcessReader {
         let owners = listeners::get_processes_by_port(port).ok()?;
         owners.into_iter().next().map(|owner| Pid::from_u32(owner.pid))
     }
+}
+
+/// The children of a process, each with what belongs to its own children: a server started by `npx` is three processes deep.
+fn children(system: &mut System, parent: Pid) -> Vec<Child> {
+    let members = |system: &System, of: Pid| -> Vec<Pid> {
+        let all = system.processes().iter();
+        all.filter(|(_, process)| process.parent() == Some(of)).map(|(pid, _)| *pid).collect()
+    };
+    let mut families: Vec<Vec<Pid>> = members(system, parent).into_iter().map(|child| vec![child]).collect();
+    for family in &mut families {
+        let mut next = 0;
+        while next < family.len() && family.len() < MAX_FAMILY {
+            let of = family[next];
+            family.extend(members(system, of));
+            next += 1;
+        }
+    }
+    let everybody: Vec<Pid> = families.iter().flatten().copied().collect();
+    let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().with_cmd(UpdateKind::OnlyIfNotSet).without_tasks();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&everybody), true, kind);
+    families.iter().filter_map(|family| child(system, family)).collect()
+}
+
+fn child(system: &System, family: &[Pid]) -> Option<Child> {
+    let first = system.process(*family.first()?)?;
+    let all = || family.iter().filter_map(|pid| system.process(*pid));
+    let words = all().flat_map(|process| process.cmd().iter().map(|word| word.to_string_lossy()));
+    Some(Child {
+        pid: first.pid().as_u32(),
+        started: Timestamp::from_secs(first.start_time()),
+        rss: Bytes::new(all().map(sysinfo::Process::memory).fold(0, u64::saturating_add)),
+        cpu_time: Micros::new(all().map(sysinfo::Process::accumulated_cpu_time).fold(0, u64::saturating_add).saturating_mul(1_000)),
+        command: words.collect::<Vec<_>>().join(" "),
+    })
 }
 
 /// Whether a process with this id runs on this host.
@@ -156,10 +207,23 @@ mod tests {
     #[test]
     fn this_process_is_read_with_its_memory_and_threads() {
         let mut reader = ProcessReader::new(Find::Pid(std::process::id()));
-        let process = reader.read(None).unwrap();
+        let process = reader.read(None).unwrap().poll;
         assert_eq!(process.pid, std::process::id());
         assert!(process.rss.get() > 100_000 && process.started.get() > 0);
         assert!(process.threads.unwrap_or(1) >= 1);
+    }
+
+    #[test]
+    fn a_child_is_read_with_its_command_and_what_belongs_to_its_children() {
+        let mut child = std::process::Command::new("sh").args(["-c", "sleep 60; : a-server"]).spawn().unwrap();
+        let mut reader = ProcessReader::new(Find::Pid(std::process::id()));
+        let children = reader.read(None).unwrap().children;
+        let seen = children.iter().find(|one| one.pid == child.id()).unwrap();
+        assert!(seen.command.contains("a-server") && seen.rss.get() > 100_000, "{seen:?}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let children = reader.read(None).unwrap().children;
+        assert!(children.iter().all(|one| one.pid != child.id()));
     }
 
     #[test]
@@ -174,7 +238,7 @@ mod tests {
     fn a_hub_that_does_not_say_its_id_is_the_owner_of_its_port() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let process = ProcessReader::new(Find::OnThisHost { port }).read(None).unwrap();
+        let process = ProcessReader::new(Find::OnThisHost { port }).read(None).unwrap().poll;
         assert_eq!(process.pid, std::process::id());
     }
 

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
 use crate::watch::{
-    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, Origin, Poll, SidecarPoll, Slot, Sources, Timestamp, Watch,
-    When, encode, request_of,
+    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, Origin, Poll, SidecarPoll, Slot, Sources, StreamVolume,
+    Timestamp, Watch, When, encode, request_of,
 };
 use prost::Message as _;
 
@@ -43,6 +43,13 @@ pub struct Closing {
     pub sources: Sources,
     /// What was lost.
     pub sidecar: SidecarPoll,
+}
+
+/// What was counted during an interval.
+struct Counted {
+    log: LogVolume,
+    stream: Option<StreamVolume>,
+    sidecar: SidecarPoll,
 }
 
 /// A finished Watch with its span's bytes, and the metrics at its end.
@@ -96,8 +103,9 @@ impl Assembler {
     /// Closes the interval. Facts beyond [`MAX_FACTS`] go to Watches of their own, without a poll; the poll is in the last one.
     pub fn close(&mut self, now: Timestamp, poll: Option<Poll>, closing: Closing) -> Vec<Finished> {
         let harvest = self.interpreter.harvest(now);
-        let sources = Sources { log_shape: harvest.shape, ..closing.sources };
+        let sources = Sources { log_shape: harvest.shape, checkpoints: harvest.checkpoints, ..closing.sources };
         let mut volume = harvest.volume;
+        let mut stream = harvest.stream;
         let mut sidecar = closing.sidecar;
         let mut facts = harvest.facts;
         let mut finished = Vec::new();
@@ -105,10 +113,11 @@ impl Assembler {
             let rest = facts.split_off(MAX_FACTS);
             let full = std::mem::replace(&mut facts, rest);
             // What was counted is told once, with the first of them.
-            let (volume, sidecar) = (std::mem::take(&mut volume), std::mem::take(&mut sidecar));
-            finished.push(self.finish(now, None, sources.clone(), volume, sidecar, full));
+            let counted =
+                Counted { log: std::mem::take(&mut volume), stream: stream.take(), sidecar: std::mem::take(&mut sidecar) };
+            finished.push(self.finish(now, None, sources.clone(), counted, full));
         }
-        finished.push(self.finish(now, poll, sources, volume, sidecar, facts));
+        finished.push(self.finish(now, poll, sources, Counted { log: volume, stream, sidecar }, facts));
         finished
     }
 
@@ -117,14 +126,14 @@ impl Assembler {
         now: Timestamp,
         poll: Option<Poll>,
         sources: Sources,
-        log: LogVolume,
-        sidecar: SidecarPoll,
+        counted: Counted,
         facts: Vec<PendingFact>,
     ) -> Finished {
         let interval = Interval::new(self.start, now);
         let origin = self.place(interval.end());
         let facts = facts.into_iter().enumerate().map(|(index, fact)| identified(&origin, index, fact)).collect();
-        let watch = Watch { origin, interval, sources, log, sidecar, poll, facts };
+        let Counted { log, stream, sidecar } = counted;
+        let watch = Watch { origin, interval, sources, log, stream, sidecar, poll, facts };
         let otlp = request_of(&watch.origin, vec![encode(&watch)]).encode_to_vec();
         self.filling.bytes += otlp.len();
         self.start = interval.end();

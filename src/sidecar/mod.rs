@@ -9,7 +9,7 @@ pub mod clock;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message as _;
@@ -17,12 +17,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::export::LogFastPath;
 use crate::hub::call_trace;
-use crate::hub::interpret::{Interpreter, PollAnswer, RawLine};
+use crate::hub::events::Heard;
+use crate::hub::framing::Unframer;
+use crate::hub::interpret::{Interpreted, Interpreter, PollAnswer, RawLine};
+use crate::hub::merge::LineSource;
 use crate::journal::{Commit, Journal, JournalError, LogRows, MinuteRow, NotableRow, SpanRow, SpanRowKind};
 use crate::process;
-use crate::tail::{Batch, Begin, Follower, Line, Position, TailEvent};
+use crate::tail::{Batch, Begin, Follower, Line, Pipe, Position, TailEvent};
 use crate::watch::{
-    ApiOutcome, Bytes, Count, LineRecord, LogReplaced, LogTruncated, LogUnreadable, Micros, Origin, RecordUid, SidecarPoll,
+    ApiOutcome, Bytes, Count, Level, LineRecord, LogReplaced, LogTruncated, LogUnreadable, Micros, Origin, RecordUid, SidecarPoll,
     Sources, SpanId, Text, Timestamp, Visibility, WatcherStarted, WatcherStopped, When, log_record, logs_request, request_of,
 };
 use assemble::{Assembler, Closing, Finished};
@@ -30,11 +33,17 @@ use assemble::{Assembler, Closing, Finished};
 /// How many bytes of the log are taken in at a time: one transaction each.
 const BATCH_BYTES: usize = 64 * 1024;
 
+/// What the records of the event stream have as their file's name.
+const STREAM_NAME: &str = "events";
+
+/// So many records of the event stream are committed before the next look at the log.
+const STREAM_BATCH: usize = 512;
+
 /// The hub's own start time is taken a moment after its first line, by up to a second in the recordings.
 const START_SLACK: Micros = Micros::new(2_000_000);
 
 /// The form of the checkpoint; one more when an older hubwatch would misread it.
-const CHECKPOINT_VERSION: u32 = 1;
+const CHECKPOINT_VERSION: u32 = 2;
 
 /// What the sidecar needs to go on after a restart as if nothing had happened; committed with the data.
 #[derive(Serialize, Deserialize)]
@@ -45,6 +54,9 @@ struct Checkpoint<'a> {
     position: Option<Position>,
     log_reached: Option<Timestamp>,
     lost: Lost,
+    /// Connections to the event stream that were made so far: the lines of each are other lines.
+    connections: u64,
+    unframer: Cow<'a, Unframer>,
     assembler: Cow<'a, Assembler>,
 }
 
@@ -69,6 +81,48 @@ struct Lost {
     unreadable_answers: u64,
 }
 
+/// Where the hub's log is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogSource {
+    /// Nowhere.
+    None,
+    /// In a file.
+    File(PathBuf),
+    /// What the hub writes is piped into the sidecar.
+    Stdin,
+}
+
+impl LogSource {
+    /// The file, if it is one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::None | Self::Stdin => None,
+        }
+    }
+}
+
+impl std::fmt::Display for LogSource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::File(path) => path.display().fmt(f),
+            Self::Stdin => f.write_str("stdin"),
+        }
+    }
+}
+
+/// How the event stream stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stream {
+    /// Nobody wants it.
+    Off,
+    /// It was joined and broke.
+    Broken,
+    /// It is joined.
+    Joined,
+}
+
 /// How the sidecar begins.
 #[derive(Debug)]
 pub struct Setup {
@@ -76,10 +130,12 @@ pub struct Setup {
     pub origin: Origin,
     /// The key that hides session ids.
     pub key: [u8; 32],
-    /// The log file, if one is followed.
-    pub log: Option<PathBuf>,
+    /// The log.
+    pub log: LogSource,
     /// Where to begin in it.
     pub begin: Begin,
+    /// Whether lines that repeat become one count after a few samples.
+    pub collapse: bool,
     /// What an earlier run left behind.
     pub checkpoint: Option<Vec<u8>>,
 }
@@ -101,6 +157,16 @@ pub struct Sidecar {
     journal: Journal,
     logs: Option<LogFastPath>,
     looks_at_process: bool,
+    pipe: Option<Pipe>,
+    /// Whether the pipe was closed.
+    pipe_ended: bool,
+    unframer: Unframer,
+    stream: Stream,
+    /// Whether the stream was not joined for a part of the interval.
+    stream_gap: bool,
+    connections: u64,
+    /// Lines heard on this connection.
+    heard: u64,
     pending: Pending,
 }
 
@@ -117,33 +183,51 @@ struct Pending {
 impl Sidecar {
     /// Begins at `now`. With a checkpoint it goes on where that was made.
     pub fn begin(setup: Setup, now: Timestamp, journal: Journal, logs: Option<LogFastPath>, looks_at_process: bool) -> Self {
-        let Setup { origin, key, log, begin, checkpoint } = setup;
+        let Setup { origin, key, log, begin, collapse, checkpoint } = setup;
         let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes)).filter(|saved| saved.is_of(&origin));
         let resumed = checkpoint.is_some();
-        let (position, log_reached, lost, mut assembler) = match checkpoint {
+        let pipe = (log == LogSource::Stdin).then(|| Pipe::new(u64::from(origin.run)));
+        let file = log.file().map(Path::to_owned);
+        let (saved, mut assembler) = match checkpoint {
             Some(saved) => {
-                let same_log = saved.log == log;
+                let same_log = saved.log == file;
                 let assembler = saved.assembler.into_owned().resume(origin, now, key);
-                (saved.position.filter(|_| same_log), saved.log_reached.filter(|_| same_log), saved.lost, assembler)
+                let position = saved.position.filter(|_| same_log);
+                let log_reached = saved.log_reached.filter(|_| same_log);
+                let unframer = if same_log { saved.unframer.into_owned() } else { Unframer::default() };
+                (Resumed { position, log_reached, lost: saved.lost, connections: saved.connections, unframer }, assembler)
             }
-            None => (None, None, Lost::default(), Assembler::new(origin, now, key)),
+            None => (Resumed::default(), Assembler::new(origin, now, key)),
         };
         assembler.interpreter.notice(When::At(now), WatcherStarted { resumed });
-        let log_name = log.as_ref().and_then(|path| path.file_name()).map(|name| name.to_string_lossy().into_owned());
-        let history_end = (!resumed).then(|| log.as_ref().and_then(|path| std::fs::metadata(path).ok())).flatten();
+        if log == LogSource::None {
+            assembler.interpreter.without_log();
+        }
+        if !collapse {
+            assembler.interpreter.keep_storms();
+        }
+        let log_name = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let history_end = (!resumed).then(|| file.as_ref().and_then(|path| std::fs::metadata(path).ok())).flatten();
         Self {
             assembler,
-            follower: log.map(|path| Follower::new(path, begin, position)),
-            log_name: log_name.unwrap_or_default(),
-            log_reached,
+            follower: file.map(|path| Follower::new(path, begin, saved.position)),
+            log_name: log_name.unwrap_or_else(|| log.to_string()),
+            log_reached: saved.log_reached,
             log_behind: 0,
             log_present: false,
             history_end: history_end.map(|metadata| metadata.len()),
-            lost,
+            lost: saved.lost,
             rejected: 0,
             journal,
             logs,
             looks_at_process,
+            pipe,
+            pipe_ended: false,
+            unframer: saved.unframer,
+            stream: Stream::Off,
+            stream_gap: false,
+            connections: saved.connections,
+            heard: 0,
             pending: Pending::default(),
         }
     }
@@ -182,12 +266,8 @@ impl Sidecar {
             let (lines, at_end) = (batch.lines, batch.at_end);
             let eventful = !batch.events.is_empty();
             self.note(batch, now);
-            if self.assembler.is_full() {
-                let closing = self.closing();
-                let finished = self.assembler.close(now, None, closing);
-                self.keep(finished);
-            }
-            if lines > 0 || eventful {
+            self.close_if_full(now);
+            if lines > 0 || eventful || !self.pending.is_empty() {
                 self.commit().await?;
             }
             if at_end {
@@ -207,8 +287,131 @@ impl Sidecar {
             history_end: self.history_end,
             keep_records: self.logs.is_some(),
         };
-        let (interpreter, pending, lost) = (&mut self.assembler.interpreter, &mut self.pending, &mut self.lost);
-        follower.read(BATCH_BYTES, |line| context.take(line, interpreter, pending, lost))
+        let mut into = Into {
+            interpreter: &mut self.assembler.interpreter,
+            unframer: &mut self.unframer,
+            pending: &mut self.pending,
+            lost: &mut self.lost,
+        };
+        follower.read(BATCH_BYTES, |line| context.take(line, &mut into))
+    }
+
+    /// What the hub wrote into the pipe; nothing means that it was closed.
+    pub async fn piped(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), JournalError> {
+        let Some(pipe) = &mut self.pipe else { return Ok(()) };
+        let context = LineContext {
+            watcher: self.assembler.origin().watcher,
+            file: &self.log_name,
+            now,
+            earliest: self.log_reached.unwrap_or(now),
+            history_end: None,
+            keep_records: self.logs.is_some(),
+        };
+        let mut into = Into {
+            interpreter: &mut self.assembler.interpreter,
+            unframer: &mut self.unframer,
+            pending: &mut self.pending,
+            lost: &mut self.lost,
+        };
+        if bytes.is_empty() {
+            pipe.finish(|line| context.take(line, &mut into));
+            self.pipe_ended = true;
+        } else {
+            pipe.feed(bytes, |line| context.take(line, &mut into));
+        }
+        self.log_reached = Some(now);
+        self.close_if_full(now);
+        self.commit().await
+    }
+
+    /// The event stream was joined.
+    pub fn stream_joined(&mut self, now: Timestamp) {
+        self.stream_gap |= self.stream != Stream::Joined;
+        self.stream = Stream::Joined;
+        self.connections += 1;
+        self.heard = 0;
+        self.assembler.interpreter.stream_joined(now);
+    }
+
+    /// The event stream broke, or is no longer wanted.
+    pub fn stream_left(&mut self, reason: &str, wanted: bool, now: Timestamp) {
+        self.assembler.interpreter.stream_left(reason, now);
+        self.stream_gap = wanted;
+        self.stream = if wanted { Stream::Broken } else { Stream::Off };
+    }
+
+    /// Whether the event stream is joined: the hub counts us among its subscribers.
+    pub fn is_subscriber(&self) -> bool {
+        self.stream == Stream::Joined
+    }
+
+    /// What was heard on the event stream.
+    pub async fn heard(&mut self, heard: Vec<Heard>, now: Timestamp) -> Result<(), JournalError> {
+        for heard in heard {
+            match heard {
+                Heard::Line(text) => self.streamed_line(&text, now),
+                Heard::State { state, at, .. } => self.assembler.interpreter.stream_state(&state, at.unwrap_or(now)),
+                Heard::Unreadable => self.lost.unreadable_answers += 1,
+                Heard::Heartbeat | Heard::Other => {}
+            }
+        }
+        self.close_if_full(now);
+        // With a log the next look at it commits; alone the stream must do it.
+        if self.follower.is_none() || self.pending.records.len() >= STREAM_BATCH { self.commit().await } else { Ok(()) }
+    }
+
+    fn streamed_line(&mut self, text: &str, now: Timestamp) {
+        let watcher = self.assembler.origin().watcher;
+        let uid = RecordUid::of_line(watcher, STREAM_NAME, self.connections, self.heard);
+        self.heard += 1;
+        let size = text.len() as u64;
+        let said = self.assembler.interpreter.line(RawLine {
+            source: LineSource::EventStream,
+            text,
+            uid,
+            size,
+            stamped: None,
+            read: now,
+            earliest: now,
+            historic: false,
+        });
+        // The log's own lines go out as they are; the stream adds only what that log can't show.
+        let only_here = self.follower.is_none() && self.pipe.is_none();
+        if said.collapsed || !(only_here || said.object) {
+            return;
+        }
+        if only_here {
+            self.pending.keep(&said, size);
+        }
+        if self.logs.is_some() {
+            self.pending.records.push(log_record(&LineRecord {
+                uid,
+                when: said.when,
+                observed: now,
+                level: said.level,
+                text: &said.text,
+                file: STREAM_NAME,
+                call: said.call,
+                cut_from: None,
+                bad_utf8: false,
+            }));
+        }
+    }
+
+    /// Whether the log shows the checkpoint lines, as far as that is known.
+    pub fn log_shows_checkpoints(&self) -> Option<bool> {
+        if self.follower.is_none() && self.pipe.is_none() {
+            return Some(false);
+        }
+        self.assembler.interpreter.log_shows_checkpoints()
+    }
+
+    fn close_if_full(&mut self, now: Timestamp) {
+        if self.assembler.is_full() {
+            let closing = self.closing();
+            let finished = self.assembler.close(now, None, closing);
+            self.keep(finished);
+        }
     }
 
     fn note(&mut self, batch: Batch, now: Timestamp) {
@@ -294,6 +497,13 @@ impl Sidecar {
         let rejected = self.logs.as_ref().map_or(0, LogFastPath::rejected);
         let newly_rejected = rejected.saturating_sub(std::mem::replace(&mut self.rejected, rejected));
         let log = match (&self.follower, self.log_present, self.log_behind) {
+            (None, ..) if self.pipe.is_some() => {
+                if self.pipe_ended {
+                    Visibility::Partial
+                } else {
+                    Visibility::Read
+                }
+            }
             (None, ..) => Visibility::Off,
             (Some(_), false, _) => Visibility::Missing,
             (Some(_), true, 0) => Visibility::Read,
@@ -306,7 +516,13 @@ impl Sidecar {
                 log_shape: None,
                 log_read_to: self.log_reached,
                 log_behind: self.follower.as_ref().map(|_| Bytes::new(self.log_behind)),
-                event_stream: Visibility::Off,
+                event_stream: match (self.stream, std::mem::take(&mut self.stream_gap)) {
+                    (Stream::Off, false) => Visibility::Off,
+                    (Stream::Joined, false) => Visibility::Read,
+                    (Stream::Joined, true) | (Stream::Off, true) => Visibility::Partial,
+                    (Stream::Broken, _) => Visibility::Missing,
+                },
+                checkpoints: None,
                 process: if self.looks_at_process { Visibility::Partial } else { Visibility::Off },
             },
             sidecar: SidecarPoll {
@@ -350,6 +566,8 @@ impl Sidecar {
             position: self.follower.as_ref().and_then(Follower::position),
             log_reached: self.log_reached,
             lost: self.lost,
+            connections: self.connections,
+            unframer: Cow::Borrowed(&self.unframer),
             assembler: Cow::Borrowed(&self.assembler),
         };
         let minutes = pending.minutes.into_iter();
@@ -402,6 +620,16 @@ fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint<'static>> {
     }
 }
 
+/// What an earlier run of the sidecar left behind, besides its knowledge.
+#[derive(Default)]
+struct Resumed {
+    position: Option<Position>,
+    log_reached: Option<Timestamp>,
+    lost: Lost,
+    connections: u64,
+    unframer: Unframer,
+}
+
 /// What is the same for all lines of a batch.
 struct LineContext<'a> {
     watcher: crate::watch::WatcherId,
@@ -413,43 +641,64 @@ struct LineContext<'a> {
 }
 
 impl LineContext<'_> {
-    fn take(&self, line: Line<'_>, interpreter: &mut Interpreter, pending: &mut Pending, lost: &mut Lost) {
+    fn take(&self, line: Line<'_>, into: &mut Into<'_>) {
         let text = String::from_utf8_lossy(line.bytes);
         let bad_utf8 = matches!(text, Cow::Owned(_));
-        lost.bad_utf8 += u64::from(bad_utf8);
-        lost.lines_cut += u64::from(line.cut);
+        into.lost.bad_utf8 += u64::from(bad_utf8);
+        into.lost.lines_cut += u64::from(line.cut);
+        let Some(unframed) = into.unframer.take(&text) else { return };
+        into.lost.lines_cut += u64::from(unframed.cut);
         let uid = RecordUid::of_line(self.watcher, self.file, line.generation, line.offset);
-        let said = interpreter.line(RawLine {
-            text: &text,
+        let said = into.interpreter.line(RawLine {
+            source: LineSource::Log,
+            text: &unframed.text,
             uid,
             size: line.size,
+            stamped: unframed.stamped,
             read: self.now,
             earliest: self.earliest,
             historic: self.history_end.is_some_and(|end| line.offset < end),
         });
-        let minute = said.when.latest().get() / 60_000_000;
-        let level = said.level.map_or("none", crate::watch::Level::as_str);
-        let (lines, bytes) = pending.minutes.entry((minute, level)).or_default();
-        *lines += 1;
-        *bytes += line.size;
-        if said.collapsed {
+        into.pending.keep(&said, line.size);
+        if said.collapsed || !self.keep_records {
             return;
         }
-        if let Some(level @ (crate::watch::Level::Warn | crate::watch::Level::Error)) = said.level {
-            pending.notable.push(NotableRow { time: said.when.latest(), level, text: Text::new(&*said.text) });
+        into.pending.records.push(log_record(&LineRecord {
+            uid,
+            when: said.when,
+            observed: self.now,
+            level: said.level,
+            text: &said.text,
+            file: self.file,
+            call: said.call,
+            cut_from: (line.cut || unframed.cut).then(|| Bytes::new(line.size)),
+            bad_utf8,
+        }));
+    }
+}
+
+/// Where a line goes.
+struct Into<'a> {
+    interpreter: &'a mut Interpreter,
+    unframer: &'a mut Unframer,
+    pending: &'a mut Pending,
+    lost: &'a mut Lost,
+}
+
+impl Pending {
+    /// Counts the line by its minute, and keeps it if somebody may look for it.
+    fn keep(&mut self, said: &Interpreted<'_>, size: u64) {
+        let minute = said.when.latest().get() / 60_000_000;
+        let level = said.level.map_or("none", Level::as_str);
+        let (lines, bytes) = self.minutes.entry((minute, level)).or_default();
+        *lines += 1;
+        *bytes += size;
+        if let (Some(level @ (Level::Warn | Level::Error)), false) = (said.level, said.collapsed) {
+            self.notable.push(NotableRow { time: said.when.latest(), level, text: Text::new(&*said.text) });
         }
-        if self.keep_records {
-            pending.records.push(log_record(&LineRecord {
-                uid,
-                when: said.when,
-                observed: self.now,
-                level: said.level,
-                text: &said.text,
-                file: self.file,
-                call: said.call,
-                cut_from: line.cut.then(|| Bytes::new(line.size)),
-                bad_utf8,
-            }));
-        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.minutes.is_empty() && self.spans.is_empty()
     }
 }

@@ -5,7 +5,9 @@
 //! does that to its legacy file when it starts) begins the next one.
 
 mod follower;
+mod pipe;
 mod position;
 
 pub use follower::{Batch, Follower, Line, MAX_LINE_BYTES, TailEvent};
+pub use pipe::Pipe;
 pub use position::{Begin, FileIdentity, Position};

@@ -4,7 +4,9 @@ use opentelemetry_proto::tonic::trace::v1::span::Event;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 
 use super::fact::{Fact, FactKind, When};
-use super::poll::{ApiPoll, LogFilePoll, LogVolume, Poll, ProcessPoll, ServerPoll, SidecarPoll, Sources};
+use super::poll::{
+    ApiPoll, FilteringPoll, LogFilePoll, LogVolume, Poll, ProcessPoll, ServerPoll, SidecarPoll, Sources, StreamVolume,
+};
 use super::quantity::{Count, Timestamp};
 use super::record::{Attributes, RecordError};
 use super::{Interval, Origin, WATCH_SCHEMA, Watch, names};
@@ -55,6 +57,7 @@ pub fn decode(span: &Span) -> Result<Watch, DecodeError> {
         interval,
         sources: Sources::read(&attributes)?,
         log: LogVolume::read(&attributes)?,
+        stream: attributes.has(names::STREAM_LINES).then(|| StreamVolume::read(&attributes)).transpose()?,
         sidecar: SidecarPoll::read(&attributes)?,
         poll: attributes.take::<bool>(names::WATCH_POLLED)?.then(|| read_poll(&attributes, servers)).transpose()?,
         facts,
@@ -80,6 +83,7 @@ fn read_poll(attributes: &Attributes, servers: Vec<ServerPoll>) -> Result<Poll, 
         api: ApiPoll::read(attributes)?,
         process: attributes.has(names::PROCESS_PID).then(|| ProcessPoll::read(attributes)).transpose()?,
         log_file: attributes.has(names::LOG_SIZE).then(|| LogFilePoll::read(attributes)).transpose()?,
+        filtering: attributes.has(names::FILTERING_OUTCOME).then(|| FilteringPoll::read(attributes)).transpose()?,
         servers,
     })
 }

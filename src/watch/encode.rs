@@ -20,6 +20,9 @@ pub fn encode(watch: &Watch) -> Span {
     watch.origin.write(&mut attributes);
     watch.sources.write(&mut attributes);
     watch.log.write(&mut attributes);
+    if let Some(stream) = &watch.stream {
+        stream.write(&mut attributes);
+    }
     watch.sidecar.write(&mut attributes);
     attributes.put(names::WATCH_POLLED, &watch.poll.is_some());
     let mut events = Vec::with_capacity(watch.facts.len() + 4);
@@ -48,6 +51,9 @@ fn write_poll(poll: &Poll, to: &mut Attributes) {
     }
     if let Some(log_file) = &poll.log_file {
         log_file.write(to);
+    }
+    if let Some(filtering) = &poll.filtering {
+        filtering.write(to);
     }
 }
 

@@ -279,6 +279,19 @@ record! {
     pub struct SessionOpened {
         /// Which, where the source says.
         pub session: Option<SessionHash> = names::SESSION,
+        /// The categories of tools that it begins with, separated by commas, where the source says.
+        pub categories: Option<Text> = names::CATEGORIES,
+    }
+}
+record! {
+    /// What a session is offered changed.
+    pub struct ExposureChanged {
+        /// Which session.
+        pub session: Option<SessionHash> = names::SESSION,
+        /// The categories that came in addition, separated by commas.
+        pub added: Text = names::CATEGORIES_ADDED,
+        /// All its categories now.
+        pub categories: Text = names::CATEGORIES,
     }
 }
 record! {
@@ -315,6 +328,16 @@ record! {
         pub session: Option<SessionHash> = names::SESSION,
         /// The call's own trace.
         pub trace: TraceId = names::CALL_TRACE,
+        /// The categories that the analysis found, separated by commas, where the source says.
+        pub categories: Option<Text> = names::CALL_CATEGORIES,
+        /// Whether all of these are among those that the hub knows, where the source says both.
+        pub categories_known: Option<bool> = names::CALL_CATEGORIES_KNOWN,
+        /// How many of them were new to the session, where the source says.
+        pub categories_added: Option<u32> = names::CALL_CATEGORIES_ADDED,
+        /// How sure the analysis was, in thousandths, where the source says.
+        pub confidence: Option<u32> = names::CALL_CONFIDENCE,
+        /// Whether the response had all its parts (categories, confidence, reasoning, message), where the source shows it.
+        pub response_complete: Option<bool> = names::CALL_RESPONSE_COMPLETE,
     }
 }
 record! {
@@ -322,6 +345,84 @@ record! {
     pub struct GeminiRoundFailed {
         /// Why.
         pub failure: GeminiFailure = names::GEMINI_FAILURE,
+    }
+}
+terms! {
+    /// The state of the circuit breaker before the LLM that sorts tools into categories.
+    pub enum Breaker {
+        /// Requests go through.
+        Closed = "closed",
+        /// Requests are refused.
+        Open = "open",
+        /// A request is tried.
+        HalfOpen = "half_open",
+    }
+}
+
+record! {
+    /// The circuit breaker changed.
+    pub struct BreakerChanged {
+        /// Now.
+        pub to: Breaker = names::TO,
+    }
+}
+record! {
+    /// The LLM sorted a tool into a category, in the background.
+    pub struct ToolCategorized {
+        /// Which tool.
+        pub tool: Text = names::TOOL,
+        /// Into which category.
+        pub category: Text = names::CATEGORY,
+    }
+}
+record! {
+    /// The LLM could not sort a tool.
+    pub struct CategorizationFailed {
+        /// Which tool.
+        pub tool: Text = names::TOOL,
+        /// Why.
+        pub error: Text = names::ERROR,
+    }
+}
+record! {
+    /// The marketplace's registry can't be had: the hub goes on without.
+    pub struct MarketplaceFailed {
+        /// What the hub says about it.
+        pub error: Text = names::ERROR,
+    }
+}
+record! {
+    /// The hub has started its servers.
+    pub struct ServersStarted {
+        /// How many are up.
+        pub up: u32 = names::SERVERS_UP,
+        /// Of how many.
+        pub total: u32 = names::SERVERS_TOTAL,
+    }
+}
+record! {
+    /// The connection to an event-stream subscriber broke.
+    pub struct SubscriberFailed {
+        /// What the hub says about it.
+        pub error: Text = names::ERROR,
+    }
+}
+record! {
+    /// The hub could not write its log.
+    pub struct LogWriteFailed {
+        /// What it says about it.
+        pub error: Text = names::ERROR,
+    }
+}
+record! {
+    /// We joined the hub's event stream.
+    pub struct StreamJoined {}
+}
+record! {
+    /// We are no longer in the hub's event stream.
+    pub struct StreamLeft {
+        /// Why.
+        pub reason: Text = names::REASON,
     }
 }
 record! {
@@ -337,6 +438,8 @@ record! {
         pub first: Timestamp = names::FIRST,
         /// The last of these lines.
         pub last: Timestamp = names::LAST,
+        /// What such a storm is known to mean, if it is a known one.
+        pub means: Option<Text> = names::MEANS,
     }
 }
 record! {
@@ -446,9 +549,19 @@ facts! {
     ClientConnected = "mcphub.client.connected",
     ClientDisconnected = "mcphub.client.disconnected",
     SessionOpened = "mcphub.session.opened",
+    ExposureChanged = "mcphub.session.exposure_changed",
     SessionClosed = "mcphub.session.closed",
     CallEnded = "mcphub.call.ended",
     GeminiRoundFailed = "mcphub.gemini.round_failed",
+    BreakerChanged = "mcphub.breaker.changed",
+    ToolCategorized = "mcphub.tool.categorized",
+    CategorizationFailed = "mcphub.tool.categorization_failed",
+    MarketplaceFailed = "mcphub.marketplace.failed",
+    ServersStarted = "mcphub.servers.started",
+    SubscriberFailed = "mcphub.event_stream.subscriber_failed",
+    LogWriteFailed = "mcphub.log.write_failed",
+    StreamJoined = "mcphub.event_stream.joined",
+    StreamLeft = "mcphub.event_stream.left",
     Storm = "mcphub.log.storm",
     Lines = "mcphub.log.lines",
     LogTruncated = "mcphub.log.truncated",

@@ -125,6 +125,9 @@ pub struct Watch {
     pub sources: Sources,
     /// What was read from the log.
     pub log: LogVolume,
+    /// What was read from the event stream; absent while it is not joined.
+    #[cfg_attr(test, proptest(strategy = "proptest::option::of(proptest::arbitrary::any::<StreamVolume>())"))]
+    pub stream: Option<StreamVolume>,
     /// What the sidecar could not read, keep or send.
     pub sidecar: SidecarPoll,
     /// What the hub is at the interval's end; absent when the interval closed early because of many facts.

@@ -38,6 +38,7 @@ pub const SOURCE_LOG_SHAPE: &str = "mcphub.source.log.shape";
 pub const SOURCE_LOG_READ_TO: &str = "mcphub.source.log.read_to_us";
 pub const SOURCE_LOG_BEHIND: &str = "mcphub.source.log.behind_bytes";
 pub const SOURCE_EVENT_STREAM: &str = "mcphub.source.event_stream";
+pub const SOURCE_CHECKPOINTS: &str = "mcphub.source.checkpoints";
 pub const SOURCE_PROCESS: &str = "mcphub.source.process";
 
 // The poll: the hub as its API says it is.
@@ -65,6 +66,16 @@ pub const PROCESS_CHILDREN: &str = "mcphub.process.children";
 pub const HOST_CPUS: &str = "mcphub.host.cpus";
 pub const HOST_MEMORY: &str = "mcphub.host.memory";
 
+// The poll: what the fork's tool filtering says of itself.
+pub const FILTERING_OUTCOME: &str = "mcphub.api.filtering.outcome";
+pub const FILTERING_DURATION: &str = "mcphub.api.filtering.duration_us";
+pub const FILTERING_ENABLED: &str = "mcphub.filtering.enabled";
+pub const FILTERING_MODE: &str = "mcphub.filtering.mode";
+pub const FILTERING_TOTAL: &str = "mcphub.filtering.tools.total";
+pub const FILTERING_EXPOSED: &str = "mcphub.filtering.tools.exposed";
+pub const FILTERING_CACHE_HITS: &str = "mcphub.filtering.cache_hits_permille";
+pub const FILTERING_LLM_CACHE_HITS: &str = "mcphub.filtering.llm_cache_hits_permille";
+
 // The poll: the log file.
 pub const LOG_SIZE: &str = "mcphub.log.size";
 pub const LOG_DISK_FREE: &str = "mcphub.log.disk_free";
@@ -78,6 +89,11 @@ pub const LOG_LINES_WARN: &str = "mcphub.log.lines.warn";
 pub const LOG_LINES_ERROR: &str = "mcphub.log.lines.error";
 pub const LOG_LINES_UNLEVELLED: &str = "mcphub.log.lines.unlevelled";
 pub const LOG_LINES_COLLAPSED: &str = "mcphub.log.lines.collapsed";
+
+// What was read from the event stream in the interval.
+pub const STREAM_LINES: &str = "mcphub.event_stream.lines";
+pub const STREAM_BYTES: &str = "mcphub.event_stream.bytes";
+pub const STREAM_MAX_DELAY: &str = "mcphub.event_stream.max_delay_us";
 
 // What the sidecar lost or could not read.
 pub const SIDECAR_LINES_CUT: &str = "mcphub.sidecar.lines_cut";
@@ -100,6 +116,9 @@ pub const SERVER_UPTIME: &str = "mcphub.server.uptime_us";
 pub const SERVER_TOOLS: &str = "mcphub.server.tools";
 pub const SERVER_ERROR: &str = "mcphub.server.error";
 pub const SERVER_CHILD_PID: &str = "mcphub.server.child_pid";
+pub const SERVER_CHILD_STARTED: &str = "mcphub.server.child_started_us";
+pub const SERVER_CHILD_RSS: &str = "mcphub.server.child_rss";
+pub const SERVER_CHILD_CPU_TIME: &str = "mcphub.server.child_cpu_time_us";
 
 // Facts.
 pub const FACT_ID: &str = "mcphub.fact.id";
@@ -127,6 +146,14 @@ pub const PATH: &str = "mcphub.path";
 pub const JUMP: &str = "mcphub.clock.jump_us";
 pub const RESUMED: &str = "mcphub.watcher.resumed";
 pub const STATED: &str = "mcphub.stated";
+pub const CATEGORIES: &str = "mcphub.categories";
+pub const CATEGORIES_ADDED: &str = "mcphub.categories.added";
+pub const TOOL: &str = "mcphub.tool";
+pub const CATEGORY: &str = "mcphub.category";
+pub const ERROR: &str = "mcphub.error";
+pub const MEANS: &str = "mcphub.means";
+pub const SERVERS_UP: &str = "mcphub.servers.up";
+pub const SERVERS_TOTAL: &str = "mcphub.servers.total";
 
 // A meta-tool call, as a fact.
 pub const CALL_STARTED: &str = "mcphub.call.started_us";
@@ -139,6 +166,11 @@ pub const CALL_GEMINI_DURATION: &str = "mcphub.call.gemini.duration_us";
 pub const CALL_GEMINI_FAILED_ROUNDS: &str = "mcphub.call.gemini.failed_rounds";
 pub const CALL_NOTIFICATION: &str = "mcphub.call.notification";
 pub const CALL_TRACE: &str = "mcphub.call.trace_id";
+pub const CALL_CATEGORIES: &str = "mcphub.call.categories";
+pub const CALL_CATEGORIES_KNOWN: &str = "mcphub.call.categories.known";
+pub const CALL_CATEGORIES_ADDED: &str = "mcphub.call.categories.added";
+pub const CALL_CONFIDENCE: &str = "mcphub.call.confidence_permille";
+pub const CALL_RESPONSE_COMPLETE: &str = "mcphub.call.response.complete";
 
 // A meta-tool call, as its own trace.
 pub const META_TOOL: &str = "hub__analyze_prompt";

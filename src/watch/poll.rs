@@ -106,6 +106,9 @@ record! {
         pub log_behind: Option<Bytes> = names::SOURCE_LOG_BEHIND,
         /// The event stream.
         pub event_stream: Visibility = names::SOURCE_EVENT_STREAM,
+        /// Whether a source at hand shows the checkpoint lines, without which no meta-tool call can be seen. Absent while that is
+        /// not known: nothing that tells the log's shape was read yet.
+        pub checkpoints: Option<bool> = names::SOURCE_CHECKPOINTS,
         /// The hub's process.
         pub process: Visibility = names::SOURCE_PROCESS,
     }
@@ -136,6 +139,28 @@ record! {
         pub subscribers: Option<u32> = names::HUB_SUBSCRIBERS,
         /// Tools that the MCP endpoint offers.
         pub tools: Option<u32> = names::HUB_TOOLS,
+    }
+}
+
+record! {
+    /// What `GET /api/filtering/stats` says (the fork only).
+    pub struct FilteringPoll {
+        /// How the request ended.
+        pub outcome: ApiOutcome = names::FILTERING_OUTCOME,
+        /// How long it took.
+        pub duration: Micros = names::FILTERING_DURATION,
+        /// Whether tools are filtered.
+        pub enabled: Option<bool> = names::FILTERING_ENABLED,
+        /// How: `prompt-based`, `static` …
+        pub mode: Option<Text> = names::FILTERING_MODE,
+        /// Tools before filtering.
+        pub total: Option<u32> = names::FILTERING_TOTAL,
+        /// Tools after filtering.
+        pub exposed: Option<u32> = names::FILTERING_EXPOSED,
+        /// Hits of the category cache, in thousandths of its lookups.
+        pub cache_hits: Option<u32> = names::FILTERING_CACHE_HITS,
+        /// Hits of the LLM's cache, in thousandths of its lookups.
+        pub llm_cache_hits: Option<u32> = names::FILTERING_LLM_CACHE_HITS,
     }
 }
 
@@ -196,6 +221,12 @@ record! {
         pub error: Option<Text> = names::SERVER_ERROR,
         /// Its process, where it is a child of the hub's that we could tell.
         pub child_pid: Option<u32> = names::SERVER_CHILD_PID,
+        /// When that process started.
+        pub child_started: Option<Timestamp> = names::SERVER_CHILD_STARTED,
+        /// Its resident memory, that of its own children included.
+        pub child_rss: Option<Bytes> = names::SERVER_CHILD_RSS,
+        /// Processor time that it and its children have used.
+        pub child_cpu_time: Option<Micros> = names::SERVER_CHILD_CPU_TIME,
     }
 }
 
@@ -218,6 +249,18 @@ record! {
         pub unlevelled: Count = names::LOG_LINES_UNLEVELLED,
         /// Lines that stand behind a storm's count instead of going out one by one.
         pub collapsed: Count = names::LOG_LINES_COLLAPSED,
+    }
+}
+
+record! {
+    /// What the event stream brought during the interval.
+    pub struct StreamVolume {
+        /// Log lines.
+        pub lines: Count = names::STREAM_LINES,
+        /// Bytes of these lines.
+        pub bytes: Bytes = names::STREAM_BYTES,
+        /// The longest time between a line's own time and its arrival here.
+        pub max_delay: Option<Micros> = names::STREAM_MAX_DELAY,
     }
 }
 
@@ -254,6 +297,9 @@ pub struct Poll {
     pub process: Option<ProcessPoll>,
     /// The log file, where there is one.
     pub log_file: Option<LogFilePoll>,
+    /// The tool filtering, where the hub has it and was asked.
+    #[cfg_attr(test, proptest(strategy = "proptest::option::of(proptest::arbitrary::any::<FilteringPoll>())"))]
+    pub filtering: Option<FilteringPoll>,
     /// The servers of the last answer; empty when there was none.
     #[cfg_attr(test, proptest(strategy = "proptest::collection::vec(proptest::arbitrary::any::<ServerPoll>(), 0..4)"))]
     pub servers: Vec<ServerPoll>,

@@ -1,0 +1,205 @@
+//! The hub's event stream, `GET /api/events`: server-sent events in two dialects. The npm hub sends one object an event, the fork
+//! batches (`captures/npm-4.2.1/events.sse`, `captures/fork-pino/events.sse`).
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::watch::Timestamp;
+
+/// An event larger than this is passed over and counted: the largest of the recordings has a few hundred bytes, a batch fifty times
+/// that.
+pub const MAX_EVENT_BYTES: usize = 4 * 1024 * 1024;
+
+/// What an event says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// A line of the hub's log, in the form that its console logger writes.
+    Line(String),
+    /// The hub's own state.
+    State {
+        /// `ready`, `stopping` …
+        state: String,
+        /// The hub's process.
+        pid: Option<u32>,
+        /// When.
+        at: Option<Timestamp>,
+    },
+    /// The stream is alive.
+    Heartbeat,
+    /// Something else that hubs tell their subscribers; polls show what came of it.
+    Other,
+    /// An event that is too large or not what a hub sends.
+    Unreadable,
+}
+
+/// Reads the stream, however its bytes are cut.
+#[derive(Debug, Default)]
+pub struct EventReader {
+    /// The unfinished line.
+    line: Vec<u8>,
+    event: String,
+    data: Vec<u8>,
+    /// The event is too large: it is passed over to its end.
+    oversized: bool,
+}
+
+impl EventReader {
+    /// Takes bytes in; gives what the events that end in them say.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Heard> {
+        let mut heard = Vec::new();
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        for part in &mut lines {
+            let Some(line) = part.strip_suffix(b"\n") else {
+                self.keep(part);
+                break;
+            };
+            self.keep(line);
+            let line = std::mem::take(&mut self.line);
+            self.take(line.strip_suffix(b"\r").unwrap_or(&line), &mut heard);
+        }
+        heard
+    }
+
+    fn keep(&mut self, part: &[u8]) {
+        if self.line.len() + self.data.len() + part.len() > MAX_EVENT_BYTES {
+            self.oversized = true;
+            self.data.clear();
+            // Its beginning still tells what the line is.
+            self.line.truncate(16);
+        } else {
+            self.line.extend_from_slice(part);
+        }
+    }
+
+    fn take(&mut self, line: &[u8], heard: &mut Vec<Heard>) {
+        if line.is_empty() {
+            self.dispatch(heard);
+        } else if let Some(event) = field(line, b"event") {
+            self.event = String::from_utf8_lossy(event).into_owned();
+        } else if let (Some(data), false) = (field(line, b"data"), self.oversized) {
+            if !self.data.is_empty() {
+                self.data.push(b'\n');
+            }
+            self.data.extend_from_slice(data);
+        }
+    }
+
+    fn dispatch(&mut self, heard: &mut Vec<Heard>) {
+        let event = std::mem::take(&mut self.event);
+        let data = std::mem::take(&mut self.data);
+        if std::mem::take(&mut self.oversized) {
+            heard.push(Heard::Unreadable);
+        } else if !data.is_empty() {
+            understand(&event, &String::from_utf8_lossy(&data), heard);
+        }
+    }
+}
+
+/// The value of a line `NAME: VALUE`; one space after the colon is not part of it.
+fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let value = line.strip_prefix(name)?.strip_prefix(b":")?;
+    Some(value.strip_prefix(b" ").unwrap_or(value))
+}
+
+#[derive(Deserialize)]
+struct Batch<'a> {
+    #[serde(borrow)]
+    events: Vec<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct State {
+    state: String,
+    #[serde(default)]
+    pid: Option<u32>,
+    #[serde(default)]
+    timestamp: Option<String>,
+}
+
+fn understand(event: &str, data: &str, heard: &mut Vec<Heard>) {
+    let Some(single) = event.strip_suffix("_batch") else {
+        heard.push(one(event, data));
+        return;
+    };
+    match serde_json::from_str::<Batch<'_>>(data) {
+        Ok(batch) => heard.extend(batch.events.iter().map(|raw| one(single, raw.get()))),
+        Err(_) => heard.push(Heard::Unreadable),
+    }
+}
+
+fn one(event: &str, data: &str) -> Heard {
+    match event {
+        "log" if data.starts_with('{') => Heard::Line(data.to_owned()),
+        "hub_state" => match serde_json::from_str::<State>(data) {
+            Ok(State { state, pid, timestamp }) => Heard::State { state, pid, at: timestamp.as_deref().and_then(Timestamp::parse) },
+            Err(_) => Heard::Unreadable,
+        },
+        "heartbeat" => Heard::Heartbeat,
+        "log" => Heard::Unreadable,
+        _ => Heard::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn recording(hub: &str) -> Vec<u8> {
+        let path = format!("{}/tests/recordings/{hub}/events.sse.gz", env!("CARGO_MANIFEST_DIR"));
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn both_dialects_give_their_lines_and_the_hub_s_state() {
+        for hub in ["npm-4.2.1", "fork-pino", "fork-legacy"] {
+            let heard = EventReader::default().feed(&recording(hub));
+            let lines = heard.iter().filter(|heard| matches!(heard, Heard::Line(_))).count();
+            assert!(lines > 1_000, "{hub}: {lines}");
+            let state =
+                heard.iter().find_map(|heard| if let Heard::State { state, pid, .. } = heard { Some((state, pid)) } else { None });
+            assert!(matches!(state, Some((state, Some(_))) if state == "ready"), "{hub}");
+            assert!(!heard.contains(&Heard::Unreadable), "{hub}");
+        }
+    }
+
+    #[test]
+    fn an_event_that_is_too_large_is_counted_and_the_next_one_read() {
+        let mut reader = EventReader::default();
+        let mut heard = reader.feed(b"event: log\ndata: {\"message\":\"");
+        for _ in 0..80 {
+            heard.extend(reader.feed(&[b'x'; 64 * 1024]));
+        }
+        heard.extend(reader.feed(b"\"}\n\nevent: heartbeat\ndata: {}\n\n"));
+        assert_eq!(heard, [Heard::Unreadable, Heard::Heartbeat]);
+    }
+
+    #[test]
+    fn comments_and_unknown_events_are_passed_over() {
+        let heard = EventReader::default()
+            .feed(b": hello\r\nretry: 5\r\n\r\nevent: new\r\ndata: {}\r\n\r\nevent: log_batch\ndata: nonsense\n\n");
+        assert_eq!(heard, [Heard::Other, Heard::Unreadable]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn however_the_bytes_are_cut_the_events_are_the_same(cuts in proptest::collection::vec(1..5_000usize, 1..40)) {
+            let bytes = recording("fork-legacy");
+            let whole = EventReader::default().feed(&bytes);
+            let (mut reader, mut parts, mut rest) = (EventReader::default(), Vec::new(), bytes.as_slice());
+            for cut in cuts.iter().cycle() {
+                let (part, tail) = rest.split_at((*cut).min(rest.len()));
+                parts.extend(reader.feed(part));
+                rest = tail;
+                if rest.is_empty() { break }
+            }
+            prop_assert_eq!(parts, whole);
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! What is kept for each source of lines apart: how many it brought, in which shape, and the latest time in it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::watch::{Level, LogShape, LogVolume, Micros, Timestamp, When};
+
+use super::interpret::RawLine;
+use super::line::LogLine;
+use super::storms::Storms;
+
+/// One source of lines.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Lane {
+    last_time: Option<Timestamp>,
+    json_shape: Option<LogShape>,
+    bare_lines: bool,
+    /// The shape of the last line that tells one, whenever that was.
+    latest_shape: Option<LogShape>,
+    volume: LogVolume,
+    max_delay: Option<Micros>,
+    /// Whether any line of this source had a level other than debug.
+    levels: bool,
+    /// Lines that repeat.
+    pub storms: Storms,
+}
+
+impl Lane {
+    /// When the line was written: its own time, or some time after the line before it.
+    pub fn when(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>) -> When {
+        if let Some(time) = line.time {
+            self.last_time = Some(time);
+            return When::At(time);
+        }
+        let earliest = self.last_time.map_or(raw.earliest, |last| last.max(raw.earliest));
+        When::between(earliest.min(raw.read), raw.read)
+    }
+
+    /// Counts the line.
+    pub fn count(&mut self, line: &LogLine<'_>, size: u64) {
+        let volume = &mut self.volume;
+        volume.lines = volume.lines.plus(1);
+        volume.bytes = volume.bytes.plus(size);
+        let of_level = match line.level {
+            Some(Level::Debug) => &mut volume.debug,
+            Some(Level::Info) => &mut volume.info,
+            Some(Level::Warn) => &mut volume.warn,
+            Some(Level::Error) => &mut volume.error,
+            None => &mut volume.unlevelled,
+        };
+        *of_level = of_level.plus(1);
+        match (line.shape, self.json_shape) {
+            (LogShape::LegacyFile, _) => self.bare_lines = true,
+            (shape, None) => self.json_shape = Some(shape),
+            (shape, Some(before)) if shape != before => self.json_shape = Some(LogShape::Mixed),
+            _ => {}
+        }
+    }
+
+    /// Notes how long after its own time a line arrived.
+    pub fn delayed(&mut self, time: Option<Timestamp>, read: Timestamp) {
+        let delay = time.map(|time| read.since(time));
+        self.max_delay = self.max_delay.max(delay);
+    }
+
+    /// The level as far as the event stream can be believed: a fork that logs with pino sends every line as `debug`, errors included
+    /// (hub notes), so `debug` means nothing until another level was seen.
+    pub fn believe_level(&mut self, level: Option<Level>) -> Option<Level> {
+        self.levels |= level.is_some_and(|level| level != Level::Debug);
+        level.filter(|_| self.levels)
+    }
+
+    /// Another process or connection: what was believed of the source must show again.
+    pub fn begin_anew(&mut self) {
+        self.levels = false;
+        self.last_time = None;
+    }
+
+    /// One more line stands behind a storm's count.
+    pub fn collapsed(&mut self) {
+        self.volume.collapsed = self.volume.collapsed.plus(1);
+    }
+
+    /// The shape of the interval's lines. Bare lines beside JSON lines are stack traces, not another shape.
+    pub fn shape(&self) -> Option<LogShape> {
+        self.json_shape.or(self.bare_lines.then_some(LogShape::LegacyFile))
+    }
+
+    /// Whether the source shows checkpoint lines, as far as its latest shape tells: the legacy file never does.
+    pub fn shows_checkpoints(&self) -> Option<bool> {
+        self.shape().or(self.latest_shape).map(|shape| shape != LogShape::LegacyFile)
+    }
+
+    /// Ends the interval: gives what it brought and begins to count anew.
+    pub fn harvest(&mut self) -> (LogVolume, Option<LogShape>, Option<Micros>) {
+        let shape = self.shape();
+        self.latest_shape = shape.or(self.latest_shape);
+        self.json_shape = None;
+        self.bare_lines = false;
+        (std::mem::take(&mut self.volume), shape, self.max_delay.take())
+    }
+}
