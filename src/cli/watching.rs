@@ -318,7 +318,7 @@ impl Alone {
     /// Why the stream should not be joined now. Where the hub's command line can't be seen, only its countdown tells that it stops
     /// with its last subscriber: when the others have gone, we go, too, and come back if no countdown begins.
     fn refusal(&mut self, health: Option<&Health>, joined: bool) -> Option<&'static str> {
-        let Some(health) = health else { return None };
+        let health = health?;
         let counting_down = health.workspace().is_some_and(|workspace| workspace.shutdown_delay.is_some());
         self.auto_shutdown |= counting_down;
         let others = health.subscribers.unwrap_or(0).saturating_sub(u32::from(joined));

@@ -1,8 +1,12 @@
 //! Meta-tool calls: from the lines of `hub__analyze_prompt` to one ended call each.
 //!
-//! With session ids the pairing of beginnings and ends is exact. Without them (pino drops them) it is exact as long as only one
-//! call is at the same stage; otherwise the best supported guess is taken and marked. Whatever the pairing, the number of calls
-//! and the sum of their durations are right.
+//! With session ids the pairing of beginnings and ends is exact, as long as a session has one call at a time. Without them (pino
+//! drops them) it is exact as long as only one call is at the same stage; otherwise the best supported guess is taken and marked.
+//! Whatever the pairing, the number of calls of each outcome and the sum of their durations are right.
+//!
+//! The lines about failed rounds never carry a session. What they led to is told by the line just before the analysis ends, in the
+//! same turn of the hub's event loop: the fallback, the success after a retry, or neither. So failed rounds wait until a call
+//! shows that it had some.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +25,12 @@ pub const LOST_AFTER: Micros = Micros::new(10 * 60 * 1_000_000);
 /// More calls in flight than any hub serves: beyond it the oldest is given up, so that garbage can't fill the memory.
 pub const MAX_IN_FLIGHT: usize = 4096;
 
+/// The hub tries this often (hub notes, "up to 3").
+pub const MAX_ROUNDS: usize = 3;
+
+/// No round fails earlier than this: three requests with a backoff of one second and more between them took 4.7 s in the recordings.
+const SHORTEST_ROUND: Micros = Micros::new(2_000_000);
+
 /// How far a call has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
@@ -28,6 +38,18 @@ enum Stage {
     AskingGemini,
     GeminiDone,
     Refused,
+}
+
+/// What was said just before an analysis ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+enum Turn {
+    /// Nothing: it succeeded at the first try.
+    #[default]
+    AtOnce,
+    /// It succeeded after a retry.
+    Recovered,
+    /// It gave up.
+    Fallback,
 }
 
 /// A step of a call with its time: an event of its span.
@@ -51,6 +73,7 @@ struct Call {
     failed_rounds: u32,
     failure: Option<GeminiFailure>,
     fallback: bool,
+    recovered: bool,
     notification: Option<Notification>,
     categories: Option<Vec<String>>,
     valid: Option<Vec<String>>,
@@ -77,6 +100,10 @@ pub struct EndedCall {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Calls {
     in_flight: Vec<Call>,
+    /// Failed rounds that no call has shown to be its own yet, in the order of time.
+    rounds: Vec<(Timestamp, GeminiFailure)>,
+    /// How the analysis that ends next ended.
+    turn: Turn,
     /// The call that the latest line belonged to, so that the line's record can be linked to it.
     #[serde(skip)]
     touched: Option<RecordUid>,
@@ -117,6 +144,9 @@ impl Calls {
     /// Gives up the calls that nobody ended in time.
     pub fn give_up(&mut self, now: Timestamp) -> Vec<EndedCall> {
         let in_flight = self.in_flight.len();
+        if self.in_flight.iter().any(|call| now.since(call.started) >= LOST_AFTER) {
+            self.blame_rounds();
+        }
         let (lost, kept) = std::mem::take(&mut self.in_flight).into_iter().partition(|call| now.since(call.started) >= LOST_AFTER);
         self.in_flight = kept;
         let lost: Vec<Call> = lost;
@@ -150,6 +180,7 @@ impl Calls {
             failed_rounds: 0,
             failure: None,
             fallback: false,
+            recovered: false,
             notification: None,
             categories: None,
             valid: None,
@@ -165,70 +196,131 @@ impl Calls {
     }
 
     fn advance(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext<'_>) {
-        let Some(call) = self.pick(meaning, line) else { return };
-        call.note(text, line.at);
-        call.learn(meaning, line.data);
-        let began = call.began;
         match meaning {
-            Meaning::GeminiAsked => {
-                call.stage = Stage::AskingGemini;
-                call.gemini_asked = Some(line.at);
+            Meaning::GeminiFailed(failure) => self.round_failed(text, failure, line.at),
+            Meaning::GeminiRecovered => self.turn = Turn::Recovered,
+            Meaning::GeminiFallback => self.turn = Turn::Fallback,
+            Meaning::GeminiDone => self.analysed(text, line),
+            _ => {
+                let Some(call) = self.pick(meaning, line).and_then(|index| self.in_flight.get_mut(index)) else { return };
+                call.note(text, line.at);
+                call.learn(meaning, line.data);
+                match meaning {
+                    Meaning::GeminiAsked => {
+                        call.stage = Stage::AskingGemini;
+                        call.gemini_asked = Some(line.at);
+                    }
+                    Meaning::CallNotified(notification) => call.notification = Some(notification),
+                    Meaning::CallRefused => call.stage = Stage::Refused,
+                    _ => {}
+                }
+                self.touched = Some(call.began);
             }
-            Meaning::GeminiFailed(failure) => {
-                call.failed_rounds = call.failed_rounds.saturating_add(1);
-                call.failure = Some(failure);
-            }
-            Meaning::GeminiFallback => call.fallback = true,
-            Meaning::GeminiDone => {
-                call.stage = Stage::GeminiDone;
-                call.gemini_done = Some(line.at);
-            }
-            Meaning::CallNotified(notification) => call.notification = Some(notification),
-            Meaning::CallRefused => call.stage = Stage::Refused,
-            _ => {}
-        }
-        self.touched = Some(began);
-    }
-
-    /// The call that a line belongs to: by its session, else the best supported guess among those at the right stage.
-    fn pick(&mut self, meaning: Meaning<'_>, line: LineContext<'_>) -> Option<&mut Call> {
-        if line.session.is_some() {
-            return self.in_flight.iter_mut().rfind(|call| call.session == line.session);
-        }
-        match meaning {
-            // These follow their predecessor at once, in the same turn of the hub's event loop: the latest call is meant.
-            Meaning::GeminiAsked | Meaning::CallRefused => self.latest(Stage::Entered),
-            Meaning::CallUpdating | Meaning::CallUpdated | Meaning::CallNotified(_) => self.latest_done(),
-            Meaning::GeminiFailed(_) => self.asking(|call| call.failed_rounds > 0),
-            Meaning::GeminiRecovered | Meaning::GeminiFallback => self.asking(|call| call.failed_rounds > 0 && !call.fallback),
-            Meaning::GeminiDone => {
-                let after_fallback = self.in_flight.iter().any(|call| call.stage == Stage::AskingGemini && call.fallback);
-                self.asking(|call| if after_fallback { call.fallback } else { call.failed_rounds == 0 })
-            }
-            _ => None,
         }
     }
 
-    fn latest(&mut self, stage: Stage) -> Option<&mut Call> {
-        self.in_flight.iter_mut().rfind(|call| call.stage == stage)
+    fn round_failed(&mut self, text: &str, failure: GeminiFailure, at: Timestamp) {
+        let asking = self.asking(None);
+        if asking.is_empty() || self.rounds.len() >= MAX_IN_FLIGHT {
+            return;
+        }
+        self.rounds.push((at, failure));
+        if let [only] = asking.as_slice() {
+            let call = &mut self.in_flight[*only];
+            call.note(text, at);
+            self.touched = Some(call.began);
+        }
     }
 
-    /// Of the calls whose Gemini part is over, the one that came there last.
-    fn latest_done(&mut self) -> Option<&mut Call> {
-        self.in_flight.iter_mut().filter(|call| call.stage == Stage::GeminiDone).max_by_key(|call| call.gemini_done)
-    }
-
-    /// Of the calls that ask Gemini, the oldest that `likely` speaks for, else the oldest; more than one makes all ambiguous.
-    fn asking(&mut self, likely: impl Fn(&Call) -> bool) -> Option<&mut Call> {
-        let asking: Vec<usize> =
-            (0..self.in_flight.len()).filter(|&index| self.in_flight[index].stage == Stage::AskingGemini).collect();
+    fn analysed(&mut self, text: &str, line: LineContext<'_>) {
+        let turn = std::mem::take(&mut self.turn);
+        let asking = self.asking(line.session);
         if asking.len() > 1 {
             for &index in &asking {
                 self.in_flight[index].ambiguous = true;
             }
         }
-        let chosen = asking.iter().copied().find(|&index| likely(&self.in_flight[index])).or(asking.first().copied())?;
-        self.in_flight.get_mut(chosen)
+        let Some(index) = self.likely(&asking, turn) else { return };
+        let alone = self.asking(None).len() == 1;
+        let asked = self.in_flight[index].gemini_asked.unwrap_or(line.at);
+        let rounds = match turn {
+            Turn::AtOnce => Vec::new(),
+            Turn::Recovered => self.take_rounds(asked, if alone { MAX_ROUNDS - 1 } else { 1 }),
+            Turn::Fallback => self.take_rounds(asked, MAX_ROUNDS),
+        };
+        let call = &mut self.in_flight[index];
+        call.note(text, line.at);
+        call.learn(Meaning::GeminiDone, line.data);
+        call.stage = Stage::GeminiDone;
+        call.gemini_done = Some(line.at);
+        call.fallback = turn == Turn::Fallback;
+        call.recovered = turn == Turn::Recovered;
+        call.failed(&rounds);
+        self.touched = Some(call.began);
+        if self.asking(None).is_empty() {
+            self.rounds.clear();
+        }
+    }
+
+    /// Of the calls that may be meant the one that the way the analysis ended speaks for: who gave up has waited longest; who
+    /// succeeded at once is the oldest that no failed round belongs to.
+    fn likely(&self, asking: &[usize], turn: Turn) -> Option<usize> {
+        let first_failure = self.rounds.first().map(|(at, _)| *at);
+        let may_have_failed = |index: &&usize| {
+            let asked = self.in_flight[**index].gemini_asked;
+            asked.zip(first_failure).is_some_and(|(asked, failure)| asked.plus(SHORTEST_ROUND) <= failure)
+        };
+        let failing = self.rounds.len().div_ceil(MAX_ROUNDS);
+        let oldest_failed = asking.iter().find(may_have_failed);
+        let spared = asking.iter().filter(may_have_failed).take(failing).copied().collect::<Vec<_>>();
+        let unhurt = asking.iter().find(|index| !spared.contains(index));
+        match turn {
+            Turn::AtOnce => unhurt.or(asking.first()).copied(),
+            Turn::Recovered | Turn::Fallback => oldest_failed.or(asking.first()).copied(),
+        }
+    }
+
+    /// Up to `most` of the oldest failed rounds since a call asked.
+    fn take_rounds(&mut self, asked: Timestamp, most: usize) -> Vec<(Timestamp, GeminiFailure)> {
+        let mut taken = Vec::new();
+        self.rounds.retain(|round| {
+            let take = taken.len() < most && round.0 >= asked;
+            if take {
+                taken.push(*round);
+            }
+            !take
+        });
+        taken
+    }
+
+    /// The calls that ask Gemini, of one session if it is known, oldest first.
+    fn asking(&self, session: Option<SessionHash>) -> Vec<usize> {
+        let of_session = |call: &Call| session.is_none() || call.session == session;
+        let asking = self.in_flight.iter().enumerate();
+        asking.filter(|(_, call)| call.stage == Stage::AskingGemini && of_session(call)).map(|(index, _)| index).collect()
+    }
+
+    /// The call that a line belongs to. These lines follow their predecessor in the same turn of the hub's event loop: of the calls at
+    /// the right stage the latest one is meant.
+    fn pick(&self, meaning: Meaning<'_>, line: LineContext<'_>) -> Option<usize> {
+        let of_session = |call: &Call| line.session.is_none() || call.session == line.session;
+        let mut calls = self.in_flight.iter().enumerate().filter(|(_, call)| of_session(call));
+        match meaning {
+            Meaning::GeminiAsked | Meaning::CallRefused => {
+                calls.rfind(|(_, call)| call.stage == Stage::Entered).map(|(index, _)| index)
+            }
+            // Without a session the beginning of a session can't be told from a call's step.
+            Meaning::ExposureUpdated if line.session.is_none() => None,
+            Meaning::CallUpdating
+            | Meaning::CallUpdated
+            | Meaning::CallNotified(_)
+            | Meaning::ExposureUpdated
+            | Meaning::NoCategories => {
+                let done = calls.filter(|(_, call)| call.stage == Stage::GeminiDone);
+                done.max_by_key(|(_, call)| call.gemini_done).map(|(index, _)| index)
+            }
+            _ => None,
+        }
     }
 
     fn end(&mut self, text: &str, line: LineContext<'_>, erred: bool) -> Option<EndedCall> {
@@ -248,26 +340,37 @@ impl Calls {
     }
 
     fn ending(&mut self, line: LineContext<'_>) -> Option<usize> {
+        let of_session = |call: &Call| line.session.is_none() || call.session == line.session;
         let calls = &mut self.in_flight;
-        if line.session.is_some() {
-            return calls.iter().rposition(|call| call.session == line.session);
-        }
-        let furthest = (0..calls.len())
-            .filter(|&index| matches!(calls[index].stage, Stage::GeminiDone | Stage::Refused))
-            .max_by_key(|&index| calls[index].gemini_done);
-        if furthest.is_some() || calls.is_empty() {
+        let candidates: Vec<usize> = (0..calls.len()).filter(|&index| of_session(&calls[index])).collect();
+        let over = |index: &usize| matches!(calls[*index].stage, Stage::GeminiDone | Stage::Refused);
+        let furthest = candidates.iter().copied().filter(over).max_by_key(|&index| calls[index].gemini_done);
+        if furthest.is_some() {
             return furthest;
         }
         // An error can end a call at any stage: the oldest is meant, for all that the line tells.
-        if calls.len() > 1 {
-            calls.iter_mut().for_each(|call| call.ambiguous = true);
+        if candidates.len() > 1 {
+            candidates.iter().for_each(|&index| calls[index].ambiguous = true);
         }
-        Some(0)
+        candidates.first().copied()
     }
 
-    fn abort(&mut self, at: Timestamp) -> Vec<EndedCall> {
+    /// The hub's process is gone, and with it what it was doing.
+    pub fn abort(&mut self, at: Timestamp) -> Vec<EndedCall> {
         let in_flight = self.in_flight.len();
+        self.blame_rounds();
+        self.turn = Turn::AtOnce;
         self.in_flight.drain(..).map(|call| call.ended(at, CallOutcome::Aborted, in_flight)).collect()
+    }
+
+    /// The failed rounds that are left belong to the calls that still ask.
+    fn blame_rounds(&mut self) {
+        for index in self.asking(None) {
+            let asked = self.in_flight[index].gemini_asked.unwrap_or_default();
+            let rounds = self.take_rounds(asked, MAX_ROUNDS);
+            self.in_flight[index].failed(&rounds);
+        }
+        self.rounds.clear();
     }
 }
 
@@ -306,12 +409,17 @@ impl Call {
         Some(found.iter().all(|category| valid.contains(category)))
     }
 
+    fn failed(&mut self, rounds: &[(Timestamp, GeminiFailure)]) {
+        self.failed_rounds = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
+        self.failure = rounds.last().map(|(_, failure)| *failure);
+    }
+
     fn gemini(&self) -> GeminiOutcome {
         match (self.gemini_asked, self.gemini_done) {
             (None, _) => GeminiOutcome::NotAsked,
             (Some(_), None) => GeminiOutcome::Unfinished,
             (Some(_), Some(_)) if self.fallback => GeminiOutcome::Failed,
-            (Some(_), Some(_)) if self.failed_rounds > 0 => GeminiOutcome::Recovered,
+            (Some(_), Some(_)) if self.recovered => GeminiOutcome::Recovered,
             (Some(_), Some(_)) => GeminiOutcome::Ok,
         }
     }

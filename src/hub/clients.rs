@@ -11,13 +11,21 @@ use crate::watch::{Micros, Timestamp};
 /// connection. Two seconds of quiet separate two disconnects of clients with the same name.
 pub const QUIET_BETWEEN_DISCONNECTS: Micros = Micros::new(2_000_000);
 
+/// Around each disconnect the hub tells of one or two errors, 3 ms apart at most in the recordings; one that comes later than this
+/// after the last is about another connection of the same name.
+pub const SAME_CLOSING: Micros = Micros::new(20_000);
+
 /// More names than any staging hub sees; beyond it new names are not tracked, so that garbage can't fill the memory.
 pub const MAX_NAMES: usize = 4096;
+
+/// More open connections of one name than any staging hub has.
+pub const MAX_OPEN: u32 = 4096;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Connections {
     open: u32,
     last_line: Option<Timestamp>,
+    last_closing: Option<Timestamp>,
 }
 
 /// The open connections by client name.
@@ -31,8 +39,17 @@ impl Clients {
     pub fn connected(&mut self, name: &str) {
         if self.by_name.len() < MAX_NAMES || self.by_name.contains_key(name) {
             let connections = self.by_name.entry(name.to_owned()).or_default();
-            connections.open = connections.open.saturating_add(1);
+            connections.open = connections.open.saturating_add(1).min(MAX_OPEN);
             // A disconnect after a new connect is a new one, however soon it comes.
+            connections.last_line = None;
+        }
+    }
+
+    /// A line says that closing a client's connection met an error: the disconnect lines that follow are of this connection.
+    pub fn closing(&mut self, name: &str, at: Timestamp) {
+        let Some(connections) = self.by_name.get_mut(name) else { return };
+        let before = connections.last_closing.replace(at);
+        if before.is_some_and(|before| at.since(before) > SAME_CLOSING) {
             connections.last_line = None;
         }
     }
@@ -49,9 +66,10 @@ impl Clients {
         true
     }
 
-    /// The hub's process ended: no connection is left.
-    pub fn clear(&mut self) {
-        self.by_name.clear();
+    /// The hub's process ended, and all connections with it: the names of those that were still open, one entry each.
+    pub fn hub_ended(&mut self) -> Vec<String> {
+        let open = std::mem::take(&mut self.by_name).into_iter();
+        open.flat_map(|(name, connections)| std::iter::repeat_n(name, connections.open as usize)).collect()
     }
 }
 
@@ -74,6 +92,18 @@ mod tests {
         assert!(clients.disconnected("a", Timestamp::from_secs(1)));
         assert!(!clients.disconnected("a", Timestamp::from_secs(60)));
         assert!(!clients.disconnected("never seen", Timestamp::from_secs(60)));
+    }
+
+    #[test]
+    fn connections_that_are_open_end_with_the_hub() {
+        let mut clients = Clients::default();
+        for name in ["a", "a", "b"] {
+            clients.connected(name);
+        }
+        assert!(clients.disconnected("a", Timestamp::from_secs(1)));
+        assert!(!clients.disconnected("a", Timestamp::from_secs(1)), "a second one can't be told from the storm of the first");
+        assert_eq!(clients.hub_ended(), ["a", "b"]);
+        assert!(clients.hub_ended().is_empty());
     }
 
     #[test]

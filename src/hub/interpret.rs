@@ -391,6 +391,9 @@ impl Interpreter {
     fn of_hub(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) {
         match meaning {
             Meaning::HubStarting => {
+                for client in self.clients.hub_ended() {
+                    said.say(ClientDisconnected { client: Text::new(client) });
+                }
                 self.hub_begins(line.pid, said.when);
                 said.say(HubStarted { pid: line.pid });
                 let unknown = self.servers.hub_started(said.when);
@@ -406,6 +409,9 @@ impl Interpreter {
             }
             Meaning::HubStopped => {
                 self.hub.stopping = true;
+                for client in self.clients.hub_ended() {
+                    said.say(ClientDisconnected { client: Text::new(client) });
+                }
                 said.say(HubStopped {});
             }
             _ => {}
@@ -417,7 +423,6 @@ impl Interpreter {
         self.hub.pid = pid;
         self.hub.stopping = false;
         self.hub.exit_reported = false;
-        self.clients.clear();
         self.stream.begin_anew();
     }
 
@@ -443,6 +448,7 @@ impl Interpreter {
                 self.clients.connected(name);
                 said.say(ClientConnected { client: Text::new(name) });
             }
+            Meaning::ClientClosing(name) => self.clients.closing(name, said.when.latest()),
             Meaning::ClientDisconnected(name) if self.clients.disconnected(name, said.when.latest()) => {
                 said.say(ClientDisconnected { client: Text::new(name) });
             }
@@ -466,6 +472,18 @@ impl Interpreter {
             }
             _ => {}
         }
+    }
+
+    /// The hub's process is gone: what it was doing never ended, and its connections are closed.
+    pub(super) fn hub_ended(&mut self, when: When) {
+        for client in self.clients.hub_ended() {
+            self.say_from_log(when, ClientDisconnected { client: Text::new(client) });
+        }
+        let aborted = self.calls.abort(when.latest());
+        for call in &aborted {
+            self.say_from_log(when, call.fact.clone());
+        }
+        self.ended.extend(aborted);
     }
 
     /// The calls that ended since it was last asked; each is among the facts, too.

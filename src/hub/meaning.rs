@@ -31,6 +31,8 @@ pub enum Meaning<'a> {
     ClientConnected(&'a str),
     /// An MCP client went away. The hub says this thousands of times for one client.
     ClientDisconnected(&'a str),
+    /// Closing the connection of an MCP client met an error.
+    ClientClosing(&'a str),
     /// A session begins.
     SessionOpened,
     /// A session's state was cleaned up.
@@ -98,7 +100,8 @@ pub enum Meaning<'a> {
 pub fn of_storm(text: &str) -> Option<&'static str> {
     match of(text)? {
         Meaning::ClientDisconnected(_) => Some("one MCP client disconnected: the hub closes its connection again and again"),
-        _ => text.starts_with("Error closing server connected to ").then_some("the end of one client's disconnect"),
+        Meaning::ClientClosing(_) => Some("the hub can't close a client's connection"),
+        _ => None,
     }
 }
 
@@ -209,6 +212,9 @@ fn of_beginning(text: &str) -> Option<Meaning<'_>> {
     }
     if let Some(error) = text.strip_prefix("Failed to initialize log file: ") {
         return Some(Meaning::LogWriteFailed(error));
+    }
+    if let Some(rest) = text.strip_prefix("Error closing server connected to ") {
+        return rest.split_once(": ").map(|(name, _)| Meaning::ClientClosing(name));
     }
     if text.starts_with("SSE_CONNECTION_ERROR: ") {
         return Some(Meaning::SubscriberFailed(text));

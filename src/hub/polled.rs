@@ -123,6 +123,8 @@ impl Interpreter {
         if !self.hub.stopping && !self.hub.exit_reported {
             self.exited(ended);
         }
+        // The log would have said it before, unless it can't be seen.
+        self.hub_ended(ended);
         self.hub_begins(pid, When::At(started));
         self.say(When::At(started), HubStarted { pid });
         let unknown = self.servers.hub_started(When::At(started));

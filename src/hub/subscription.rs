@@ -57,10 +57,11 @@ impl Drop for Subscription {
 async fn listen(client: HubClient, tell: mpsc::Sender<News>) {
     let mut wait = BACKOFF.0;
     loop {
-        if let Some(reason) = connection(&client, &tell, &mut wait).await {
-            if tell.send(News::Left(reason)).await.is_err() {
-                return;
-            }
+        let ended = connection(&client, &tell, &mut wait).await;
+        if let Some(reason) = ended
+            && tell.send(News::Left(reason)).await.is_err()
+        {
+            return;
         }
         tokio::time::sleep(wait).await;
         wait = (wait * 2).min(BACKOFF.1);
