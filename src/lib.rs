@@ -6,7 +6,7 @@
 //!    knowledge of what lines and answers mean.
 //!    [`sidecar`] brings them together, interval by interval.
 //! 2. The waist: [`watch`]. One interval of watching one hub is a [`watch::Watch`]; `encode` and `decode` turn it into a span and back.
-//! 3. Outlets: [`journal`] keeps what was learned, [`export`] sends it on by OTLP.
+//! 3. Outlets: [`journal`] keeps what was learned, [`export`] sends it on by OTLP, [`serve`] answers whoever asks.
 //! 4. The way back: [`backend`] finds Watches by derived trace ids, [`judge`] gives verdicts on them, [`report`] renders those.
 //!
 //! Start reading at `main.rs`, then `cli/run.rs` (the way in) and `cli/report.rs` (the way back).
@@ -24,6 +24,7 @@ pub mod journal;
 pub mod judge;
 pub mod process;
 pub mod report;
+pub mod serve;
 pub mod sidecar;
 pub mod simulator;
 pub mod tail;

@@ -156,6 +156,7 @@ async fn live(stage: &Stage) -> Result<Period, CliError> {
         state_dir: stage.state_dir.clone(),
         destinations: Vec::new(),
         interval: LIVE_INTERVAL,
+        vitals: crate::serve::Vitals::default(),
         process: Some(process_of(live)),
         length: Some(LIVE),
     };

@@ -9,6 +9,7 @@ use crate::hub::client::ClientError;
 use crate::hub::discover::DiscoverError;
 use crate::journal::JournalError;
 use crate::report::RenderError;
+use crate::serve::ServeError;
 
 /// What the exit code says to the script that called us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,9 @@ pub enum CliError {
     /// The backend.
     #[error(transparent)]
     Backend(#[from] BackendError),
+    /// The address to listen on.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
     /// The templates.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -98,6 +102,7 @@ impl CliError {
             Self::Discover(_)
             | Self::Spawn(_)
             | Self::Journal(_)
+            | Self::Serve(_)
             | Self::Render(_)
             | Self::Output { .. }
             | Self::Usage(_)

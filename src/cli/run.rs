@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit, report};
 use crate::config::environment::{self, Environment};
+use crate::config::listen::DEFAULT_LISTEN;
 use crate::config::{self, ConfigError, Layers, Secret, Sourced};
 use crate::export::{Compression, Destination, Protocol};
 use crate::hub::client::{ClientError, HubClient};
 use crate::hub::discover;
 use crate::journal::DestinationName;
 use crate::process::{self, Find, ProcessReader};
+use crate::serve::{Server, Vitals, WatchedHub};
 use crate::sidecar::LogSource;
 use crate::tail::Begin;
 use crate::watch::{Text, Timestamp};
@@ -24,6 +26,7 @@ use percent_encoding::percent_decode_str;
   hubwatch run --hub http://127.0.0.1:7000 --log ~/.local/state/mcp-hub/logs/mcp-hub.log
   hubwatch run --hub http://127.0.0.1:7000 --otlp http://127.0.0.1:4318 --name hub-a --build 4.3.0-rc.1
   mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log -
+  hubwatch run --listen 0.0.0.0:9684    # lets a report be made elsewhere: --backend jaeger=http://here:9684
   hubwatch run --for 48h --report report.md     # watch, report, and exit with the verdict")]
 pub struct RunArgs {
     /// The hub's address, with a path prefix if it is behind a proxy [default: the hub that runs here]
@@ -65,6 +68,9 @@ pub struct RunArgs {
     /// A certificate authority that the hub's certificate may come from
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Serve health, readiness and traces by id here; without a value on 127.0.0.1:9684 [default: nothing is served]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DEFAULT_LISTEN)]
+    listen: Option<String>,
     /// Watch that long, then stop
     #[arg(long = "for", value_name = "TIME")]
     length: Option<String>,
@@ -91,11 +97,23 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
     }
     let begun = Timestamp::now();
     let first = plans.first().map(|plan| (plan.name.clone(), plan.environment.clone(), plan.state_dir.clone()));
+    let server = match layers.listen(args.listen.as_deref())? {
+        Some(listen) => Some(Server::start(listen, plans.iter().map(watched_hub).collect()).await?),
+        None => None,
+    };
     futures_util::future::try_join_all(plans.into_iter().map(watching::watch)).await?;
+    if let Some(server) = server {
+        server.end().await;
+    }
     let (Some(out), Some((name, environment, state_dir))) = (report_to, first) else { return Ok(Exit::Ok) };
     let period = report::Period { from: begun, to: Timestamp::now() };
     let job = report::Job { period, name: Some(name), environment, state_dir, out: Some(out), ..report::Job::new(layers)? };
     report::make(job).await
+}
+
+fn watched_hub(plan: &Plan) -> WatchedHub {
+    let (hub, environment) = (plan.name.clone(), plan.environment.clone());
+    WatchedHub::new(hub, environment, plan.interval, plan.vitals.clone(), plan.state_dir.clone())
 }
 
 /// One plan a hub: the one that flags, variables or the file name, or all of the file's.
@@ -167,6 +185,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         state_dir: layers.state_dir(args.state_dir.as_deref()),
         destinations: destinations(args.otlp.as_deref(), layers)?,
         interval: layers.interval(args.interval.as_deref())?,
+        vitals: Vitals::default(),
         process: process_source(find(args.pid.or(file.pid), &url)),
         length: args.length.as_deref().map(length_of).transpose()?,
     })

@@ -17,6 +17,7 @@ use crate::hub::interpret::PollAnswer;
 use crate::hub::subscription::{News, Subscription};
 use crate::journal::{Journal, JournalError, Opened};
 use crate::process::HubProcess;
+use crate::serve::Vitals;
 use crate::sidecar::clock::Clock;
 use crate::sidecar::{LogSource, Setup, Sidecar};
 use crate::tail::Begin;
@@ -55,6 +56,8 @@ pub struct Plan {
     pub destinations: Vec<Destination>,
     /// How often the hub is polled.
     pub interval: Duration,
+    /// What the watch tells of itself.
+    pub vitals: Vitals,
     /// How its process is seen; `None` where it can't be.
     pub process: Option<ProcessSource>,
     /// How long to watch; until a signal if not said.
@@ -93,6 +96,7 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
     let mut watcher = Watcher {
         clock,
         last: Timestamp::now(),
+        vitals: plan.vitals,
         process: plan.process,
         client: plan.client,
         answered: None,
@@ -121,6 +125,7 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
 struct Watcher {
     clock: Clock,
     last: Timestamp,
+    vitals: Vitals,
     process: Option<ProcessSource>,
     client: HubClient,
     /// Whether the hub answered the last poll, for telling people when that changes.
@@ -266,6 +271,7 @@ impl Watcher {
         let now = self.now().await?;
         self.alone.auto_shutdown |= process.as_ref().is_some_and(|process| process.auto_shutdown);
         self.has_filtering &= !matches!(asked.filtering, Some((Err(ApiOutcome::NotFound), _)));
+        let outcome = asked.health.0.as_ref().err().copied().unwrap_or(ApiOutcome::Ok);
         let health = asked.health.0.clone().ok();
         let (process, children) = process.map_or((None, Vec::new()), |process| (Some(process.poll), process.children));
         let own_subscribers = u32::from(self.sidecar.as_ref().is_some_and(Sidecar::is_subscriber));
@@ -285,8 +291,11 @@ impl Watcher {
             if std::mem::take(first) {
                 sidecar.first_poll(&answer);
             }
-            survive(sidecar.polled(answer).await)?;
+            let committed = sidecar.polled(answer).await;
+            self.vitals.committed(committed.as_ref().map_err(ToString::to_string).copied());
+            survive(committed)?;
         }
+        self.vitals.polled(now, outcome);
         self.join_or_leave(health.as_ref(), now);
         Ok(())
     }

@@ -25,6 +25,9 @@ pub struct File {
     /// `[otlp]`: where telemetry goes.
     #[serde(default)]
     pub otlp: OtlpSection,
+    /// `[serve]`: what hubwatch itself serves.
+    #[serde(default)]
+    pub serve: ServeSection,
     /// `[servers.NAME]`: what is expected of a server.
     #[serde(default)]
     pub servers: BTreeMap<String, ServerSection>,
@@ -119,6 +122,14 @@ pub struct OtlpSection {
     pub ca: Option<PathBuf>,
 }
 
+/// `[serve]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeSection {
+    /// Where to listen.
+    pub listen: Option<String>,
+}
+
 /// `[servers.NAME]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -209,5 +220,6 @@ mod tests {
         assert_eq!(file.hub().url.as_deref(), Some("http://127.0.0.1:7000"));
         assert_eq!(file.servers["github"].expected, ["connecting", "disconnected"]);
         assert!(file.hub().name.is_some() && file.watch.interval.is_some() && file.otlp.endpoint.is_some());
+        assert!(file.serve.listen.is_some());
     }
 }

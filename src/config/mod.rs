@@ -2,6 +2,7 @@
 
 pub mod environment;
 pub mod file;
+pub mod listen;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,0 +1,44 @@
+//! `/healthz` and `/readyz`, for Kubernetes and its like.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::Served;
+use super::vitals::Wellness;
+use crate::watch::Timestamp;
+
+/// The answer of `/readyz`.
+#[derive(Debug, Serialize)]
+pub(super) struct Readiness {
+    ready: bool,
+    hubs: Vec<OfHub>,
+}
+
+#[derive(Debug, Serialize)]
+struct OfHub {
+    hub: String,
+    environment: String,
+    #[serde(flatten)]
+    wellness: Wellness,
+}
+
+/// The process answers.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Every hub was polled a moment ago, whatever it answered, and what was learned is kept; if not, the reasons.
+pub(super) async fn readyz(State(served): State<Served>) -> (StatusCode, Json<Readiness>) {
+    let now = Timestamp::now();
+    let of_hub = |watched: &super::WatchedHub| OfHub {
+        hub: watched.hub.to_string(),
+        environment: watched.environment.to_string(),
+        wellness: watched.vitals.wellness(now, watched.interval),
+    };
+    let hubs: Vec<OfHub> = served.hubs.iter().map(of_hub).collect();
+    let ready = hubs.iter().all(|hub| hub.wellness.not_ready.is_empty());
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, hubs }))
+}

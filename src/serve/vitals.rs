@@ -1,0 +1,103 @@
+//! What a watch tells of itself while it goes on.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::judge::moment::Moment;
+use crate::watch::{ApiOutcome, Micros, Timestamp};
+
+/// A watch that has not polled for this many intervals (and the time that a poll may take) has stopped, whatever it says.
+const SILENT_INTERVALS: u64 = 3;
+
+/// The longest that a poll may take: three requests with their time limits.
+const LONGEST_POLL: Micros = Micros::new(30_000_000);
+
+/// Told by the watch, read by whoever asks whether it is well.
+#[derive(Debug, Clone, Default)]
+pub struct Vitals(Arc<Mutex<Signs>>);
+
+#[derive(Debug, Default)]
+struct Signs {
+    polled: Option<(Timestamp, ApiOutcome)>,
+    refused: Option<String>,
+}
+
+/// How a watch is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wellness {
+    /// What keeps it from being ready, in words; nothing if it is.
+    pub not_ready: Vec<String>,
+    /// How the hub answered the last poll. A hub that doesn't answer is what the watch is there to report: it is ready all the same.
+    pub hub_answers: Option<String>,
+    /// When that was.
+    pub polled_at: Option<Moment>,
+}
+
+impl Vitals {
+    /// The hub answered a poll like this.
+    pub fn polled(&self, at: Timestamp, outcome: ApiOutcome) {
+        self.signs().polled = Some((at, outcome));
+    }
+
+    /// What was learned is kept, or why it can't be.
+    pub fn committed(&self, result: Result<(), String>) {
+        self.signs().refused = result.err();
+    }
+
+    /// How the watch is at this time.
+    pub fn wellness(&self, now: Timestamp, interval: Duration) -> Wellness {
+        let signs = self.signs();
+        let mut not_ready = Vec::new();
+        if let Some(reason) = &signs.refused {
+            not_ready.push(format!("the journal can't be written: {reason}"));
+        }
+        let patience = Micros::from_duration(interval).get() * SILENT_INTERVALS + LONGEST_POLL.get();
+        match signs.polled {
+            None => not_ready.push("the hub was not polled yet".to_owned()),
+            Some((at, _)) if now.since(at).get() > patience => {
+                not_ready.push(format!("the hub was not polled since {at}"));
+            }
+            Some(_) => {}
+        }
+        let hub_answers = signs.polled.map(|(_, outcome)| outcome.to_string());
+        Wellness { not_ready, hub_answers, polled_at: signs.polled.map(|(at, _)| Moment(at)) }
+    }
+
+    /// A panic elsewhere leaves signs that are as good as before.
+    fn signs(&self) -> MutexGuard<'_, Signs> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(15);
+
+    fn reasons(vitals: &Vitals, now: u64) -> Vec<String> {
+        vitals.wellness(Timestamp::from_secs(now), INTERVAL).not_ready
+    }
+
+    #[test]
+    fn a_watch_is_ready_once_it_polled_whatever_the_hub_answered() {
+        let vitals = Vitals::default();
+        assert_eq!(reasons(&vitals, 100), ["the hub was not polled yet"]);
+        vitals.polled(Timestamp::from_secs(100), ApiOutcome::Refused);
+        assert!(reasons(&vitals, 110).is_empty());
+        assert_eq!(vitals.wellness(Timestamp::from_secs(110), INTERVAL).hub_answers.as_deref(), Some("refused"));
+    }
+
+    #[test]
+    fn a_watch_that_stands_still_or_can_not_write_is_not_ready_and_says_why() {
+        let vitals = Vitals::default();
+        vitals.polled(Timestamp::from_secs(100), ApiOutcome::Ok);
+        assert!(reasons(&vitals, 176)[0].starts_with("the hub was not polled since"));
+        vitals.committed(Err("the disk is full".to_owned()));
+        assert_eq!(reasons(&vitals, 101), ["the journal can't be written: the disk is full"]);
+        vitals.committed(Ok(()));
+        assert!(reasons(&vitals, 101).is_empty());
+    }
+}
