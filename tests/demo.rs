@@ -13,13 +13,16 @@ fn a_rehearsed_period_gives_the_committed_example() {
     let (stdout, stderr) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert_eq!(run.status.code(), Some(0), "{stderr}");
     assert!(stdout.starts_with("FAIL: do not promote"), "{stdout}");
-    let report = std::fs::read_to_string(folder.path().join("STAGING_INTEGRATION_HEALTH_REPORT.md")).unwrap();
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/STAGING_INTEGRATION_HEALTH_REPORT.md");
-    if std::env::var_os("UPDATE_EXAMPLES").is_some() {
-        std::fs::write(example, &report).unwrap();
+    for name in ["STAGING_INTEGRATION_HEALTH_REPORT.md", "report.json"] {
+        let report = std::fs::read_to_string(folder.path().join(name)).unwrap();
+        let example = format!("{}/examples/{name}", env!("CARGO_MANIFEST_DIR"));
+        if std::env::var_os("UPDATE_EXAMPLES").is_some() {
+            std::fs::write(&example, &report).unwrap();
+        }
+        let committed = std::fs::read_to_string(&example).unwrap_or_default();
+        let same = report == committed;
+        assert!(same, "examples/{name} is not what the demo makes; look at the difference, then run with UPDATE_EXAMPLES=1");
     }
-    let committed = std::fs::read_to_string(example).unwrap();
-    assert!(report == committed, "the example is not what the demo makes; look at the difference, then run with UPDATE_EXAMPLES=1");
 }
 
 #[test]

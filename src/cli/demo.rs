@@ -11,7 +11,8 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::net::TcpListener;
 
-use super::report::{self, Format, Job, Period};
+use super::outputs::outputs;
+use super::report::{self, Job, Period};
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit};
 use crate::config::{self, Joining, Sourced};
@@ -20,6 +21,7 @@ use crate::hub::client::HubClient;
 use crate::hub::interpret::PollAnswer;
 use crate::journal::{FILE_NAME, Journal};
 use crate::process::HubProcess;
+use crate::report::SignOff;
 use crate::sidecar::{LogSource, Setup, Sidecar};
 use crate::simulator::{
     ApiAnswer, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedChild, SimulatedProcess, Simulation, serve,
@@ -85,10 +87,10 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
         name: Some(stage.name.clone()),
         environment: stage.environment.clone(),
         state_dir: stage.state_dir.clone(),
-        out: Some(stage.dir.join(report::DEFAULT_OUT)),
-        format: Format::Md,
+        outputs: outputs(std::slice::from_ref(&stage.dir), &[])?,
         templates: None,
         rules: report::rules([("github".to_owned(), vec!["disconnected".to_owned()])].into()),
+        sign_off: SignOff::default(),
         made_at: period.to,
     };
     report::make(job).await?;

@@ -2,6 +2,7 @@
 
 mod demo;
 mod exit;
+mod outputs;
 mod report;
 mod run;
 mod watching;

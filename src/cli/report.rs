@@ -4,34 +4,35 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
+use super::outputs::{Format, Output, outputs};
 use super::{CliError, Exit};
 use crate::backend::embedded::Embedded;
 use crate::backend::period::{self, Found, Wanted};
 use crate::backend::{Backend, BackendError};
 use crate::config::environment::Environment;
+use crate::config::file::ReportSection;
 use crate::config::{self, Layers, Sourced};
 use crate::journal::{JournalReader, Watched};
 use crate::judge::criterion;
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
 use crate::judge::{Judge, MIN_PERIOD, Rules};
-use crate::report::{self, Provenance, Report};
+use crate::report::{self, Provenance, Report, SignOff};
 use crate::watch::{HubName, Micros, Timestamp};
 
 /// How much of the past a report is about unless told otherwise: the strategy's period.
 const DEFAULT_PERIOD: Duration = Duration::from_secs(48 * 3600);
-
-/// The report's name: the strategy's.
-pub const DEFAULT_OUT: &str = "STAGING_INTEGRATION_HEALTH_REPORT.md";
 
 /// Report on a period that was watched
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hubwatch report                                  # the last 48 hours, to STAGING_INTEGRATION_HEALTH_REPORT.md
   hubwatch report --since 24h --out - | less
-  hubwatch report --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z --format json")]
+  hubwatch report --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z --format json
+  hubwatch report --out reports/                   # every form, into that folder
+  hubwatch report --out report.md --out report.json")]
 pub struct ReportArgs {
     /// How far to look back [default: 48h]
     #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
@@ -51,24 +52,16 @@ pub struct ReportArgs {
     /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Where to write; - is stdout [default: STAGING_INTEGRATION_HEALTH_REPORT.md, for JSON stdout]
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// In which form
-    #[arg(long, value_name = "FORM", default_value = "md")]
-    format: Format,
+    /// Where to write: a file whose ending says the form, a folder for all forms, or - for stdout; can be repeated
+    /// [default: STAGING_INTEGRATION_HEALTH_REPORT.md]
+    #[arg(long, value_name = "PATH")]
+    out: Vec<PathBuf>,
+    /// In which form: without --out it goes to stdout; can be repeated
+    #[arg(long, value_name = "FORM")]
+    format: Vec<Format>,
     /// A folder with templates to use instead of the built-in ones
     #[arg(long, value_name = "DIR")]
     templates: Option<PathBuf>,
-}
-
-/// The forms of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Markdown
-    Md,
-    /// The versioned model from which everything else is rendered
-    Json,
 }
 
 /// The period to report on.
@@ -90,14 +83,14 @@ pub struct Job {
     pub environment: crate::watch::Environment,
     /// Whose journal to read.
     pub state_dir: PathBuf,
-    /// Where to write.
-    pub out: Option<PathBuf>,
-    /// In which form.
-    pub format: Format,
+    /// Where to write, and in which forms.
+    pub outputs: Vec<Output>,
     /// Templates of one's own.
     pub templates: Option<PathBuf>,
     /// What is judged by.
     pub rules: Rules,
+    /// Who signs, and whom to ask.
+    pub sign_off: SignOff,
     /// When the report is made: the end of the period for a rehearsed one.
     pub made_at: Timestamp,
 }
@@ -111,10 +104,10 @@ impl Job {
             name: None,
             environment: layers.environment_name(None)?,
             state_dir: layers.state_dir(None),
-            out: None,
-            format: Format::Md,
+            outputs: outputs(&[], &[])?,
             templates: None,
             rules: rules(layers.expected_servers()),
+            sign_off: sign_off(&layers.file.report),
             made_at: now,
         })
     }
@@ -127,6 +120,11 @@ pub fn rules(expected_servers: std::collections::BTreeMap<String, Vec<String>>) 
     Rules { criteria, expected_servers, min_period: MIN_PERIOD }
 }
 
+fn sign_off(section: &ReportSection) -> SignOff {
+    let ReportSection { lead, escalation, contacts, signatures } = section.clone();
+    SignOff { lead, escalation, contacts, signatures }
+}
+
 /// Makes the report that the arguments ask for.
 pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let name = layers.hub_name(args.name.as_deref())?;
@@ -135,8 +133,7 @@ pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Resu
         state_dir: config::watched_state(layers.state_dir(args.state_dir.as_deref()), name.as_ref()),
         name,
         environment: layers.environment_name(args.environment.as_deref())?,
-        out: args.out,
-        format: args.format,
+        outputs: outputs(&args.out, &args.format)?,
         templates: args.templates,
         ..Job::new(layers)?
     };
@@ -175,12 +172,8 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     let provenance = provenance(&wanted, &found, backend.name(), provisional, job.made_at);
     let mut judge = Judge::new(job.rules, wanted.from, wanted.to);
     found.watches.iter().for_each(|watch| judge.feed(watch));
-    let report = report::report(judge.finish(), provenance);
-    let rendered = match job.format {
-        Format::Md => report::render(&report, job.templates.as_deref())?,
-        Format::Json => json(&report),
-    };
-    write(&rendered, &report, job.out, job.format)?;
+    let report = report::report(judge.finish(), provenance, job.sign_off);
+    write(&report, &job.outputs, job.templates.as_deref())?;
     Ok(exit(report.overall.verdict))
 }
 
@@ -234,23 +227,39 @@ fn provenance(wanted: &Wanted, found: &Found, backend: &str, provisional: bool, 
         provisional,
         watchers: Vec::new(),
         criteria_digest: blake3::hash(criterion::DEFAULT.as_bytes()).to_hex().as_str()[..16].to_owned(),
+        overrides: Vec::new(),
         unreadable: found.unreadable.iter().map(ToString::to_string).collect(),
     }
 }
 
-fn write(rendered: &str, report: &Report, out: Option<PathBuf>, format: Format) -> Result<(), CliError> {
-    let out = out.or_else(|| (format == Format::Md).then(|| PathBuf::from(DEFAULT_OUT)));
-    match out.filter(|path| path != Path::new("-")) {
-        None => print(rendered),
-        Some(path) => {
-            std::fs::write(&path, rendered).map_err(|reason| CliError::Output { path: path.clone(), reason })?;
-            print(&format!("{}\n", headline(report, &path)))
+/// Writes each output. What goes to stdout goes there alone; otherwise stdout has the verdict and where everything is.
+fn write(report: &Report, outputs: &[Output], templates: Option<&Path>) -> Result<(), CliError> {
+    let rendered = |output: &Output| match output.format {
+        Format::Md => report::render(report, templates).map_err(CliError::from),
+        Format::Json => Ok(json(report)),
+    };
+    let mut written = Vec::new();
+    for output in outputs {
+        let rendered = rendered(output)?;
+        let Some(path) = &output.path else {
+            print(&rendered)?;
+            continue;
+        };
+        let failed = |reason| CliError::Output { path: path.clone(), reason };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(failed)?;
         }
+        std::fs::write(path, rendered).map_err(failed)?;
+        written.push(path.display().to_string());
     }
+    if outputs.iter().all(|output| output.path.is_some()) {
+        print(&format!("{}\n{}\n", headline(report), written.join("\n")))?;
+    }
+    Ok(())
 }
 
 /// The verdict in a line.
-pub fn headline(report: &Report, path: &Path) -> String {
+pub fn headline(report: &Report) -> String {
     let verdict = match report.overall.verdict {
         Verdict::Pass => "PASS: promote",
         Verdict::Warn => "WARN: promote, but look",
@@ -259,7 +268,7 @@ pub fn headline(report: &Report, path: &Path) -> String {
         Verdict::NotApplicable => "NOT APPLICABLE",
     };
     let because = report.overall.because.first().map_or(String::new(), |because| format!(" – {because}"));
-    format!("{verdict}{because}\n{}", path.display())
+    format!("{verdict}{because}")
 }
 
 /// Prints to stdout; whoever closes the pipe early has read enough.

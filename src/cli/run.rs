@@ -107,7 +107,14 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
     }
     let (Some(out), Some((name, environment, state_dir))) = (report_to, first) else { return Ok(Exit::Ok) };
     let period = report::Period { from: begun, to: Timestamp::now() };
-    let job = report::Job { period, name: Some(name), environment, state_dir, out: Some(out), ..report::Job::new(layers)? };
+    let job = report::Job {
+        period,
+        name: Some(name),
+        environment,
+        state_dir,
+        outputs: super::outputs::outputs(&[out], &[])?,
+        ..report::Job::new(layers)?
+    };
     report::make(job).await
 }
 

@@ -31,6 +31,9 @@ pub struct File {
     /// `[servers.NAME]`: what is expected of a server.
     #[serde(default)]
     pub servers: BTreeMap<String, ServerSection>,
+    /// `[report]`: who signs, and whom to ask.
+    #[serde(default)]
+    pub report: ReportSection,
 }
 
 /// `[hub]`
@@ -137,6 +140,23 @@ pub struct ServerSection {
     /// The states in which this server may be: `["connecting", "disconnected"]` for one that lacks its token.
     #[serde(default)]
     pub expected: Vec<String>,
+}
+
+/// `[report]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReportSection {
+    /// Who leads the monitoring.
+    pub lead: Option<String>,
+    /// Whom to go to, in this order, when a must criterion fails.
+    #[serde(default)]
+    pub escalation: Vec<String>,
+    /// Whom else to ask, by subject.
+    #[serde(default)]
+    pub contacts: BTreeMap<String, String>,
+    /// The roles that sign before the build is promoted.
+    #[serde(default)]
+    pub signatures: Vec<String>,
 }
 
 /// Why the file can't be used.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
@@ -18,7 +19,7 @@ pub const GAP: Micros = Micros::new(1_000_000);
 pub const WARM_UP: Micros = Micros::new(60_000_000);
 
 /// A stretch of time, in the report's form.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stretch {
     /// From when.
     pub from: Moment,
@@ -31,7 +32,7 @@ pub struct Stretch {
 }
 
 /// How well the period was watched.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
     /// Watches that were found.
     pub watches: u64,
@@ -56,7 +57,7 @@ pub struct Coverage {
 }
 
 /// A server over the period.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerHistory {
     /// Its name.
     pub name: String,
@@ -87,7 +88,7 @@ pub struct ServerHistory {
 }
 
 /// The hub's process over the period.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HubHistory {
     /// Its last state.
     pub last_state: Option<String>,
@@ -106,7 +107,7 @@ pub struct HubHistory {
 }
 
 /// An end of the hub's process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HubStop {
     /// When.
     pub at: Moment,
@@ -119,7 +120,7 @@ pub struct HubStop {
 }
 
 /// MCP clients and sessions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ClientHistory {
     /// Connects.
     pub connected: u64,
@@ -136,7 +137,7 @@ pub struct ClientHistory {
 }
 
 /// Meta-tool calls.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallHistory {
     /// How many ended.
     pub total: u64,
@@ -161,7 +162,7 @@ pub struct CallHistory {
 }
 
 /// The hub's process.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProcessHistory {
     /// Polls at which it was seen.
     pub samples: u64,
@@ -184,7 +185,7 @@ pub struct ProcessHistory {
 }
 
 /// The log.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogHistory {
     /// Lines that were read.
     pub lines: u64,
@@ -213,7 +214,7 @@ pub struct LogHistory {
 }
 
 /// Warnings or errors of one kind.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NotableLine {
     /// `warn` or `error`.
     pub level: String,
@@ -224,7 +225,7 @@ pub struct NotableLine {
 }
 
 /// The API's answers.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApiHistory {
     /// Requests.
     pub requests: u64,
@@ -277,7 +278,7 @@ pub struct History {
 }
 
 /// The same line again and again.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StormHistory {
     /// Collapsed lines.
     pub lines: u64,

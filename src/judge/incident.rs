@@ -1,5 +1,6 @@
 //! Incidents: what somebody should look at, with its start, end, cause and effect.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::history::{History, HubStop, Stretch};
@@ -22,7 +23,7 @@ terms! {
 }
 
 /// Something that somebody should look at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
     /// How bad.
     pub gravity: Gravity,

@@ -49,6 +49,7 @@ pub fn render(report: &Report, folder: Option<&Path>) -> Result<String, RenderEr
     tera.register_filter("bytes", |value: u64, _: Kwargs, _: &State| words::bytes(value));
     tera.register_filter("permille", |value: u64, _: Kwargs, _: &State| words::permille(value));
     tera.register_filter("cell", |value: &str, _: Kwargs, _: &State| cell(value));
+    tera.register_filter("prose", |value: &str, _: Kwargs, _: &State| prose(value));
     tera.register_filter("badge", |value: &str, _: Kwargs, _: &State| badge(value));
     tera.add_raw_template(TEMPLATE, &template).map_err(wrong)?;
     let context = Context::from_serialize(report).map_err(wrong)?;
@@ -73,6 +74,14 @@ fn cell(text: &str) -> String {
     out
 }
 
+/// Text whose `code` stays code; everything else stays text.
+fn prose(text: &str) -> String {
+    let parts = text.split('`').enumerate();
+    let closed = text.matches('`').count().is_multiple_of(2);
+    let part = |(index, part): (usize, &str)| if index % 2 == 1 { format!("`{part}`") } else { cell(part) };
+    if closed { parts.map(part).collect() } else { cell(text) }
+}
+
 /// A verdict that catches the eye, told by its sign as well as by its word.
 fn badge(verdict: &str) -> String {
     let badges = HashMap::from([
@@ -91,6 +100,8 @@ mod tests {
 
     #[test]
     fn a_cell_stays_a_cell() {
+        assert_eq!(prose("run `a_b` on <c_d>"), "run `a_b` on &lt;c\\_d&gt;");
+        assert_eq!(prose("one ` alone"), "one \\` alone");
         assert_eq!(cell("a|b\n<c> `d`"), "a\\|b &lt;c&gt; \\`d\\`");
     }
 }

@@ -1,10 +1,11 @@
-//! The report as data: everything else is rendered from it. Durations end in `_us` (microseconds), sizes in `_bytes`, shares in
-//! `_permille`; times are RFC 3339 in UTC.
+//! The report as data: everything else is rendered from it.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::judge::criterion::{Group, Severity};
 use crate::judge::history::{
     ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory, StormHistory,
 };
@@ -12,11 +13,12 @@ use crate::judge::incident::Incident;
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
 
-/// The version of this form; one more when a reader of the last one would misread it.
+/// The version of this form; one more when a reader of the last one would misread it. What is only added does not change it.
 pub const VERSION: u32 = 1;
 
-/// A report.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The health of an MCP Hub over a staging period, and whether its build may be promoted. Durations end in `_us` (microseconds),
+/// sizes in `_bytes`, shares in `_permille`; times are RFC 3339 in UTC.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     /// The form's version.
     pub version: u32,
@@ -48,14 +50,16 @@ pub struct Report {
     pub storms: BTreeMap<String, StormHistory>,
     /// What somebody should look at.
     pub incidents: Vec<Incident>,
-    /// What to do.
-    pub recommendations: Vec<String>,
+    /// What to do, the most pressing first.
+    pub recommendations: Vec<Recommendation>,
     /// What this report can't see.
     pub blind_spots: Vec<String>,
+    /// Who signs, and whom to ask.
+    pub sign_off: SignOff,
 }
 
 /// Where a report comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
     /// The version of hubwatch that made it.
     pub tool_version: String,
@@ -79,12 +83,14 @@ pub struct Provenance {
     pub watchers: Vec<String>,
     /// What identifies the criteria that were judged by.
     pub criteria_digest: String,
+    /// What was judged otherwise than the built-in criteria say, and where that was said.
+    pub overrides: Vec<String>,
     /// Watch spans that could not be read, and why.
     pub unreadable: Vec<String>,
 }
 
 /// What it comes to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Overall {
     /// The verdict.
     pub verdict: Verdict,
@@ -97,27 +103,42 @@ pub struct Overall {
 }
 
 /// One of the strategy's integration points.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct IntegrationPoint {
     /// Its name.
     pub name: String,
-    /// What its criteria come to.
+    /// The parts of the hub that meet there.
+    pub components: String,
+    /// What its criteria come to: the worst of them.
     pub verdict: Verdict,
+    /// The criteria that speak for it.
+    pub checks: Vec<Check>,
     /// The evidence, in words.
     pub evidence: String,
 }
 
+/// A criterion that speaks for an integration point.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Check {
+    /// The criterion's stable name.
+    pub id: String,
+    /// Its title.
+    pub title: String,
+    /// Its verdict.
+    pub verdict: Verdict,
+}
+
 /// A criterion and what it came to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CriterionRow {
     /// Its stable name.
     pub id: String,
     /// Its group.
-    pub group: String,
+    pub group: Group,
     /// The strategy's words.
     pub title: String,
-    /// `must`, `should` or `info`.
-    pub severity: String,
+    /// How much it decides.
+    pub severity: Severity,
     /// The verdict.
     pub verdict: Verdict,
     /// Its measures with their values, for people.
@@ -128,6 +149,54 @@ pub struct CriterionRow {
     pub values: BTreeMap<String, Option<u64>>,
     /// Samples.
     pub samples: u64,
+    /// How much of the period was watched, in thousandths.
+    pub coverage_permille: u64,
+    /// How much of it a pass needs, in thousandths.
+    pub min_coverage_permille: u64,
     /// Why.
     pub why: String,
+    /// What happened that speaks for the verdict.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Something that happened, as evidence for a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Evidence {
+    /// When.
+    pub at: Moment,
+    /// What.
+    pub what: String,
+    /// The trace that shows it, where it has one of its own.
+    pub trace: Option<String>,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Recommendation {
+    /// What to do.
+    pub action: String,
+    /// What speaks for doing it.
+    pub why: String,
+    /// The criteria that it should mend.
+    pub criteria: Vec<String>,
+}
+
+/// Who signs the report, and whom to ask: from the configuration's `[report]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SignOff {
+    /// Who leads the monitoring.
+    pub lead: Option<String>,
+    /// Whom to go to, in this order, when a must criterion fails.
+    pub escalation: Vec<String>,
+    /// Whom else to ask, by subject.
+    pub contacts: BTreeMap<String, String>,
+    /// The roles that sign before the build is promoted.
+    pub signatures: Vec<String>,
+}
+
+/// The JSON Schema of a report.
+pub fn schema() -> serde_json::Value {
+    let mut schema = schemars::schema_for!(Report);
+    schema.insert("title".to_owned(), format!("hubwatch report, version {VERSION}").into());
+    schema.to_value()
 }

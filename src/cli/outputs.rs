@@ -1,0 +1,130 @@
+//! Where a report goes, and in which forms.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::CliError;
+
+/// The forms of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Markdown
+    Md,
+    /// The versioned model from which everything else is rendered
+    Json,
+}
+
+impl Format {
+    /// The name of its file in a folder.
+    pub const fn file_name(self) -> &'static str {
+        match self {
+            Self::Md => "STAGING_INTEGRATION_HEALTH_REPORT.md",
+            Self::Json => "report.json",
+        }
+    }
+
+    /// The form that a file's ending asks for.
+    fn of_ending(path: &Path) -> Option<Self> {
+        match path.extension()?.to_str()? {
+            "md" | "markdown" => Some(Self::Md),
+            "json" => Some(Self::Json),
+            _ => None,
+        }
+    }
+}
+
+/// One rendering and its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// In which form.
+    pub format: Format,
+    /// Where; `None` is stdout.
+    pub path: Option<PathBuf>,
+}
+
+/// What `--out` and `--format` ask for together. A file's ending says its form; a folder takes the forms that were named, or all;
+/// without a place the forms that were named go to stdout, and without anything the Markdown goes to a file of the strategy's name.
+pub fn outputs(places: &[PathBuf], formats: &[Format]) -> Result<Vec<Output>, CliError> {
+    if places.is_empty() {
+        let to_stdout = formats.iter().map(|format| Output { format: *format, path: None });
+        let to_file = || vec![Output { format: Format::Md, path: Some(Format::Md.file_name().into()) }];
+        return one_stdout(if formats.is_empty() { to_file() } else { to_stdout.collect() });
+    }
+    let mut all = Vec::new();
+    for place in places {
+        if is_folder(place) {
+            let formats = if formats.is_empty() { Format::value_variants() } else { formats };
+            all.extend(formats.iter().map(|format| Output { format: *format, path: Some(place.join(format.file_name())) }));
+        } else {
+            all.push(file(place, formats)?);
+        }
+    }
+    one_stdout(all)
+}
+
+/// A folder is there, or its path ends in a slash.
+fn is_folder(place: &Path) -> bool {
+    place.is_dir() || place.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
+fn file(place: &Path, formats: &[Format]) -> Result<Output, CliError> {
+    let stdout = place == Path::new("-");
+    let format = match (Format::of_ending(place), formats) {
+        (Some(told), []) => told,
+        (Some(told), named) if named.contains(&told) => told,
+        (_, [only]) => *only,
+        (None, []) if stdout => Format::Md,
+        (None, []) => {
+            let problem =
+                format!("--out {}: the name does not say the form; end it in .md or .json, or give --format", place.display());
+            return Err(CliError::Usage(problem));
+        }
+        (_, _) => {
+            let problem =
+                format!("--out {}: which of the forms? Give a name that says it, or a folder for all of them", place.display());
+            return Err(CliError::Usage(problem));
+        }
+    };
+    Ok(Output { format, path: (!stdout).then(|| place.to_owned()) })
+}
+
+/// Two forms on one stdout could not be told apart.
+fn one_stdout(outputs: Vec<Output>) -> Result<Vec<Output>, CliError> {
+    if outputs.iter().filter(|output| output.path.is_none()).count() > 1 {
+        return Err(CliError::Usage("only one form can go to stdout: give --out FOLDER/ for several".to_owned()));
+    }
+    Ok(outputs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(places: &[&str], formats: &[Format]) -> Result<Vec<(Format, Option<String>)>, String> {
+        let places: Vec<_> = places.iter().map(PathBuf::from).collect();
+        let outputs = outputs(&places, formats).map_err(|error| error.to_string())?;
+        let path = |output: Output| output.path.map(|path| path.to_string_lossy().into_owned());
+        Ok(outputs.into_iter().map(|output| (output.format, path(output))).collect())
+    }
+
+    #[test]
+    fn a_name_says_its_form_and_a_folder_takes_all() {
+        assert_eq!(asked(&[], &[]).unwrap(), [(Format::Md, Some("STAGING_INTEGRATION_HEALTH_REPORT.md".to_owned()))]);
+        assert_eq!(asked(&[], &[Format::Json]).unwrap(), [(Format::Json, None)]);
+        assert_eq!(asked(&["-"], &[]).unwrap(), [(Format::Md, None)]);
+        assert_eq!(asked(&["x.json"], &[]).unwrap(), [(Format::Json, Some("x.json".to_owned()))]);
+        assert_eq!(asked(&["x"], &[Format::Json]).unwrap(), [(Format::Json, Some("x".to_owned()))]);
+        let two = asked(&["a.md", "b.json"], &[]).unwrap();
+        assert_eq!(two, [(Format::Md, Some("a.md".to_owned())), (Format::Json, Some("b.json".to_owned()))]);
+        assert_eq!(asked(&["new/"], &[]).unwrap().len(), Format::value_variants().len());
+        assert_eq!(asked(&["new/"], &[Format::Json]).unwrap(), [(Format::Json, Some("new/report.json".to_owned()))]);
+    }
+
+    #[test]
+    fn what_can_not_be_told_apart_is_refused() {
+        assert!(asked(&["x"], &[]).unwrap_err().contains("does not say the form"));
+        assert!(asked(&["x"], &[Format::Md, Format::Json]).unwrap_err().contains("which of the forms"));
+        assert!(asked(&[], &[Format::Md, Format::Json]).unwrap_err().contains("only one form"));
+    }
+}

@@ -1,0 +1,129 @@
+//! The strategy's five integration points.
+
+use super::model::{Check, CriterionRow, IntegrationPoint};
+use super::words;
+use crate::judge::history::{History, ServerHistory};
+use crate::judge::verdict::{Verdict, weight};
+
+/// An integration point as the strategy has it: its name, the parts that meet there, the criteria that speak for it.
+struct Point {
+    name: &'static str,
+    components: &'static str,
+    criteria: &'static [&'static str],
+    evidence: fn(&History) -> String,
+}
+
+const POINTS: [Point; 5] = [
+    Point {
+        name: "MCP Hub ↔ MCP Servers",
+        components: "hub, connections, servers",
+        criteria: &[
+            "integration.servers_connected",
+            "integration.no_unexpected_disconnections",
+            "integration.tools_synchronised",
+            "degradation.server_recovery",
+        ],
+        evidence: servers_words,
+    },
+    Point {
+        name: "MCP Hub ↔ Gemini API",
+        components: "LLM categorization, prompt analyzer",
+        criteria: &["integration.gemini_without_errors", "degradation.gemini_fallback"],
+        evidence: gemini_words,
+    },
+    Point {
+        name: "Tool Filtering ↔ Session Management",
+        components: "tool filtering, session state, MCP endpoint",
+        criteria: &["integration.session_isolation", "degradation.session_cleanup"],
+        evidence: sessions_words,
+    },
+    Point {
+        name: "Meta-Tool ↔ Client Connections",
+        components: "hub__analyze_prompt, MCP protocol handler",
+        criteria: &["integration.meta_tool_succeeds", "performance.meta_tool_time"],
+        evidence: calls_words,
+    },
+    Point {
+        name: "Logging ↔ All Components",
+        components: "logger, event stream, log file",
+        criteria: &["integration.logging_without_loss", "performance.log_growth"],
+        evidence: log_words,
+    },
+];
+
+/// The five points; each is as good as the worst of its criteria.
+pub fn integration_points(history: &History, rows: &[CriterionRow]) -> Vec<IntegrationPoint> {
+    let check = |row: &CriterionRow| Check { id: row.id.clone(), title: row.title.clone(), verdict: row.verdict };
+    let point = |point: &Point| {
+        let checks: Vec<_> = rows.iter().filter(|row| point.criteria.contains(&row.id.as_str())).map(check).collect();
+        let verdicts = checks.iter().map(|check| check.verdict);
+        let verdict = verdicts.max_by_key(|verdict| weight(*verdict)).unwrap_or(Verdict::Inconclusive);
+        let evidence = (point.evidence)(history);
+        IntegrationPoint { name: point.name.to_owned(), components: point.components.to_owned(), verdict, checks, evidence }
+    };
+    POINTS.iter().map(point).collect()
+}
+
+fn servers_words(history: &History) -> String {
+    let of_server = |server: &ServerHistory| {
+        let down: u64 = server.down.iter().map(|down| down.duration_us).sum();
+        let state = match (server.never_up, down) {
+            (true, _) if !server.should_work() => "does not work, as expected".to_owned(),
+            (true, _) => "never worked".to_owned(),
+            (false, 0) => "always worked".to_owned(),
+            (false, down) => format!("down {}× for {}", server.down.len(), words::duration(down)),
+        };
+        format!("{}: {state}, {} tools", server.name, server.tools_last)
+    };
+    let all: Vec<_> = history.servers.values().map(of_server).collect();
+    if all.is_empty() { "no server was seen".to_owned() } else { all.join("; ") }
+}
+
+fn gemini_words(history: &History) -> String {
+    let calls = &history.calls;
+    match (calls.gemini_asked, calls.gemini_mean_us) {
+        (0, _) => "no call asked Gemini".to_owned(),
+        (asked, mean) => format!(
+            "{asked} calls asked it, {} rounds failed, {} on average without a failed round",
+            calls.gemini_failed_rounds,
+            mean.map_or("–".to_owned(), words::duration)
+        ),
+    }
+}
+
+fn sessions_words(history: &History) -> String {
+    let clients = &history.clients;
+    format!("{} sessions opened, {} cleaned up", clients.sessions_opened, clients.sessions_closed)
+}
+
+fn calls_words(history: &History) -> String {
+    let calls = &history.calls;
+    let outcomes: Vec<_> = calls.by_outcome.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
+    match calls.total {
+        0 if history.calls_visible => "no call was made".to_owned(),
+        0 => "calls are not visible with the sources at hand".to_owned(),
+        total => {
+            format!("{total} calls ({}), {} on average", outcomes.join(", "), calls.mean_us.map_or("–".to_owned(), words::duration))
+        }
+    }
+}
+
+fn log_words(history: &History) -> String {
+    let log = &history.log;
+    let a_day = history.log_growth_per_day().map_or("–".to_owned(), words::bytes);
+    format!("{} lines, {} ({a_day} a day), {} in storms", log.lines, words::bytes(log.bytes), log.collapsed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::criterion::{DEFAULT, parse};
+
+    #[test]
+    fn the_points_name_criteria_that_exist() {
+        let criteria = parse(DEFAULT).unwrap();
+        for id in POINTS.iter().flat_map(|point| point.criteria) {
+            assert!(criteria.iter().any(|criterion| criterion.id == *id), "{id}");
+        }
+    }
+}
