@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Backend, BackendError};
-use crate::watch::{Count, DecodeError, Environment, HubName, Slot, Timestamp, Watch, WatcherId, decode_all};
+use crate::watch::{Count, DecodeError, Environment, HubName, Slot, Timestamp, Watch, WatcherId, amend, decode_all};
 
 /// A slot's trace has one part unless it outgrew what backends keep; more than this many would be a fault of ours.
 const MAX_PARTS: u32 = 64;
@@ -57,7 +57,9 @@ pub async fn read(backend: &impl Backend, wanted: &Wanted, progress: impl Fn(u64
         progress(found.slots, last - first + 1);
     }
     let touches = |watch: &Watch| watch.interval.start() <= wanted.to && watch.interval.end() >= wanted.from;
-    found.watches = watches.into_values().filter(touches).collect();
+    let mut watches: Vec<Watch> = watches.into_values().collect();
+    amend(&mut watches);
+    found.watches = watches.into_iter().filter(touches).collect();
     Ok(found)
 }
 

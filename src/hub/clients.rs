@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::watch::{Micros, Timestamp};
+use crate::watch::{Micros, Timestamp, When};
 
 /// Lines of one disconnect follow each other within about 0.3 s in the recordings; stray copies at the hub's shutdown find no open
 /// connection. Two seconds of quiet separate two disconnects of clients with the same name.
@@ -54,11 +54,12 @@ impl Clients {
         }
     }
 
-    /// A line says that a client disconnected; whether that is news.
-    pub fn disconnected(&mut self, name: &str, at: Timestamp) -> bool {
+    /// A line says that a client disconnected; whether that is news. A line without a time that can be of the last disconnect is.
+    pub fn disconnected(&mut self, name: &str, when: When) -> bool {
+        let at = when.earliest();
         let Some(connections) = self.by_name.get_mut(name) else { return false };
         let repeats = connections.last_line.is_some_and(|last| at.since(last) < QUIET_BETWEEN_DISCONNECTS);
-        connections.last_line = Some(at);
+        connections.last_line = connections.last_line.max(Some(at));
         if repeats || connections.open == 0 {
             return false;
         }
@@ -81,7 +82,7 @@ mod tests {
     fn two_thousand_lines_are_one_disconnect() {
         let mut clients = Clients::default();
         clients.connected("probe");
-        let news = (0..2_168).filter(|index| clients.disconnected("probe", Timestamp::from_millis(*index / 7))).count();
+        let news = (0..2_168).filter(|index| clients.disconnected("probe", When::At(Timestamp::from_millis(*index / 7)))).count();
         assert_eq!(news, 1);
     }
 
@@ -89,9 +90,9 @@ mod tests {
     fn there_are_never_more_disconnects_than_open_connections() {
         let mut clients = Clients::default();
         clients.connected("a");
-        assert!(clients.disconnected("a", Timestamp::from_secs(1)));
-        assert!(!clients.disconnected("a", Timestamp::from_secs(60)));
-        assert!(!clients.disconnected("never seen", Timestamp::from_secs(60)));
+        assert!(clients.disconnected("a", When::At(Timestamp::from_secs(1))));
+        assert!(!clients.disconnected("a", When::At(Timestamp::from_secs(60))));
+        assert!(!clients.disconnected("never seen", When::At(Timestamp::from_secs(60))));
     }
 
     #[test]
@@ -100,18 +101,31 @@ mod tests {
         for name in ["a", "a", "b"] {
             clients.connected(name);
         }
-        assert!(clients.disconnected("a", Timestamp::from_secs(1)));
-        assert!(!clients.disconnected("a", Timestamp::from_secs(1)), "a second one can't be told from the storm of the first");
+        assert!(clients.disconnected("a", When::At(Timestamp::from_secs(1))));
+        assert!(
+            !clients.disconnected("a", When::At(Timestamp::from_secs(1))),
+            "a second one can't be told from the storm of the first"
+        );
         assert_eq!(clients.hub_ended(), ["a", "b"]);
         assert!(clients.hub_ended().is_empty());
+    }
+
+    #[test]
+    fn the_same_storm_read_late_from_a_source_without_times_is_no_other_disconnect() {
+        let mut clients = Clients::default();
+        clients.connected("a");
+        clients.connected("a");
+        assert!(clients.disconnected("a", When::At(Timestamp::from_secs(10))));
+        assert!(!clients.disconnected("a", When::between(Timestamp::from_secs(9), Timestamp::from_secs(30))));
+        assert!(clients.disconnected("a", When::At(Timestamp::from_secs(13))));
     }
 
     #[test]
     fn a_client_that_comes_back_at_once_disconnects_again() {
         let mut clients = Clients::default();
         clients.connected("a");
-        assert!(clients.disconnected("a", Timestamp::from_secs(1)));
+        assert!(clients.disconnected("a", When::At(Timestamp::from_secs(1))));
         clients.connected("a");
-        assert!(clients.disconnected("a", Timestamp::from_secs(2)));
+        assert!(clients.disconnected("a", When::At(Timestamp::from_secs(2))));
     }
 }

@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::watch::{
-    BreakerChanged, CategorizationFailed, ClientConnected, ClientDisconnected, Count, ExposureChanged, FactKind, GeminiRoundFailed,
-    HubStarted, HubStopped, HubStopping, Level, Lines, LogShape, LogVolume, LogWriteFailed, MarketplaceFailed, Micros, RecordUid,
-    ServerStartFailed, ServersStarted, SessionClosed, SessionHash, SessionOpened, Source, StreamJoined, StreamLeft, StreamVolume,
-    SubscriberFailed, Text, Timestamp, ToolCategorized, When,
+    BreakerChanged, CategorizationFailed, ClientConnected, ClientDisconnected, Count, ExposureChanged, FactAmended, FactId,
+    FactKind, GeminiRoundFailed, HubStarted, HubStopped, HubStopping, Level, Lines, LogShape, LogVolume, LogWriteFailed,
+    MarketplaceFailed, Micros, RecordUid, ServerStartFailed, ServersStarted, SessionClosed, SessionHash, SessionOpened, Source,
+    StreamJoined, StreamLeft, StreamVolume, SubscriberFailed, Text, Timestamp, ToolCategorized, When,
 };
 
 use super::calls::{Calls, EndedCall, LineContext};
@@ -19,7 +19,7 @@ use super::lane::Lane;
 use super::line::{LogLine, parse};
 use super::mask;
 use super::meaning::{self, Meaning};
-use super::merge::{LineSource, Merge, News};
+use super::merge::{LineSource, Merge, RETENTION};
 pub use super::polled::PollAnswer;
 use super::servers::{Noticed, Servers};
 use super::storms::Untimed;
@@ -125,11 +125,11 @@ pub struct Interpreter {
     /// Whether the event stream is joined.
     #[serde(skip)]
     joined: bool,
-    #[serde(skip)]
-    merge: Merge,
-    /// What the lines of the interval led to that another source may show, too.
-    #[serde(skip)]
-    traces: BTreeMap<u64, Trace>,
+    /// When the event stream was last joined or read.
+    stream_read: Option<Timestamp>,
+    /// What lines led to that another source may show, too.
+    #[serde(default)]
+    merge: Merge<Trace>,
     /// Whether there is a log beside the event stream.
     #[serde(skip)]
     has_log: bool,
@@ -149,10 +149,21 @@ pub struct Interpreter {
 }
 
 /// What a line led to: its facts, which another source's line of the same event may still complete.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 struct Trace {
-    facts: std::ops::Range<usize>,
+    facts: Led,
+    when: When,
     grouped: bool,
+    call: Option<RecordUid>,
+}
+
+/// Facts of a line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Led {
+    /// They wait for the end of the interval, at these places.
+    Pending(std::ops::Range<usize>),
+    /// They have been told.
+    Told(Vec<FactId>),
 }
 
 /// What an interval brought, besides its poll.
@@ -181,8 +192,8 @@ impl Interpreter {
             log: Lane::default(),
             stream: Lane::default(),
             joined: false,
+            stream_read: None,
             merge: Merge::default(),
-            traces: BTreeMap::new(),
             has_log: true,
             keeps_storms: false,
             facts_since: None,
@@ -246,7 +257,7 @@ impl Interpreter {
     /// The event stream was joined.
     pub fn stream_joined(&mut self, at: Timestamp) {
         self.joined = true;
-        self.merge.clear();
+        self.stream_read = Some(at);
         self.stream.begin_anew();
         self.notice(When::At(at), StreamJoined {});
     }
@@ -254,6 +265,7 @@ impl Interpreter {
     /// The event stream ended.
     pub fn stream_left(&mut self, reason: &str, at: Timestamp) {
         if std::mem::take(&mut self.joined) {
+            self.stream_read = Some(at);
             self.notice(When::At(at), StreamLeft { reason: Text::new(reason) });
         }
     }
@@ -269,6 +281,7 @@ impl Interpreter {
         if raw.source == LineSource::EventStream {
             line.level = lane.believe_level(line.level);
             lane.delayed(line.time, raw.read);
+            self.stream_read = Some(raw.read);
         }
         let when = lane.when(&line, &raw);
         lane.count(&line, raw.size);
@@ -278,52 +291,77 @@ impl Interpreter {
             lane.collapsed();
         }
         let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
-        let call = if raw.historic || earlier { None } else { self.learn(&line, &raw, when, collapsed) };
+        let call = if raw.historic || earlier { None } else { self.learn(&line, &raw, when) };
         let text = if mask::has_secrets(&line.text) { Cow::Owned(mask::secrets(&line.text, &self.key)) } else { line.text };
         Interpreted { when, level: line.level, text, collapsed, object: line.object, call }
     }
 
     /// What the line tells about the hub; the call that it belongs to.
-    fn learn(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>, when: When, collapsed: bool) -> Option<RecordUid> {
+    fn learn(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
         if let Some(model) = line.model.as_deref().filter(|_| self.model.is_none()) {
             self.model = Some(model.to_owned());
         }
         let meaning = meaning::of(&line.text);
         let notable = matches!(line.level, Some(Level::Warn | Level::Error));
-        if meaning.is_none() && !notable && !self.joined {
+        if meaning.is_none() && !notable {
             return None;
         }
-        let at = when.latest();
-        if !self.joined || collapsed {
-            self.group(line, at);
-            return meaning.and_then(|meaning| self.facts_of(meaning, line, raw, when));
+        if !self.may_be_shown_twice(line, raw) {
+            return self.news(meaning, line, raw, when);
         }
-        match self.merge.take(raw.source, &line.text, line.time, raw.read) {
-            News::First(id) => {
-                self.group(line, at);
-                let first = self.facts.len();
-                let call = meaning.and_then(|meaning| self.facts_of(meaning, line, raw, when));
-                self.traces.insert(id, Trace { facts: first..self.facts.len(), grouped: line.level.is_some() });
-                call
-            }
-            News::Again(id) => {
-                self.complete(id, line, when);
-                None
-            }
+        if let Some(trace) = self.merge.take(raw.source, &line.text, when) {
+            return self.complete(trace, line, when);
         }
+        let first = self.facts.len();
+        let call = self.news(meaning, line, raw, when);
+        let facts = first..self.facts.len();
+        // Of thousands of equal lines only those that told something wait: the sources don't agree on how many there are.
+        if !facts.is_empty() || !matches!(meaning, Some(Meaning::ClientDisconnected(_))) {
+            let trace = Trace { facts: Led::Pending(facts), when, grouped: line.level.is_some(), call };
+            self.merge.wait(raw.source, &line.text, when, raw.read, trace);
+        }
+        call
+    }
+
+    fn news(&mut self, meaning: Option<Meaning<'_>>, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
+        self.group(line, when.latest());
+        meaning.and_then(|meaning| self.facts_of(meaning, line, raw, when))
+    }
+
+    /// Whether another source shows this line, too, or has. What a source showed before the stream ended, another may show after:
+    /// a hub that stops closes the stream before anybody looks at its log again.
+    fn may_be_shown_twice(&self, line: &LogLine<'_>, raw: &RawLine<'_>) -> bool {
+        let streamed = self.joined || self.stream_read.is_some_and(|at| raw.read.since(at) <= RETENTION);
+        let in_both = !line.object || self.log.shows_checkpoints() != Some(false);
+        self.has_log && streamed && in_both
     }
 
     /// Another source shows the same line: it may know its time or its level better.
-    fn complete(&mut self, id: u64, line: &LogLine<'_>, when: When) {
-        let Some(trace) = self.traces.get_mut(&id) else { return };
-        let grouped = std::mem::replace(&mut trace.grouped, true);
-        for fact in self.facts.get_mut(trace.facts.clone()).unwrap_or_default() {
-            if when.width() < fact.when.width() {
-                fact.when = when;
+    fn complete(&mut self, trace: Trace, line: &LogLine<'_>, when: When) -> Option<RecordUid> {
+        let better = when.width() < trace.when.width();
+        match trace.facts {
+            Led::Pending(places) if better => {
+                self.facts.get_mut(places).unwrap_or_default().iter_mut().for_each(|fact| fact.when = when);
             }
+            Led::Told(facts) if better => facts.into_iter().for_each(|fact| self.say_from_log(when, FactAmended { fact })),
+            Led::Pending(_) | Led::Told(_) => {}
         }
-        if !grouped {
+        if !trace.grouped {
             self.group(line, when.latest());
+        }
+        trace.call
+    }
+
+    /// The facts go out now: what is learned of them from now on is an amendment.
+    fn told(&mut self) {
+        for trace in self.merge.led_to() {
+            let Led::Pending(places) = &trace.facts else { continue };
+            let facts = self.facts.get(places.clone()).unwrap_or_default();
+            let ids = facts.iter().filter_map(|fact| match fact.evidence {
+                Evidence::Line(record, ordinal) => Some(FactId::of_line(record, ordinal)),
+                Evidence::Watch => None,
+            });
+            trace.facts = Led::Told(ids.collect());
         }
     }
 
@@ -449,7 +487,7 @@ impl Interpreter {
                 said.say(ClientConnected { client: Text::new(name) });
             }
             Meaning::ClientClosing(name) => self.clients.closing(name, said.when.latest()),
-            Meaning::ClientDisconnected(name) if self.clients.disconnected(name, said.when.latest()) => {
+            Meaning::ClientDisconnected(name) if self.clients.disconnected(name, said.when) => {
                 said.say(ClientDisconnected { client: Text::new(name) });
             }
             Meaning::SessionOpened => {
@@ -510,7 +548,7 @@ impl Interpreter {
                 self.say_from_log(When::At(now), Lines { level, template: Text::new(template), count: Count::new(count) });
             }
         }
-        self.traces.clear();
+        self.told();
         let checkpoints = if self.joined { Some(true) } else { self.log.shows_checkpoints() };
         let (volume, shape, _) = self.log.harvest();
         let (streamed, _, max_delay) = self.stream.harvest();
@@ -543,5 +581,97 @@ impl Said {
         for noticed in noticed {
             self.say(noticed.kind);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::WatcherId;
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::parse("2026-11-23T03:40:38.000Z").unwrap().plus(Micros::new(millis * 1_000))
+    }
+
+    /// The line as the event stream shows it.
+    fn streamed(interpreter: &mut Interpreter, text: &str, millis: u64) {
+        let time = format!("2026-11-23T03:40:38.{millis:03}Z");
+        let line = format!(r#"{{"type":"info","message":"{text}","data":{{}},"timestamp":"{time}"}}"#);
+        read(interpreter, LineSource::EventStream, &line, at(millis), at(millis));
+    }
+
+    /// The line as the file shows it, at the next look.
+    fn looked_at(interpreter: &mut Interpreter, text: &str, millis: u64) {
+        read(interpreter, LineSource::Log, text, at(millis.saturating_sub(250)), at(millis));
+    }
+
+    fn read(interpreter: &mut Interpreter, source: LineSource, text: &str, earliest: Timestamp, read: Timestamp) {
+        let uid = RecordUid::of_line(WatcherId::from_seed(b"test"), &format!("{source:?}"), 0, read.get());
+        let size = text.len() as u64;
+        interpreter.line(RawLine { source, text, uid, size, stamped: None, read, earliest, historic: false });
+    }
+
+    fn facts(harvest: &Harvest) -> Vec<(When, &FactKind)> {
+        let facts = harvest.facts.iter().filter(|fact| fact.source != Source::Sidecar);
+        facts.map(|fact| (fact.when, &fact.kind)).collect()
+    }
+
+    const STOP: &str = "Received SIGTERM signal - initiating graceful shutdown";
+
+    #[test]
+    fn a_stop_that_the_stream_showed_before_it_closed_is_not_told_again_by_the_log() {
+        let mut interpreter = Interpreter::new([0; 32]);
+        interpreter.stream_joined(at(0));
+        streamed(&mut interpreter, STOP, 76);
+        interpreter.stream_left("the hub closed it", at(99));
+        looked_at(&mut interpreter, STOP, 250);
+        looked_at(&mut interpreter, "Graceful shutdown completed successfully", 250);
+        let harvest = interpreter.harvest(at(300));
+        let [(stopping, FactKind::HubStopping(_)), (_, FactKind::HubStopped(_))] = facts(&harvest)[..] else {
+            panic!("{:?}", harvest.facts)
+        };
+        assert_eq!(stopping, When::At(at(76)));
+    }
+
+    #[test]
+    fn the_stream_completes_the_time_of_what_the_log_showed_first() {
+        let mut interpreter = Interpreter::new([0; 32]);
+        interpreter.stream_joined(at(0));
+        looked_at(&mut interpreter, "'files' transport closed", 250);
+        streamed(&mut interpreter, "'files' transport closed", 240);
+        let harvest = interpreter.harvest(at(300));
+        let [(closed, FactKind::ServerChanged(_))] = facts(&harvest)[..] else { panic!("{:?}", harvest.facts) };
+        assert_eq!(closed, When::At(at(240)));
+    }
+
+    #[test]
+    fn what_is_learned_of_a_fact_after_it_was_told_amends_it_whatever_the_restart() {
+        let mut interpreter = Interpreter::new([0; 32]);
+        interpreter.stream_joined(at(0));
+        looked_at(&mut interpreter, "'files' transport closed", 250);
+        let told = interpreter.harvest(at(260));
+        let Evidence::Line(record, ordinal) = told.facts.last().unwrap().evidence else { panic!("{told:?}") };
+        let saved = serde_json::to_vec(&interpreter).unwrap();
+        let mut interpreter: Interpreter = serde_json::from_slice::<Interpreter>(&saved).unwrap().with_key([0; 32]);
+        streamed(&mut interpreter, "'files' transport closed", 240);
+        let harvest = interpreter.harvest(at(300));
+        let amended = FactAmended { fact: FactId::of_line(record, ordinal) };
+        assert_eq!(facts(&harvest), [(When::At(at(240)), &amended.into())]);
+    }
+
+    #[test]
+    fn the_log_completes_the_level_that_the_stream_does_not_tell() {
+        let mut interpreter = Interpreter::new([0; 32]);
+        interpreter.stream_joined(at(0));
+        let failed = "SSE_SEND_ERROR";
+        let streamed = format!(r#"{{"type":"debug","message":"{failed}","data":{{}},"timestamp":"2026-11-23T03:40:38.010Z"}}"#);
+        read(&mut interpreter, LineSource::EventStream, &streamed, at(10), at(10));
+        let logged = format!(r#"{{"level":"warn","time":"2026-11-23T03:40:38.010Z","msg":"{failed}"}}"#);
+        read(&mut interpreter, LineSource::Log, &logged, at(0), at(250));
+        let harvest = interpreter.harvest(at(300));
+        let [(_, FactKind::SubscriberFailed(_)), (_, FactKind::Lines(lines))] = facts(&harvest)[..] else {
+            panic!("{:?}", harvest.facts)
+        };
+        assert_eq!((lines.level, lines.count.get()), (Level::Warn, 1));
     }
 }

@@ -3,20 +3,26 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::watch::{Micros, Timestamp};
+use serde::{Deserialize, Serialize};
 
-/// Lines of two sources are the same event only within this time: the follower looks at the file four times a second, and the event
-/// stream holds lines back for 0.1 s at most (`captures/fork-pino/events.sse`).
+use crate::watch::{Micros, Timestamp, When};
+
+/// Lines of two sources are the same event only if their times are this close: the event stream holds lines back for 0.1 s at most
+/// (`captures/fork-pino/events.sse`), and our clock may be a second away from the hub's.
 pub const WINDOW: Micros = Micros::new(2_000_000);
 
-/// More lines of one text than this within the window are a storm: further ones are not paired.
-pub const MAX_PER_TEXT: usize = 64;
+/// How long a line waits for the other source to show it. One source can lag far behind the other: reading a storm while a
+/// destination is slow takes tens of seconds, and a sidecar that was killed reads on from where it was.
+pub const RETENTION: Micros = Micros::new(60_000_000);
 
-/// More texts than any hub writes within the window; beyond it lines are not paired.
+/// More lines of one text than this are not waited for; the oldest is let go.
+pub const MAX_PER_TEXT: usize = 256;
+
+/// More texts than any hub writes within the time that they wait; beyond it lines are not paired.
 pub const MAX_TEXTS: usize = 4096;
 
 /// Where lines come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum LineSource {
     /// The log: a file, or what the hub writes to a pipe.
     Log,
@@ -24,104 +30,91 @@ pub enum LineSource {
     EventStream,
 }
 
-/// A line that one source showed and others may show, too.
-#[derive(Debug, Clone)]
-struct Occurrence {
+/// A set of sources.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Sources(u8);
+
+impl Sources {
+    const fn of(source: LineSource) -> Self {
+        Self(match source {
+            LineSource::Log => 1,
+            LineSource::EventStream => 2,
+        })
+    }
+
+    const fn has(self, source: LineSource) -> bool {
+        self.0 & Self::of(source).0 != 0
+    }
+}
+
+/// A line that one source showed and another may show, too, with what it led to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Occurrence<T> {
+    when: When,
     read: Timestamp,
-    time: Option<Timestamp>,
-    in_log: bool,
-    in_stream: bool,
-    id: u64,
+    source: Sources,
+    led_to: T,
 }
 
-/// Whether a line is news.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
-    /// No other source has shown it. The number finds what it led to.
-    First(u64),
-    /// Another source has shown it, under this number.
-    Again(u64),
-}
-
-/// The lines of the last moments.
-#[derive(Debug, Clone, Default)]
-pub struct Merge {
-    texts: HashMap<String, VecDeque<Occurrence>>,
-    /// The oldest entries, for forgetting.
+/// The lines that wait for another source to show them. What a line led to is kept with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Merge<T> {
+    waiting: HashMap<String, VecDeque<Occurrence<T>>>,
     latest_prune: Timestamp,
-    next: u64,
 }
 
-impl Merge {
-    /// A line of `source`, read at `read`, with its own time if it has one.
-    pub fn take(&mut self, source: LineSource, text: &str, time: Option<Timestamp>, read: Timestamp) -> News {
+impl<T> Default for Merge<T> {
+    fn default() -> Self {
+        Self { waiting: HashMap::new(), latest_prune: Timestamp::default() }
+    }
+}
+
+impl<T> Merge<T> {
+    /// A line of `source`: what its event has led to, if another source showed it before. It then waits no longer.
+    pub fn take(&mut self, source: LineSource, text: &str, when: When) -> Option<T> {
+        let waiting = self.waiting.get_mut(text)?;
+        // Nearly always all of them are of one source.
+        let place = waiting.iter().position(|one| !one.source.has(source) && distance(one.when, when) <= WINDOW)?;
+        let taken = waiting.remove(place);
+        if waiting.is_empty() {
+            self.waiting.remove(text);
+        }
+        taken.map(|taken| taken.led_to)
+    }
+
+    /// A line that no other source has shown yet waits for one to do so.
+    pub fn wait(&mut self, source: LineSource, text: &str, when: When, read: Timestamp, led_to: T) {
         self.prune(read);
-        let known = self.texts.contains_key(text);
-        if !known && self.texts.len() >= MAX_TEXTS {
-            return News::First(self.number());
+        if self.waiting.len() >= MAX_TEXTS && !self.waiting.contains_key(text) {
+            return;
         }
-        if let Some(occurrences) = self.texts.get_mut(text) {
-            let same = |one: &&mut Occurrence| !one.is_in(source) && one.can_be(time, read);
-            if let Some(occurrence) = occurrences.iter_mut().find(same) {
-                occurrence.mark(source);
-                return News::Again(occurrence.id);
-            }
+        let waiting = self.waiting.entry(text.to_owned()).or_default();
+        if waiting.len() >= MAX_PER_TEXT {
+            waiting.pop_front();
         }
-        let id = self.number();
-        let mut occurrence = Occurrence { read, time, in_log: false, in_stream: false, id };
-        occurrence.mark(source);
-        let occurrences = self.texts.entry(text.to_owned()).or_default();
-        if occurrences.len() < MAX_PER_TEXT {
-            occurrences.push_back(occurrence);
-        }
-        News::First(id)
+        waiting.push_back(Occurrence { when, read, source: Sources::of(source), led_to });
     }
 
-    /// Another connection to a source begins: what was seen before can't be paired any more.
-    pub fn clear(&mut self) {
-        self.texts.clear();
-    }
-
-    fn number(&mut self) -> u64 {
-        self.next += 1;
-        self.next
+    /// What the waiting lines have led to.
+    pub fn led_to(&mut self) -> impl Iterator<Item = &mut T> {
+        self.waiting.values_mut().flatten().map(|one| &mut one.led_to)
     }
 
     fn prune(&mut self, now: Timestamp) {
-        if now.since(self.latest_prune) < Micros::new(WINDOW.get() / 4) {
+        if now.since(self.latest_prune) < Micros::new(RETENTION.get() / 10) {
             return;
         }
         self.latest_prune = now;
-        self.texts.retain(|_, occurrences| {
-            occurrences.retain(|occurrence| now.since(occurrence.read) <= WINDOW);
-            !occurrences.is_empty()
+        self.waiting.retain(|_, waiting| {
+            waiting.retain(|one| now.since(one.read) <= RETENTION);
+            !waiting.is_empty()
         });
     }
 }
 
-impl Occurrence {
-    const fn is_in(&self, source: LineSource) -> bool {
-        match source {
-            LineSource::Log => self.in_log,
-            LineSource::EventStream => self.in_stream,
-        }
-    }
-
-    fn mark(&mut self, source: LineSource) {
-        match source {
-            LineSource::Log => self.in_log = true,
-            LineSource::EventStream => self.in_stream = true,
-        }
-    }
-
-    /// Both times are the hub's where both lines have one; otherwise it is the reading that must lie close.
-    fn can_be(&self, time: Option<Timestamp>, read: Timestamp) -> bool {
-        let (one, other) = match (self.time, time) {
-            (Some(one), Some(other)) => (one, other),
-            _ => (self.read, read),
-        };
-        one.since(other).max(other.since(one)) <= WINDOW
-    }
+/// How far two times are apart at least.
+fn distance(one: When, other: When) -> Micros {
+    one.earliest().since(other.latest()).max(other.earliest().since(one.latest()))
 }
 
 #[cfg(test)]
@@ -134,25 +127,62 @@ mod tests {
         Timestamp::from_millis(1_000_000 + millis)
     }
 
+    fn timed(millis: u64) -> When {
+        When::At(at(millis))
+    }
+
+    fn read(millis: u64) -> When {
+        When::between(at(millis.saturating_sub(250)), at(millis))
+    }
+
+    /// Whether the line is news; if so it waits.
+    fn is_news(merge: &mut Merge<()>, source: LineSource, text: &str, when: When, read: Timestamp) -> bool {
+        let news = merge.take(source, text, when).is_none();
+        if news {
+            merge.wait(source, text, when, read, ());
+        }
+        news
+    }
+
     #[test]
     fn the_second_line_of_one_source_is_another_event_and_that_of_another_source_is_not() {
         let mut merge = Merge::default();
-        let first = merge.take(LineSource::EventStream, "x", Some(at(0)), at(1));
-        let second = merge.take(LineSource::EventStream, "x", Some(at(10)), at(11));
-        let (News::First(one), News::First(two)) = (first, second) else { panic!("both are news") };
-        assert_eq!(merge.take(LineSource::Log, "x", None, at(250)), News::Again(one));
-        assert_eq!(merge.take(LineSource::Log, "x", None, at(250)), News::Again(two));
-        assert!(matches!(merge.take(LineSource::Log, "x", None, at(250)), News::First(_)));
+        for (led_to, time) in [("one", 0), ("two", 10)] {
+            assert_eq!(merge.take(LineSource::EventStream, "x", timed(time)), None);
+            merge.wait(LineSource::EventStream, "x", timed(time), at(time + 1), led_to);
+        }
+        assert_eq!(merge.take(LineSource::Log, "x", read(250)), Some("one"));
+        assert_eq!(merge.take(LineSource::Log, "x", read(250)), Some("two"));
+        assert_eq!(merge.take(LineSource::Log, "x", read(250)), None);
     }
 
     #[test]
     fn lines_far_apart_are_different_events() {
         let mut merge = Merge::default();
-        merge.take(LineSource::EventStream, "x", Some(at(0)), at(1));
-        assert!(matches!(merge.take(LineSource::Log, "x", None, at(5_000)), News::First(_)));
+        assert!(is_news(&mut merge, LineSource::EventStream, "x", timed(0), at(1)));
+        assert!(is_news(&mut merge, LineSource::Log, "x", read(5_000), at(5_000)));
         // Read at once, but written at different times.
-        merge.take(LineSource::EventStream, "y", Some(at(5_000)), at(5_000));
-        assert!(matches!(merge.take(LineSource::Log, "y", Some(at(1_000)), at(5_001)), News::First(_)));
+        assert!(is_news(&mut merge, LineSource::EventStream, "y", timed(5_000), at(5_000)));
+        assert!(is_news(&mut merge, LineSource::Log, "y", timed(1_000), at(5_001)));
+    }
+
+    #[test]
+    fn a_source_that_lags_behind_still_shows_the_same_event() {
+        let mut merge = Merge::default();
+        assert!(is_news(&mut merge, LineSource::EventStream, "x", timed(0), at(1)));
+        // The log's end was last reached before the event, and again half a minute after it.
+        assert!(!is_news(&mut merge, LineSource::Log, "x", When::between(at(0), at(30_000)), at(30_000)));
+    }
+
+    #[test]
+    fn what_nobody_else_shows_is_forgotten() {
+        let mut merge = Merge::default();
+        for index in 0..1_000_000u64 {
+            assert!(is_news(&mut merge, LineSource::Log, &format!("line {}", index % 3), timed(index), at(index)));
+            assert!(merge.led_to().count() <= 3 * MAX_PER_TEXT);
+        }
+        merge.prune(at(10_000_000));
+        assert_eq!(merge.led_to().count(), 0);
     }
 
     proptest! {
@@ -165,15 +195,14 @@ mod tests {
             let mut time = 0;
             for (text, gap) in &gaps {
                 time += gap;
-                readings.push((time + stream_delay, LineSource::EventStream, texts[*text], Some(at(time))));
+                readings.push((time + stream_delay, LineSource::EventStream, texts[*text], timed(time)));
                 // The follower sees it when it looks next.
-                readings.push((time.div_ceil(log_step) * log_step, LineSource::Log, texts[*text], None));
+                let looked = time.div_ceil(log_step) * log_step;
+                readings.push((looked, LineSource::Log, texts[*text], When::between(at(looked.saturating_sub(log_step)), at(looked))));
             }
             readings.sort_by_key(|(read, ..)| *read);
             let mut merge = Merge::default();
-            let news = readings.iter().filter(|(read, source, text, time)| {
-                matches!(merge.take(*source, text, *time, at(*read)), News::First(_))
-            });
+            let news = readings.iter().filter(|(read, source, text, when)| is_news(&mut merge, *source, text, *when, at(*read)));
             prop_assert_eq!(news.count(), gaps.len());
         }
     }

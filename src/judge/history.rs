@@ -500,7 +500,8 @@ impl History {
             | FactKind::LogTruncated(_)
             | FactKind::LogReplaced(_)
             | FactKind::WatcherStarted(_)
-            | FactKind::WatcherStopped(_) => {}
+            | FactKind::WatcherStopped(_)
+            | FactKind::FactAmended(_) => {}
         }
     }
 

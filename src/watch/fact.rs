@@ -477,6 +477,13 @@ record! {
     }
 }
 record! {
+    /// The time of a fact that was told before is known better now: it is this record's own.
+    pub struct FactAmended {
+        /// Which fact.
+        pub fact: FactId = names::FACT_AMENDED,
+    }
+}
+record! {
     /// The sidecar started.
     pub struct WatcherStarted {
         /// Whether it took up an earlier run of its state folder.
@@ -567,6 +574,7 @@ facts! {
     LogTruncated = "mcphub.log.truncated",
     LogReplaced = "mcphub.log.replaced",
     LogUnreadable = "mcphub.log.unreadable",
+    FactAmended = "mcphub.fact.amended",
     WatcherStarted = "hubwatch.started",
     WatcherStopped = "hubwatch.stopped",
     ClockJumped = "hubwatch.clock_jumped",

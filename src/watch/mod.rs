@@ -4,6 +4,7 @@
 //! A Watch is one interval of watching one hub. [`encode`] turns it into one wide OTLP span and [`decode`] turns that span back
 //! into the same Watch, so a trace backend that can find a trace by its id is all that a report needs.
 
+mod amend;
 mod decode;
 mod encode;
 mod fact;
@@ -16,6 +17,7 @@ mod quantity;
 pub(crate) mod record;
 mod text;
 
+pub use amend::amend;
 pub use decode::{DecodeError, decode, decode_all};
 pub use encode::{encode, request_of, resource, scope};
 pub use fact::*;

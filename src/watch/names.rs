@@ -125,6 +125,7 @@ pub const FACT_ID: &str = "mcphub.fact.id";
 pub const FACT_SOURCE: &str = "mcphub.fact.source";
 pub const FACT_AT: &str = "mcphub.fact.at_us";
 pub const FACT_EARLIEST: &str = "mcphub.fact.earliest_us";
+pub const FACT_AMENDED: &str = "mcphub.fact.amended_id";
 pub const FACT_LATEST: &str = "mcphub.fact.latest_us";
 pub const FROM: &str = "mcphub.from";
 pub const TO: &str = "mcphub.to";
