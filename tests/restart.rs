@@ -146,6 +146,7 @@ async fn lines_of_an_earlier_process_of_the_hub_are_read_but_are_no_facts() {
     };
     sidecar.first_poll(&answer);
     sidecar.polled(answer).await.unwrap();
+    sidecar.finish_commit().await.unwrap();
     opened.journal.close().await.unwrap();
     let watches = watches(folder.path()).await;
     let lines: u64 = watches.iter().map(|watch| watch.log.lines.get()).sum();

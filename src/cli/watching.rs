@@ -190,7 +190,10 @@ impl Watcher {
                 _ = looks.tick(), if !first => {
                     let now = self.now().await?;
                     if let Some(sidecar) = &mut self.sidecar {
-                        survive(sidecar.read_log(now).await)?;
+                        // What is left of a long log is read at once, after whatever else has its turn.
+                        if !survive(sidecar.read_log(now).await)?.unwrap_or(true) {
+                            looks.reset_immediately();
+                        }
                     }
                 }
                 news = heard(&mut self.subscription), if !first => self.heard(news).await?,
@@ -227,7 +230,9 @@ impl Watcher {
         let Some(sidecar) = &mut self.sidecar else { return Ok(()) };
         match news {
             Some(News::Joined) => sidecar.stream_joined(now),
-            Some(News::Heard(heard)) => survive(sidecar.heard(heard, now).await)?,
+            Some(News::Heard(heard)) => {
+                survive(sidecar.heard(heard, now).await)?;
+            }
             Some(News::Left(reason)) => sidecar.stream_left(&reason, true, now),
             None => self.subscription = None,
         }
@@ -312,14 +317,14 @@ impl Watcher {
     }
 }
 
-/// A full disk is told and survived: the Watches that could not be kept are missing by their numbers, and the watch goes on.
-fn survive(committed: Result<(), JournalError>) -> Result<(), JournalError> {
+/// A full disk is told and survived: what could not be kept is tried again with what comes next, and the watch goes on.
+fn survive<T>(committed: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
     match committed {
         Err(error) if error.is_full() => {
             tracing::error!(%error, "the disk is full: this can't be kept; make room, the watch goes on meanwhile");
-            Ok(())
+            Ok(None)
         }
-        other => other,
+        other => other.map(Some),
     }
 }
 

@@ -6,8 +6,10 @@
 
 pub mod answer;
 pub mod destination;
+mod fast_path;
 mod sender;
 pub mod transport;
 
 pub use destination::{Compression, Destination, DestinationError, Protocol};
-pub use sender::{LogFastPath, Senders, SpawnError};
+pub use fast_path::{Delivery, LogFastPath, Settled};
+pub use sender::{Senders, SpawnError};

@@ -4,20 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use prost::bytes::Bytes;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::destination::{Destination, DestinationError};
+use super::fast_path::{LogFastPath, Way};
 use super::transport::{TIMEOUT, Transport};
 use crate::journal::{DestinationName, Journal, JournalError, Outgoing, Signal};
 
 /// A request's size, uncompressed. Receivers take 4 MiB by gRPC; a quarter of that keeps our memory small and is still few requests.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
-
-/// How long a log batch may take before it is kept in the journal instead.
-const FAST_PATH: Duration = Duration::from_secs(1);
 
 /// The first wait after a failure: most failures are a restart of the receiver.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -31,15 +30,53 @@ const GROWTH: f64 = 1.5;
 /// Between two tries with credentials that were refused: somebody has to mend them first.
 const WAIT_FOR_CREDENTIALS: Duration = Duration::from_secs(60);
 
+/// How a destination stands with a signal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Flow {
+    /// Nothing waits in the journal, and the last request was taken.
+    Clear,
+    /// What waits is being sent.
+    #[default]
+    CatchingUp,
+    /// The destination is too slow, or away: nobody waits for it.
+    Behind,
+}
+
 /// What is known of a destination's signal, for everybody who asks.
 #[derive(Debug, Default)]
-struct State {
-    /// Nothing of this signal waits in the journal, and the last request was taken.
-    clear: AtomicBool,
+pub(super) struct State {
+    flow: watch::Sender<Flow>,
     /// The last request failed, and the sender waits.
     waiting: AtomicBool,
-    rejected: AtomicU64,
+    pub(super) rejected: AtomicU64,
     sent: AtomicU64,
+}
+
+impl State {
+    /// Whether nothing waits in the journal.
+    pub(super) fn is_clear(&self) -> bool {
+        *self.flow.borrow() == Flow::Clear
+    }
+
+    /// Waits until nothing is left in the journal; false if that can't be said to come soon.
+    pub(super) async fn becomes_clear(&self) -> bool {
+        let mut flow = self.flow.subscribe();
+        flow.wait_for(|flow| *flow != Flow::CatchingUp).await.is_ok_and(|flow| *flow == Flow::Clear)
+    }
+
+    /// Something is put into the journal that will be sent soon.
+    pub(super) fn catches_up(&self) {
+        self.flow.send_if_modified(|flow| *flow == Flow::Clear && std::mem::replace(flow, Flow::CatchingUp) == Flow::Clear);
+    }
+
+    /// The destination did not take a request in time.
+    pub(super) fn falls_behind(&self) {
+        self.flow.send_if_modified(|flow| std::mem::replace(flow, Flow::Behind) != Flow::Behind);
+    }
+
+    fn clears(&self) {
+        self.flow.send_if_modified(|flow| std::mem::replace(flow, Flow::Clear) != Flow::Clear);
+    }
 }
 
 /// All senders of a sidecar. Dropped, they stop; what they had not sent stays in the journal.
@@ -50,13 +87,6 @@ pub struct Senders {
     states: Vec<Arc<State>>,
     fast_path: Option<LogFastPath>,
     progress: watch::Receiver<u64>,
-}
-
-/// Sends log lines at once, without the journal.
-#[derive(Debug, Clone)]
-pub struct LogFastPath {
-    ways: Vec<(DestinationName, Transport, Arc<State>)>,
-    all: Vec<Arc<State>>,
 }
 
 /// Why senders could not be set up.
@@ -84,7 +114,7 @@ impl Senders {
                 let state = Arc::new(State::default());
                 states.push(state.clone());
                 if signal == Signal::Logs {
-                    ways.push((destination.name().clone(), transport.clone(), state.clone()));
+                    ways.push(Way::new(destination.name().clone(), transport.clone(), state.clone()));
                 }
                 let name = destination.name().clone();
                 let (journal, transport, moved) = (journal.clone(), transport.clone(), moved.clone());
@@ -92,7 +122,7 @@ impl Senders {
                 tasks.spawn(sender.work());
             }
         }
-        let fast_path = (!ways.is_empty()).then(|| LogFastPath { ways, all: states.clone() });
+        let fast_path = (!ways.is_empty()).then(|| LogFastPath::new(ways, states.clone()));
         Ok(Self { tasks, journal: journal.clone(), states, fast_path, progress })
     }
 
@@ -118,32 +148,8 @@ impl Senders {
     }
 }
 
-impl LogFastPath {
-    /// Sends a request with log records to every destination that lacks nothing before it; gives back those that did not
-    /// acknowledge it, for which it must be kept.
-    pub async fn try_send_logs(&self, otlp: &[u8], records: u32) -> Vec<DestinationName> {
-        let tries = self.ways.iter().map(async |(name, transport, state)| {
-            let clear = state.clear.load(Ordering::Relaxed);
-            let taken = clear && {
-                let answer = transport.send(Signal::Logs, otlp.to_vec(), FAST_PATH).await;
-                taken(&answer, state, u64::from(records))
-            };
-            if !taken {
-                state.clear.store(false, Ordering::Relaxed);
-            }
-            (!taken).then(|| name.clone())
-        });
-        futures_util::future::join_all(tries).await.into_iter().flatten().collect()
-    }
-
-    /// Records that destinations refused for good, of all signals, since the senders started.
-    pub fn rejected(&self) -> u64 {
-        self.all.iter().map(|state| state.rejected.load(Ordering::Relaxed)).sum()
-    }
-}
-
 /// Counts what was taken and refused; whether the request is done with.
-fn taken(answer: &Answer, state: &State, records: u64) -> bool {
+pub(super) fn taken(answer: &Answer, state: &State, records: u64) -> bool {
     match answer {
         Answer::Accepted => {
             state.sent.fetch_add(records, Ordering::Relaxed);
@@ -176,14 +182,14 @@ impl Sender {
         loop {
             match self.journal.outgoing(&self.name, self.signal, self.max_bytes).await {
                 Ok(Some(outgoing)) => {
-                    self.state.clear.store(false, Ordering::Relaxed);
+                    self.state.catches_up();
                     if self.send(outgoing).await.is_err() {
                         return;
                     }
                     self.moved.send_modify(|moved| *moved += 1);
                 }
                 Ok(None) => {
-                    self.state.clear.store(true, Ordering::Relaxed);
+                    self.state.clears();
                     match self.journal.committed_after(seen).await {
                         Ok(commits) => seen = commits,
                         Err(_) => return,
@@ -198,7 +204,7 @@ impl Sender {
     }
 
     async fn send(&mut self, outgoing: Outgoing) -> Result<(), JournalError> {
-        let answer = self.transport.send(self.signal, outgoing.otlp.clone(), TIMEOUT).await;
+        let answer = self.transport.send(self.signal, Bytes::copy_from_slice(&outgoing.otlp), TIMEOUT).await;
         if taken(&answer, &self.state, outgoing.records) {
             if self.failures > 0 {
                 tracing::info!(signal = self.signal.as_str(), "the receiver takes data again");
@@ -248,6 +254,7 @@ impl Sender {
 
     async fn wait(&self, wait: Duration) {
         self.state.waiting.store(true, Ordering::Relaxed);
+        self.state.falls_behind();
         self.moved.send_modify(|moved| *moved += 1);
         tokio::time::sleep(wait).await;
         self.state.waiting.store(false, Ordering::Relaxed);

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::{Duration, SystemTime};
 
-use prost::bytes::{Buf as _, BufMut as _};
+use prost::bytes::{Buf as _, BufMut as _, Bytes};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{MetadataKey, MetadataMap};
@@ -42,7 +42,7 @@ impl Transport {
     }
 
     /// Carries one request.
-    pub async fn send(&self, signal: Signal, otlp: Vec<u8>, timeout: Duration) -> Answer {
+    pub async fn send(&self, signal: Signal, otlp: Bytes, timeout: Duration) -> Answer {
         let sent = async {
             match self {
                 Self::Grpc(grpc) => grpc.send(signal, otlp).await,
@@ -87,7 +87,7 @@ impl Grpc {
         Ok(Self { channel: endpoint.connect_lazy(), metadata, compression: destination.compression })
     }
 
-    async fn send(&self, signal: Signal, otlp: Vec<u8>) -> Answer {
+    async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
         let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         if self.compression == Compression::Gzip {
             client = client.send_compressed(CompressionEncoding::Gzip);
@@ -114,7 +114,7 @@ impl Grpc {
 struct RawCodec;
 
 impl Codec for RawCodec {
-    type Encode = Vec<u8>;
+    type Encode = Bytes;
     type Decode = Vec<u8>;
     type Encoder = Self;
     type Decoder = Self;
@@ -129,10 +129,10 @@ impl Codec for RawCodec {
 }
 
 impl Encoder for RawCodec {
-    type Item = Vec<u8>;
+    type Item = Bytes;
     type Error = tonic::Status;
 
-    fn encode(&mut self, item: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
+    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
         to.put_slice(&item);
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Http {
         })
     }
 
-    async fn send(&self, signal: Signal, otlp: Vec<u8>) -> Answer {
+    async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
         let url = match signal {
             Signal::Traces => &self.traces,
             Signal::Logs => &self.logs,

@@ -71,15 +71,33 @@ impl JournalError {
         Self::Checkpoint(error)
     }
 
-    /// Whether the disk is full: what was not written can be written again once there is room.
+    /// Whether the disk is full or does not take data at the moment (a quota shows as the latter): what was not written can be
+    /// written again once it does.
     pub fn is_full(&self) -> bool {
-        matches!(self, Self::Sqlite(error) if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DiskFull))
+        let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
+        matches!(code, Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure))
     }
 
     /// Whether the file is damaged or no journal at all.
     fn is_corrupt(&self) -> bool {
         let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
         matches!(code, Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
+    }
+}
+
+/// A commit that failed, with what it was to keep: it can be tried again together with what comes next.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct NotCommitted {
+    /// Why.
+    pub error: JournalError,
+    /// What is not kept yet; empty if the writer is gone.
+    pub commit: Box<Commit>,
+}
+
+impl From<NotCommitted> for JournalError {
+    fn from(failed: NotCommitted) -> Self {
+        failed.error
     }
 }
 

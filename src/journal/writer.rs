@@ -9,8 +9,8 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    Commit, DestinationName, FILE_NAME, JournalError, LOCK_NAME, LogRows, MinuteRow, NotableRow, Signal, SpanRow, SpanRowKind,
-    schema,
+    Commit, DestinationName, FILE_NAME, JournalError, LOCK_NAME, LogRows, MinuteRow, NotCommitted, NotableRow, Signal, SpanRow,
+    SpanRowKind, schema,
 };
 use crate::watch::{Bytes, Timestamp, WatcherId};
 
@@ -109,9 +109,15 @@ impl Journal {
         answer.await.map_err(|_| JournalError::Gone)?
     }
 
-    /// Commits in one transaction; it is on the disk when this returns.
-    pub async fn commit(&self, commit: Commit) -> Result<(), JournalError> {
-        self.job(move |writer| writer.commit(&commit)).await
+    /// Commits in one transaction; it is on the disk when this returns. What can't be committed is given back.
+    pub async fn commit(&self, commit: Commit) -> Result<(), NotCommitted> {
+        let commit = Box::new(commit);
+        let committed = self.job(move |writer| Ok(writer.commit(&commit).map_err(|error| (error, commit)))).await;
+        match committed {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err((error, commit))) => Err(NotCommitted { error, commit }),
+            Err(error) => Err(NotCommitted { error, commit: Box::default() }),
+        }
     }
 
     /// Says who wants what is committed from now on. A destination that is new begins with the spans that come; one that is no

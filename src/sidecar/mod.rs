@@ -6,12 +6,11 @@
 
 pub mod assemble;
 pub mod clock;
+mod commit;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
@@ -19,25 +18,30 @@ use crate::export::LogFastPath;
 use crate::hub::call_trace;
 use crate::hub::events::Heard;
 use crate::hub::framing::Unframer;
-use crate::hub::interpret::{Interpreted, Interpreter, PollAnswer, RawLine};
+use crate::hub::interpret::{Interpreter, PollAnswer, RawLine};
 use crate::hub::merge::LineSource;
-use crate::journal::{Commit, Journal, JournalError, LogRows, MinuteRow, NotableRow, SpanRow, SpanRowKind};
+use crate::journal::{Journal, JournalError, SpanRow, SpanRowKind};
 use crate::process;
 use crate::tail::{Batch, Begin, Follower, Line, Pipe, Position, TailEvent};
 use crate::watch::{
-    ApiOutcome, Bytes, Count, Level, LineRecord, LogReplaced, LogTruncated, LogUnreadable, Micros, Origin, RecordUid, SidecarPoll,
-    Sources, SpanId, Text, Timestamp, Visibility, WatcherStarted, WatcherStopped, When, log_record, logs_request, request_of,
+    ApiOutcome, Bytes, Count, GenerationId, LineRecord, LogBatch, LogReplaced, LogTruncated, LogUnreadable, Micros, Origin,
+    RecordForm, SidecarPoll, Sources, SpanId, Text, Timestamp, Visibility, WatcherId, WatcherStarted, WatcherStopped, When,
+    request_of,
 };
 use assemble::{Assembler, Closing, Finished};
+use commit::{Dispatch, Pending};
 
-/// How many bytes of the log are taken in at a time: one transaction each.
-const BATCH_BYTES: usize = 64 * 1024;
+/// How many bytes of the log are taken in at a time and go out as one request: about a thousand lines.
+const BATCH_BYTES: usize = 192 * 1024;
+
+/// How much of the log is read before something else has its turn: a tenth of a second's work.
+const TURN_BYTES: u64 = 16 * 1024 * 1024;
 
 /// What the records of the event stream have as their file's name.
 const STREAM_NAME: &str = "events";
 
-/// So many records of the event stream are committed before the next look at the log.
-const STREAM_BATCH: usize = 512;
+/// So many records of the event stream go out before the next look at the log.
+const STREAM_BATCH: u32 = 512;
 
 /// The hub's own start time is taken a moment after its first line, by up to a second in the recordings.
 const START_SLACK: Micros = Micros::new(2_000_000);
@@ -167,17 +171,11 @@ pub struct Sidecar {
     connections: u64,
     /// Lines heard on this connection.
     heard: u64,
+    records: LogBatch,
+    form: Option<(u64, RecordForm)>,
+    stream_form: Option<(u64, RecordForm)>,
+    out: Dispatch,
     pending: Pending,
-}
-
-/// What waits for the next commit.
-#[derive(Debug, Default)]
-struct Pending {
-    records: Vec<LogRecord>,
-    minutes: BTreeMap<(u64, &'static str), (u64, u64)>,
-    notable: Vec<NotableRow>,
-    spans: Vec<SpanRow>,
-    metrics: Option<Vec<u8>>,
 }
 
 impl Sidecar {
@@ -208,6 +206,8 @@ impl Sidecar {
         }
         let log_name = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let history_end = (!resumed).then(|| file.as_ref().and_then(|path| std::fs::metadata(path).ok())).flatten();
+        let records = LogBatch::new(assembler.origin());
+        let out = Dispatch::new(journal.clone(), logs.clone(), saved.position.as_ref().map(|position| position.generation), now);
         Self {
             assembler,
             follower: file.map(|path| Follower::new(path, begin, saved.position)),
@@ -228,6 +228,10 @@ impl Sidecar {
             stream_gap: false,
             connections: saved.connections,
             heard: 0,
+            records,
+            form: None,
+            stream_form: None,
+            out,
             pending: Pending::default(),
         }
     }
@@ -259,28 +263,34 @@ impl Sidecar {
         }
     }
 
-    /// Takes in what the log holds, batch by batch, each committed; at most until its end.
-    pub async fn read_log(&mut self, now: Timestamp) -> Result<(), JournalError> {
+    /// Takes in what the log holds, batch by batch, at most until its end; whether that was reached.
+    pub async fn read_log(&mut self, now: Timestamp) -> Result<bool, JournalError> {
+        let mut read = 0;
         loop {
+            let before = self.pending.bytes;
             let batch = self.read_batch(now);
-            let (lines, at_end) = (batch.lines, batch.at_end);
-            let eventful = !batch.events.is_empty();
+            let at_end = batch.at_end;
+            read += self.pending.bytes - before;
             self.note(batch, now);
             self.close_if_full(now);
-            if lines > 0 || eventful || !self.pending.is_empty() {
-                self.commit().await?;
+            let generation = self.follower.as_ref().and_then(Follower::position).map(|position| position.generation);
+            if generation.is_some_and(|generation| self.out.is_new(generation)) {
+                self.commit_generation(now).await?;
             }
-            if at_end {
-                return Ok(());
+            self.send_records().await;
+            if self.pending.is_due() || self.out.is_due(now) && !self.pending.is_empty() {
+                self.commit(now).await?;
+            }
+            if at_end || read >= TURN_BYTES {
+                return Ok(at_end);
             }
         }
     }
 
     fn read_batch(&mut self, now: Timestamp) -> Batch {
         let Some(follower) = &mut self.follower else { return Batch { at_end: true, ..Batch::default() } };
-        let watcher = self.assembler.origin().watcher;
         let context = LineContext {
-            watcher,
+            watcher: self.assembler.origin().watcher,
             file: &self.log_name,
             now,
             earliest: self.log_reached.unwrap_or(now),
@@ -290,6 +300,8 @@ impl Sidecar {
         let mut into = Into {
             interpreter: &mut self.assembler.interpreter,
             unframer: &mut self.unframer,
+            form: &mut self.form,
+            records: &mut self.records,
             pending: &mut self.pending,
             lost: &mut self.lost,
         };
@@ -310,6 +322,8 @@ impl Sidecar {
         let mut into = Into {
             interpreter: &mut self.assembler.interpreter,
             unframer: &mut self.unframer,
+            form: &mut self.form,
+            records: &mut self.records,
             pending: &mut self.pending,
             lost: &mut self.lost,
         };
@@ -321,7 +335,8 @@ impl Sidecar {
         }
         self.log_reached = Some(now);
         self.close_if_full(now);
-        self.commit().await
+        // Nobody can read a pipe again.
+        self.commit(now).await
     }
 
     /// The event stream was joined.
@@ -357,18 +372,20 @@ impl Sidecar {
         }
         self.close_if_full(now);
         // With a log the next look at it commits; alone the stream must do it.
-        if self.follower.is_none() || self.pending.records.len() >= STREAM_BATCH { self.commit().await } else { Ok(()) }
+        let alone = self.follower.is_none();
+        if alone || self.records.records() >= STREAM_BATCH { self.commit(now).await } else { Ok(()) }
     }
 
     fn streamed_line(&mut self, text: &str, now: Timestamp) {
         let watcher = self.assembler.origin().watcher;
-        let uid = RecordUid::of_line(watcher, STREAM_NAME, self.connections, self.heard);
+        let form = form(&mut self.stream_form, watcher, STREAM_NAME, self.connections);
+        let offset = self.heard;
         self.heard += 1;
         let size = text.len() as u64;
         let said = self.assembler.interpreter.line(RawLine {
             source: LineSource::EventStream,
             text,
-            uid,
+            uid: form.uid(offset),
             size,
             stamped: None,
             read: now,
@@ -384,17 +401,18 @@ impl Sidecar {
             self.pending.keep(&said, size);
         }
         if self.logs.is_some() {
-            self.pending.records.push(log_record(&LineRecord {
-                uid,
+            let line = LineRecord {
+                offset,
                 when: said.when,
                 observed: now,
                 level: said.level,
                 text: &said.text,
-                file: STREAM_NAME,
+                original: None,
                 call: said.call,
                 cut_from: None,
                 bad_utf8: false,
-            }));
+            };
+            self.records.push(form, &line);
         }
     }
 
@@ -443,7 +461,8 @@ impl Sidecar {
 
     /// Takes a poll in: reads the log first, since what it says happened before the answer; then closes the interval and commits.
     pub async fn polled(&mut self, mut answer: PollAnswer) -> Result<(), JournalError> {
-        self.read_log(answer.now).await?;
+        let now = answer.now;
+        self.read_log(now).await?;
         let servers = answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().err());
         let failures = [answer.health.as_ref().err(), servers];
         let unreadable = failures.iter().filter(|outcome| **outcome == Some(&ApiOutcome::Unreadable)).count();
@@ -465,7 +484,7 @@ impl Sidecar {
         closing.sidecar.rss = process::own_memory();
         let finished = self.assembler.polled(&answer, closing);
         self.keep(finished);
-        self.commit().await
+        self.commit(now).await
     }
 
     /// The wall clock jumped from `before` to `now`: the interval ends in the old time, the next begins in the new one.
@@ -473,17 +492,18 @@ impl Sidecar {
         let closing = self.closing();
         let finished = self.assembler.clock_jumped(before, now, jump, closing);
         self.keep(finished);
-        self.commit().await
+        self.commit(now).await
     }
 
-    /// Ends on purpose: reads what is there, says so and closes the last interval.
+    /// Ends on purpose: reads what is there, says so and closes the last interval. All of it is committed when this returns.
     pub async fn stop(&mut self, reason: &str, now: Timestamp) -> Result<(), JournalError> {
-        self.read_log(now).await?;
+        while !self.read_log(now).await? {}
         self.assembler.interpreter.notice(When::At(now), WatcherStopped { reason: Text::new(reason) });
         let closing = self.closing();
         let finished = self.assembler.close(now, None, closing);
         self.keep(finished);
-        self.commit().await
+        self.commit(now).await?;
+        self.finish_commit().await
     }
 
     fn log_file(&self) -> Option<crate::watch::LogFilePoll> {
@@ -555,36 +575,6 @@ impl Sidecar {
         }
     }
 
-    /// One transaction: log lines that were not acknowledged, spans, read position and state.
-    async fn commit(&mut self) -> Result<(), JournalError> {
-        self.keep_calls();
-        let mut pending = std::mem::take(&mut self.pending);
-        let logs = self.send_logs(std::mem::take(&mut pending.records)).await;
-        let checkpoint = Checkpoint {
-            version: CHECKPOINT_VERSION,
-            log: self.follower.as_ref().map(|follower| follower.path().to_owned()),
-            position: self.follower.as_ref().and_then(Follower::position),
-            log_reached: self.log_reached,
-            lost: self.lost,
-            connections: self.connections,
-            unframer: Cow::Borrowed(&self.unframer),
-            assembler: Cow::Borrowed(&self.assembler),
-        };
-        let minutes = pending.minutes.into_iter();
-        self.journal
-            .commit(Commit {
-                spans: pending.spans,
-                logs: logs.into_iter().collect(),
-                metrics: pending.metrics.filter(|_| self.logs.is_some()),
-                minutes: minutes
-                    .map(|((minute, level), (lines, bytes))| MinuteRow { minute, level: level.to_owned(), lines, bytes })
-                    .collect(),
-                notable: pending.notable,
-                checkpoint: Some(serde_json::to_vec(&checkpoint).map_err(JournalError::checkpoint)?),
-            })
-            .await
-    }
-
     fn keep_calls(&mut self) {
         let model = self.assembler.interpreter.model().map(str::to_owned);
         for call in self.assembler.interpreter.ended_calls() {
@@ -597,15 +587,6 @@ impl Sidecar {
                 self.pending.spans.push(SpanRow { trace_id: call.fact.trace, span_id, kind, start: started, end, otlp });
             }
         }
-    }
-
-    /// Sends first; what isn't acknowledged at once goes to the journal.
-    async fn send_logs(&self, records: Vec<LogRecord>) -> Option<LogRows> {
-        let fast_path = self.logs.as_ref().filter(|_| !records.is_empty())?;
-        let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
-        let otlp = logs_request(self.assembler.origin(), records).encode_to_vec();
-        let unacknowledged = fast_path.try_send_logs(&otlp, count).await;
-        (!unacknowledged.is_empty()).then_some(LogRows { otlp, records: count, destinations: unacknowledged })
     }
 }
 
@@ -632,7 +613,7 @@ struct Resumed {
 
 /// What is the same for all lines of a batch.
 struct LineContext<'a> {
-    watcher: crate::watch::WatcherId,
+    watcher: WatcherId,
     file: &'a str,
     now: Timestamp,
     earliest: Timestamp,
@@ -648,11 +629,11 @@ impl LineContext<'_> {
         into.lost.lines_cut += u64::from(line.cut);
         let Some(unframed) = into.unframer.take(&text) else { return };
         into.lost.lines_cut += u64::from(unframed.cut);
-        let uid = RecordUid::of_line(self.watcher, self.file, line.generation, line.offset);
+        let form = form(into.form, self.watcher, self.file, line.generation);
         let said = into.interpreter.line(RawLine {
             source: LineSource::Log,
             text: &unframed.text,
-            uid,
+            uid: form.uid(line.offset),
             size: line.size,
             stamped: unframed.stamped,
             read: self.now,
@@ -663,42 +644,36 @@ impl LineContext<'_> {
         if said.collapsed || !self.keep_records {
             return;
         }
-        into.pending.records.push(log_record(&LineRecord {
-            uid,
+        let record = LineRecord {
+            offset: line.offset,
             when: said.when,
             observed: self.now,
             level: said.level,
             text: &said.text,
-            file: self.file,
+            original: None,
             call: said.call,
             cut_from: (line.cut || unframed.cut).then(|| Bytes::new(line.size)),
             bad_utf8,
-        }));
+        };
+        into.records.push(form, &record);
     }
+}
+
+/// What the records of this generation have in common; made once for each.
+fn form<'a>(known: &'a mut Option<(u64, RecordForm)>, watcher: WatcherId, file: &str, generation: u64) -> &'a RecordForm {
+    if known.as_ref().is_none_or(|(of, _)| *of != generation) {
+        *known = None;
+    }
+    let (_, form) = known.get_or_insert_with(|| (generation, RecordForm::new(GenerationId::of(watcher, file, generation), file)));
+    form
 }
 
 /// Where a line goes.
 struct Into<'a> {
     interpreter: &'a mut Interpreter,
     unframer: &'a mut Unframer,
+    form: &'a mut Option<(u64, RecordForm)>,
+    records: &'a mut LogBatch,
     pending: &'a mut Pending,
     lost: &'a mut Lost,
-}
-
-impl Pending {
-    /// Counts the line by its minute, and keeps it if somebody may look for it.
-    fn keep(&mut self, said: &Interpreted<'_>, size: u64) {
-        let minute = said.when.latest().get() / 60_000_000;
-        let level = said.level.map_or("none", Level::as_str);
-        let (lines, bytes) = self.minutes.entry((minute, level)).or_default();
-        *lines += 1;
-        *bytes += size;
-        if let (Some(level @ (Level::Warn | Level::Error)), false) = (said.level, said.collapsed) {
-            self.notable.push(NotableRow { time: said.when.latest(), level, text: Text::new(&*said.text) });
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.records.is_empty() && self.minutes.is_empty() && self.spans.is_empty()
-    }
 }

@@ -196,8 +196,14 @@ hex_id!(
 );
 hex_id!(
     /// One log record: equal for the same bytes of the same file generation, whoever reads them and how often (`log.record.uid`).
+    /// Its first half is the [`GenerationId`], its second the offset: nothing is hashed for each line.
     RecordUid,
     16
+);
+hex_id!(
+    /// One generation of one file, as one watcher reads it: what the uids of its lines have in common.
+    GenerationId,
+    8
 );
 hex_id!(
     /// Who watches: made once, kept in the state folder.
@@ -272,8 +278,22 @@ impl TraceId {
 impl RecordUid {
     /// The record of one line: which watcher read it, in which file, which generation of that file, at which byte.
     pub fn of_line(watcher: WatcherId, file: &str, generation: u64, offset: u64) -> Self {
-        let parts: [&[u8]; 4] = [watcher.as_bytes(), file.as_bytes(), &generation.to_le_bytes(), &offset.to_le_bytes()];
-        Self::derive("hubwatch log record", &parts)
+        GenerationId::of(watcher, file, generation).line(offset)
+    }
+}
+
+impl GenerationId {
+    /// Of the file with this name.
+    pub fn of(watcher: WatcherId, file: &str, generation: u64) -> Self {
+        Self::derive("hubwatch file generation", &[watcher.as_bytes(), file.as_bytes(), &generation.to_le_bytes()])
+    }
+
+    /// The record of the line that begins at this byte.
+    pub fn line(self, offset: u64) -> RecordUid {
+        let mut uid = [0; 16];
+        uid[..8].copy_from_slice(&self.0);
+        uid[8..].copy_from_slice(&offset.to_be_bytes());
+        RecordUid(uid)
     }
 }
 
@@ -317,6 +337,16 @@ mod tests {
         let slot = Slot::of(Timestamp::from_secs(1_795_000_000));
         assert_eq!(slot.trace_id(&hub, &environment, 0).to_string(), "d994d30aeb43b0bb75b0f98b13343fcb");
         assert_ne!(slot.trace_id(&hub, &environment, 0), slot.trace_id(&hub, &environment, 1));
+    }
+
+    #[test]
+    fn every_line_of_every_generation_has_its_own_uid() {
+        let watcher = WatcherId::from_seed(b"test");
+        let lines = (0..3).flat_map(|generation| (0..100).map(move |offset| ("a.log", generation, offset)));
+        let others = (0..100).map(|offset| ("b.log", 0, offset));
+        let uids = lines.chain(others).map(|(file, generation, offset)| RecordUid::of_line(watcher, file, generation, offset));
+        assert_eq!(uids.collect::<std::collections::BTreeSet<_>>().len(), 400);
+        assert!(RecordUid::of_line(watcher, "a.log", 0, 0x2a).to_string().ends_with("000000000000002a"));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use decode::{DecodeError, decode, decode_all};
 pub use encode::{encode, request_of, resource, scope};
 pub use fact::*;
 pub use ids::*;
-pub use log_record::{LineRecord, log_record, logs_request};
+pub use log_record::{LineRecord, LogBatch, LogRequest, RecordForm};
 pub use metrics::Metrics;
 pub use poll::*;
 pub use quantity::{Bytes, Count, Micros, Timestamp};

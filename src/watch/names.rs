@@ -189,6 +189,7 @@ pub const ERROR_TYPE: &str = "error.type";
 // Log records.
 pub const LOG_RECORD_UID: &str = "log.record.uid";
 pub const LOG_FILE_NAME: &str = "log.file.name";
+pub const LOG_RECORD_ORIGINAL: &str = "log.record.original";
 pub const LOG_TRUNCATED: &str = "mcphub.log.record.cut_from_bytes";
 pub const LOG_BAD_UTF8: &str = "mcphub.log.record.bad_utf8";
 pub const STORM_COUNT: &str = "mcphub.storm.count";

@@ -1,0 +1,221 @@
+//! The way to the journal: what was learned is gathered and committed in one transaction with the read position and the state that
+//! belong to it. Reading goes on meanwhile.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use prost::bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::{CHECKPOINT_VERSION, Checkpoint, Sidecar};
+use crate::export::{Delivery, LogFastPath};
+use crate::hub::interpret::Interpreted;
+use crate::journal::{Commit, Journal, JournalError, LogRows, MinuteRow, NotCommitted, NotableRow, SpanRow};
+use crate::tail::Follower;
+use crate::watch::{Level, LogRequest, Micros, Text, Timestamp};
+
+/// How long what was read waits for its commit. Each commit is an fsync; two a second cost nothing, and what a crash costs is half
+/// a second of reading again: until its commit a line is still in the log, and sent twice it is the same record.
+pub const COMMIT_INTERVAL: Micros = Micros::new(500_000);
+
+/// So much of the log is read between two commits at most: it bounds what has to be read again, and the memory.
+const COMMIT_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Warnings, errors and minutes are rows; so many are committed at once at most.
+const COMMIT_ROWS: usize = 1_000;
+
+/// What is kept for slow destinations waits for its commit up to this size.
+const COMMIT_KEPT_BYTES: usize = 4 * 1024 * 1024;
+
+/// What waits for the next commit.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    minutes: BTreeMap<(u64, &'static str), (u64, u64)>,
+    notable: Vec<NotableRow>,
+    pub(super) spans: Vec<SpanRow>,
+    pub(super) metrics: Option<Vec<u8>>,
+    kept: Vec<LogRows>,
+    /// How much of the log was read for it.
+    pub(super) bytes: u64,
+}
+
+/// What left for the destinations or the journal and has not arrived.
+#[derive(Debug)]
+pub(super) struct Dispatch {
+    journal: Journal,
+    logs: Option<LogFastPath>,
+    deliveries: Vec<Delivery>,
+    /// The memory of a request that was delivered.
+    spare: Option<Bytes>,
+    committing: Option<Committing>,
+    last_commit: Timestamp,
+    /// The generation of the log of which the journal knows.
+    known: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Committing {
+    task: JoinHandle<Result<(), NotCommitted>>,
+    generation: Option<u64>,
+}
+
+impl Pending {
+    /// Counts the line by its minute, and keeps it if somebody may look for it.
+    pub(super) fn keep(&mut self, said: &Interpreted<'_>, size: u64) {
+        let minute = said.when.latest().get() / 60_000_000;
+        let level = said.level.map_or("none", Level::as_str);
+        let (lines, bytes) = self.minutes.entry((minute, level)).or_default();
+        *lines += 1;
+        *bytes += size;
+        self.bytes += size;
+        if let (Some(level @ (Level::Warn | Level::Error)), false) = (said.level, said.collapsed) {
+            self.notable.push(NotableRow { time: said.when.latest(), level, text: Text::new(&*said.text) });
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.minutes.is_empty() && self.spans.is_empty() && self.kept.is_empty()
+    }
+
+    /// Whether it has grown so much that it must be committed.
+    pub(super) fn is_due(&self) -> bool {
+        self.bytes >= COMMIT_BYTES
+            || self.notable.len() + self.minutes.len() >= COMMIT_ROWS
+            || self.kept.iter().map(|rows| rows.otlp.len()).sum::<usize>() >= COMMIT_KEPT_BYTES
+    }
+
+    /// Takes up again what could not be committed.
+    fn restore(&mut self, commit: Commit) {
+        let newer = std::mem::replace(&mut self.spans, commit.spans);
+        self.spans.extend(newer);
+        let newer = std::mem::replace(&mut self.kept, commit.logs);
+        self.kept.extend(newer);
+        let newer = std::mem::replace(&mut self.notable, commit.notable);
+        self.notable.extend(newer);
+        self.metrics = self.metrics.take().or(commit.metrics);
+        for MinuteRow { minute, level, lines, bytes } in commit.minutes {
+            let level = Level::parse(&level).map_or("none", Level::as_str);
+            let total = self.minutes.entry((minute, level)).or_default();
+            *total = (total.0 + lines, total.1 + bytes);
+        }
+    }
+
+    fn into_commit(self, checkpoint: Vec<u8>) -> Commit {
+        let minutes = self.minutes.into_iter();
+        let row = |((minute, level), (lines, bytes)): ((u64, &str), (u64, u64))| MinuteRow {
+            minute,
+            level: level.to_owned(),
+            lines,
+            bytes,
+        };
+        Commit {
+            spans: self.spans,
+            logs: self.kept,
+            metrics: self.metrics,
+            minutes: minutes.map(row).collect(),
+            notable: self.notable,
+            checkpoint: Some(checkpoint),
+        }
+    }
+}
+
+impl Dispatch {
+    pub(super) fn new(journal: Journal, logs: Option<LogFastPath>, known: Option<u64>, now: Timestamp) -> Self {
+        Self { journal, logs, deliveries: Vec::new(), spare: None, committing: None, last_commit: now, known }
+    }
+
+    /// Whether the journal does not know of this generation of the log yet.
+    pub(super) fn is_new(&self, generation: u64) -> bool {
+        self.known != Some(generation)
+    }
+
+    /// Whether the last commit is long enough ago.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        now.since(self.last_commit) >= COMMIT_INTERVAL
+    }
+
+    /// Sends at once; gives back what has to be kept of earlier requests.
+    async fn send(&mut self, request: LogRequest) -> Vec<LogRows> {
+        let Some(logs) = &self.logs else { return Vec::new() };
+        self.deliveries.push(logs.send(request).await);
+        let mut kept = Vec::new();
+        let (settled, under_way) = std::mem::take(&mut self.deliveries).into_iter().partition(Delivery::is_settled);
+        self.deliveries = under_way;
+        for delivery in settled {
+            let settled = delivery.settle().await;
+            kept.extend(settled.kept);
+            self.spare = Some(settled.otlp);
+        }
+        kept
+    }
+}
+
+impl Sidecar {
+    /// Sends the records that were gathered.
+    pub(super) async fn send_records(&mut self) {
+        let Some(request) = self.records.take(self.out.spare.take()) else { return };
+        let kept = self.out.send(request).await;
+        self.pending.kept.extend(kept);
+    }
+
+    /// Commits that another generation of the log has begun, before any of its records is sent: after a crash its lines must get
+    /// the same ids, and those of a later generation others. Its first records take the way through the journal.
+    pub(super) async fn commit_generation(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        if let (Some(request), Some(logs)) = (self.records.take(None), &self.out.logs) {
+            self.pending.kept.push(logs.keep(&request));
+        }
+        self.commit(now).await?;
+        self.finish_commit().await
+    }
+
+    /// Commits what was learned in one transaction, with the read position and the state that belong to it. What was sent and not
+    /// acknowledged yet is waited for, as long as it has time, and otherwise kept in the same transaction.
+    pub(super) async fn commit(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        self.send_records().await;
+        self.finish_commit().await?;
+        self.keep_calls();
+        let position = self.follower.as_ref().and_then(Follower::position);
+        let generation = position.as_ref().map(|position| position.generation);
+        let checkpoint = Checkpoint {
+            version: CHECKPOINT_VERSION,
+            log: self.follower.as_ref().map(|follower| follower.path().to_owned()),
+            position,
+            log_reached: self.log_reached,
+            lost: self.lost,
+            connections: self.connections,
+            unframer: Cow::Borrowed(&self.unframer),
+            assembler: Cow::Borrowed(&self.assembler),
+        };
+        let checkpoint = serde_json::to_vec(&checkpoint).map_err(JournalError::checkpoint)?;
+        let mut commit = std::mem::take(&mut self.pending).into_commit(checkpoint);
+        commit.metrics = commit.metrics.filter(|_| self.logs.is_some());
+        let deliveries = std::mem::take(&mut self.out.deliveries);
+        let journal = self.out.journal.clone();
+        let task = tokio::spawn(async move {
+            for delivery in deliveries {
+                commit.logs.extend(delivery.settle().await.kept);
+            }
+            journal.commit(commit).await
+        });
+        self.out.committing = Some(Committing { task, generation });
+        self.out.last_commit = now;
+        Ok(())
+    }
+
+    /// Waits for the commit under way. What it could not keep is part of the next one.
+    pub async fn finish_commit(&mut self) -> Result<(), JournalError> {
+        let Some(Committing { task, generation }) = self.out.committing.take() else { return Ok(()) };
+        match task.await {
+            Ok(Ok(())) => {
+                self.out.known = generation.or(self.out.known);
+                Ok(())
+            }
+            Ok(Err(NotCommitted { error, commit })) => {
+                self.pending.restore(*commit);
+                Err(error)
+            }
+            // Only a panic or the end of the runtime ends the task otherwise.
+            Err(_) => Err(JournalError::Gone),
+        }
+    }
+}
