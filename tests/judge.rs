@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hubwatch::judge::criterion::{self, Severity};
 use hubwatch::judge::verdict::Verdict;
-use hubwatch::judge::{Judge, Judgement, MIN_PERIOD, Rules};
+use hubwatch::judge::{Assessment, Judge, Rules};
 use hubwatch::watch::*;
 
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -57,13 +57,14 @@ impl Period {
         self
     }
 
-    fn judge(&self, expected: &[&str]) -> Judgement {
+    fn judge(&self, expected: &[&str]) -> Assessment {
         let states = expected.iter().map(|state| (*state).to_owned()).collect();
         let expected_servers = BTreeMap::from([("filesystem".to_owned(), states)]);
-        let criteria = criterion::parse(criterion::DEFAULT).unwrap();
-        let mut judge = Judge::new(Rules { criteria, expected_servers, min_period: MIN_PERIOD }, START, self.now);
-        self.watches.iter().for_each(|watch| judge.feed(watch));
-        judge.finish()
+        let mut judge = Judge::new(Rules { expected_servers, ..criterion::default_rules() }, START);
+        for watch in &self.watches {
+            judge.take(watch);
+        }
+        judge.assess(self.now)
     }
 }
 
@@ -177,7 +178,7 @@ fn changed(from: Liveness, to: Liveness) -> FactKind {
     ServerChanged { server: Text::from("filesystem"), from, to, reason: Text::from("its connection closed") }.into()
 }
 
-fn verdict(judgement: &Judgement, id: &str) -> Verdict {
+fn verdict(judgement: &Assessment, id: &str) -> Verdict {
     judgement.criteria.iter().find(|(criterion, _)| criterion.id == id).unwrap().1.verdict
 }
 
@@ -219,7 +220,7 @@ fn a_crash_is_down_from_the_first_sign_to_the_recovery_though_the_status_says_co
         .then(ApiOutcome::Ok, Liveness::Up, vec![changed(Liveness::Starting, Liveness::Up)])
         .healthy(100);
     let judgement = period.judge(&[]);
-    let down = &judgement.history.servers["filesystem"].down;
+    let down = &judgement.history.servers.0["filesystem"].down;
     assert_eq!((down.len(), down[0].duration_us), (1, 3 * INTERVAL.get()));
     assert_eq!(verdict(&judgement, "integration.servers_connected"), Verdict::Fail);
     assert_eq!(verdict(&judgement, "degradation.server_recovery"), Verdict::Fail);
@@ -297,6 +298,6 @@ fn a_call_that_fails_once_in_a_hundred_warns_and_more_often_fails() {
 
 #[test]
 fn every_must_of_the_default_criteria_is_a_must_of_the_strategy() {
-    let criteria = criterion::parse(criterion::DEFAULT).unwrap();
+    let criteria = criterion::default_rules().criteria;
     assert_eq!(criteria.iter().filter(|criterion| criterion.severity == Severity::Must).count(), 17);
 }

@@ -18,7 +18,7 @@ use crate::journal::{JournalReader, Watched};
 use crate::judge::criterion;
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
-use crate::judge::{Judge, MIN_PERIOD, Rules};
+use crate::judge::{Judge, Rules};
 use crate::report::{self, Provenance, Report, SignOff};
 use crate::watch::{HubName, Micros, Timestamp};
 
@@ -115,9 +115,7 @@ impl Job {
 
 /// The built-in criteria, with what the configuration expects of servers.
 pub fn rules(expected_servers: std::collections::BTreeMap<String, Vec<String>>) -> Rules {
-    // The built-in criteria are read by a test; a file that can't be read would be a fault of this very build.
-    let criteria = criterion::parse(criterion::DEFAULT).unwrap_or_default();
-    Rules { criteria, expected_servers, min_period: MIN_PERIOD }
+    Rules { expected_servers, ..criterion::default_rules() }
 }
 
 fn sign_off(section: &ReportSection) -> SignOff {
@@ -170,9 +168,11 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     let found = period::read(&backend, &wanted, |_, _| ()).await?;
     tracing::debug!(watches = found.watches.len(), slots = found.slots, empty = found.empty_slots, "read");
     let provenance = provenance(&wanted, &found, backend.name(), provisional, job.made_at);
-    let mut judge = Judge::new(job.rules, wanted.from, wanted.to);
-    found.watches.iter().for_each(|watch| judge.feed(watch));
-    let report = report::report(judge.finish(), provenance, job.sign_off);
+    let mut judge = Judge::new(job.rules, wanted.from);
+    for watch in &found.watches {
+        judge.take(watch);
+    }
+    let report = report::report(judge.assess(wanted.to), provenance, job.sign_off);
     write(&report, &job.outputs, job.templates.as_deref())?;
     Ok(exit(report.overall.verdict))
 }

@@ -1,9 +1,14 @@
 //! Criteria as data.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
+use super::alert::{Alert, Alerts};
+use super::incident::{Gravity, IncidentKind};
 use super::measure::Measure;
-use crate::watch::terms;
+use super::{MIN_PERIOD, Rules};
+use crate::watch::{Micros, terms};
 
 /// The criteria that hold unless told otherwise; the file's comments are their documentation.
 pub const DEFAULT: &str = include_str!("criteria.toml");
@@ -86,6 +91,20 @@ const fn enough_samples() -> u64 {
 #[serde(deny_unknown_fields)]
 struct CriteriaFile {
     criterion: Vec<Criterion>,
+    #[serde(default)]
+    alert: Vec<AlertEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AlertEntry {
+    kind: IncidentKind,
+    severity: Gravity,
+    #[serde(default)]
+    threshold: u64,
+    /// In minutes.
+    #[serde(default)]
+    window_min: u64,
 }
 
 /// Why criteria can't be used.
@@ -93,9 +112,24 @@ struct CriteriaFile {
 #[error("the criteria are not valid: {0}")]
 pub struct CriteriaError(#[from] toml::de::Error);
 
-/// Reads criteria.
-pub fn parse(text: &str) -> Result<Vec<Criterion>, CriteriaError> {
-    Ok(toml::from_str::<CriteriaFile>(text)?.criterion)
+/// Reads criteria and alerts.
+pub fn parse(text: &str) -> Result<(Vec<Criterion>, Alerts), CriteriaError> {
+    let file = toml::from_str::<CriteriaFile>(text)?;
+    let alert = |entry: AlertEntry| {
+        let window = match entry.window_min {
+            0 => Alert::default().window,
+            minutes => Micros::new(minutes * 60_000_000),
+        };
+        (entry.kind, Alert { severity: entry.severity, threshold: entry.threshold, window, enabled: true })
+    };
+    Ok((file.criterion, Alerts(file.alert.into_iter().map(alert).collect())))
+}
+
+/// The built-in rules.
+pub fn default_rules() -> Rules {
+    // The built-in criteria are read by a test; a file that can't be read would be a fault of this very build.
+    let (criteria, alerts) = parse(DEFAULT).unwrap_or_default();
+    Rules { criteria, alerts, expected_servers: BTreeMap::new(), min_period: MIN_PERIOD }
 }
 
 #[cfg(test)]
@@ -106,7 +140,8 @@ mod tests {
 
     #[test]
     fn the_strategys_twenty_one_criteria_are_there() {
-        let criteria = parse(DEFAULT).unwrap();
+        let (criteria, alerts) = parse(DEFAULT).unwrap();
+        assert_eq!(alerts.0.keys().copied().collect::<Vec<_>>(), IncidentKind::ALL);
         let of = |group| criteria.iter().filter(|criterion| criterion.group == group).count();
         assert_eq!(Group::ALL.iter().map(|group| of(*group)).collect::<Vec<_>>(), [7, 5, 5, 4]);
         let ids: BTreeSet<_> = criteria.iter().map(|criterion| &criterion.id).collect();

@@ -1,7 +1,7 @@
 //! Criteria held against what happened.
 
 use super::criterion::{Criterion, Limit};
-use super::history::History;
+use super::history::{History, per_thousand};
 use super::measure::{Measure, Measured};
 use super::verdict::{Verdict, weight};
 
@@ -106,16 +106,17 @@ fn servers(measure: Measure, history: &History) -> Measured {
     if polls == 0 {
         return Measured::NotVisible("the hub never answered".to_owned());
     }
-    let expected = || history.servers.values().filter(|server| server.should_work());
-    let downs = || expected().flat_map(|server| &server.down);
+    let expected = || history.servers.0.values().filter(|server| server.should_work());
+    let all_downs = || expected().flat_map(|server| &server.down);
+    let downs = || all_downs().filter(|down| down.planned.is_none());
     match measure {
         Measure::ServersDownTime => {
             let never = expected().filter(|server| server.never_up).map(|_| history.coverage.covered_us);
             counted(total(downs().map(|down| down.duration_us).chain(never)), polls)
         }
         Measure::ServersDisconnections => counted(downs().count() as u64, polls),
-        Measure::ServersSlowestRecovery => match downs().map(|down| down.duration_us).max() {
-            Some(slowest) => counted(slowest, downs().count() as u64),
+        Measure::ServersSlowestRecovery => match all_downs().map(|down| down.duration_us).max() {
+            Some(slowest) => counted(slowest, all_downs().count() as u64),
             None => Measured::NotExercised("no server went down".to_owned()),
         },
         _ => counted(total(expected().map(|server| server.tool_changes)), polls),
@@ -123,25 +124,23 @@ fn servers(measure: Measure, history: &History) -> Measured {
 }
 
 fn calls(measure: Measure, history: &History) -> Measured {
-    let calls = &history.calls;
-    if calls.total == 0 && !history.calls_visible {
+    let (calls, judged) = (&history.calls, &history.calls.judged);
+    if calls.total == 0 && history.coverage.calls_visible == 0 {
         return Measured::NotVisible("no source showed the lines of meta-tool calls".to_owned());
     }
-    if calls.total == 0 {
+    if measure == Measure::GeminiNotFallenBack {
+        return match calls.gemini_failed {
+            0 => Measured::NotExercised("Gemini never failed".to_owned()),
+            failed => counted(calls.not_fallen_back(), failed),
+        };
+    }
+    if judged.total == 0 {
         return Measured::NotExercised("no meta-tool call was made".to_owned());
     }
-    let per_thousand = |part: u64, whole: u64| part.saturating_mul(1_000).checked_div(whole);
     match measure {
-        Measure::CallsFailedShare => averaged(per_thousand(history.failed_calls(), calls.total), calls.total, ""),
-        Measure::CallsMean => {
-            let (mean, samples) = history.clean_calls();
-            averaged(mean, samples, "no call without a failed Gemini round")
-        }
-        Measure::GeminiFailedShare => {
-            averaged(per_thousand(calls.gemini_failed_rounds, calls.gemini_asked), calls.gemini_asked, "no call asked Gemini")
-        }
-        _ if calls.gemini_failed == 0 => Measured::NotExercised("Gemini never failed".to_owned()),
-        _ => counted(history.not_fallen_back(), calls.gemini_failed),
+        Measure::CallsFailedShare => averaged(judged.failed_permille(), judged.total, ""),
+        Measure::CallsMean => averaged(judged.mean_us(), judged.clean, "no call without a failed Gemini round"),
+        _ => averaged(per_thousand(judged.failed_rounds, judged.asked), judged.asked, "no call asked Gemini"),
     }
 }
 
@@ -151,16 +150,17 @@ fn log(measure: Measure, history: &History) -> Measured {
         return Measured::NotVisible("the hub's log was not read".to_owned());
     }
     match measure {
-        Measure::LogLosses => counted(log.unreadable + u64::from(log.lost_bytes > 0), history.coverage.watches),
-        _ => averaged(history.log_growth_per_day(), history.coverage.polls, "the hub's log was not read"),
+        Measure::LogLosses => {
+            counted(log.unreadable + log.write_failures + u64::from(log.lost_bytes > 0), history.coverage.watches)
+        }
+        _ => averaged(log.growth_per_day(), history.coverage.polls, "the hub's log was not read"),
     }
 }
 
 fn process(measure: Measure, history: &History) -> Measured {
     let process = &history.process;
     let unseen = "the hub's process could not be seen; run hubwatch on its host or in its PID namespace, or give --pid";
-    let (samples, limited) = (process.samples, history.limit_memory_share());
-    let of_host = history.host_memory_shares();
+    let (samples, limited) = (process.samples, process.limit_share_peak_permille);
     match measure {
         Measure::CpuMean => averaged(process.cpu_mean_permille, samples, unseen),
         Measure::CpuPeak if samples > 0 => {
@@ -172,8 +172,8 @@ fn process(measure: Measure, history: &History) -> Measured {
         }
         Measure::MemoryLimitPeak => averaged(limited, samples, unseen),
         _ if limited.is_some() => Measured::NotApplicable("the hub has a memory limit of its own".to_owned()),
-        Measure::MemoryHostMean => averaged(of_host.map(|shares| shares.0), samples, unseen),
-        _ => averaged(of_host.map(|shares| shares.1), samples, unseen),
+        Measure::MemoryHostMean => averaged(process.host_share_mean_permille, samples, unseen),
+        _ => averaged(process.host_share_peak_permille, samples, unseen),
     }
 }
 
@@ -182,14 +182,19 @@ fn hub(measure: Measure, history: &History) -> Measured {
     if polls == 0 {
         return Measured::NotVisible("the hub was never polled".to_owned());
     }
+    let hub = &history.hub;
     match measure {
         Measure::ApiMean => averaged(history.api.mean_us, history.api.requests, "the hub never answered"),
-        Measure::HubDownTime => counted(total(history.hub.unreachable.iter().map(|stretch| stretch.duration_us)), polls),
-        Measure::HubEnds => counted((history.hub.stops.len() + history.hub.exits.len()) as u64, polls),
+        Measure::HubDownTime => {
+            let unplanned = hub.unreachable.iter().filter(|stretch| stretch.planned.is_none());
+            counted(total(unplanned.map(|stretch| stretch.duration_us)), polls)
+        }
+        Measure::HubEnds => counted(hub.stops.iter().chain(&hub.exits).filter(|stop| stop.planned.is_none()).count() as u64, polls),
         _ => {
-            let operations = history.calls.total + history.api.requests;
-            let failed = history.failed_calls() + history.api.failed;
-            averaged((failed * 1_000).checked_div(operations), operations, "there were no operations")
+            let judged = &history.calls.judged;
+            let operations = judged.total + history.api.requests;
+            let failed = judged.failed + history.api.failed;
+            averaged(per_thousand(failed, operations), operations, "there were no operations")
         }
     }
 }

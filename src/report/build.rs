@@ -8,7 +8,7 @@ use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::Judged;
 use crate::judge::history::History;
 use crate::judge::verdict::{RULE, Verdict};
-use crate::judge::{Judgement, MIN_PERIOD};
+use crate::judge::{Assessment, MIN_PERIOD};
 
 /// How a verdict ends the command.
 pub const fn exit_code(verdict: Verdict) -> u8 {
@@ -20,7 +20,7 @@ pub const fn exit_code(verdict: Verdict) -> u8 {
 }
 
 /// Makes the report.
-pub fn report(judgement: Judgement, provenance: Provenance, sign_off: SignOff) -> Report {
+pub fn report(judgement: Assessment, provenance: Provenance, sign_off: SignOff) -> Report {
     let criteria: Vec<CriterionRow> =
         judgement.criteria.iter().map(|(criterion, judged)| row(criterion, judged, &judgement.history)).collect();
     let overall = Overall {
@@ -32,9 +32,9 @@ pub fn report(judgement: Judgement, provenance: Provenance, sign_off: SignOff) -
     let recommendations = recommend::recommendations(&judgement);
     let blind_spots = blind::blind_spots(&judgement.history, &provenance);
     let integration_points = points::integration_points(&judgement.history, &criteria);
-    let mut history = judgement.history;
-    let watchers = std::mem::take(&mut history.watchers).into_keys().map(|watcher| watcher.to_string()).collect();
-    let builds = std::mem::take(&mut history.builds);
+    let history = judgement.history;
+    let watchers = history.coverage.watchers.keys().cloned().collect();
+    let builds = history.coverage.builds.clone();
     Report {
         version: VERSION,
         provenance: Provenance { watchers, builds, ..provenance },
@@ -42,14 +42,15 @@ pub fn report(judgement: Judgement, provenance: Provenance, sign_off: SignOff) -
         coverage: history.coverage,
         integration_points,
         criteria,
-        servers: history.servers.into_values().collect(),
+        servers: history.servers.0.into_values().collect(),
         hub: history.hub,
         clients: history.clients,
         calls: history.calls,
         process: history.process,
         log: history.log,
         api: history.api,
-        storms: history.storms,
+        series: judgement.series,
+        planned: judgement.planned,
         incidents: judgement.incidents,
         recommendations,
         blind_spots,
@@ -85,7 +86,7 @@ fn row(criterion: &Criterion, judged: &Judged, history: &History) -> CriterionRo
 }
 
 /// What decided: the criteria that have the overall verdict's weight.
-fn because(judgement: &Judgement, rows: &[CriterionRow]) -> Vec<String> {
+fn because(judgement: &Assessment, rows: &[CriterionRow]) -> Vec<String> {
     let decisive = |(criterion, judged): &&(Criterion, Judged)| match judgement.overall {
         Verdict::Fail | Verdict::Inconclusive => criterion.severity == Severity::Must && judged.verdict == judgement.overall,
         Verdict::Warn => {

@@ -34,23 +34,23 @@ fn of_measure(measure: Measure, history: &History) -> Vec<Evidence> {
             history.hub.stops.iter().chain(&history.hub.exits).map(|stop| plain(stop.at, how(stop))).collect()
         }
         Measure::GeminiFailedShare | Measure::GeminiNotFallenBack => history
-            .gemini_failures
+            .calls
+            .last_failed_rounds
             .iter()
-            .take(MOST)
-            .map(|(at, failure)| plain(*at, format!("a Gemini round: {failure}")))
+            .map(|round| plain(round.at, format!("a Gemini round: {}", round.failure)))
             .collect(),
         Measure::LogGrowthPerDay => {
             let storm = |(line, storm): (&String, &crate::judge::history::StormHistory)| {
                 plain(storm.first, format!("{} in {} repetitions of: {line}", words::bytes(storm.bytes), storm.lines))
             };
-            history.storms.iter().map(storm).collect()
+            history.log.storms.iter().map(storm).collect()
         }
         _ => Vec::new(),
     }
 }
 
 fn servers(history: &History) -> Vec<Evidence> {
-    let expected = history.servers.values().filter(|server| server.should_work());
+    let expected = history.servers.0.values().filter(|server| server.should_work());
     let downs = expected.flat_map(|server| server.down.iter().map(move |down| (server, down)));
     let told = |(server, down): (&crate::judge::history::ServerHistory, &crate::judge::history::Stretch)| {
         plain(down.from, format!("{} down for {}: {}", server.name, words::duration(down.duration_us), down.reason))

@@ -7,10 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::criterion::{Group, Severity};
 use crate::judge::history::{
-    ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory, StormHistory,
+    ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory,
 };
 use crate::judge::incident::Incident;
 use crate::judge::moment::Moment;
+use crate::judge::planned::Plan;
+use crate::judge::series::Series;
 use crate::judge::verdict::Verdict;
 
 /// The version of this form; one more when a reader of the last one would misread it. What is only added does not change it.
@@ -46,8 +48,10 @@ pub struct Report {
     pub log: LogHistory,
     /// The API.
     pub api: ApiHistory,
-    /// Storms by their line.
-    pub storms: BTreeMap<String, StormHistory>,
+    /// What charts are drawn from.
+    pub series: Series,
+    /// Planned disturbances.
+    pub planned: Vec<Plan>,
     /// What somebody should look at.
     pub incidents: Vec<Incident>,
     /// What to do, the most pressing first.

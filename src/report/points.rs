@@ -75,7 +75,7 @@ fn servers_words(history: &History) -> String {
         };
         format!("{}: {state}, {} tools", server.name, server.tools_last)
     };
-    let all: Vec<_> = history.servers.values().map(of_server).collect();
+    let all: Vec<_> = history.servers.0.values().map(of_server).collect();
     if all.is_empty() { "no server was seen".to_owned() } else { all.join("; ") }
 }
 
@@ -100,7 +100,7 @@ fn calls_words(history: &History) -> String {
     let calls = &history.calls;
     let outcomes: Vec<_> = calls.by_outcome.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     match calls.total {
-        0 if history.calls_visible => "no call was made".to_owned(),
+        0 if history.coverage.calls_visible > 0 => "no call was made".to_owned(),
         0 => "calls are not visible with the sources at hand".to_owned(),
         total => {
             format!("{total} calls ({}), {} on average", outcomes.join(", "), calls.mean_us.map_or("–".to_owned(), words::duration))
@@ -110,7 +110,7 @@ fn calls_words(history: &History) -> String {
 
 fn log_words(history: &History) -> String {
     let log = &history.log;
-    let a_day = history.log_growth_per_day().map_or("–".to_owned(), words::bytes);
+    let a_day = log.growth_per_day().map_or("–".to_owned(), words::bytes);
     format!("{} lines, {} ({a_day} a day), {} in storms", log.lines, words::bytes(log.bytes), log.collapsed)
 }
 

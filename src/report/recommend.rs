@@ -6,12 +6,12 @@ use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::Judged;
 use crate::judge::history::{History, ServerHistory};
 use crate::judge::verdict::Verdict;
-use crate::judge::{Judgement, MIN_PERIOD};
+use crate::judge::{Assessment, MIN_PERIOD};
 
 /// What to do, the most pressing first: what failed before what is missing.
-pub fn recommendations(judgement: &Judgement) -> Vec<Recommendation> {
+pub fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
     let history = &judgement.history;
-    let mut all: Vec<_> = history.servers.values().filter_map(server).collect();
+    let mut all: Vec<_> = history.servers.0.values().filter_map(server).collect();
     all.extend(hub(history));
     all.extend(gemini(history));
     all.extend(judgement.criteria.iter().filter_map(|(criterion, judged)| numbers(criterion, judged, history)));
@@ -90,7 +90,7 @@ fn numbers(criterion: &Criterion, judged: &Judged, history: &History) -> Option<
         "performance.memory" => "Take heap snapshots of the hub (`node --heapsnapshot-signal=SIGUSR2`) and compare them.",
         "performance.api_response_time" => "Find out what blocks the hub's event loop: its API answers slowly.",
         "performance.meta_tool_time" => "Look at the traces of the slowest meta-tool calls: the Gemini part is a span of its own.",
-        "performance.log_growth" if !history.storms.is_empty() => {
+        "performance.log_growth" if !history.log.storms.is_empty() => {
             "Stop the repeated lines (section 6 names them), or rotate the log."
         }
         "performance.log_growth" => "Lower the hub's log level, or rotate its log.",
@@ -106,7 +106,7 @@ fn numbers(criterion: &Criterion, judged: &Judged, history: &History) -> Option<
 }
 
 /// What a verdict still needs.
-fn more_data(judgement: &Judgement) -> Vec<Recommendation> {
+fn more_data(judgement: &Assessment) -> Vec<Recommendation> {
     let mut all = Vec::new();
     if !judgement.long_enough {
         let wanted = words::duration(MIN_PERIOD.get());
@@ -117,7 +117,7 @@ fn more_data(judgement: &Judgement) -> Vec<Recommendation> {
             &[],
         ));
     }
-    if !judgement.history.calls_visible {
+    if judgement.history.coverage.calls_visible == 0 {
         let action = "Give a source that shows meta-tool calls: start the hub with ENABLE_PINO_LOGGER=true, or let hubwatch join the event stream.";
         all.push(recommend(action, "the sources at hand don't show them", &["integration.meta_tool_succeeds"]));
     }

@@ -505,6 +505,42 @@ record! {
     }
 }
 
+record! {
+    /// Somebody announced a disturbance: what happens until its end is planned.
+    pub struct MarkBegan {
+        /// What it is called: the name of a scenario, or any other.
+        pub name: Text = names::MARK,
+    }
+}
+record! {
+    /// A disturbance that was announced is over.
+    pub struct MarkEnded {
+        /// What it is called.
+        pub name: Text = names::MARK,
+    }
+}
+record! {
+    /// A scenario looked whether something held.
+    pub struct ScenarioChecked {
+        /// Which scenario.
+        pub scenario: Text = names::SCENARIO,
+        /// What should hold.
+        pub check: Text = names::CHECK,
+        /// Whether it did.
+        pub held: bool = names::HELD,
+        /// What was seen.
+        pub detail: Option<Text> = names::DETAIL,
+    }
+}
+record! {
+    /// What the configuration says differently from the built-in rules: one rule in the configuration's own form. Told in the
+    /// first Watch of each slot, so that a report made elsewhere judges by the same.
+    pub struct RuleStated {
+        /// The rule, as TOML.
+        pub rule: Text = names::RULE,
+    }
+}
+
 /// Makes the enum of all kinds of facts, each with the name of its event.
 macro_rules! facts {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
@@ -578,4 +614,8 @@ facts! {
     WatcherStarted = "hubwatch.started",
     WatcherStopped = "hubwatch.stopped",
     ClockJumped = "hubwatch.clock_jumped",
+    MarkBegan = "hubwatch.mark.began",
+    MarkEnded = "hubwatch.mark.ended",
+    ScenarioChecked = "hubwatch.scenario.checked",
+    RuleStated = "hubwatch.rule",
 }

@@ -1,0 +1,171 @@
+//! What a poll shows: slow or failing answers, clients, processor, memory, disk.
+
+use std::collections::VecDeque;
+
+use super::Sight;
+use super::register::{Draft, Register};
+use crate::judge::history::{requests, share_of};
+use crate::judge::incident::IncidentKind;
+use crate::watch::{ApiOutcome, Micros, Poll, ProcessPoll, Timestamp, Watch};
+
+/// Memory is compared by its floor within so much time: a garbage collector's sawtooth is no growth.
+const FLOOR: Micros = Micros::new(10 * 60 * 1_000_000);
+
+/// What is carried from poll to poll.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Polled {
+    busy_since: Option<Timestamp>,
+    process: Option<(u32, Timestamp)>,
+    /// The least memory of each stretch of [`FLOOR`], the last hour's.
+    floors: VecDeque<(u64, u64)>,
+}
+
+impl Polled {
+    /// Nobody watched: what lasted before may not have lasted.
+    pub fn unseen(&mut self) {
+        self.busy_since = None;
+    }
+
+    pub fn take(&mut self, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
+        let Some(poll) = &watch.poll else { return };
+        let now = watch.interval.end();
+        let mut levels = vec![];
+        answers(poll, sight, &mut levels);
+        if let Some(clients) = poll.api.mcp_clients.map(u64::from) {
+            let unusual = IncidentKind::ClientsUnusual;
+            levels.push(Level::above(sight, unusual, clients, "More clients than usual", "none by itself"));
+            let excessive = IncidentKind::ClientsExcessive;
+            levels.push(Level::above(sight, excessive, clients, "Far more clients than usual", "the hub may slow down"));
+        }
+        if let Some(free) = poll.log_file.as_ref().and_then(|file| file.disk_free) {
+            let threshold = sight.alerts.of(IncidentKind::DiskLow).threshold;
+            levels.push(Level {
+                kind: IncidentKind::DiskLow,
+                beyond: free.get() < threshold,
+                value: free.get(),
+                title: "The log's disk is nearly full",
+                effect: "the hub may lose its log",
+                since: None,
+            });
+        }
+        if let Some(process) = &poll.process {
+            self.process(process, now, sight, &mut levels);
+        } else {
+            self.busy_since = None;
+        }
+        for level in levels {
+            level.tell(now, sight, register);
+        }
+    }
+
+    fn process(&mut self, process: &ProcessPoll, now: Timestamp, sight: &Sight<'_>, levels: &mut Vec<Level>) {
+        let cpu = sight.alerts.of(IncidentKind::CpuHigh);
+        let busy = sight.history.latest_cpu().is_some_and(|share| share > cpu.threshold);
+        self.busy_since = busy.then(|| self.busy_since.unwrap_or(now));
+        levels.push(Level {
+            kind: IncidentKind::CpuHigh,
+            beyond: self.busy_since.is_some_and(|since| now.since(since) >= cpu.window),
+            value: sight.history.latest_cpu().unwrap_or(0),
+            title: "The hub's process was busy for long",
+            effect: "answers may take longer",
+            since: self.busy_since,
+        });
+        let (rss, host) = (process.rss.get(), process.host_memory.get());
+        let limit = process.memory_limit.map(|limit| limit.get());
+        let share = share_of(rss, limit.unwrap_or(host));
+        let (kind, title, effect) = match limit {
+            Some(_) => (IncidentKind::MemoryNearLimit, "The hub is near its memory limit", "beyond it the kernel ends the hub"),
+            None => (IncidentKind::MemoryHigh, "The hub uses much of the host's memory", "the host may run out of it"),
+        };
+        levels.push(Level::above(sight, kind, share, title, effect));
+        self.growth(process, limit.unwrap_or(host), now, sight, levels);
+    }
+
+    fn growth(&mut self, process: &ProcessPoll, whole: u64, now: Timestamp, sight: &Sight<'_>, levels: &mut Vec<Level>) {
+        let id = (process.pid, process.started);
+        if self.process.replace(id) != Some(id) {
+            self.floors.clear();
+        }
+        let alert = sight.alerts.of(IncidentKind::MemoryGrowth);
+        let (index, rss) = (now.get() / FLOOR.get(), process.rss.get());
+        match self.floors.back_mut() {
+            Some((last, floor)) if *last == index => *floor = rss.min(*floor),
+            _ => self.floors.push_back((index, rss)),
+        }
+        let back = alert.window.get() / FLOOR.get();
+        while self.floors.front().is_some_and(|(first, _)| index.saturating_sub(*first) > back) {
+            self.floors.pop_front();
+        }
+        // The first stretch holds the process's start, the last one is not over: neither has its floor yet.
+        let Some((first, before)) = self.floors.front().copied().filter(|(first, _)| index - *first == back) else { return };
+        let grown = share_of(rss.min(self.floors.back().map_or(rss, |floor| floor.1)).saturating_sub(before), whole);
+        levels.push(Level {
+            kind: IncidentKind::MemoryGrowth,
+            beyond: grown > alert.threshold,
+            value: grown,
+            title: "Memory grew fast",
+            effect: "at this pace the hub runs out of it",
+            since: Some(Timestamp::new(first * FLOOR.get())),
+        });
+    }
+}
+
+fn answers(poll: &Poll, sight: &Sight<'_>, levels: &mut Vec<Level>) {
+    let slow = sight.alerts.of(IncidentKind::ApiSlow).threshold;
+    let slowest = requests(poll).map(|(_, duration)| duration.get()).max().unwrap_or(0);
+    levels.push(Level {
+        kind: IncidentKind::ApiSlow,
+        beyond: slowest > slow,
+        value: slowest,
+        title: "The API took too long to answer",
+        effect: "clients waited",
+        since: None,
+    });
+    let wrong = requests(poll).filter(|(outcome, _)| *outcome != ApiOutcome::Ok && outcome.answered()).count();
+    levels.push(Level {
+        kind: IncidentKind::ApiFailing,
+        beyond: wrong > 0,
+        value: wrong as u64,
+        title: "The hub did not answer as a hub does",
+        effect: "what it is then is not known",
+        since: None,
+    });
+}
+
+/// Something that is beyond its threshold, or not, at a poll.
+struct Level {
+    kind: IncidentKind,
+    beyond: bool,
+    value: u64,
+    title: &'static str,
+    effect: &'static str,
+    since: Option<Timestamp>,
+}
+
+impl Level {
+    fn above(sight: &Sight<'_>, kind: IncidentKind, value: u64, title: &'static str, effect: &'static str) -> Self {
+        Self { kind, beyond: value > sight.alerts.of(kind).threshold, value, title, effect, since: None }
+    }
+
+    fn tell(self, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
+        if !self.beyond {
+            return register.settle(self.kind, "", now);
+        }
+        let draft = Draft {
+            kind: self.kind,
+            subject: "",
+            at: self.since.unwrap_or(now),
+            title: self.title.to_owned(),
+            cause: None,
+            effect: self.effect,
+            evidence: None,
+            planned: sight.plans.at(now),
+            count: 0,
+        };
+        if let Some(incident) = register.raise(sight.alerts, draft) {
+            // For free disk space the least counts, for all else the most.
+            let worst = if self.kind == IncidentKind::DiskLow && incident.count > 0 { u64::min } else { u64::max };
+            incident.count = worst(incident.count, self.value);
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Planned disturbances: scenarios, and what somebody announced with `hubwatch mark`. What happens in them is told, counts for the
+//! degradation criteria, and not against stability.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::moment::Moment;
+use crate::watch::{Fact, FactKind, Micros, Timestamp};
+
+/// What a disturbance did shows up to two polls after it was over.
+pub const SETTLE: Micros = Micros::new(30_000_000);
+
+/// A disturbance that nobody ended excuses no more than this: the longest stretch of stress in the strategy is far shorter.
+pub const LONGEST: Micros = Micros::new(4 * 3600 * 1_000_000);
+
+/// A planned disturbance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Plan {
+    /// Its name.
+    pub name: String,
+    /// When it began.
+    pub from: Moment,
+    /// When it ended; `None` while it goes on.
+    pub to: Option<Moment>,
+    /// Whether it was never ended, so that only its first hours count as planned.
+    pub forgotten: bool,
+}
+
+impl Plan {
+    fn until(&self) -> Timestamp {
+        self.to.map_or(self.from.0.plus(LONGEST), |to| to.0.plus(SETTLE))
+    }
+}
+
+/// The planned disturbances of a period.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plans(Vec<Plan>);
+
+impl Plans {
+    /// Takes up what the facts of a Watch announce, before anything of it is judged.
+    pub(super) fn take<'a>(&mut self, facts: impl IntoIterator<Item = &'a Fact>) {
+        for fact in facts {
+            let at = Moment(fact.when.latest());
+            match &fact.kind {
+                FactKind::MarkBegan(mark) if self.open(mark.name.as_str()).is_none() => {
+                    self.0.push(Plan { name: mark.name.to_string(), from: at, to: None, forgotten: false });
+                }
+                FactKind::MarkEnded(mark) => {
+                    if let Some(plan) = self.open(mark.name.as_str()) {
+                        plan.to = Some(at);
+                        plan.forgotten = at.0.since(plan.from.0) > LONGEST;
+                        if plan.forgotten {
+                            plan.to = Some(Moment(plan.from.0.plus(LONGEST)));
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn open(&mut self, name: &str) -> Option<&mut Plan> {
+        self.0.iter_mut().rev().find(|plan| plan.to.is_none() && plan.name == name)
+    }
+
+    /// The disturbance that was on at an instant, or just over.
+    pub fn at(&self, at: Timestamp) -> Option<&str> {
+        self.0.iter().rev().find(|plan| plan.from.0 <= at && at <= plan.until()).map(|plan| plan.name.as_str())
+    }
+
+    /// All of them, at the end of the period.
+    pub(super) fn until(&self, end: Timestamp) -> Vec<Plan> {
+        let forgotten = |plan: &Plan| plan.forgotten || plan.to.is_none() && end.since(plan.from.0) > LONGEST;
+        self.0.iter().map(|plan| Plan { forgotten: forgotten(plan), ..plan.clone() }).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::{FactId, MarkBegan, MarkEnded, RecordUid, Source, Text, When};
+
+    fn fact(at: u64, kind: impl Into<FactKind>) -> Fact {
+        let id = FactId::of_line(RecordUid::parse(&"11".repeat(16)).unwrap(), 0);
+        Fact { id, when: When::At(Timestamp::from_secs(at)), source: Source::Sidecar, kind: kind.into() }
+    }
+
+    fn began(at: u64, name: &str) -> Fact {
+        fact(at, MarkBegan { name: Text::new(name) })
+    }
+
+    fn ended(at: u64, name: &str) -> Fact {
+        fact(at, MarkEnded { name: Text::new(name) })
+    }
+
+    fn at(plans: &Plans, second: u64) -> Option<&str> {
+        plans.at(Timestamp::from_secs(second))
+    }
+
+    #[test]
+    fn a_disturbance_lasts_from_its_beginning_until_its_effects_have_shown() {
+        let mut plans = Plans::default();
+        plans.take(&[began(100, "crash"), ended(200, "crash")]);
+        assert_eq!([99, 100, 200, 230, 231].map(|second| at(&plans, second).is_some()), [false, true, true, true, false]);
+    }
+
+    #[test]
+    fn what_is_never_ended_does_not_excuse_the_rest_of_the_period() {
+        let mut plans = Plans::default();
+        plans.take(&[began(100, "crash")]);
+        let (inside, beyond) = (100 + 4 * 3600, 101 + 4 * 3600);
+        assert!(at(&plans, inside).is_some() && at(&plans, beyond).is_none());
+        assert!(plans.until(Timestamp::from_secs(beyond))[0].forgotten);
+        plans.take(&[ended(90_000, "crash")]);
+        assert!(at(&plans, 90_000).is_none());
+    }
+
+    #[test]
+    fn disturbances_may_overlap_and_come_again() {
+        let mut plans = Plans::default();
+        plans.take(&[began(100, "a"), began(150, "b"), ended(160, "a"), ended(300, "b"), began(400, "a")]);
+        assert_eq!([120, 155, 250, 350, 400].map(|second| at(&plans, second)), [Some("a"), Some("b"), Some("b"), None, Some("a")]);
+    }
+}
