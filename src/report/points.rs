@@ -117,11 +117,11 @@ fn log_words(history: &History) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::criterion::{DEFAULT, parse};
+    use crate::judge::criterion::default_rules;
 
     #[test]
     fn the_points_name_criteria_that_exist() {
-        let criteria = parse(DEFAULT).unwrap();
+        let criteria = default_rules().criteria;
         for id in POINTS.iter().flat_map(|point| point.criteria) {
             assert!(criteria.iter().any(|criterion| criterion.id == *id), "{id}");
         }

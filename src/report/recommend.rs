@@ -7,6 +7,7 @@ use crate::judge::evaluate::Judged;
 use crate::judge::history::{History, ServerHistory};
 use crate::judge::verdict::Verdict;
 use crate::judge::{Assessment, MIN_PERIOD};
+use crate::watch::GeminiFailure;
 
 /// What to do, the most pressing first: what failed before what is missing.
 pub fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
@@ -70,12 +71,14 @@ fn hub(history: &History) -> Option<Recommendation> {
 
 fn gemini(history: &History) -> Option<Recommendation> {
     let rounds = history.calls.gemini_failed_rounds;
-    let (_, failure) = history.gemini_failures.last()?;
-    let action = match failure.as_str() {
-        "rate_limited" => "Raise Gemini's quota, or lower the rate of prompts: each failed round costs its caller seconds.",
-        "key_invalid" => "Give the hub a valid GEMINI_API_KEY: an invalid one stops it at the first prompt.",
-        "safety_filter" => "Look at the prompts that Gemini's safety filter withholds.",
-        _ => "Find out why Gemini's answers failed: network, model name and key.",
+    let failure = history.calls.last_failed_rounds.last()?.failure;
+    let action = match failure {
+        GeminiFailure::RateLimited => {
+            "Raise Gemini's quota, or lower the rate of prompts: each failed round costs its caller seconds."
+        }
+        GeminiFailure::KeyInvalid => "Give the hub a valid GEMINI_API_KEY: an invalid one stops it at the first prompt.",
+        GeminiFailure::SafetyFilter => "Look at the prompts that Gemini's safety filter withholds.",
+        GeminiFailure::Failed => "Find out why Gemini's answers failed: network, model name and key.",
     };
     Some(recommend(action, format!("{rounds} rounds failed, the last ones {failure}"), &["integration.gemini_without_errors"]))
 }
