@@ -20,6 +20,7 @@ use crate::hub::children::Child;
 use crate::hub::client::HubClient;
 use crate::hub::interpret::PollAnswer;
 use crate::journal::{FILE_NAME, Journal};
+use crate::judge::rules::{RuleFile, ServerEntry};
 use crate::process::HubProcess;
 use crate::report::SignOff;
 use crate::sidecar::{LogSource, Setup, Sidecar};
@@ -89,12 +90,18 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
         state_dir: stage.state_dir.clone(),
         outputs: outputs(std::slice::from_ref(&stage.dir), &[])?,
         templates: None,
-        rules: report::rules([("github".to_owned(), vec!["disconnected".to_owned()])].into()),
+        rules: vec![rules()],
         sign_off: SignOff::default(),
         made_at: period.to,
     };
     report::make(job).await?;
     Ok(Exit::Ok)
+}
+
+/// The simulated hub's server `github` lacks its token.
+fn rules() -> RuleFile {
+    let github = ServerEntry { expected: vec!["disconnected".to_owned()] };
+    RuleFile { servers: [("github".to_owned(), github)].into(), ..RuleFile::default() }
 }
 
 /// Where a demo takes place.

@@ -15,10 +15,10 @@ use crate::config::environment::Environment;
 use crate::config::file::ReportSection;
 use crate::config::{self, Layers, Sourced};
 use crate::journal::{JournalReader, Watched};
-use crate::judge::criterion;
 use crate::judge::moment::Moment;
+use crate::judge::rules::{self, RuleFile};
 use crate::judge::verdict::Verdict;
-use crate::judge::{Judge, Rules};
+use crate::judge::{self, Judge};
 use crate::report::{self, Provenance, Report, SignOff};
 use crate::watch::{HubName, Micros, Timestamp};
 
@@ -87,8 +87,8 @@ pub struct Job {
     pub outputs: Vec<Output>,
     /// Templates of one's own.
     pub templates: Option<PathBuf>,
-    /// What is judged by.
-    pub rules: Rules,
+    /// What is judged otherwise than the built-in rules and the watch say.
+    pub rules: Vec<RuleFile>,
     /// Who signs, and whom to ask.
     pub sign_off: SignOff,
     /// When the report is made: the end of the period for a rehearsed one.
@@ -106,16 +106,11 @@ impl Job {
             state_dir: layers.state_dir(None),
             outputs: outputs(&[], &[])?,
             templates: None,
-            rules: rules(layers.expected_servers()),
+            rules: vec![layers.file.rules()],
             sign_off: sign_off(&layers.file.report),
             made_at: now,
         })
     }
-}
-
-/// The built-in criteria, with what the configuration expects of servers.
-pub fn rules(expected_servers: std::collections::BTreeMap<String, Vec<String>>) -> Rules {
-    Rules { expected_servers, ..criterion::default_rules() }
 }
 
 fn sign_off(section: &ReportSection) -> SignOff {
@@ -169,8 +164,8 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     tracing::debug!(watches = found.watches.len(), slots = found.slots, empty = found.empty_slots, "read");
     let provenance = provenance(&wanted, &found, backend.name(), provisional, job.made_at);
     let mut judge = Judge::new(job.rules, wanted.from);
-    for watch in &found.watches {
-        judge.take(watch);
+    for watch in judge::interleave(found.watches) {
+        judge.take(&watch);
     }
     let report = report::report(judge.assess(wanted.to), provenance, job.sign_off);
     write(&report, &job.outputs, job.templates.as_deref())?;
@@ -226,7 +221,7 @@ fn provenance(wanted: &Wanted, found: &Found, backend: &str, provisional: bool, 
         generated_at: Moment(made_at),
         provisional,
         watchers: Vec::new(),
-        criteria_digest: blake3::hash(criterion::DEFAULT.as_bytes()).to_hex().as_str()[..16].to_owned(),
+        criteria_digest: blake3::hash(rules::DEFAULT.as_bytes()).to_hex().as_str()[..16].to_owned(),
         overrides: Vec::new(),
         unreadable: found.unreadable.iter().map(ToString::to_string).collect(),
     }

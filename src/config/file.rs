@@ -9,6 +9,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::judge::rules::{AlertEntry, CriterionEntry, JudgeEntry, RuleFile, Rules, ServerEntry, Waiver, nearest};
+
 /// The whole file. Every key can be left out; a key that doesn't exist is refused.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +32,19 @@ pub struct File {
     pub serve: ServeSection,
     /// `[servers.NAME]`: what is expected of a server.
     #[serde(default)]
-    pub servers: BTreeMap<String, ServerSection>,
+    pub servers: BTreeMap<String, ServerEntry>,
+    /// `[judge]`: how it is judged.
+    #[serde(default)]
+    pub judge: JudgeEntry,
+    /// `[[criterion]]`: a criterion that is changed or added.
+    #[serde(default)]
+    pub criterion: Vec<CriterionEntry>,
+    /// `[[alert]]`: an alert that is changed.
+    #[serde(default)]
+    pub alert: Vec<AlertEntry>,
+    /// `[[waiver]]`: a criterion without a verdict that somebody answers for.
+    #[serde(default)]
+    pub waiver: Vec<Waiver>,
     /// `[report]`: who signs, and whom to ask.
     #[serde(default)]
     pub report: ReportSection,
@@ -60,6 +74,17 @@ pub struct HubSection {
 }
 
 impl File {
+    /// What the file says about judging.
+    pub fn rules(&self) -> RuleFile {
+        RuleFile {
+            judge: self.judge.clone(),
+            criterion: self.criterion.clone(),
+            alert: self.alert.clone(),
+            waiver: self.waiver.clone(),
+            servers: self.servers.clone(),
+        }
+    }
+
     /// The only hub, or an empty section where there is none.
     pub fn hub(&self) -> &HubSection {
         static NONE: LazyLock<HubSection> = LazyLock::new(HubSection::default);
@@ -133,15 +158,6 @@ pub struct ServeSection {
     pub listen: Option<String>,
 }
 
-/// `[servers.NAME]`
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ServerSection {
-    /// The states in which this server may be: `["connecting", "disconnected"]` for one that lacks its token.
-    #[serde(default)]
-    pub expected: Vec<String>,
-}
-
 /// `[report]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -183,7 +199,11 @@ pub enum FileError {
 /// Reads the file.
 pub fn read(path: &Path) -> Result<File, FileError> {
     let text = std::fs::read_to_string(path).map_err(|reason| FileError::Unreadable { path: path.to_owned(), reason })?;
-    parse(&text).map_err(|problem| FileError::Invalid { path: path.to_owned(), problem })
+    let file = parse(&text).map_err(|problem| FileError::Invalid { path: path.to_owned(), problem })?;
+    // Rules that can't be used are found when the file is read, not when somebody wants a verdict.
+    let usable = Rules::builtin().apply(&file.rules()).and_then(|()| file.rules().entries());
+    usable.map_err(|error| FileError::Invalid { path: path.to_owned(), problem: error.to_string() })?;
+    Ok(file)
 }
 
 fn parse(text: &str) -> Result<File, String> {
@@ -196,17 +216,13 @@ fn parse(text: &str) -> Result<File, String> {
     })
 }
 
-/// The known key nearest to the unknown one that serde complains of: "unknown field `x`, expected one of `a`, `b`".
-fn suggestion(message: &str) -> Option<&str> {
-    let mut quoted = message.strip_prefix("unknown field ")?.split('`').skip(1).step_by(2);
+/// The known name nearest to the unknown one that serde complains of: "unknown field `x`, expected one of `a`, `b`".
+fn suggestion(message: &str) -> Option<String> {
+    let named = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
+    let mut quoted = named.split('`').skip(1).step_by(2);
     let unknown = quoted.next()?;
-    let nearest =
-        quoted.max_by(|one, other| strsim::jaro_winkler(unknown, one).total_cmp(&strsim::jaro_winkler(unknown, other)))?;
-    (strsim::jaro_winkler(unknown, nearest) > SIMILAR).then_some(nearest)
+    nearest(unknown, quoted)
 }
-
-/// Words less alike than this are not slips of the pen.
-const SIMILAR: f64 = 0.75;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,6 @@ pub mod environment;
 pub mod file;
 pub mod listen;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -192,12 +191,6 @@ impl<E: Environment> Layers<E> {
         Self { environment: self.environment.clone(), file, path: self.path.clone() }
     }
 
-    /// Which servers may be in which states.
-    pub fn expected_servers(&self) -> BTreeMap<String, Vec<String>> {
-        let servers = self.file.servers.iter().filter(|(_, server)| !server.expected.is_empty());
-        servers.map(|(name, server)| (name.clone(), server.expected.clone())).collect()
-    }
-
     /// Headers for the hub: the file's and the flags', which have the form `Name: value`.
     pub fn hub_headers(&self, flags: &[String]) -> Result<Vec<(String, String)>, ConfigError> {
         let mut headers: Vec<_> = self.file.hub().headers.clone().into_iter().collect();
@@ -258,6 +251,8 @@ pub fn name_of_address(url: &str) -> Result<HubName, NameError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
 
     fn layers<'a>(variables: &[(&'a str, &'a str)], file: &str) -> Layers<BTreeMap<&'a str, &'a str>> {

@@ -1,17 +1,7 @@
-//! Criteria as data.
+//! Criteria: what must hold.
 
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-
-use super::alert::{Alert, Alerts};
-use super::incident::{Gravity, IncidentKind};
 use super::measure::Measure;
-use super::{MIN_PERIOD, Rules};
-use crate::watch::{Micros, terms};
-
-/// The criteria that hold unless told otherwise; the file's comments are their documentation.
-pub const DEFAULT: &str = include_str!("criteria.toml");
+use crate::watch::terms;
 
 terms! {
     /// How much a criterion decides.
@@ -39,11 +29,16 @@ terms! {
     }
 }
 
+/// A pass needs nineteen twentieths of the period (thousandths): what was not watched can't be vouched for.
+pub const MIN_COVERAGE: u64 = 950;
+
+/// Whoever wants more samples says so: counted events need but one look.
+pub const MIN_SAMPLES: u64 = 1;
+
 /// One criterion.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Criterion {
-    /// Its stable name.
+    /// Its stable name: the group, a dot, and a word.
     pub id: String,
     /// Its group.
     pub group: Group,
@@ -51,106 +46,38 @@ pub struct Criterion {
     pub severity: Severity,
     /// The strategy's words.
     pub title: String,
-    /// What must hold, all of it. Empty: not measured.
-    #[serde(default)]
+    /// What must hold, all of it.
     pub limits: Vec<Limit>,
     /// How much of the period must be covered for a pass, in thousandths.
-    #[serde(default = "enough_coverage")]
     pub min_coverage: u64,
     /// How many samples a verdict needs.
-    #[serde(default = "enough_samples")]
     pub min_samples: u64,
 }
 
+impl Criterion {
+    pub(super) fn new(id: String, group: Group, severity: Severity) -> Self {
+        let (title, limits) = (id.clone(), Vec::new());
+        Self { id, group, severity, title, limits, min_coverage: MIN_COVERAGE, min_samples: MIN_SAMPLES }
+    }
+}
+
 /// A measure and what it must keep to.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limit {
     /// Which measure.
     pub measure: Measure,
     /// Beyond this it warns.
     pub warn: Option<u64>,
     /// Beyond this it fails.
-    pub fail: u64,
+    pub fail: Option<u64>,
     /// Whether values below, not above, are beyond.
-    #[serde(default)]
     pub below: bool,
+    /// Whether the criterion's other limits decide where this measure can't be had.
+    pub optional: bool,
 }
 
-/// A pass needs nineteen twentieths of the period: what was not watched can't be vouched for.
-const fn enough_coverage() -> u64 {
-    950
-}
-
-/// Whoever wants more says so: counted events need but one look.
-const fn enough_samples() -> u64 {
-    1
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CriteriaFile {
-    criterion: Vec<Criterion>,
-    #[serde(default)]
-    alert: Vec<AlertEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AlertEntry {
-    kind: IncidentKind,
-    severity: Gravity,
-    #[serde(default)]
-    threshold: u64,
-    /// In minutes.
-    #[serde(default)]
-    window_min: u64,
-}
-
-/// Why criteria can't be used.
-#[derive(Debug, thiserror::Error)]
-#[error("the criteria are not valid: {0}")]
-pub struct CriteriaError(#[from] toml::de::Error);
-
-/// Reads criteria and alerts.
-pub fn parse(text: &str) -> Result<(Vec<Criterion>, Alerts), CriteriaError> {
-    let file = toml::from_str::<CriteriaFile>(text)?;
-    let alert = |entry: AlertEntry| {
-        let window = match entry.window_min {
-            0 => Alert::default().window,
-            minutes => Micros::new(minutes * 60_000_000),
-        };
-        (entry.kind, Alert { severity: entry.severity, threshold: entry.threshold, window, enabled: true })
-    };
-    Ok((file.criterion, Alerts(file.alert.into_iter().map(alert).collect())))
-}
-
-/// The built-in rules.
-pub fn default_rules() -> Rules {
-    // The built-in criteria are read by a test; a file that can't be read would be a fault of this very build.
-    let (criteria, alerts) = parse(DEFAULT).unwrap_or_default();
-    Rules { criteria, alerts, expected_servers: BTreeMap::new(), min_period: MIN_PERIOD }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_strategys_twenty_one_criteria_are_there() {
-        let (criteria, alerts) = parse(DEFAULT).unwrap();
-        assert_eq!(alerts.0.keys().copied().collect::<Vec<_>>(), IncidentKind::ALL);
-        let of = |group| criteria.iter().filter(|criterion| criterion.group == group).count();
-        assert_eq!(Group::ALL.iter().map(|group| of(*group)).collect::<Vec<_>>(), [7, 5, 5, 4]);
-        let ids: BTreeSet<_> = criteria.iter().map(|criterion| &criterion.id).collect();
-        assert_eq!(ids.len(), 21);
-    }
-
-    #[test]
-    fn a_measure_that_does_not_exist_is_refused() {
-        let text = DEFAULT.replace("servers.down_time", "servers.downtime");
-        assert!(parse(&text).unwrap_err().to_string().contains("servers.downtime"));
+impl Limit {
+    pub(super) const fn new(measure: Measure) -> Self {
+        Self { measure, warn: None, fail: None, below: false, optional: false }
     }
 }

@@ -1,211 +1,187 @@
 //! Criteria held against what happened.
 
-use super::criterion::{Criterion, Limit};
-use super::history::{History, per_thousand};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::criterion::{Criterion, Group, Limit};
+use super::history::History;
 use super::measure::{Measure, Measured};
+use super::measuring::{Degradations, measure};
+use super::rules::Waiver;
 use super::verdict::{Verdict, weight};
+use crate::watch::{Timestamp, terms};
+
+terms! {
+    /// On what grounds a verdict stands.
+    pub enum Ground {
+        /// It was measured, on enough.
+        Measured = "measured",
+        /// The sources at hand can't show it.
+        NotVisible = "not_visible",
+        /// Nothing happened that it could have been measured on.
+        NotExercised = "not_exercised",
+        /// There were too few samples.
+        TooFewSamples = "too_few_samples",
+        /// Too little of the period was watched.
+        TooLittleCoverage = "too_little_coverage",
+        /// It can't apply here.
+        NotApplicable = "not_applicable",
+    }
+}
+
+/// What a limit came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LimitJudged {
+    /// Its measure.
+    pub measure: Measure,
+    /// Its value, where it has one.
+    pub value: Option<u64>,
+    /// Beyond this it warns.
+    pub warn: Option<u64>,
+    /// Beyond this it fails.
+    pub fail: Option<u64>,
+    /// Samples that the value stands on.
+    pub samples: u64,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// On what grounds.
+    pub ground: Ground,
+    /// Why, in words.
+    pub why: String,
+    /// Whether the criterion's other limits decided, because this measure could not be had.
+    pub passed_over: bool,
+}
+
+/// A waiver, and whether it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WaiverJudged {
+    /// The waiver.
+    pub waiver: Waiver,
+    /// Whether it had not expired at the period's end.
+    pub valid: bool,
+    /// Whether it made a difference: the criterion had no verdict.
+    pub used: bool,
+}
 
 /// What a criterion came to, and on what grounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {
     /// The verdict.
     pub verdict: Verdict,
-    /// Each limit's measure with its value, where it has one.
-    pub values: Vec<(Measure, Option<u64>)>,
+    /// On what grounds.
+    pub ground: Ground,
+    /// Each limit.
+    pub limits: Vec<LimitJudged>,
     /// Samples of the limit that decided.
     pub samples: u64,
     /// Why the verdict is what it is.
     pub why: String,
+    /// What somebody answers for.
+    pub waiver: Option<WaiverJudged>,
+}
+
+impl Judged {
+    /// Whether it has no verdict, and somebody answers for that.
+    pub fn is_waived(&self) -> bool {
+        self.waiver.as_ref().is_some_and(|waiver| waiver.valid && waiver.used)
+    }
+}
+
+/// Judges all criteria. Those that are about the degradation criteria come after these.
+pub(super) fn judge_all(criteria: &[Criterion], waivers: &[Waiver], history: &History, to: Timestamp) -> Vec<(Criterion, Judged)> {
+    let none = Degradations::default();
+    let degradation = criteria.iter().filter(|criterion| criterion.group == Group::Degradation);
+    let degradations = Degradations::of(degradation.map(|criterion| judge(criterion, history, &none)));
+    let judged = criteria.iter().map(|criterion| {
+        let mut judged = judge(criterion, history, &degradations);
+        if let Some(waiver) = waivers.iter().find(|waiver| waiver.criterion == criterion.id) {
+            waive(&mut judged, waiver, to);
+        }
+        (criterion.clone(), judged)
+    });
+    judged.collect()
+}
+
+fn waive(judged: &mut Judged, waiver: &Waiver, to: Timestamp) {
+    let (valid, used) = (to < waiver.until.0, judged.verdict == Verdict::Inconclusive);
+    if used {
+        let state = if valid { "waived" } else { "the waiver has expired:" };
+        judged.why = format!("{}; {state} by {} until {}: {}", judged.why, waiver.by, waiver.until, waiver.reason);
+    }
+    judged.waiver = Some(WaiverJudged { waiver: waiver.clone(), valid, used });
 }
 
 /// Judges one criterion: the worst of its limits decides.
-pub fn judge(criterion: &Criterion, history: &History) -> Judged {
-    let limits: Vec<_> = criterion.limits.iter().map(|limit| judge_limit(criterion, limit, history)).collect();
-    let values = limits.iter().zip(&criterion.limits).map(|(judged, limit)| (limit.measure, judged.value)).collect();
-    match limits.into_iter().max_by_key(|judged| weight(judged.verdict)) {
-        Some(worst) => Judged { verdict: worst.verdict, values, samples: worst.samples, why: worst.why },
-        None => Judged { verdict: Verdict::Inconclusive, values, samples: 0, why: "not measured".to_owned() },
+fn judge(criterion: &Criterion, history: &History, degradations: &Degradations) -> Judged {
+    let coverage = history.coverage.share_permille;
+    let measured = criterion.limits.iter().map(|limit| (limit, measure(limit.measure, history, degradations)));
+    let mut limits: Vec<LimitJudged> =
+        measured.map(|(limit, measured)| judge_limit(criterion, limit, measured, coverage)).collect();
+    let unseen = |judged: &LimitJudged| matches!(judged.ground, Ground::NotVisible | Ground::NotExercised);
+    if limits.iter().any(|judged| !unseen(judged)) {
+        for (judged, limit) in limits.iter_mut().zip(&criterion.limits) {
+            judged.passed_over = limit.optional && unseen(judged);
+        }
     }
-}
-
-struct LimitJudged {
-    verdict: Verdict,
-    value: Option<u64>,
-    samples: u64,
-    why: String,
-}
-
-fn judge_limit(criterion: &Criterion, limit: &Limit, history: &History) -> LimitJudged {
-    let without_value = |verdict, why: String| LimitJudged { verdict, value: None, samples: 0, why };
-    let (value, samples, counts) = match measure(limit.measure, history) {
-        Measured::Value { value, samples, counts } => (value, samples, counts),
-        Measured::NotVisible(why) => return without_value(Verdict::Inconclusive, format!("not visible: {why}")),
-        Measured::NotExercised(why) => return without_value(Verdict::Inconclusive, format!("not exercised: {why}")),
-        Measured::NotApplicable(why) => return without_value(Verdict::NotApplicable, why),
+    // What was not exercised says more than what can't be seen: somebody can exercise it.
+    let said = |judged: &&LimitJudged| (weight(judged.verdict), judged.ground == Ground::NotExercised);
+    let decisive = limits.iter().filter(|judged| !judged.passed_over).rev().max_by_key(said);
+    let (verdict, ground, samples, why) = match decisive {
+        Some(judged) => (judged.verdict, judged.ground, judged.samples, judged.why.clone()),
+        None => (Verdict::Inconclusive, Ground::NotVisible, 0, "nothing measures it".to_owned()),
     };
-    let judged = |verdict, why: String| LimitJudged { verdict, value: Some(value), samples, why };
+    Judged { verdict, ground, samples, why, limits, waiver: None }
+}
+
+fn judge_limit(criterion: &Criterion, limit: &Limit, measured: Measured, coverage: u64) -> LimitJudged {
+    let judged = |verdict, ground, value, samples, why| LimitJudged {
+        measure: limit.measure,
+        value,
+        warn: limit.warn,
+        fail: limit.fail,
+        samples,
+        verdict,
+        ground,
+        why,
+        passed_over: false,
+    };
+    let without_value = |verdict, ground, why| judged(verdict, ground, None, 0, why);
+    let (value, samples, counts) = match measured {
+        Measured::Value { value, samples, counts } => (value, samples, counts),
+        Measured::NotVisible(why) => {
+            return without_value(Verdict::Inconclusive, Ground::NotVisible, format!("not visible: {why}"));
+        }
+        Measured::NotExercised(why) => {
+            return without_value(Verdict::Inconclusive, Ground::NotExercised, format!("not exercised: {why}"));
+        }
+        Measured::TooLittle(why) => return without_value(Verdict::Inconclusive, Ground::TooFewSamples, why),
+        Measured::NotApplicable(why) => return without_value(Verdict::NotApplicable, Ground::NotApplicable, why),
+    };
+    let judged = |verdict, ground, why| judged(verdict, ground, Some(value), samples, why);
     let beyond = |bound: u64| if limit.below { value < bound } else { value > bound };
     let enough = samples >= criterion.min_samples;
     // What was counted has happened, however little else is known; a mean needs its samples.
-    if beyond(limit.fail) && (counts || enough) {
-        return judged(Verdict::Fail, format!("{} is beyond its limit", limit.measure));
+    if limit.fail.is_some_and(beyond) && (counts || enough) {
+        return judged(Verdict::Fail, Ground::Measured, format!("{} is beyond its limit", limit.measure));
     }
     if !enough {
-        return judged(Verdict::Inconclusive, format!("{samples} samples of {} are too few", limit.measure));
+        let why = format!("{samples} samples of {} are too few, {} are needed", limit.measure, criterion.min_samples);
+        return judged(Verdict::Inconclusive, Ground::TooFewSamples, why);
     }
-    if history.coverage.share_permille < criterion.min_coverage {
-        let (share, wanted) = (history.coverage.share_permille, criterion.min_coverage);
-        let why =
-            format!("only {}.{} % of the period was watched, {}.{} % are needed", share / 10, share % 10, wanted / 10, wanted % 10);
-        return judged(Verdict::Inconclusive, why);
+    if coverage < criterion.min_coverage {
+        let wanted = criterion.min_coverage;
+        let why = format!(
+            "only {}.{} % of the period was watched, {}.{} % are needed",
+            coverage / 10,
+            coverage % 10,
+            wanted / 10,
+            wanted % 10
+        );
+        return judged(Verdict::Inconclusive, Ground::TooLittleCoverage, why);
     }
     if limit.warn.is_some_and(beyond) {
-        return judged(Verdict::Warn, format!("{} is near its limit", limit.measure));
+        let how = if limit.fail.is_some() { "near its limit" } else { "more than it should be" };
+        return judged(Verdict::Warn, Ground::Measured, format!("{} is {how}", limit.measure));
     }
-    judged(Verdict::Pass, "within its limits".to_owned())
-}
-
-/// What a measure came to.
-pub fn measure(measure: Measure, history: &History) -> Measured {
-    match measure {
-        Measure::ServersDownTime
-        | Measure::ServersDisconnections
-        | Measure::ServersSlowestRecovery
-        | Measure::ServersToolChanges => servers(measure, history),
-        Measure::GeminiFailedShare | Measure::GeminiNotFallenBack | Measure::CallsFailedShare | Measure::CallsMean => {
-            calls(measure, history)
-        }
-        Measure::LogLosses | Measure::LogGrowthPerDay => log(measure, history),
-        Measure::CpuMean | Measure::CpuPeak | Measure::MemoryHostMean | Measure::MemoryHostPeak | Measure::MemoryLimitPeak => {
-            process(measure, history)
-        }
-        Measure::ApiMean | Measure::HubDownTime | Measure::HubEnds | Measure::ErrorsShare => hub(measure, history),
-        Measure::SessionsLeftOpen => sessions(history),
-    }
-}
-
-fn counted(value: u64, samples: u64) -> Measured {
-    Measured::Value { value, samples, counts: true }
-}
-
-/// A mean or peak; without a sample there is no value.
-fn averaged(value: Option<u64>, samples: u64, why: &str) -> Measured {
-    match value {
-        Some(value) => Measured::Value { value, samples, counts: false },
-        None => Measured::NotVisible(why.to_owned()),
-    }
-}
-
-/// The sum, saturating: what comes from a backend can be anything.
-fn total(values: impl Iterator<Item = u64>) -> u64 {
-    values.fold(0, u64::saturating_add)
-}
-
-fn servers(measure: Measure, history: &History) -> Measured {
-    let polls = history.coverage.polls_answered;
-    if polls == 0 {
-        return Measured::NotVisible("the hub never answered".to_owned());
-    }
-    let expected = || history.servers.0.values().filter(|server| server.should_work());
-    let all_downs = || expected().flat_map(|server| &server.down);
-    let downs = || all_downs().filter(|down| down.planned.is_none());
-    match measure {
-        Measure::ServersDownTime => {
-            let never = expected().filter(|server| server.never_up).map(|_| history.coverage.covered_us);
-            counted(total(downs().map(|down| down.duration_us).chain(never)), polls)
-        }
-        Measure::ServersDisconnections => counted(downs().count() as u64, polls),
-        Measure::ServersSlowestRecovery => match all_downs().map(|down| down.duration_us).max() {
-            Some(slowest) => counted(slowest, all_downs().count() as u64),
-            None => Measured::NotExercised("no server went down".to_owned()),
-        },
-        _ => counted(total(expected().map(|server| server.tool_changes)), polls),
-    }
-}
-
-fn calls(measure: Measure, history: &History) -> Measured {
-    let (calls, judged) = (&history.calls, &history.calls.judged);
-    if calls.total == 0 && history.coverage.calls_visible == 0 {
-        return Measured::NotVisible("no source showed the lines of meta-tool calls".to_owned());
-    }
-    if measure == Measure::GeminiNotFallenBack {
-        return match calls.gemini_failed {
-            0 => Measured::NotExercised("Gemini never failed".to_owned()),
-            failed => counted(calls.not_fallen_back(), failed),
-        };
-    }
-    if judged.total == 0 {
-        return Measured::NotExercised("no meta-tool call was made".to_owned());
-    }
-    match measure {
-        Measure::CallsFailedShare => averaged(judged.failed_permille(), judged.total, ""),
-        Measure::CallsMean => averaged(judged.mean_us(), judged.clean, "no call without a failed Gemini round"),
-        _ => averaged(per_thousand(judged.failed_rounds, judged.asked), judged.asked, "no call asked Gemini"),
-    }
-}
-
-fn log(measure: Measure, history: &History) -> Measured {
-    let log = &history.log;
-    if log.lines == 0 && log.last_size_bytes.is_none() {
-        return Measured::NotVisible("the hub's log was not read".to_owned());
-    }
-    match measure {
-        Measure::LogLosses => {
-            counted(log.unreadable + log.write_failures + u64::from(log.lost_bytes > 0), history.coverage.watches)
-        }
-        _ => averaged(log.growth_per_day(), history.coverage.polls, "the hub's log was not read"),
-    }
-}
-
-fn process(measure: Measure, history: &History) -> Measured {
-    let process = &history.process;
-    let unseen = "the hub's process could not be seen; run hubwatch on its host or in its PID namespace, or give --pid";
-    let (samples, limited) = (process.samples, process.limit_share_peak_permille);
-    match measure {
-        Measure::CpuMean => averaged(process.cpu_mean_permille, samples, unseen),
-        Measure::CpuPeak if samples > 0 => {
-            averaged(process.cpu_peak_permille, samples, "the process was not watched beyond its first minute")
-        }
-        Measure::CpuPeak => Measured::NotVisible(unseen.to_owned()),
-        Measure::MemoryLimitPeak if samples > 0 && limited.is_none() => {
-            Measured::NotApplicable("the hub has no memory limit".to_owned())
-        }
-        Measure::MemoryLimitPeak => averaged(limited, samples, unseen),
-        _ if limited.is_some() => Measured::NotApplicable("the hub has a memory limit of its own".to_owned()),
-        Measure::MemoryHostMean => averaged(process.host_share_mean_permille, samples, unseen),
-        _ => averaged(process.host_share_peak_permille, samples, unseen),
-    }
-}
-
-fn hub(measure: Measure, history: &History) -> Measured {
-    let polls = history.coverage.polls;
-    if polls == 0 {
-        return Measured::NotVisible("the hub was never polled".to_owned());
-    }
-    let hub = &history.hub;
-    match measure {
-        Measure::ApiMean => averaged(history.api.mean_us, history.api.requests, "the hub never answered"),
-        Measure::HubDownTime => {
-            let unplanned = hub.unreachable.iter().filter(|stretch| stretch.planned.is_none());
-            counted(total(unplanned.map(|stretch| stretch.duration_us)), polls)
-        }
-        Measure::HubEnds => counted(hub.stops.iter().chain(&hub.exits).filter(|stop| stop.planned.is_none()).count() as u64, polls),
-        _ => {
-            let judged = &history.calls.judged;
-            let operations = judged.total + history.api.requests;
-            let failed = judged.failed + history.api.failed;
-            averaged(per_thousand(failed, operations), operations, "there were no operations")
-        }
-    }
-}
-
-fn sessions(history: &History) -> Measured {
-    let clients = &history.clients;
-    if clients.sessions_opened == 0 {
-        return Measured::NotVisible("no source showed sessions; the npm hub has none".to_owned());
-    }
-    if clients.disconnected == 0 {
-        return Measured::NotExercised("no client disconnected".to_owned());
-    }
-    counted(clients.disconnected.saturating_sub(clients.sessions_closed), clients.disconnected)
+    judged(Verdict::Pass, Ground::Measured, "within its limits".to_owned())
 }

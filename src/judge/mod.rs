@@ -10,41 +10,34 @@ mod detect;
 pub mod evaluate;
 pub mod history;
 pub mod incident;
+pub mod leak;
 pub mod measure;
+mod measuring;
 pub mod moment;
+pub mod obstacle;
+mod order;
 pub mod planned;
+pub mod rules;
 pub mod series;
+mod stated;
+pub mod trend;
 pub mod verdict;
 
-use std::collections::BTreeMap;
-
-use alert::Alerts;
 use criterion::Criterion;
 use detect::{Detectors, Surroundings};
 use evaluate::Judged;
 use history::{Admission, History};
 use incident::Incident;
+use obstacle::Obstacle;
+pub use order::interleave;
 use planned::{Plan, Plans};
+use rules::{RuleFile, Rules};
 use series::Series;
-use verdict::Verdict;
+use stated::RuleBook;
+pub use stated::{Override, RuleSource};
+use verdict::{Said, Verdict};
 
-use crate::watch::{ApiOutcome, Micros, Timestamp, Watch};
-
-/// A period shorter than this gives no verdict: the strategy watches for 24 to 48 hours.
-pub const MIN_PERIOD: Micros = Micros::new(24 * 3600 * 1_000_000);
-
-/// What is judged by.
-#[derive(Debug, Clone)]
-pub struct Rules {
-    /// The criteria.
-    pub criteria: Vec<Criterion>,
-    /// From when on what is an incident.
-    pub alerts: Alerts,
-    /// In which states which servers may be.
-    pub expected_servers: BTreeMap<String, Vec<String>>,
-    /// The shortest period that can pass.
-    pub min_period: Micros,
-}
+use crate::watch::{ApiOutcome, Timestamp, Watch};
 
 /// What a period has come to.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,20 +52,24 @@ pub struct Assessment {
     pub too_wide_facts: u64,
     /// Each criterion's verdict, in the order of the rules.
     pub criteria: Vec<(Criterion, Judged)>,
+    /// What stands in the way of a verdict on the whole.
+    pub obstacles: Vec<Obstacle>,
     /// The verdict.
     pub overall: Verdict,
-    /// Whether the period is as long as it must be.
-    pub long_enough: bool,
     /// What charts are drawn from.
     pub series: Series,
     /// Planned disturbances.
     pub planned: Vec<Plan>,
+    /// The rules that it was judged by.
+    pub rules: Rules,
+    /// What of these differs from the built-in ones.
+    pub overrides: Vec<Override>,
 }
 
 /// Judges Watches as they come.
 #[derive(Debug, Clone)]
 pub struct Judge {
-    rules: Rules,
+    book: RuleBook,
     from: Timestamp,
     history: History,
     plans: Plans,
@@ -80,25 +77,28 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Begins with nothing. What happened before `from` does not count.
-    pub fn new(rules: Rules, from: Timestamp) -> Self {
-        let history = History::new(from, &rules.expected_servers);
-        Self { rules, from, history, plans: Plans::default(), detectors: Detectors::default() }
+    /// Begins with nothing. What happened before `from` does not count. `here` is what the configuration at hand says differently from
+    /// the built-in rules and from what the watch states; it must have been checked with [`Rules::apply`].
+    pub fn new(here: Vec<RuleFile>, from: Timestamp) -> Self {
+        let book = RuleBook::new(here);
+        Self { book, from, history: History::new(from), plans: Plans::default(), detectors: Detectors::default() }
     }
 
-    /// Takes a Watch in, in the order in which they were made. Gives the incidents that were opened, added to or closed by it, as they
-    /// are now; one that came before has the same id.
+    /// Takes a Watch in: those of one watcher in the order in which they were made, those of several [`interleave`]d. Gives the
+    /// incidents that were opened, added to or closed by it, as they are now; one that came before has the same id.
     pub fn take(&mut self, watch: &Watch) -> Vec<Incident> {
         let Admission::Taken(gap) = self.history.coverage.admit(watch, self.from) else { return Vec::new() };
+        self.book.take(watch);
         self.plans.take(&watch.facts);
+        let rules = self.book.rules();
         let answers = watch.poll.as_ref().is_some_and(|poll| poll.api.health == ApiOutcome::Ok);
-        self.history.take(watch, gap, &self.plans);
+        self.history.take(watch, gap, &self.plans, rules);
         let around = Surroundings {
-            alerts: &self.rules.alerts,
+            alerts: &rules.alerts,
             plans: &self.plans,
             history: &self.history,
             answered_before: self.history.coverage.polls_answered > u64::from(answers),
-            expected: &self.rules.expected_servers,
+            expected: &rules.expected_servers,
             gap,
         };
         self.detectors.take(watch, &around)
@@ -111,21 +111,25 @@ impl Judge {
 
     /// What the period up to `to` has come to. Watches that begin later must not have been taken in.
     pub fn assess(&self, to: Timestamp) -> Assessment {
-        let history = self.history.clone().finish(to);
-        let judge = |criterion: &Criterion| (criterion.clone(), evaluate::judge(criterion, &history));
-        let criteria: Vec<_> = self.rules.criteria.iter().map(judge).collect();
-        let watched = history.coverage.covered_us;
-        let long_enough = to.since(self.from) >= self.rules.min_period && watched >= self.rules.min_period.get() / 100 * 95;
-        let verdicts = criteria.iter().map(|(criterion, judged)| (criterion.severity, judged.verdict));
-        let overall = verdict::overall(verdicts, long_enough);
+        let rules = self.book.rules();
+        let history = self.history.clone().finish(to, rules);
+        let criteria = evaluate::judge_all(&rules.criteria, &rules.waivers, &history, to);
+        let obstacles = obstacle::obstacles(&history.coverage, rules, self.book.unreadable());
+        let said = |(criterion, judged): &(Criterion, Judged)| Said {
+            severity: criterion.severity,
+            verdict: judged.verdict,
+            waived: judged.is_waived(),
+        };
         Assessment {
             incidents: self.detectors.incidents(),
             dropped_incidents: self.detectors.dropped(),
             too_wide_facts: self.detectors.too_wide(),
             series: history.recorder.series(&history.api.durations, &history.calls.durations),
             planned: self.plans.until(to),
-            overall,
-            long_enough,
+            overall: verdict::overall(criteria.iter().map(said), !obstacles.is_empty()),
+            obstacles,
+            rules: rules.clone(),
+            overrides: self.book.overrides(),
             history,
             criteria,
         }
@@ -141,8 +145,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_watches_however_odd_make_the_judge_panic(watches in proptest::collection::vec(any::<Watch>(), 0..6)) {
-            let rules = criterion::default_rules();
-            let mut judge = Judge::new(rules, Timestamp::new(0));
+            let mut judge = Judge::new(Vec::new(), Timestamp::new(0));
             for watch in &watches {
                 judge.take(watch);
             }

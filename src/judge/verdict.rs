@@ -20,26 +20,41 @@ terms! {
 }
 
 /// The overall rule, as the report prints it.
-pub const RULE: &str = "FAIL if any must criterion fails; otherwise NO VERDICT if any must criterion is inconclusive or the period \
-is too short; otherwise WARN if any should criterion fails or anything warns; otherwise PASS. Info criteria never decide.";
+pub const RULE: &str = "FAIL if any must criterion fails; otherwise NO VERDICT if any must criterion is inconclusive and not waived, or \
+something stands in the way of a verdict on the whole period (it is too short, it is about two builds or two hubs); otherwise WARN if \
+any should criterion fails, anything warns or an inconclusive must is waived; otherwise PASS. Info criteria never decide.";
 
 /// The verdict on the whole period: a total function of what its criteria came to.
-pub fn overall(criteria: impl IntoIterator<Item = (Severity, Verdict)>, long_enough: bool) -> Verdict {
-    let mut worst = if long_enough { Verdict::Pass } else { Verdict::Inconclusive };
-    for (severity, verdict) in criteria {
-        let said = match (severity, verdict) {
+pub fn overall(criteria: impl IntoIterator<Item = Said>, obstructed: bool) -> Verdict {
+    let start = if obstructed { Verdict::Inconclusive } else { Verdict::Pass };
+    let effects = criteria.into_iter().map(Said::effect);
+    effects.fold(start, |worst, effect| if weight(effect) > weight(worst) { effect } else { worst })
+}
+
+/// What a criterion says towards the whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// How much it decides.
+    pub severity: Severity,
+    /// What it came to.
+    pub verdict: Verdict,
+    /// Whether somebody answers for its having no verdict.
+    pub waived: bool,
+}
+
+impl Said {
+    /// The verdict that the whole has at least.
+    pub const fn effect(self) -> Verdict {
+        match (self.severity, self.verdict) {
             (Severity::Must, Verdict::Fail) => Verdict::Fail,
+            (Severity::Must, Verdict::Inconclusive) if self.waived => Verdict::Warn,
             (Severity::Must, Verdict::Inconclusive) => Verdict::Inconclusive,
             (Severity::Must | Severity::Should, Verdict::Warn) | (Severity::Should, Verdict::Fail) => Verdict::Warn,
             (Severity::Must | Severity::Should, Verdict::Pass | Verdict::NotApplicable)
             | (Severity::Should, Verdict::Inconclusive)
             | (Severity::Info, _) => Verdict::Pass,
-        };
-        if weight(said) > weight(worst) {
-            worst = said;
         }
     }
-    worst
 }
 
 /// Which of two verdicts decides.
@@ -57,6 +72,16 @@ pub const fn weight(verdict: Verdict) -> u8 {
 mod tests {
     use super::*;
 
+    fn said(severity: Severity, verdict: Verdict, waived: bool) -> Said {
+        Said { severity, verdict, waived }
+    }
+
+    /// Every severity with every verdict, waived and not.
+    fn all() -> Vec<Said> {
+        let pairs = Severity::ALL.iter().flat_map(|severity| Verdict::ALL.iter().map(move |verdict| (*severity, *verdict)));
+        pairs.flat_map(|(severity, verdict)| [false, true].map(|waived| said(severity, verdict, waived))).collect()
+    }
+
     #[test]
     fn every_pair_of_a_severity_and_a_verdict_has_its_effect() {
         use Verdict::{Fail, Inconclusive, Pass, Warn};
@@ -64,25 +89,47 @@ mod tests {
         let table = [[Pass, Warn, Fail, Inconclusive, Pass], [Pass, Warn, Warn, Pass, Pass], [Pass; 5]];
         for (severity, row) in Severity::ALL.iter().zip(table) {
             for (verdict, effect) in Verdict::ALL.iter().zip(row) {
-                assert_eq!(overall([(*severity, *verdict)], true), effect, "{severity} {verdict}");
-                let with_others = [(Severity::Must, Pass), (*severity, *verdict), (Severity::Info, Fail)];
-                assert_eq!(overall(with_others, true), effect, "{severity} {verdict} among others");
+                assert_eq!(overall([said(*severity, *verdict, false)], false), effect, "{severity} {verdict}");
+                // A waiver answers for what is not known, and for nothing else.
+                let waived = if effect == Inconclusive { Warn } else { effect };
+                assert_eq!(overall([said(*severity, *verdict, true)], false), waived, "{severity} {verdict} waived");
             }
         }
     }
 
     #[test]
-    fn a_failed_must_is_never_outweighed() {
-        for other in Verdict::ALL {
-            let criteria = [(Severity::Must, *other), (Severity::Must, Verdict::Fail), (Severity::Must, *other)];
-            assert_eq!(overall(criteria, true), Verdict::Fail);
-            assert_eq!(overall(criteria, false), Verdict::Fail);
+    fn the_rule_is_what_it_says_for_every_combination_of_three_criteria() {
+        for one in all() {
+            for two in all() {
+                for three in all() {
+                    for obstructed in [false, true] {
+                        let criteria = [one, two, three];
+                        let must = |verdict| move |said: &Said| said.severity == Severity::Must && said.verdict == verdict;
+                        let decides = |said: &&Said| said.severity != Severity::Info;
+                        let unknown = |said: &Said| must(Verdict::Inconclusive)(said) && !said.waived;
+                        let warns = |said: &Said| {
+                            said.verdict == Verdict::Warn
+                                || said.severity == Severity::Should && said.verdict == Verdict::Fail
+                                || must(Verdict::Inconclusive)(said) && said.waived
+                        };
+                        let expected = if criteria.iter().any(must(Verdict::Fail)) {
+                            Verdict::Fail
+                        } else if obstructed || criteria.iter().any(unknown) {
+                            Verdict::Inconclusive
+                        } else if criteria.iter().filter(decides).any(warns) {
+                            Verdict::Warn
+                        } else {
+                            Verdict::Pass
+                        };
+                        assert_eq!(overall(criteria, obstructed), expected, "{criteria:?} {obstructed}");
+                    }
+                }
+            }
         }
     }
 
     #[test]
-    fn a_period_that_is_too_short_can_fail_but_not_pass() {
-        assert_eq!(overall([(Severity::Must, Verdict::Pass)], false), Verdict::Inconclusive);
-        assert_eq!(overall([], true), Verdict::Pass);
+    fn nothing_judged_passes_unless_something_stands_in_the_way() {
+        assert_eq!([overall([], false), overall([], true)], [Verdict::Pass, Verdict::Inconclusive]);
     }
 }

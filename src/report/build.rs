@@ -8,7 +8,7 @@ use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::Judged;
 use crate::judge::history::History;
 use crate::judge::verdict::{RULE, Verdict};
-use crate::judge::{Assessment, MIN_PERIOD};
+use crate::judge::{Assessment, Override};
 
 /// How a verdict ends the command.
 pub const fn exit_code(verdict: Verdict) -> u8 {
@@ -35,9 +35,10 @@ pub fn report(judgement: Assessment, provenance: Provenance, sign_off: SignOff) 
     let history = judgement.history;
     let watchers = history.coverage.watchers.keys().cloned().collect();
     let builds = history.coverage.builds.clone();
+    let overrides = judgement.overrides.iter().map(override_words).collect();
     Report {
         version: VERSION,
-        provenance: Provenance { watchers, builds, ..provenance },
+        provenance: Provenance { watchers, builds, overrides, ..provenance },
         overall,
         coverage: history.coverage,
         integration_points,
@@ -51,6 +52,8 @@ pub fn report(judgement: Assessment, provenance: Provenance, sign_off: SignOff) 
         api: history.api,
         series: judgement.series,
         planned: judgement.planned,
+        obstacles: judgement.obstacles,
+        memory_trend: history.memory_trend,
         incidents: judgement.incidents,
         recommendations,
         blind_spots,
@@ -59,14 +62,14 @@ pub fn report(judgement: Assessment, provenance: Provenance, sign_off: SignOff) 
 }
 
 fn row(criterion: &Criterion, judged: &Judged, history: &History) -> CriterionRow {
-    let shown = judged.values.iter().filter_map(|(measure, value)| {
-        let value = (*value)?;
-        Some(format!("{} {}", words::name_of(*measure), words::of_measure(*measure, value)))
-    });
+    let shown = judged
+        .limits
+        .iter()
+        .filter_map(|limit| Some(format!("{} {}", words::name_of(limit.measure), words::of_measure(limit.measure, limit.value?))));
     let value = shown.collect::<Vec<_>>().join(", ");
-    let limits = criterion.limits.iter().map(|limit| {
-        let (name, bound) = (words::name_of(limit.measure), words::of_measure(limit.measure, limit.fail));
-        format!("{name} {} {bound}", if limit.below { "≥" } else { "≤" })
+    let limits = criterion.limits.iter().filter_map(|limit| {
+        let (name, bound) = (words::name_of(limit.measure), words::of_measure(limit.measure, limit.fail.or(limit.warn)?));
+        Some(format!("{name} {} {bound}", if limit.below { "≥" } else { "≤" }))
     });
     CriterionRow {
         id: criterion.id.clone(),
@@ -76,7 +79,9 @@ fn row(criterion: &Criterion, judged: &Judged, history: &History) -> CriterionRo
         verdict: judged.verdict,
         value: if value.is_empty() { "–".to_owned() } else { value },
         threshold: limits.collect::<Vec<_>>().join(", "),
-        values: judged.values.iter().map(|(measure, value)| (measure.to_string(), *value)).collect(),
+        ground: judged.ground,
+        limits: judged.limits.clone(),
+        waiver: judged.waiver.clone(),
         samples: judged.samples,
         coverage_permille: history.coverage.share_permille,
         min_coverage_permille: criterion.min_coverage,
@@ -85,20 +90,27 @@ fn row(criterion: &Criterion, judged: &Judged, history: &History) -> CriterionRo
     }
 }
 
+/// A rule on one line, and who said it.
+fn override_words(said: &Override) -> String {
+    let lines: Vec<&str> = said.rule.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    format!("{} ({})", lines.join(" "), said.source)
+}
+
 /// What decided: the criteria that have the overall verdict's weight.
 fn because(judgement: &Assessment, rows: &[CriterionRow]) -> Vec<String> {
     let decisive = |(criterion, judged): &&(Criterion, Judged)| match judgement.overall {
         Verdict::Fail | Verdict::Inconclusive => criterion.severity == Severity::Must && judged.verdict == judgement.overall,
         Verdict::Warn => {
-            judged.verdict == Verdict::Warn || criterion.severity == Severity::Should && judged.verdict == Verdict::Fail
+            criterion.severity != Severity::Info && judged.verdict == Verdict::Warn
+                || criterion.severity == Severity::Should && judged.verdict == Verdict::Fail
+                || criterion.severity == Severity::Must && judged.is_waived()
         }
         Verdict::Pass | Verdict::NotApplicable => false,
     };
     let by_id: BTreeMap<&str, &CriterionRow> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
     let mut because = Vec::new();
-    if !judgement.long_enough && judgement.overall == Verdict::Inconclusive {
-        let watched = words::duration(judgement.history.coverage.covered_us);
-        because.push(format!("only {watched} were watched; a verdict needs {}", words::duration(MIN_PERIOD.get())));
+    if judgement.overall == Verdict::Inconclusive {
+        because.extend(judgement.obstacles.iter().map(|obstacle| obstacle.why.clone()));
     }
     for (criterion, judged) in judgement.criteria.iter().filter(decisive) {
         let value = by_id.get(criterion.id.as_str()).map_or("–", |row| row.value.as_str());

@@ -6,11 +6,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::criterion::{Group, Severity};
+use crate::judge::evaluate::{Ground, LimitJudged, WaiverJudged};
 use crate::judge::history::{
     ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory,
 };
 use crate::judge::incident::Incident;
+use crate::judge::leak::MemoryTrend;
 use crate::judge::moment::Moment;
+use crate::judge::obstacle::Obstacle;
 use crate::judge::planned::Plan;
 use crate::judge::series::Series;
 use crate::judge::verdict::Verdict;
@@ -52,6 +55,10 @@ pub struct Report {
     pub series: Series,
     /// Planned disturbances.
     pub planned: Vec<Plan>,
+    /// What stands in the way of a verdict on the whole period.
+    pub obstacles: Vec<Obstacle>,
+    /// What the memory of the hub's process did.
+    pub memory_trend: Option<MemoryTrend>,
     /// What somebody should look at.
     pub incidents: Vec<Incident>,
     /// What to do, the most pressing first.
@@ -149,8 +156,12 @@ pub struct CriterionRow {
     pub value: String,
     /// What they must keep to, for people.
     pub threshold: String,
-    /// The measures' bare numbers.
-    pub values: BTreeMap<String, Option<u64>>,
+    /// On what grounds.
+    pub ground: Ground,
+    /// Each measure with its bare number and what it must keep to.
+    pub limits: Vec<LimitJudged>,
+    /// What somebody answers for.
+    pub waiver: Option<WaiverJudged>,
     /// Samples.
     pub samples: u64,
     /// How much of the period was watched, in thousandths.

@@ -117,11 +117,11 @@ fn log_words(history: &History) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::criterion::default_rules;
+    use crate::judge::rules::Rules;
 
     #[test]
     fn the_points_name_criteria_that_exist() {
-        let criteria = default_rules().criteria;
+        let criteria = Rules::builtin().criteria;
         for id in POINTS.iter().flat_map(|point| point.criteria) {
             assert!(criteria.iter().any(|criterion| criterion.id == *id), "{id}");
         }

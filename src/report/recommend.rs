@@ -2,11 +2,12 @@
 
 use super::model::Recommendation;
 use super::words;
+use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Severity};
-use crate::judge::evaluate::Judged;
+use crate::judge::evaluate::{Ground, Judged};
 use crate::judge::history::{History, ServerHistory};
+use crate::judge::obstacle::ObstacleKind;
 use crate::judge::verdict::Verdict;
-use crate::judge::{Assessment, MIN_PERIOD};
 use crate::watch::GeminiFailure;
 
 /// What to do, the most pressing first: what failed before what is missing.
@@ -111,8 +112,8 @@ fn numbers(criterion: &Criterion, judged: &Judged, history: &History) -> Option<
 /// What a verdict still needs.
 fn more_data(judgement: &Assessment) -> Vec<Recommendation> {
     let mut all = Vec::new();
-    if !judgement.long_enough {
-        let wanted = words::duration(MIN_PERIOD.get());
+    if judgement.obstacles.iter().any(|obstacle| obstacle.kind == ObstacleKind::TooShort) {
+        let wanted = words::duration(judgement.rules.min_period.get());
         let watched = words::duration(judgement.history.coverage.covered_us);
         all.push(recommend(
             format!("Watch for at least {wanted} before asking for a verdict."),
@@ -125,7 +126,7 @@ fn more_data(judgement: &Assessment) -> Vec<Recommendation> {
         all.push(recommend(action, "the sources at hand don't show them", &["integration.meta_tool_succeeds"]));
     }
     let undecided = |(criterion, judged): &&(Criterion, Judged)| {
-        criterion.severity == Severity::Must && judged.verdict == Verdict::Inconclusive && judged.why.starts_with("not exercised")
+        criterion.severity == Severity::Must && judged.verdict == Verdict::Inconclusive && judged.ground == Ground::NotExercised
     };
     let ids: Vec<&str> = judgement.criteria.iter().filter(undecided).map(|(criterion, _)| criterion.id.as_str()).collect();
     if !ids.is_empty() {

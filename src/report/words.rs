@@ -1,6 +1,6 @@
 //! Numbers as people read them.
 
-use crate::judge::measure::Measure;
+use crate::judge::measure::{Measure, Unit};
 
 /// Microseconds: `850 ms`, `12 m 3 s`, `1 d 2 h`.
 pub fn duration(micros: u64) -> String {
@@ -39,27 +39,12 @@ pub fn permille(permille: u64) -> String {
 
 /// A measure's value in its unit.
 pub fn of_measure(measure: Measure, value: u64) -> String {
-    match measure {
-        Measure::ServersDownTime
-        | Measure::ServersSlowestRecovery
-        | Measure::CallsMean
-        | Measure::ApiMean
-        | Measure::HubDownTime => duration(value),
-        Measure::GeminiFailedShare
-        | Measure::CallsFailedShare
-        | Measure::CpuMean
-        | Measure::CpuPeak
-        | Measure::MemoryHostMean
-        | Measure::MemoryHostPeak
-        | Measure::MemoryLimitPeak
-        | Measure::ErrorsShare => permille(value),
-        Measure::LogGrowthPerDay => bytes(value),
-        Measure::ServersDisconnections
-        | Measure::ServersToolChanges
-        | Measure::GeminiNotFallenBack
-        | Measure::LogLosses
-        | Measure::HubEnds
-        | Measure::SessionsLeftOpen => value.to_string(),
+    match measure.unit() {
+        Unit::Micros => duration(value),
+        Unit::Permille => permille(value),
+        Unit::Bytes => bytes(value),
+        Unit::BytesPerHour => format!("{}/h", bytes(value)),
+        Unit::Count => value.to_string(),
     }
 }
 
@@ -84,6 +69,27 @@ pub fn name_of(measure: Measure) -> &'static str {
         Measure::HubEnds => "ends of the process",
         Measure::ErrorsShare => "failed operations",
         Measure::SessionsLeftOpen => "sessions left open",
+        Measure::SessionsNotIsolated => "not isolated",
+        Measure::GeminiMean => "mean of Gemini's part",
+        Measure::CallsInvalid => "invalid responses",
+        Measure::CallsNotificationsFailed => "failed notifications",
+        Measure::CallsP95 | Measure::ApiP95 => "95 of 100 within",
+        Measure::CallsP99 | Measure::ApiP99 => "99 of 100 within",
+        Measure::ApiMax => "longest",
+        Measure::LogErrors => "error lines",
+        Measure::MemoryPeak => "peak",
+        Measure::MemoryLeak => "leak",
+        Measure::MemoryGrowing => "growth",
+        Measure::ClientsPeak => "clients at once",
+        Measure::LoadApiMean => "mean under load",
+        Measure::LoadApiFailedShare => "failed under load",
+        Measure::ChecksSessionIsolation
+        | Measure::ChecksGeminiFailure
+        | Measure::ChecksServerCrash
+        | Measure::ChecksSseDisconnect
+        | Measure::ChecksHighLoad => "failed checks",
+        Measure::DegradationFailed => "failed",
+        Measure::DegradationNotExercised => "not exercised",
     }
 }
 

@@ -7,9 +7,6 @@ use super::Planned;
 use crate::judge::series::Durations;
 use crate::watch::{ApiOutcome, Micros, Poll, Timestamp};
 
-/// From so many MCP clients on, the strategy speaks of high load.
-pub const HIGH_LOAD_CLIENTS: u32 = 10;
-
 /// The API's answers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ApiHistory {
@@ -37,7 +34,7 @@ pub struct ApiHistory {
     answers: u64,
 }
 
-/// The API's answers while at least [`HIGH_LOAD_CLIENTS`] clients were connected.
+/// The API's answers while many clients were connected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LoadHistory {
     /// Polls under such load.
@@ -68,11 +65,12 @@ pub(in crate::judge) fn requests(poll: &Poll) -> impl Iterator<Item = (ApiOutcom
 }
 
 impl ApiHistory {
-    pub(super) fn take(&mut self, poll: &Poll, at: Timestamp, planned: Planned<'_>) {
+    /// `high_load` is from how many clients on the load is high.
+    pub(super) fn take(&mut self, poll: &Poll, at: Timestamp, planned: Planned<'_>, high_load: u32) {
         // A poll that fails has no client count: it belongs to the load of the one before.
         let clients = poll.api.mcp_clients.or((poll.api.health != ApiOutcome::Ok).then_some(self.under_load.clients));
         self.under_load.clients = clients.unwrap_or(0);
-        if self.under_load.clients >= HIGH_LOAD_CLIENTS {
+        if self.under_load.clients >= high_load {
             self.under_load.take(poll);
         }
         for (outcome, duration) in requests(poll) {

@@ -27,6 +27,8 @@ pub struct ClientHistory {
     pub peak_mcp_clients: Option<u32>,
     /// The most event-stream subscribers at a poll.
     pub peak_subscribers: Option<u32>,
+    /// Sessions whose lines say which session they are about.
+    pub sessions_told_apart: u64,
     /// Exposure changes of a session while another one was open: each shows whether sessions are kept apart.
     pub isolation_seen: u64,
     /// Of these and of the sessions' beginnings, those that show what belongs to another session.
@@ -69,6 +71,7 @@ impl ClientHistory {
 
     fn begins(&mut self, session: Option<SessionHash>, begins_with: Option<BTreeSet<String>>) {
         let (Some(session), Some(begins_with)) = (session, begins_with) else { return };
+        self.sessions_told_apart += 1;
         let usual = self.initial.get_or_insert_with(|| begins_with.clone());
         // A session that begins with more than the first one did has it from somebody else.
         if !begins_with.is_subset(usual) && !self.open.is_empty() {

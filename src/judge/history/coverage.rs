@@ -1,6 +1,6 @@
 //! How well the period was watched, and by whom.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -55,6 +55,24 @@ pub struct Coverage {
     place: BTreeMap<WatcherId, (u32, u64)>,
     #[serde(skip)]
     current: Option<(WatcherId, u32)>,
+    /// The processes that each watcher polled.
+    #[serde(skip)]
+    processes: BTreeMap<WatcherId, BTreeSet<Process>>,
+    /// Those that a watcher polled while another one watched, and how often.
+    #[serde(skip)]
+    beside: BTreeMap<WatcherId, (BTreeSet<Process>, u64)>,
+}
+
+/// A process by its id and start, as the hub says them, else as the process table does.
+type Process = (u32, Timestamp);
+
+/// A hub that restarts for hours is known well enough by so many of its processes.
+const MAX_PROCESSES: usize = 1_000;
+
+fn process_of(watch: &Watch) -> Option<Process> {
+    let poll = watch.poll.as_ref()?;
+    let said = poll.api.pid.zip(poll.api.started);
+    said.or_else(|| poll.process.as_ref().map(|process| (process.pid, process.started)))
 }
 
 /// What becomes of a Watch that is handed in.
@@ -95,6 +113,11 @@ impl Coverage {
             && start < last.0
         {
             self.overlapping_watches += 1;
+            if let Some(process) = process_of(watch) {
+                let (processes, polls) = self.beside.entry(watcher).or_default();
+                processes.insert(process);
+                *polls += 1;
+            }
             return Admission::Overlapping;
         }
         let missing = match before {
@@ -140,11 +163,26 @@ impl Coverage {
         }
         self.calls_visible += u64::from(sources.checkpoints == Some(true));
         *self.watchers.entry(watch.origin.watcher.to_string()).or_default() += 1;
+        if let Some(process) = process_of(watch) {
+            let known = self.processes.entry(watch.origin.watcher).or_default();
+            if known.len() < MAX_PROCESSES {
+                known.insert(process);
+            }
+        }
         if let Some(build) = &watch.origin.build
             && self.builds.last().map(String::as_str) != Some(build.as_str())
         {
             self.builds.push(build.to_string());
         }
+    }
+
+    /// Whether two watchers watched two hubs at the same time under one name: none of the processes that one of them polled meanwhile
+    /// is one that the others polled. A single poll can fall into a restart.
+    pub fn has_two_hubs(&self) -> bool {
+        self.beside.iter().any(|(watcher, (processes, polls))| {
+            let mut others = self.processes.iter().filter(|(other, _)| *other != watcher).peekable();
+            *polls > 1 && others.peek().is_some() && others.all(|(_, known)| known.is_disjoint(processes))
+        })
     }
 
     /// Whether a source was read in any Watch.

@@ -16,13 +16,15 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::leak::{LeakWatch, MemoryTrend};
 use super::moment::Moment;
 use super::planned::Plans;
+use super::rules::Rules;
 use super::series::Recorder;
 use crate::watch::{Fact, FactKind, Poll, Timestamp, Watch};
 
 pub(super) use api::requests;
-pub use api::{ApiHistory, HIGH_LOAD_CLIENTS, LoadHistory};
+pub use api::{ApiHistory, LoadHistory};
 pub(super) use calls::has_failed;
 pub use calls::{CallHistory, FailedRound, KeptCall};
 pub use clients::ClientHistory;
@@ -103,17 +105,20 @@ pub struct History {
     pub scenarios: BTreeMap<String, ScenarioHistory>,
     /// Clock jumps.
     pub clock_jumps: Vec<(Moment, i64)>,
+    /// What the memory of the hub's process did.
+    pub memory_trend: Option<MemoryTrend>,
     pub(super) recorder: Recorder,
     latest_cpu: Option<u64>,
+    memory: LeakWatch,
 }
 
 impl History {
     /// Nothing taken in yet.
-    pub fn new(from: Timestamp, expected: &BTreeMap<String, Vec<String>>) -> Self {
+    pub(super) fn new(from: Timestamp) -> Self {
         Self {
             from,
             coverage: Coverage::default(),
-            servers: Servers::expect(expected),
+            servers: Servers::default(),
             hub: HubHistory::default(),
             clients: ClientHistory::default(),
             calls: CallHistory::default(),
@@ -123,7 +128,9 @@ impl History {
             scenarios: BTreeMap::new(),
             clock_jumps: Vec::new(),
             recorder: Recorder::default(),
+            memory_trend: None,
             latest_cpu: None,
+            memory: LeakWatch::default(),
         }
     }
 
@@ -133,7 +140,7 @@ impl History {
     }
 
     /// Adds an admitted Watch.
-    pub(super) fn take(&mut self, watch: &Watch, gap: Option<Gap>, plans: &Plans) {
+    pub(super) fn take(&mut self, watch: &Watch, gap: Option<Gap>, plans: &Plans, rules: &Rules) {
         let end = watch.interval.end();
         let planned = plans.at(end);
         if let Some(gap) = gap {
@@ -149,7 +156,7 @@ impl History {
             }
         }
         if let Some(poll) = &watch.poll {
-            self.poll(poll, end, planned);
+            self.poll(poll, end, planned, rules);
         }
     }
 
@@ -183,8 +190,8 @@ impl History {
         }
     }
 
-    fn poll(&mut self, poll: &Poll, at: Timestamp, planned: Planned<'_>) {
-        self.api.take(poll, at, planned);
+    fn poll(&mut self, poll: &Poll, at: Timestamp, planned: Planned<'_>, rules: &Rules) {
+        self.api.take(poll, at, planned, rules.high_load_clients);
         self.hub.poll(poll, at);
         self.clients.poll(poll);
         if let Some(file) = &poll.log_file {
@@ -196,6 +203,9 @@ impl History {
         let cpu = poll.process.as_ref().and_then(|process| self.process.take(process, at, planned));
         self.recorder.poll(poll, cpu, at);
         self.latest_cpu = cpu;
+        if let Some(process) = &poll.process {
+            self.memory.take(process, at, &rules.leak);
+        }
     }
 
     /// The processor share at the last poll.
@@ -205,9 +215,11 @@ impl History {
 
     /// Ends the period: closes what is open and works out means and shares.
     #[must_use]
-    pub(super) fn finish(mut self, to: Timestamp) -> Self {
+    pub(super) fn finish(mut self, to: Timestamp, rules: &Rules) -> Self {
         let end = self.coverage.last.map_or(to, |last| last.0.min(to));
+        self.servers.expect(&rules.expected_servers);
         self.servers.finish(end);
+        self.memory_trend = self.memory.trend(&rules.leak);
         self.hub.finish(end);
         self.coverage.finish(self.from, to);
         self.api.finish();

@@ -47,13 +47,15 @@ pub struct ServerHistory {
 pub struct Servers(pub BTreeMap<String, ServerHistory>);
 
 impl Servers {
-    pub(super) fn expect(expected: &BTreeMap<String, Vec<String>>) -> Self {
-        let servers = expected.iter().map(|(name, states)| (name.clone(), ServerHistory::new(name, states.clone())));
-        Self(servers.collect())
+    /// A server that is expected and was never seen is told, too.
+    pub(super) fn expect(&mut self, expected: &BTreeMap<String, Vec<String>>) {
+        for (name, states) in expected {
+            self.get(name).expected.clone_from(states);
+        }
     }
 
     pub(in crate::judge) fn get(&mut self, name: &str) -> &mut ServerHistory {
-        self.0.entry(name.to_owned()).or_insert_with(|| ServerHistory::new(name, Vec::new()))
+        self.0.entry(name.to_owned()).or_insert_with(|| ServerHistory::new(name))
     }
 
     pub(super) fn changed(&mut self, change: &ServerChanged, at: Moment, planned: Planned<'_>) {
@@ -109,7 +111,7 @@ impl Servers {
 }
 
 impl ServerHistory {
-    fn new(name: &str, expected: Vec<String>) -> Self {
+    fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
             transport: "unknown".to_owned(),
@@ -117,7 +119,7 @@ impl ServerHistory {
             last_liveness: Liveness::Unknown,
             last_reason: "it was never seen".to_owned(),
             last_error: None,
-            expected,
+            expected: Vec::new(),
             never_up: true,
             tools_min: None,
             tools_max: None,

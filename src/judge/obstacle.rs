@@ -1,0 +1,61 @@
+//! What stands in the way of a verdict on the whole period, whatever its criteria came to.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::history::Coverage;
+use super::rules::{Length, Rules};
+use crate::watch::{Micros, terms};
+
+terms! {
+    /// Why there can be no verdict.
+    pub enum ObstacleKind {
+        /// The period is too short.
+        TooShort = "too_short",
+        /// The build under test changed inside.
+        TwoBuilds = "two_builds",
+        /// Two hubs were watched under one name.
+        TwoHubs = "two_hubs",
+        /// The watch stated a rule that can't be read here.
+        UnreadableRule = "unreadable_rule",
+    }
+}
+
+/// Something that stands in the way of a verdict.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Obstacle {
+    /// What kind.
+    pub kind: ObstacleKind,
+    /// In words, with what to do.
+    pub why: String,
+}
+
+/// A watch of this share of the shortest period (per cent) is as long as it: it begins and ends between two polls.
+const LONG_ENOUGH: u64 = 95;
+
+/// The obstacles of a period.
+pub(super) fn obstacles(coverage: &Coverage, rules: &Rules, unreadable_rules: &[String]) -> Vec<Obstacle> {
+    let mut all = Vec::new();
+    let wanted = rules.min_period.get();
+    if coverage.period_us < wanted || coverage.covered_us < wanted / 100 * LONG_ENOUGH {
+        let watched = Length(Micros::new(coverage.covered_us / 60_000_000 * 60_000_000));
+        let why = format!("only {watched} were watched; a verdict needs {}", Length(rules.min_period));
+        all.push(Obstacle { kind: ObstacleKind::TooShort, why });
+    }
+    if coverage.builds.len() > 1 {
+        let why = format!(
+            "the build changed inside the period ({}): report on the time of one of them with --from and --to",
+            coverage.builds.join(", then ")
+        );
+        all.push(Obstacle { kind: ObstacleKind::TwoBuilds, why });
+    }
+    if coverage.has_two_hubs() {
+        let why = "two watchers watched two different hubs under one name: give each its own with --name".to_owned();
+        all.push(Obstacle { kind: ObstacleKind::TwoHubs, why });
+    }
+    all.extend(unreadable_rules.iter().map(|error| Obstacle {
+        kind: ObstacleKind::UnreadableRule,
+        why: format!("the watch stated a rule that this hubwatch can't use: {error}"),
+    }));
+    all
+}
