@@ -1,5 +1,7 @@
 //! What the judge makes of periods that are known by heart.
 
+mod period;
+
 use std::collections::BTreeMap;
 
 use hubwatch::judge::criterion::Severity;
@@ -7,9 +9,7 @@ use hubwatch::judge::rules::{RuleFile, Rules, ServerEntry};
 use hubwatch::judge::verdict::Verdict;
 use hubwatch::judge::{Assessment, Judge};
 use hubwatch::watch::*;
-
-const START: Timestamp = Timestamp::from_secs(1_795_000_000);
-const INTERVAL: Micros = Micros::new(60_000_000);
+use period::{DAY, INTERVAL, START, origin, poll, sources, verdict, watcher};
 
 /// A period being put together, Watch by Watch.
 struct Period {
@@ -69,121 +69,13 @@ impl Period {
     }
 }
 
-fn watcher() -> WatcherId {
-    WatcherId::from_seed(b"judge")
-}
-
-fn origin(sequence: u64) -> Origin {
-    Origin {
-        hub: HubName::parse("hub").unwrap(),
-        environment: Environment::parse("staging").unwrap(),
-        watcher: watcher(),
-        run: 1,
-        sequence: Count::new(sequence),
-        part: 0,
-        tool_version: Text::from("test"),
-        build: None,
-        interval: INTERVAL,
-    }
-}
-
-fn sources() -> Sources {
-    Sources {
-        polls: Visibility::Read,
-        log: Visibility::Read,
-        log_shape: Some(LogShape::Pino),
-        log_read_to: None,
-        log_behind: None,
-        event_stream: Visibility::Off,
-        checkpoints: Some(true),
-        process: Visibility::Read,
-    }
-}
-
-fn poll(outcome: ApiOutcome, liveness: Liveness, end: Timestamp) -> Poll {
-    let answered = outcome == ApiOutcome::Ok;
-    let server = ServerPoll {
-        name: Text::from("filesystem"),
-        transport: Text::from("stdio"),
-        status: Text::from("connected"),
-        liveness,
-        reason: Text::from("test"),
-        uptime: Micros::new(1),
-        tools: 14,
-        error: None,
-        child_pid: None,
-        child_started: None,
-        child_rss: None,
-        child_cpu_time: None,
-    };
-    let started = START.minus(Micros::new(3_600_000_000));
-    let process = ProcessPoll {
-        pid: 7,
-        started,
-        // Half a per cent of a core.
-        cpu_time: Micros::new(end.since(started).get() / 200),
-        rss: Bytes::new(100_000_000),
-        memory_limit: None,
-        fds: None,
-        threads: None,
-        children: 1,
-        host_cpus: 4,
-        host_memory: Bytes::new(16_000_000_000),
-    };
-    Poll {
-        api: ApiPoll {
-            health: outcome,
-            health_duration: Micros::new(2_000),
-            servers: answered.then_some(ApiOutcome::Ok),
-            servers_duration: answered.then_some(Micros::new(2_000)),
-            state: None,
-            version: None,
-            pid: None,
-            started: None,
-            mcp_clients: None,
-            subscribers: None,
-            tools: None,
-        },
-        process: answered.then_some(process),
-        log_file: Some(LogFilePoll { size: Bytes::new(1_000), disk_free: None }),
-        filtering: None,
-        servers: if answered { vec![server] } else { vec![] },
-    }
-}
-
 fn call(outcome: CallOutcome) -> FactKind {
-    let record = RecordUid::of_line(watcher(), "log", 0, 0);
-    CallEnded {
-        started: START,
-        duration: Micros::new(800_000),
-        outcome,
-        pairing: Pairing::Exact,
-        in_flight: 1,
-        gemini: GeminiOutcome::Ok,
-        gemini_duration: Some(Micros::new(700_000)),
-        gemini_failed_rounds: 0,
-        gemini_failure: None,
-        notification: None,
-        session: None,
-        trace: TraceId::of_call(record),
-        categories: None,
-        categories_known: None,
-        categories_added: None,
-        confidence: None,
-        response_complete: None,
-    }
-    .into()
+    period::call(outcome).into()
 }
 
 fn changed(from: Liveness, to: Liveness) -> FactKind {
-    ServerChanged { server: Text::from("filesystem"), from, to, reason: Text::from("its connection closed") }.into()
+    period::changed(from, to).into()
 }
-
-fn verdict(judgement: &Assessment, id: &str) -> Verdict {
-    judgement.criteria.iter().find(|(criterion, _)| criterion.id == id).unwrap().1.verdict
-}
-
-const DAY: u64 = 24 * 60;
 
 #[test]
 fn a_healthy_day_passes_all_that_is_measured_and_nothing_else() {

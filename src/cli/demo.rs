@@ -160,6 +160,7 @@ async fn live(stage: &Stage) -> Result<Period, CliError> {
         log: LogSource::File(stage.log.clone()),
         begin: Begin::Start,
         event_stream: Joining::Auto,
+        rules: Vec::new(),
         collapse: true,
         build: Some(Text::from("demo")),
         state_dir: stage.state_dir.clone(),

@@ -2,6 +2,7 @@
 
 mod demo;
 mod exit;
+mod mark;
 mod outputs;
 mod report;
 mod run;
@@ -52,6 +53,8 @@ pub enum Command {
     Run(run::RunArgs),
     /// Report on a period that was watched
     Report(report::ReportArgs),
+    /// Announce a planned disturbance
+    Mark(mark::MarkArgs),
     /// Show it all on a simulated hub: watch it for 42 s, then report
     Demo(demo::DemoArgs),
 }
@@ -70,6 +73,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
     match cli.command {
         Command::Run(args) => run::run(args, &layers).await,
         Command::Report(args) => report::report(args, &layers).await,
+        Command::Mark(args) => mark::mark(&args, &layers),
         Command::Demo(args) => demo::demo(args).await,
     }
 }

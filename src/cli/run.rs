@@ -191,6 +191,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         build: build.map(|build| Text::new(build.value)),
         state_dir: layers.state_dir(args.state_dir.as_deref()),
         destinations: destinations(args.otlp.as_deref(), layers)?,
+        rules: layers.file.rules().entries().map_err(|error| CliError::Usage(error.to_string()))?,
         interval: layers.interval(args.interval.as_deref())?,
         vitals: Vitals::default(),
         process: process_source(find(args.pid.or(file.pid), &url)),

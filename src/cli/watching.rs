@@ -19,6 +19,7 @@ use crate::journal::{Journal, JournalError, Opened};
 use crate::process::HubProcess;
 use crate::serve::Vitals;
 use crate::sidecar::clock::Clock;
+use crate::sidecar::marks::{self, Mark};
 use crate::sidecar::{LogSource, Setup, Sidecar};
 use crate::tail::Begin;
 use crate::watch::{ApiOutcome, Count, FilteringPoll, HubName, Micros, Origin, Text, Timestamp};
@@ -54,6 +55,8 @@ pub struct Plan {
     pub state_dir: PathBuf,
     /// Where telemetry goes.
     pub destinations: Vec<Destination>,
+    /// What the configuration says differently from the built-in rules, entry by entry.
+    pub rules: Vec<String>,
     /// How often the hub is polled.
     pub interval: Duration,
     /// What the watch tells of itself.
@@ -96,6 +99,8 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
     let mut watcher = Watcher {
         clock,
         last: Timestamp::now(),
+        state_dir: plan.state_dir,
+        rules: plan.rules,
         vitals: plan.vitals,
         process: plan.process,
         client: plan.client,
@@ -125,6 +130,9 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
 struct Watcher {
     clock: Clock,
     last: Timestamp,
+    /// Where marks are laid.
+    state_dir: PathBuf,
+    rules: Vec<String>,
     vitals: Vitals,
     process: Option<ProcessSource>,
     client: HubClient,
@@ -169,6 +177,9 @@ impl Watcher {
         let mut stdin = (setup.log == LogSource::Stdin).then(tokio::io::stdin);
         let mut piped = vec![0; if stdin.is_some() { PIPE_BYTES } else { 0 }];
         self.sidecar = Some(Sidecar::begin(setup, now, journal.clone(), senders.fast_path(), looks));
+        if let Some(sidecar) = &mut self.sidecar {
+            sidecar.state_rules(std::mem::take(&mut self.rules));
+        }
         let mut polls = tokio::time::interval(interval);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut looks = tokio::time::interval(LOOK_AT_LOG);
@@ -211,8 +222,13 @@ impl Watcher {
             }
         };
         let now = self.now().await?;
+        let marks = self.take_up_marks();
         if let Some(sidecar) = &mut self.sidecar {
-            survive(sidecar.stop(reason, now).await)?;
+            let committed = sidecar.stop(reason, now).await;
+            if committed.is_ok() {
+                marks::done(&marks);
+            }
+            survive(committed)?;
         }
         Ok(reason)
     }
@@ -292,17 +308,29 @@ impl Watcher {
             log_file: None,
             own_subscribers,
         };
+        let marks = self.take_up_marks();
         if let Some(sidecar) = &mut self.sidecar {
             if std::mem::take(first) {
                 sidecar.first_poll(&answer);
             }
             let committed = sidecar.polled(answer).await;
+            if committed.is_ok() {
+                marks::done(&marks);
+            }
             self.vitals.committed(committed.as_ref().map_err(ToString::to_string).copied());
             survive(committed)?;
         }
         self.vitals.polled(now, outcome);
         self.join_or_leave(health.as_ref(), now);
         Ok(())
+    }
+
+    /// What was announced since the last poll. The files stay until it is committed.
+    fn take_up_marks(&mut self) -> Vec<(PathBuf, Mark)> {
+        let Some(sidecar) = &mut self.sidecar else { return Vec::new() };
+        let marks = marks::waiting(&self.state_dir);
+        marks.iter().for_each(|(_, mark)| sidecar.mark(mark));
+        marks
     }
 
     /// Tells people when the hub begins or ceases to answer.

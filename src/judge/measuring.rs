@@ -1,7 +1,7 @@
 //! What each measure came to.
 
 use super::evaluate::{Ground, Judged};
-use super::history::{History, per_thousand};
+use super::history::{History, failures_per_thousand};
 use super::leak::{Growth, MemoryTrend};
 use super::measure::{Measure, Measured};
 use super::verdict::Verdict;
@@ -123,14 +123,16 @@ fn calls(measure: Measure, history: &History) -> Measured {
     match measure {
         Measure::CallsFailedShare => averaged(judged.failed_permille(), judged.total, ""),
         Measure::CallsInvalid if judged.responses_seen == 0 => nothing_seen(),
-        Measure::CallsInvalid => averaged(per_thousand(judged.responses_invalid, judged.responses_seen), judged.responses_seen, ""),
+        Measure::CallsInvalid => {
+            averaged(failures_per_thousand(judged.responses_invalid, judged.responses_seen), judged.responses_seen, "")
+        }
         Measure::CallsNotificationsFailed => counted(judged.notifications_failed, judged.total),
         Measure::CallsMean => averaged(judged.mean_us(), judged.clean, "no call without a failed Gemini round"),
         Measure::CallsP95 => averaged(calls.p95_us, exact, certain),
         Measure::CallsP99 => averaged(calls.p99_us, exact, certain),
         Measure::GeminiMean => averaged(calls.gemini_mean_us, judged.clean, "no call without a failed Gemini round"),
         _ if judged.asked == 0 => Measured::NotExercised("no call asked Gemini".to_owned()),
-        _ => averaged(per_thousand(judged.failed_rounds, judged.asked), judged.asked, ""),
+        _ => averaged(failures_per_thousand(judged.failed_rounds, judged.asked), judged.asked, ""),
     }
 }
 
@@ -185,7 +187,7 @@ fn hub(measure: Measure, history: &History) -> Measured {
             let judged = &history.calls.judged;
             let operations = judged.total + history.api.requests;
             let failed = judged.failed + history.api.failed;
-            averaged(per_thousand(failed, operations), operations, "there were no operations")
+            averaged(failures_per_thousand(failed, operations), operations, "there were no operations")
         }
     }
 }
@@ -248,7 +250,7 @@ fn load(measure: Measure, history: &History) -> Measured {
     }
     match measure {
         Measure::LoadApiMean => averaged(load.mean_us, load.requests, "the hub never answered under load"),
-        _ => averaged(per_thousand(load.failed, load.requests), load.requests, "no request was made under load"),
+        _ => averaged(failures_per_thousand(load.failed, load.requests), load.requests, "no request was made under load"),
     }
 }
 

@@ -42,7 +42,8 @@ impl Plans {
         for fact in facts {
             let at = Moment(fact.when.latest());
             match &fact.kind {
-                FactKind::MarkBegan(mark) if self.open(mark.name.as_str()).is_none() => {
+                // A mark that was read twice has the same name and time.
+                FactKind::MarkBegan(mark) if self.open(mark.name.as_str()).is_none() && !self.holds(mark.name.as_str(), at) => {
                     self.0.push(Plan { name: mark.name.to_string(), from: at, to: None, forgotten: false });
                 }
                 FactKind::MarkEnded(mark) => {
@@ -57,6 +58,10 @@ impl Plans {
                 _ => {}
             }
         }
+    }
+
+    fn holds(&self, name: &str, from: Moment) -> bool {
+        self.0.iter().any(|plan| plan.name == name && plan.from == from)
     }
 
     fn open(&mut self, name: &str) -> Option<&mut Plan> {

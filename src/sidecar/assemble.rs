@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
 use crate::watch::{
-    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, Origin, Poll, SidecarPoll, Slot, Sources, StreamVolume,
-    Timestamp, Watch, When, encode, request_of,
+    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, Origin, Poll, RuleStated, SidecarPoll, Slot, Source, Sources,
+    StreamVolume, Text, Timestamp, Watch, When, encode, request_of,
 };
 use prost::Message as _;
 
@@ -34,6 +34,12 @@ pub struct Assembler {
     /// The knowledge about the hub.
     pub interpreter: Interpreter,
     metrics: Metrics,
+    /// What the configuration says differently from the built-in rules.
+    #[serde(skip)]
+    rules: Vec<String>,
+    /// Whether this run has stated these rules.
+    #[serde(skip)]
+    has_stated: bool,
 }
 
 /// What the shell knows about its sources and itself at the end of an interval.
@@ -67,13 +73,26 @@ impl Assembler {
     /// Begins to watch at `start`.
     pub fn new(origin: Origin, start: Timestamp, key: [u8; 32]) -> Self {
         let interpreter = Interpreter::new(key);
-        Self { origin, start, filling: Filling::default(), interpreter, metrics: Metrics::new(start) }
+        Self {
+            origin,
+            start,
+            filling: Filling::default(),
+            interpreter,
+            metrics: Metrics::new(start),
+            rules: Vec::new(),
+            has_stated: false,
+        }
     }
 
     /// Goes on where an earlier run of the same watcher ended: what was known stays known, the interval begins anew.
     #[must_use]
     pub fn resume(self, origin: Origin, start: Timestamp, key: [u8; 32]) -> Self {
         Self { origin, start, interpreter: self.interpreter.with_key(key), ..self }
+    }
+
+    /// Rules that the first Watch of this run and of each slot states.
+    pub fn state_rules(&mut self, rules: Vec<String>) {
+        self.rules = rules;
     }
 
     /// Whose Watches they are.
@@ -130,8 +149,10 @@ impl Assembler {
         facts: Vec<PendingFact>,
     ) -> Finished {
         let interval = Interval::new(self.start, now);
+        let new_slot = Slot::of(interval.end()).0 != self.filling.slot;
         let origin = self.place(interval.end());
-        let facts = facts.into_iter().enumerate().map(|(index, fact)| identified(&origin, index, fact)).collect();
+        let stated = self.rules_to_state(new_slot, interval.start());
+        let facts = stated.into_iter().chain(facts).enumerate().map(|(index, fact)| identified(&origin, index, fact)).collect();
         let Counted { log, stream, sidecar } = counted;
         let watch = Watch { origin, interval, sources, log, stream, sidecar, poll, facts };
         let otlp = request_of(&watch.origin, vec![encode(&watch)]).encode_to_vec();
@@ -141,6 +162,20 @@ impl Assembler {
         self.metrics.count(&watch);
         let metrics = self.metrics.request(&watch).encode_to_vec();
         Finished { watch, otlp, metrics }
+    }
+
+    /// A slot's trace may be all that a report has, so each begins with the rules.
+    fn rules_to_state(&mut self, new_slot: bool, at: Timestamp) -> Vec<PendingFact> {
+        if std::mem::replace(&mut self.has_stated, true) && !new_slot {
+            return Vec::new();
+        }
+        let stated = self.rules.iter().map(|rule| PendingFact {
+            evidence: Evidence::Watch,
+            when: When::At(at),
+            source: Source::Sidecar,
+            kind: RuleStated { rule: Text::new(rule.as_str()) }.into(),
+        });
+        stated.collect()
     }
 
     /// The origin of the Watch that ends at `end`: the next sequence number, and the part of the slot's trace that has room.

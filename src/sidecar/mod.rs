@@ -7,6 +7,7 @@
 pub mod assemble;
 pub mod clock;
 mod commit;
+pub mod marks;
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
@@ -234,6 +235,16 @@ impl Sidecar {
             out,
             pending: Pending::default(),
         }
+    }
+
+    /// What the configuration says differently from the built-in rules travels in the Watches.
+    pub fn state_rules(&mut self, rules: Vec<String>) {
+        self.assembler.state_rules(rules);
+    }
+
+    /// Takes up an announcement: it is a fact of the open Watch.
+    pub fn mark(&mut self, mark: &marks::Mark) {
+        self.assembler.interpreter.notice(When::At(mark.at), mark.fact());
     }
 
     /// The knowledge about the hub.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Planned, per_thousand};
+use super::{Planned, failures_per_thousand};
 use crate::judge::moment::Moment;
 use crate::judge::series::Durations;
 use crate::watch::{CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Notification, Pairing, Timestamp, TraceId};
@@ -107,7 +107,7 @@ pub(in crate::judge) struct JudgedCalls {
 
 impl JudgedCalls {
     pub fn failed_permille(&self) -> Option<u64> {
-        per_thousand(self.failed, self.total)
+        failures_per_thousand(self.failed, self.total)
     }
 
     pub fn mean_us(&self) -> Option<u64> {

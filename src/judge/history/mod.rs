@@ -235,6 +235,12 @@ pub(super) fn share_of(part: u64, whole: u64) -> u64 {
     per_thousand(part, whole).unwrap_or(0)
 }
 
+/// A share of failures in thousandths, rounded up: one failure of many is not none.
+pub(super) fn failures_per_thousand(part: u64, whole: u64) -> Option<u64> {
+    let share = (u128::from(part) * 1_000).div_ceil(u128::from(whole).max(1));
+    (whole > 0).then(|| u64::try_from(share).unwrap_or(u64::MAX))
+}
+
 /// A share in thousandths, if there is a whole.
 pub(super) fn per_thousand(part: u64, whole: u64) -> Option<u64> {
     let share = (u128::from(part) * 1_000).checked_div(u128::from(whole))?;
