@@ -9,8 +9,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
-use hubwatch::export::{Compression, Destination, Protocol, Senders};
-use hubwatch::journal::{Commit, DestinationName, Journal, SpanRow, SpanRowKind};
+use hubwatch::export::{Compression, Destination, Protocol, Route, Senders};
+use hubwatch::journal::{Commit, DestinationName, Journal, SpanRow, SpanRowKind, Temporality};
 use hubwatch::watch::{RecordUid, SpanId, Timestamp, TraceId, WatcherId};
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -99,7 +99,8 @@ fn span_row(number: u64) -> SpanRow {
 
 fn destination(listener: &TcpListener, compression: Compression) -> Destination {
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
-    Destination::new(DestinationName::main(), endpoint, Protocol::HttpProtobuf, Vec::new(), compression, None).unwrap()
+    let route = Route { compression, ..Route::to(&endpoint, Protocol::HttpProtobuf) };
+    Destination::new(DestinationName::main(), Temporality::Cumulative, |_| Some(route.clone())).unwrap()
 }
 
 async fn commit(journal: &Journal, numbers: std::ops::Range<u64>) {
@@ -190,6 +191,32 @@ async fn a_receiver_that_comes_later_gets_what_was_kept() {
     commit(&journal, 10..20).await;
     assert!(!senders.drain(Duration::from_secs(20)).await);
     assert_eq!(receiver.span_ids(), all_twenty());
+}
+
+#[tokio::test]
+async fn a_destination_that_is_away_delays_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let (away, here) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let named = |name: &str, listener: &TcpListener| {
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let route = Route::to(&endpoint, Protocol::HttpProtobuf);
+        Destination::new(DestinationName::named(name), Temporality::Cumulative, |_| Some(route.clone())).unwrap()
+    };
+    let destinations = [named("away", &away), named("here", &here)];
+    drop(away);
+    let receiver = Receiver::listen(here, &[Say::Ok]).await;
+    let journal = Journal::open(folder.path()).unwrap().journal;
+    let senders = Senders::spawn(&destinations, &journal).await.unwrap();
+    commit(&journal, 0..20).await;
+    let all = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        while receiver.span_ids().len() < 20 {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), all).await.expect("the one that is here gets everything");
+    assert_eq!(journal.unsent().await.unwrap(), 20, "the other's are kept");
+    drop(senders);
 }
 
 #[tokio::test]

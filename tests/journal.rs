@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use hubwatch::journal::{Commit, FILE_NAME, Journal, JournalError, JournalReader, MinuteRow, Opened};
+use hubwatch::journal::{
+    Commit, DestinationName, FILE_NAME, Journal, JournalError, JournalReader, Limits, LogRows, MinuteRow, Opened, Recipient,
+    Signal, Temporality,
+};
 
 fn open(folder: &Path) -> Opened {
     Journal::open(folder).unwrap()
@@ -54,15 +57,138 @@ async fn minutes_are_added_up_and_people_can_look_into_them() {
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_set_aside_and_the_watch_begins_anew() {
+async fn a_file_that_is_no_journal_is_set_aside_and_the_watch_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).journal.close().await.unwrap();
     let path = folder.path().join(FILE_NAME);
     std::fs::write(&path, vec![b'x'; 100_000]).unwrap();
     let opened = open(folder.path());
-    let aside = opened.recovered.unwrap();
-    assert_eq!(std::fs::read(&aside).unwrap().len(), 100_000);
+    let recovered = opened.recovered.unwrap();
+    assert_eq!(std::fs::read(&recovered.aside).unwrap().len(), 100_000);
+    assert_eq!(recovered.rows, 0);
     opened.journal.commit(state(b"new")).await.unwrap();
+}
+
+fn logs(number: u64) -> LogRows {
+    let body: Vec<u8> = (0..2_000).map(|index| fastrand::Rng::with_seed(number * 10_000 + index).u8(..)).collect();
+    LogRows::new(&body, 10, vec![DestinationName::main()])
+}
+
+fn all_signals() -> Vec<Recipient> {
+    vec![Recipient { name: DestinationName::main(), signals: Signal::ALL.to_vec(), temporality: Temporality::Cumulative }]
+}
+
+#[tokio::test]
+async fn what_can_be_read_of_a_damaged_journal_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path());
+    first.journal.register(all_signals()).await.unwrap();
+    for number in 0..200 {
+        let commit = Commit { logs: vec![logs(number)], checkpoint: Some(vec![7; 100]), ..Commit::default() };
+        first.journal.commit(commit).await.unwrap();
+    }
+    first.journal.close().await.unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2 / 4096 * 4096;
+    bytes[middle..middle + 8 * 4096].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+    let second = open(folder.path());
+    let recovered = second.recovered.unwrap();
+    assert!(recovered.incomplete.contains(&"spool".to_owned()), "{recovered:?}");
+    assert_eq!((second.watcher, second.session_key, second.run), (first.watcher, first.session_key, 2));
+    assert_eq!(second.checkpoint, Some(vec![7; 100]));
+    second.journal.register(all_signals()).await.unwrap();
+    let mut records = 0;
+    while let Some(outgoing) = second.journal.outgoing(&DestinationName::main(), Signal::Logs, 1 << 20).await.unwrap() {
+        records += outgoing.otlp.len() as u64 / 2_000 * 10;
+        second.journal.sent(&DestinationName::main(), Signal::Logs, outgoing.last).await.unwrap();
+    }
+    assert!((1_500..2_000).contains(&records), "{records} of 2,000 records are kept");
+    assert!(recovered.aside.exists());
+}
+
+#[tokio::test]
+async fn a_journal_cut_short_by_a_crash_of_the_disk_still_opens() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path());
+    for number in 0..50 {
+        first
+            .journal
+            .commit(Commit { logs: vec![logs(number)], checkpoint: Some(vec![7; 100]), ..Commit::default() })
+            .await
+            .unwrap();
+    }
+    first.journal.close().await.unwrap();
+    let path = folder.path().join(FILE_NAME);
+    let whole = std::fs::read(&path).unwrap();
+    for share in [1, 3, 7] {
+        let torn = tempfile::tempdir().unwrap();
+        std::fs::write(torn.path().join(FILE_NAME), &whole[..whole.len() * share / 8]).unwrap();
+        let opened = open(torn.path());
+        opened.journal.commit(state(b"goes on")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_journal_of_the_first_version_goes_on_with_all_that_waits_in_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    connection.execute_batch(include_str!("recordings/journal-1.sql")).unwrap();
+    drop(connection);
+    let opened = open(folder.path());
+    assert_eq!((opened.run, opened.checkpoint.as_deref()), (4, Some(&b"state"[..])));
+    opened.journal.register(all_signals()).await.unwrap();
+    let main = DestinationName::main();
+    let next = |signal| opened.journal.outgoing(&main, signal, 1 << 20);
+    let logs = next(Signal::Logs).await.unwrap().unwrap();
+    assert_eq!((logs.otlp.as_slice(), logs.records), (&b"onetwo"[..], 5));
+    assert_eq!(next(Signal::Metrics).await.unwrap().unwrap().otlp, b"metrics");
+    assert_eq!(next(Signal::Traces).await.unwrap().unwrap().otlp, b"second span");
+    opened.journal.sent(&main, Signal::Logs, logs.last).await.unwrap();
+    assert!(next(Signal::Logs).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn what_two_destinations_lack_is_kept_once_until_both_have_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).journal;
+    let names = ["one", "two"].map(DestinationName::named);
+    let recipient = |name: &DestinationName| Recipient { name: name.clone(), ..all_signals().remove(0) };
+    journal.register(names.iter().map(recipient).collect()).await.unwrap();
+    let rows = LogRows { destinations: names.to_vec(), ..logs(1) };
+    journal.commit(Commit { logs: vec![rows], ..Commit::default() }).await.unwrap();
+    assert_eq!(journal.unsent().await.unwrap(), 2);
+    for (index, name) in names.iter().enumerate() {
+        let outgoing = journal.outgoing(name, Signal::Logs, 1 << 20).await.unwrap().unwrap();
+        journal.sent(name, Signal::Logs, outgoing.last).await.unwrap();
+        assert_eq!(journal.unsent().await.unwrap(), 1 - index as u64);
+    }
+    let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    let rows: i64 = connection.query_row("SELECT count(*) FROM spool", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+}
+
+#[tokio::test]
+async fn beyond_its_size_the_oldest_goes_and_every_record_is_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { max_bytes: 300_000, ..Limits::default() };
+    let journal = Journal::open_within(folder.path(), limits).unwrap().journal;
+    journal.register(all_signals()).await.unwrap();
+    for number in 0..500 {
+        journal.commit(Commit { logs: vec![logs(number)], ..Commit::default() }).await.unwrap();
+    }
+    let stats = journal.stats().await.unwrap();
+    assert!(stats.size.get() <= 300_000, "{stats:?}");
+    let [dropped] = stats.dropped.as_slice() else { panic!("{stats:?}") };
+    assert_eq!((dropped.what.as_str(), dropped.reason.as_str()), ("logs", "size"));
+    let mut kept = 0;
+    while let Some(outgoing) = journal.outgoing(&DestinationName::main(), Signal::Logs, 1 << 20).await.unwrap() {
+        kept += outgoing.records;
+        journal.sent(&DestinationName::main(), Signal::Logs, outgoing.last).await.unwrap();
+    }
+    assert_eq!(kept + dropped.records, 5_000);
+    assert!(kept > 500);
 }
 
 #[test]

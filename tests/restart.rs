@@ -5,9 +5,10 @@ use std::path::Path;
 
 use hubwatch::backend::embedded::Embedded;
 use hubwatch::backend::period::{self, Wanted};
+use hubwatch::export::Tally;
 use hubwatch::hub::interpret::PollAnswer;
 use hubwatch::journal::{Journal, JournalReader, Opened};
-use hubwatch::sidecar::{LogSource, Setup, Sidecar};
+use hubwatch::sidecar::{Lines, LogSource, Setup, Sidecar};
 use hubwatch::tail::Begin;
 use hubwatch::watch::{
     ApiOutcome, CallOutcome, Count, Environment, FactKind, HubName, Micros, Origin, Source, Text, Timestamp, Watch,
@@ -46,7 +47,16 @@ async fn live(folder: &Path, minute: u64, dies: bool) {
     let log = LogSource::File(folder.join("mcp-hub.log"));
     let checkpoint = opened.checkpoint.clone();
     let begin = if checkpoint.is_none() { session_time(0).minus(Micros::new(600_000_000)) } else { session_time(minute) };
-    let setup = Setup { origin, key: opened.session_key, log, begin: Begin::Start, collapse: true, checkpoint };
+    let setup = Setup {
+        origin,
+        key: opened.session_key,
+        log,
+        begin: Begin::Start,
+        lines: Lines::default(),
+        checkpoint,
+        recovered: None,
+        tally: Tally::default(),
+    };
     let mut sidecar = Sidecar::begin(setup, begin, opened.journal.clone(), None, false);
     if minute == 0 {
         sidecar.polled(no_answer()).await.unwrap();
@@ -129,8 +139,10 @@ async fn lines_of_an_earlier_process_of_the_hub_are_read_but_are_no_facts() {
         key: opened.session_key,
         log: LogSource::File(folder.path().join("mcp-hub.log")),
         begin: Begin::Start,
-        collapse: true,
+        lines: Lines::default(),
         checkpoint: None,
+        recovered: None,
+        tally: Tally::default(),
     };
     let mut sidecar = Sidecar::begin(setup, session_time(5), opened.journal.clone(), None, false);
     // The hub that answers started after the recorded one had ended.

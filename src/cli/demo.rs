@@ -16,14 +16,15 @@ use super::report::{self, Job, Period};
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit};
 use crate::config::{self, Joining, Sourced};
+use crate::export::Tally;
 use crate::hub::children::Child;
 use crate::hub::client::HubClient;
 use crate::hub::interpret::PollAnswer;
-use crate::journal::{FILE_NAME, Journal};
+use crate::journal::{FILE_NAME, Journal, Limits};
 use crate::judge::rules::{RuleFile, ServerEntry};
 use crate::process::HubProcess;
 use crate::report::SignOff;
-use crate::sidecar::{LogSource, Setup, Sidecar};
+use crate::sidecar::{Lines, LogSource, Setup, Sidecar};
 use crate::simulator::{
     ApiAnswer, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedChild, SimulatedProcess, Simulation, serve,
 };
@@ -89,7 +90,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
         environment: stage.environment.clone(),
         state_dir: stage.state_dir.clone(),
         outputs: outputs(std::slice::from_ref(&stage.dir), &[])?,
-        templates: Vec::new(),
+        templates: None,
         rules: vec![rules()],
         sign_off: SignOff::default(),
         made_at: period.to,
@@ -161,10 +162,12 @@ async fn live(stage: &Stage) -> Result<Period, CliError> {
         begin: Begin::Start,
         event_stream: Joining::Auto,
         rules: Vec::new(),
-        collapse: true,
+        lines: Lines::default(),
         build: Some(Text::from("demo")),
         state_dir: stage.state_dir.clone(),
         destinations: Vec::new(),
+        limits: Limits::default(),
+        drain: watching::DRAIN,
         interval: LIVE_INTERVAL,
         vitals: crate::serve::Vitals::default(),
         process: Some(process_of(live)),
@@ -244,8 +247,10 @@ async fn rehearse(stage: &Stage, length: Duration) -> Result<Period, CliError> {
         key: opened.session_key,
         log: LogSource::File(stage.log.clone()),
         begin: Begin::Start,
-        collapse: true,
+        lines: Lines::default(),
         checkpoint: None,
+        recovered: None,
+        tally: Tally::default(),
     };
     let mut sidecar = Sidecar::begin(setup, from, opened.journal.clone(), None, true);
     let interval = Micros::from_duration(config::DEFAULT_INTERVAL);

@@ -5,20 +5,18 @@ use std::time::Duration;
 
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit, report};
+use crate::config::destinations::Flags;
 use crate::config::environment::{self, Environment};
 use crate::config::listen::DEFAULT_LISTEN;
-use crate::config::{self, ConfigError, Layers, Secret, Sourced};
-use crate::export::{Compression, Destination, Protocol};
+use crate::config::{self, ConfigError, Layers, Sourced};
 use crate::hub::client::{ClientError, HubClient};
 use crate::hub::discover;
-use crate::journal::DestinationName;
 use crate::process::{self, Find, ProcessReader};
 use crate::serve::{Server, Vitals, WatchedHub};
-use crate::sidecar::LogSource;
+use crate::sidecar::{Lines, LogSource};
 use crate::tail::Begin;
 use crate::watch::{Text, Timestamp};
 use clap::Args;
-use percent_encoding::percent_decode_str;
 
 /// Watch a hub
 #[derive(Debug, Args)]
@@ -56,6 +54,12 @@ pub struct RunArgs {
     /// Where telemetry goes, by OTLP [default: nowhere but the state folder]
     #[arg(long, value_name = "URL")]
     otlp: Option<String>,
+    /// How it is carried: grpc or http/protobuf [default: grpc to port 4317, otherwise http/protobuf]
+    #[arg(long, value_name = "PROTOCOL")]
+    otlp_protocol: Option<String>,
+    /// How long the way out may take to send what is left [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    drain: Option<String>,
     /// How often the hub is polled [default: 15s]
     #[arg(long, value_name = "TIME")]
     interval: Option<String>,
@@ -187,11 +191,20 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         log,
         begin: if args.from == From::End { Begin::End } else { Begin::Start },
         event_stream: layers.event_stream(args.event_stream.as_deref())?,
-        collapse: layers.file.logs.collapse.unwrap_or(true),
+        lines: Lines {
+            collapse: layers.file.logs.collapse.unwrap_or(true),
+            original: layers.file.logs.original.unwrap_or(true),
+            keep_private: layers.file.privacy.keep.unwrap_or(false),
+        },
         build: build.map(|build| Text::new(build.value)),
         state_dir: layers.state_dir(args.state_dir.as_deref()),
-        destinations: destinations(args.otlp.as_deref(), layers)?,
         rules: layers.file.rules().entries().map_err(|error| CliError::Usage(error.to_string()))?,
+        destinations: layers.destinations(Flags { endpoint: args.otlp.as_deref(), protocol: args.otlp_protocol.as_deref() })?,
+        limits: layers.journal_limits()?,
+        drain: match &args.drain {
+            Some(drain) => config::parse(Sourced { value: drain.clone(), source: "--drain".to_owned() }, config::duration)?,
+            None => watching::DRAIN,
+        },
         interval: layers.interval(args.interval.as_deref())?,
         vitals: Vitals::default(),
         process: process_source(find(args.pid.or(file.pid), &url)),
@@ -238,52 +251,9 @@ fn find(pid: Option<u32>, url: &str) -> Find {
     }
 }
 
-/// Where telemetry goes: the flag, OpenTelemetry's own variables, the file.
-fn destinations(flag: Option<&str>, layers: &Layers<impl Environment>) -> Result<Vec<Destination>, CliError> {
-    let file = &layers.file.otlp;
-    let Some(endpoint) = layers.pick(("--otlp", flag), "OTEL_EXPORTER_OTLP_ENDPOINT", ("otlp.endpoint", file.endpoint.as_deref()))
-    else {
-        return Ok(Vec::new());
-    };
-    let protocol = layers.pick(("", None), "OTEL_EXPORTER_OTLP_PROTOCOL", ("otlp.protocol", file.protocol.as_deref()));
-    let compression = layers.pick(("", None), "OTEL_EXPORTER_OTLP_COMPRESSION", ("otlp.compression", file.compression.as_deref()));
-    let protocol = match protocol {
-        Some(protocol) => config::parse(protocol, str::parse::<Protocol>)?,
-        None => Protocol::of_endpoint(&endpoint.value),
-    };
-    let compression = match compression {
-        Some(compression) => config::parse(compression, str::parse::<Compression>)?,
-        None => Compression::None,
-    };
-    let mut headers: Vec<(String, Secret)> =
-        file.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect();
-    let variables = layers.environment();
-    headers.extend(variables.get("OTEL_EXPORTER_OTLP_HEADERS").iter().flat_map(|list| header_list(list)));
-    let ca = variables.get("OTEL_EXPORTER_OTLP_CERTIFICATE").map(PathBuf::from).or_else(|| file.ca.clone());
-    let source = endpoint.source.clone();
-    let value = endpoint.value.clone();
-    let destination = Destination::new(DestinationName::main(), endpoint.value, protocol, headers, compression, ca)
-        .map_err(|error| ConfigError::Value { setting: source, value, problem: format!("can't be used: {error}") })?;
-    Ok(vec![destination])
-}
-
-/// `key=value,key=value` with percent-encoded values, as the OpenTelemetry specification writes headers.
-fn header_list(list: &str) -> Vec<(String, Secret)> {
-    let pairs = list.split(',').filter_map(|pair| pair.split_once('='));
-    pairs.map(|(name, value)| (name.trim().to_owned(), Secret::new(percent_decode_str(value.trim()).decode_utf8_lossy()))).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn headers_are_read_as_the_specification_writes_them() {
-        let headers = header_list("api-key=a%20b%3D, x = y,nonsense");
-        let shown: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
-        assert_eq!(shown, [("api-key", "a b="), ("x", "y")]);
-        assert!(!format!("{headers:?}").contains("a b"));
-    }
 
     #[test]
     fn only_a_hub_on_this_host_has_a_process_to_see() {

@@ -15,12 +15,12 @@ use crate::hub::api::{self, FilteringStats, Health, Servers};
 use crate::hub::client::{HubClient, Timed};
 use crate::hub::interpret::PollAnswer;
 use crate::hub::subscription::{News, Subscription};
-use crate::journal::{Journal, JournalError, Opened};
+use crate::journal::{Journal, JournalError, Limits, Opened, Recovered};
 use crate::process::HubProcess;
 use crate::serve::Vitals;
 use crate::sidecar::clock::Clock;
 use crate::sidecar::marks::{self, Mark};
-use crate::sidecar::{LogSource, Setup, Sidecar};
+use crate::sidecar::{Lines, LogSource, Setup, Sidecar};
 use crate::tail::Begin;
 use crate::watch::{ApiOutcome, Count, FilteringPoll, HubName, Micros, Origin, Text, Timestamp};
 
@@ -28,7 +28,7 @@ use crate::watch::{ApiOutcome, Count, FilteringPoll, HubName, Micros, Origin, Te
 const LOOK_AT_LOG: Duration = Duration::from_millis(250);
 
 /// How long the way out may take: a container runtime kills after ten seconds.
-const DRAIN: Duration = Duration::from_secs(5);
+pub const DRAIN: Duration = Duration::from_secs(5);
 
 /// How much is read from a pipe at a time: what a pipe holds.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -47,8 +47,8 @@ pub struct Plan {
     pub begin: Begin,
     /// When to join its event stream.
     pub event_stream: Joining,
-    /// Whether lines that repeat become one count.
-    pub collapse: bool,
+    /// What becomes of its lines.
+    pub lines: Lines,
     /// The build under test.
     pub build: Option<Text>,
     /// The state folder.
@@ -57,6 +57,10 @@ pub struct Plan {
     pub destinations: Vec<Destination>,
     /// What the configuration says differently from the built-in rules, entry by entry.
     pub rules: Vec<String>,
+    /// The bounds of the journal.
+    pub limits: Limits,
+    /// How long the way out may take.
+    pub drain: Duration,
     /// How often the hub is polled.
     pub interval: Duration,
     /// What the watch tells of itself.
@@ -73,9 +77,9 @@ pub type ProcessSource = Box<dyn FnMut(Option<(u32, Option<Timestamp>)>) -> Opti
 /// Watches until a signal or the end of the time; what was learned is committed when it returns.
 pub async fn watch(plan: Plan) -> Result<(), CliError> {
     let mut stop = Stop::listen(plan.length).map_err(CliError::Start)?;
-    let Opened { journal, watcher, run, session_key, checkpoint, recovered } = Journal::open(&plan.state_dir)?;
-    if let Some(aside) = recovered {
-        tracing::warn!(aside = %aside.display(), "the journal was damaged: it was set aside and a new one begun");
+    let Opened { journal, watcher, run, session_key, checkpoint, recovered } = Journal::open_within(&plan.state_dir, plan.limits)?;
+    if let Some(Recovered { aside, damage, rows, .. }) = &recovered {
+        tracing::warn!(aside = %aside.display(), damage, rows, "the journal was damaged: it was set aside, and what could be read of it is kept");
     }
     let origin = Origin {
         hub: plan.name.clone(),
@@ -111,11 +115,20 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
         subscription: None,
         sidecar: None,
     };
-    let setup = Setup { origin, key: session_key, log: plan.log, begin: plan.begin, collapse: plan.collapse, checkpoint };
+    let setup = Setup {
+        origin,
+        key: session_key,
+        log: plan.log,
+        begin: plan.begin,
+        lines: plan.lines,
+        checkpoint,
+        recovered,
+        tally: senders.tally(),
+    };
     let reason = watcher.go(setup, &journal, &senders, plan.interval, &mut stop).await?;
     tracing::info!(reason, "stopping");
     let unsent = tokio::select! {
-        unsent = senders.drain(DRAIN) => unsent,
+        unsent = senders.drain(plan.drain) => unsent,
         // A second signal means now.
         _ = stop.signal() => true,
     };

@@ -21,12 +21,21 @@ pub struct File {
     /// `[logs]`: what becomes of the hub's log lines.
     #[serde(default)]
     pub logs: LogsSection,
+    /// `[privacy]`: what may leave.
+    #[serde(default)]
+    pub privacy: PrivacySection,
     /// `[watch]`: how it is watched.
     #[serde(default)]
     pub watch: WatchSection,
     /// `[otlp]`: where telemetry goes.
     #[serde(default)]
-    pub otlp: OtlpSection,
+    pub otlp: DestinationSection,
+    /// `[[destination]]`: where else it goes.
+    #[serde(default, rename = "destination")]
+    pub destinations: Vec<DestinationSection>,
+    /// `[journal]`: the bounds of what is kept.
+    #[serde(default)]
+    pub journal: JournalSection,
     /// `[serve]`: what hubwatch itself serves.
     #[serde(default)]
     pub serve: ServeSection,
@@ -119,6 +128,16 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HubSect
 pub struct LogsSection {
     /// Whether lines that repeat become one count after a few samples (the default), or all go out.
     pub collapse: Option<bool>,
+    /// Whether a record of a JSON line carries the whole line beside its message (the default).
+    pub original: Option<bool>,
+}
+
+/// `[privacy]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrivacySection {
+    /// Whether prompts, tool arguments and key-like strings go out as they are; masked if not said.
+    pub keep: Option<bool>,
 }
 
 /// `[watch]`
@@ -133,10 +152,12 @@ pub struct WatchSection {
     pub event_stream: Option<String>,
 }
 
-/// `[otlp]`
+/// `[otlp]` or `[[destination]]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OtlpSection {
+pub struct DestinationSection {
+    /// Under which name its place in the journal is kept; `main` for `[otlp]`.
+    pub name: Option<String>,
     /// The receiver's address.
     pub endpoint: Option<String>,
     /// `grpc` or `http/protobuf`.
@@ -146,8 +167,30 @@ pub struct OtlpSection {
     pub headers: BTreeMap<String, String>,
     /// `gzip` or `none`.
     pub compression: Option<String>,
+    /// How long a request may take, such as `10s`.
+    pub timeout: Option<String>,
+    /// What goes there: some of `traces`, `logs`, `metrics`; all of them if not said.
+    pub signals: Option<Vec<String>>,
+    /// What metrics count from: `cumulative` or `delta`.
+    pub temporality: Option<String>,
     /// A certificate authority to trust beside the system's.
     pub ca: Option<PathBuf>,
+    /// Our own certificate.
+    pub client_certificate: Option<PathBuf>,
+    /// Its key.
+    pub client_key: Option<PathBuf>,
+}
+
+/// `[journal]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JournalSection {
+    /// Its size beyond which the oldest rows are dropped, such as `1 GiB`.
+    pub max_bytes: Option<String>,
+    /// How long anything is kept, such as `336h`.
+    pub max_age: Option<String>,
+    /// How much of the disk is left free, such as `256 MiB`.
+    pub reserve: Option<String>,
 }
 
 /// `[serve]`

@@ -1,7 +1,9 @@
 //! Configuration: flags go before environment variables, these before `hubwatch.toml`, that before the defaults.
 
+pub mod destinations;
 pub mod environment;
 pub mod file;
+pub mod journal;
 pub mod listen;
 
 use std::fmt;

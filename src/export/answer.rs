@@ -29,9 +29,13 @@ pub enum Answer {
     },
     /// Too large: send it in smaller pieces.
     TooLarge(String),
+    /// Out of something that the receiver does not say will come back: smaller pieces, later.
+    Exhausted(String),
+    /// Something in it is wrong, which need not be true of all of it.
+    Bad(String),
     /// Credentials are missing or wrong: somebody can mend that, so nothing is thrown away meanwhile.
     Unauthorized(String),
-    /// Refused for good.
+    /// Refused for good, whatever is in it.
     Refused(String),
 }
 
@@ -51,16 +55,23 @@ pub fn of_status(status: &Status) -> Answer {
     let why = format!("{:?}: {}", status.code(), status.message());
     let after = status.get_details_retry_info().and_then(|info| info.retry_delay);
     match status.code() {
+        Code::OutOfRange | Code::ResourceExhausted if after.is_none() && is_about_size(status.message()) => Answer::TooLarge(why),
         Code::Cancelled | Code::DeadlineExceeded | Code::Aborted | Code::OutOfRange | Code::Unavailable | Code::DataLoss => {
             Answer::Retry { after, why }
         }
         Code::ResourceExhausted if after.is_some() => Answer::Retry { after, why },
-        Code::ResourceExhausted => Answer::TooLarge(why),
+        Code::ResourceExhausted => Answer::Exhausted(why),
+        Code::InvalidArgument | Code::Internal => Answer::Bad(why),
         Code::Unauthenticated | Code::PermissionDenied => Answer::Unauthorized(why),
         // A broken connection is reported as UNKNOWN by our own side, with what broke as its source.
         Code::Unknown if std::error::Error::source(status).is_some() => Answer::Retry { after, why },
         _ => Answer::Refused(why),
     }
+}
+
+/// The words of grpc-go, grpc-java and tonic for a message that is too large; the codes differ.
+fn is_about_size(message: &str) -> bool {
+    ["larger than max", "exceeds maximum", "too large"].iter().any(|words| message.contains(words))
 }
 
 /// What an HTTP status that is not a success means.
@@ -69,6 +80,7 @@ pub fn of_http(status: StatusCode, retry_after: Option<&str>, body: &str, now: S
     match status.as_u16() {
         429 | 502 | 503 | 504 => Answer::Retry { after: retry_after.and_then(|text| delay(text, now)), why },
         413 => Answer::TooLarge(why),
+        400 | 422 | 500 => Answer::Bad(why),
         401 | 403 => Answer::Unauthorized(why),
         _ => Answer::Refused(why),
     }
@@ -100,7 +112,8 @@ mod tests {
         assert!([429, 502, 503, 504].iter().all(|status| retry(None)(&answer(*status, None))));
         assert!(retry(Some(7))(&answer(503, Some("7"))));
         assert!(retry(Some(10))(&answer(429, Some("Sun, 06 Nov 1994 08:49:47 GMT"))));
-        assert!([400, 404, 408, 500].iter().all(|status| matches!(answer(*status, None), Answer::Refused(_))));
+        assert!([404, 405, 408, 501].iter().all(|status| matches!(answer(*status, None), Answer::Refused(_))));
+        assert!([400, 500].iter().all(|status| matches!(answer(*status, None), Answer::Bad(_))));
         assert!(matches!(answer(413, None), Answer::TooLarge(_)));
         assert!(matches!(answer(401, None), Answer::Unauthorized(_)));
     }
@@ -110,13 +123,22 @@ mod tests {
         for code in [Code::Cancelled, Code::DeadlineExceeded, Code::Aborted, Code::OutOfRange, Code::Unavailable, Code::DataLoss] {
             assert!(retry(None)(&of_status(&Status::new(code, ""))), "{code:?}");
         }
-        for code in [Code::InvalidArgument, Code::Internal, Code::Unimplemented, Code::Unknown] {
+        for code in [Code::NotFound, Code::FailedPrecondition, Code::Unimplemented, Code::Unknown] {
             assert!(matches!(of_status(&Status::new(code, "")), Answer::Refused(_)), "{code:?}");
+        }
+        for code in [Code::InvalidArgument, Code::Internal] {
+            assert!(matches!(of_status(&Status::new(code, "")), Answer::Bad(_)), "{code:?}");
         }
         let details = ErrorDetails::with_retry_info(Some(Duration::from_secs(7)));
         let busy = tonic::Status::with_error_details(Code::ResourceExhausted, "", details);
         assert!(retry(Some(7))(&of_status(&busy)));
-        assert!(matches!(of_status(&Status::new(Code::ResourceExhausted, "")), Answer::TooLarge(_)));
+        assert!(matches!(of_status(&Status::new(Code::ResourceExhausted, "")), Answer::Exhausted(_)));
+        for (code, words) in [
+            (Code::ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"),
+            (Code::OutOfRange, "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes"),
+        ] {
+            assert!(matches!(of_status(&Status::new(code, words)), Answer::TooLarge(_)));
+        }
     }
 
     #[test]

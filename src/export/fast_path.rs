@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use prost::bytes::Bytes;
@@ -24,13 +23,12 @@ pub const UNDER_WAY: usize = 4;
 /// Sends log records at once, without the journal.
 #[derive(Debug, Clone)]
 pub struct LogFastPath {
-    ways: Vec<Way>,
-    all: Vec<Arc<State>>,
+    ways: Vec<LogWay>,
 }
 
 /// The way to one destination.
 #[derive(Debug, Clone)]
-pub(super) struct Way {
+pub(super) struct LogWay {
     name: DestinationName,
     transport: Transport,
     state: Arc<State>,
@@ -61,8 +59,13 @@ pub struct Settled {
 }
 
 impl LogFastPath {
-    pub(super) fn new(ways: Vec<Way>, all: Vec<Arc<State>>) -> Self {
-        Self { ways, all }
+    pub(super) fn new(ways: Vec<LogWay>) -> Self {
+        Self { ways }
+    }
+
+    /// Whether anybody wants log lines.
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.ways.is_empty()
     }
 
     /// Sends a request to every destination that lacks nothing before it. Waits while too many are under way, but no longer than
@@ -85,14 +88,9 @@ impl LogFastPath {
         }
         rows(request, self.ways.iter().map(|way| way.name.clone()).collect())
     }
-
-    /// Records that destinations refused for good, of all signals, since the senders started.
-    pub fn rejected(&self) -> u64 {
-        self.all.iter().map(|state| state.rejected.load(Ordering::Relaxed)).sum()
-    }
 }
 
-impl Way {
+impl LogWay {
     pub(super) fn new(name: DestinationName, transport: Transport, state: Arc<State>) -> Self {
         Self { name, transport, state, room: Arc::new(Semaphore::new(UNDER_WAY)) }
     }
@@ -100,7 +98,7 @@ impl Way {
     /// Room for one more request; none where the destination is known to be slow or away.
     async fn room(&self) -> Option<OwnedSemaphorePermit> {
         let wait = async {
-            if !self.state.becomes_clear().await {
+            if !self.state.throttle.is_open() || !self.state.becomes_clear().await {
                 return None;
             }
             // The semaphore is never closed.
@@ -117,7 +115,7 @@ impl Way {
         let Self { name, transport, state, .. } = self.clone();
         let LogRequest { otlp, records } = request.clone();
         let taken = tokio::spawn(async move {
-            let answer = transport.send(Signal::Logs, otlp, PATIENCE).await;
+            let answer = transport.send_within(Signal::Logs, otlp, PATIENCE).await;
             let taken = taken(&answer, &state, u64::from(records));
             if !taken {
                 state.falls_behind();
@@ -149,5 +147,5 @@ impl Delivery {
 }
 
 fn rows(request: &LogRequest, destinations: Vec<DestinationName>) -> LogRows {
-    LogRows { otlp: request.otlp.to_vec(), records: request.records, destinations }
+    LogRows::new(&request.otlp, request.records, destinations)
 }

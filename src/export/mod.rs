@@ -8,8 +8,9 @@ pub mod answer;
 pub mod destination;
 mod fast_path;
 mod sender;
+mod split;
 pub mod transport;
 
-pub use destination::{Compression, Destination, DestinationError, Protocol};
+pub use destination::{Address, Compression, DEFAULT_TIMEOUT, Destination, DestinationError, Protocol, Route};
 pub use fast_path::{Delivery, LogFastPath, Settled};
-pub use sender::{Senders, SpawnError};
+pub use sender::{Senders, SpawnError, Standing, Tally};

@@ -1,7 +1,7 @@
 //! One sender per destination and signal: takes what the destination lacks from the journal, until it is acknowledged.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prost::bytes::Bytes;
@@ -10,13 +10,21 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::answer::Answer;
-use super::destination::{Destination, DestinationError};
-use super::fast_path::{LogFastPath, Way};
-use super::transport::{TIMEOUT, Transport};
-use crate::journal::{DestinationName, Journal, JournalError, Outgoing, Signal};
+use super::destination::{Destination, DestinationError, Way};
+use super::fast_path::{LogFastPath, LogWay};
+use super::split::{self, Piece};
+use super::transport::Transport;
+use crate::journal::{DeadLetter, DestinationName, Journal, JournalError, Outgoing, Signal};
 
 /// A request's size, uncompressed. Receivers take 4 MiB by gRPC; a quarter of that keeps our memory small and is still few requests.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
+
+/// A receiver that takes less than this at once takes hardly anything; its requests are cut further only when they are refused.
+const MIN_REQUEST_BYTES: usize = 4 * 1024;
+
+/// So often a request is cut in two: enough to find several bad records among a thousand, few enough for a receiver that refuses
+/// everything.
+const MAX_CUTS: u32 = 64;
 
 /// The first wait after a failure: most failures are a restart of the receiver.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -50,6 +58,35 @@ pub(super) struct State {
     waiting: AtomicBool,
     pub(super) rejected: AtomicU64,
     sent: AtomicU64,
+    pub(super) throttle: Arc<Throttle>,
+}
+
+/// A receiver's wish to be left alone for a while, for all signals.
+#[derive(Debug, Default)]
+pub(super) struct Throttle(Mutex<Option<Instant>>);
+
+impl Throttle {
+    fn get(&self) -> Option<Instant> {
+        let mut until = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *until = until.filter(|until| *until > Instant::now());
+        *until
+    }
+
+    fn until(&self, until: Instant) {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *current = (*current).max(Some(until));
+    }
+
+    async fn pass(&self) {
+        while let Some(until) = self.get() {
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
+    /// Whether nobody asked to be left alone.
+    pub(super) fn is_open(&self) -> bool {
+        self.get().is_none()
+    }
 }
 
 impl State {
@@ -84,9 +121,48 @@ impl State {
 pub struct Senders {
     tasks: JoinSet<()>,
     journal: Journal,
-    states: Vec<Arc<State>>,
-    fast_path: Option<LogFastPath>,
+    states: Vec<Stand>,
+    fast_path: LogFastPath,
     progress: watch::Receiver<u64>,
+}
+
+#[derive(Debug, Clone)]
+struct Stand {
+    destination: DestinationName,
+    signal: Signal,
+    state: Arc<State>,
+}
+
+/// Shows what the senders do.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Vec<Stand>);
+
+/// How a destination stands with a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Which destination.
+    pub destination: DestinationName,
+    /// Which signal.
+    pub signal: Signal,
+    /// Records that it took since the senders started.
+    pub sent: u64,
+    /// Records that it refused for good.
+    pub rejected: u64,
+    /// Whether it does not take data at the moment.
+    pub waiting: bool,
+}
+
+impl Tally {
+    /// One entry for each destination and signal.
+    pub fn read(&self) -> impl Iterator<Item = Standing> {
+        self.0.iter().map(|Stand { destination, signal, state }| Standing {
+            destination: destination.clone(),
+            signal: *signal,
+            sent: state.sent.load(Ordering::Relaxed),
+            rejected: state.rejected.load(Ordering::Relaxed),
+            waiting: state.waiting.load(Ordering::Relaxed),
+        })
+    }
 }
 
 /// Why senders could not be set up.
@@ -103,42 +179,53 @@ pub enum SpawnError {
 impl Senders {
     /// Starts a sender for each destination and signal.
     pub async fn spawn(destinations: &[Destination], journal: &Journal) -> Result<Self, SpawnError> {
-        journal.register(destinations.iter().map(|destination| destination.name().clone()).collect()).await?;
+        journal.register(destinations.iter().map(Destination::recipient).collect()).await?;
         let (moved, progress) = watch::channel(0);
         let moved = Arc::new(moved);
         let mut tasks = JoinSet::new();
         let (mut states, mut ways) = (Vec::new(), Vec::new());
         for destination in destinations {
-            let transport = Transport::new(destination)?;
-            for signal in [Signal::Traces, Signal::Logs, Signal::Metrics] {
-                let state = Arc::new(State::default());
-                states.push(state.clone());
-                if signal == Signal::Logs {
-                    ways.push(Way::new(destination.name().clone(), transport.clone(), state.clone()));
-                }
+            let throttle = Arc::new(Throttle::default());
+            let mut transports: Vec<(&Way, Transport)> = Vec::new();
+            for (signal, way) in &destination.ways {
+                // What goes the same way shares the connection.
+                let known = transports.iter().find(|(known, _)| known.same_connection(way)).map(|(_, transport)| transport);
+                let transport = Transport::new(way, known)?;
+                transports.push((way, transport.clone()));
+                let state = Arc::new(State { throttle: throttle.clone(), ..State::default() });
+                states.push(Stand { destination: destination.name().clone(), signal: *signal, state: state.clone() });
                 let name = destination.name().clone();
-                let (journal, transport, moved) = (journal.clone(), transport.clone(), moved.clone());
-                let sender = Sender { name, signal, journal, transport, state, moved, max_bytes: MAX_REQUEST_BYTES, failures: 0 };
-                tasks.spawn(sender.work());
+                if *signal == Signal::Logs {
+                    ways.push(LogWay::new(name.clone(), transport.clone(), state.clone()));
+                }
+                let (journal, moved) = (journal.clone(), moved.clone());
+                let (signal, max_bytes) = (*signal, MAX_REQUEST_BYTES);
+                tasks.spawn(Sender { name, signal, journal, transport, state, moved, max_bytes, failures: 0 }.work());
             }
         }
-        let fast_path = (!ways.is_empty()).then(|| LogFastPath::new(ways, states.clone()));
+        let fast_path = LogFastPath::new(ways);
         Ok(Self { tasks, journal: journal.clone(), states, fast_path, progress })
     }
 
-    /// The way for log lines; `None` where there is no destination.
+    /// The way for log lines; `None` where nobody wants any.
     pub fn fast_path(&self) -> Option<LogFastPath> {
-        self.fast_path.clone()
+        Some(self.fast_path.clone()).filter(LogFastPath::is_wanted)
     }
 
-    /// Waits until everything is sent, but not beyond the deadline, and not for a destination that does not answer; gives back
-    /// whether something is left.
+    /// What was sent so far, and how each destination stands.
+    pub fn tally(&self) -> Tally {
+        Tally(self.states.clone())
+    }
+
+    /// Waits until everything is sent, but not beyond the deadline, and not for destinations that do not answer; gives back whether
+    /// something is left.
     pub async fn drain(mut self, deadline: Duration) -> bool {
         let deadline = Instant::now() + deadline;
         loop {
             let unsent = self.journal.unsent().await.unwrap_or(1);
-            let hopeless = self.states.iter().any(|state| state.waiting.load(Ordering::Relaxed));
-            if unsent == 0 || hopeless || self.tasks.is_empty() {
+            let hopeless = self.states.iter().all(|Stand { state, .. }| state.waiting.load(Ordering::Relaxed) || state.is_clear());
+            let waits = self.states.iter().any(|Stand { state, .. }| state.waiting.load(Ordering::Relaxed));
+            if unsent == 0 || hopeless && waits || self.tasks.is_empty() {
                 return unsent > 0;
             }
             if tokio::time::timeout_at(deadline, self.progress.changed()).await.is_err() {
@@ -172,84 +259,127 @@ struct Sender {
     transport: Transport,
     state: Arc<State>,
     moved: Arc<watch::Sender<u64>>,
+    /// What the receiver is known to take at once.
     max_bytes: usize,
     failures: u32,
 }
 
+/// What to do with a request that was answered.
+enum Next {
+    /// It is done with.
+    Done,
+    /// The same again.
+    Again,
+    /// Its halves, or what the receiver refuses if there are none.
+    Halves(String),
+    /// Nothing of it.
+    SetAside(String),
+}
+
 impl Sender {
     async fn work(mut self) {
+        if let Err(error) = self.send_all().await {
+            // The journal is gone at the end of a run; anything else is a damage that the next run repairs.
+            tracing::debug!(%error, signal = self.signal.as_str(), "sending ends");
+        }
+    }
+
+    async fn send_all(&mut self) -> Result<(), JournalError> {
         let mut seen = 0;
         loop {
-            match self.journal.outgoing(&self.name, self.signal, self.max_bytes).await {
-                Ok(Some(outgoing)) => {
+            match self.journal.outgoing(&self.name, self.signal, self.max_bytes).await? {
+                Some(outgoing) => {
                     self.state.catches_up();
-                    if self.send(outgoing).await.is_err() {
-                        return;
-                    }
+                    self.send(outgoing).await?;
                     self.moved.send_modify(|moved| *moved += 1);
                 }
-                Ok(None) => {
+                None => {
                     self.state.clears();
-                    match self.journal.committed_after(seen).await {
-                        Ok(commits) => seen = commits,
-                        Err(_) => return,
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(%error, signal = self.signal.as_str(), "sending stops");
-                    return;
+                    self.moved.send_modify(|moved| *moved += 1);
+                    seen = self.journal.committed_after(seen).await?;
                 }
             }
         }
     }
 
+    /// Sends until every record was taken or set aside. A crash in between sends some of them again: they are the same records.
     async fn send(&mut self, outgoing: Outgoing) -> Result<(), JournalError> {
-        let answer = self.transport.send(self.signal, Bytes::copy_from_slice(&outgoing.otlp), TIMEOUT).await;
-        if taken(&answer, &self.state, outgoing.records) {
+        let Outgoing { otlp, records, last, .. } = outgoing;
+        let mut pieces = vec![Piece { otlp, records }];
+        let mut cuts = 0;
+        while let Some(piece) = pieces.pop() {
+            match self.try_piece(&piece).await {
+                Next::Done => {}
+                Next::Again => pieces.push(piece),
+                Next::Halves(why) => match split::halves(self.signal, &piece.otlp).filter(|_| cuts < MAX_CUTS) {
+                    Some([first, second]) => {
+                        cuts += 1;
+                        pieces.extend([second, first]);
+                    }
+                    None => self.set_aside(piece, why).await?,
+                },
+                Next::SetAside(why) => self.set_aside(piece, why).await?,
+            }
+        }
+        self.journal.sent(&self.name, self.signal, last).await
+    }
+
+    async fn try_piece(&mut self, piece: &Piece) -> Next {
+        self.state.throttle.pass().await;
+        let answer = self.transport.send(self.signal, Bytes::copy_from_slice(&piece.otlp)).await;
+        if taken(&answer, &self.state, piece.records) {
             if self.failures > 0 {
-                tracing::info!(signal = self.signal.as_str(), "the receiver takes data again");
+                tracing::info!(destination = self.name.as_str(), signal = self.signal.as_str(), "the receiver takes data again");
             }
             self.failures = 0;
-            self.max_bytes = MAX_REQUEST_BYTES;
-            return self.journal.sent(&self.name, self.signal, outgoing.last).await;
+            return Next::Done;
         }
         match answer {
-            Answer::TooLarge(_) if outgoing.rows > 1 => {
-                self.max_bytes = outgoing.otlp.len() / 2;
-                Ok(())
+            Answer::TooLarge(why) => {
+                self.max_bytes = (piece.otlp.len() / 2).clamp(MIN_REQUEST_BYTES, self.max_bytes);
+                Next::Halves(why)
             }
-            Answer::TooLarge(why) | Answer::Refused(why) => self.refused(outgoing, why).await,
+            Answer::Bad(why) => Next::Halves(why),
+            Answer::Exhausted(why) => {
+                self.back_off(None, &why).await;
+                Next::Halves(why)
+            }
+            Answer::Refused(why) => Next::SetAside(why),
             Answer::Unauthorized(why) => {
-                tracing::error!(why, signal = self.signal.as_str(), "the receiver wants other credentials; nothing is thrown away");
+                let destination = self.name.as_str();
+                let signal = self.signal.as_str();
+                tracing::error!(destination, why, signal, "the receiver wants other credentials; nothing is thrown away meanwhile");
                 self.wait(WAIT_FOR_CREDENTIALS).await;
-                Ok(())
+                Next::Again
             }
             Answer::Retry { after, why } => {
-                if self.failures == 0 {
-                    tracing::warn!(
-                        why,
-                        signal = self.signal.as_str(),
-                        "the receiver does not take data; it is kept and sent later"
-                    );
-                }
-                let wait = backoff(self.failures).max(after.unwrap_or_default());
-                self.failures = self.failures.saturating_add(1);
-                self.wait(wait).await;
-                Ok(())
+                self.back_off(after, &why).await;
+                Next::Again
             }
-            Answer::Accepted | Answer::Partial { .. } => Ok(()),
+            Answer::Accepted | Answer::Partial { .. } => Next::Done,
         }
     }
 
-    /// One bad row must not keep the good ones beside it from being taken: many are sent again one by one, one is set aside.
-    async fn refused(&mut self, outgoing: Outgoing, why: String) -> Result<(), JournalError> {
-        if outgoing.rows > 1 {
-            self.max_bytes = outgoing.otlp.len() / 2;
-            return Ok(());
+    async fn set_aside(&self, piece: Piece, reason: String) -> Result<(), JournalError> {
+        let Piece { otlp, records } = piece;
+        let (destination, signal) = (self.name.as_str(), self.signal.as_str());
+        tracing::error!(destination, reason, records, signal, "the receiver refuses this for good; it is set aside in the journal");
+        self.state.rejected.fetch_add(records, Ordering::Relaxed);
+        self.journal.refused(&self.name, self.signal, DeadLetter { otlp, records, reason }).await
+    }
+
+    async fn back_off(&mut self, after: Option<Duration>, why: &str) {
+        if self.failures == 0 {
+            let (destination, signal) = (self.name.as_str(), self.signal.as_str());
+            tracing::warn!(destination, why, signal, "the receiver does not take data; it is kept and sent later");
         }
-        tracing::error!(why, records = outgoing.records, signal = self.signal.as_str(), "the receiver refuses this for good");
-        self.state.rejected.fetch_add(outgoing.records, Ordering::Relaxed);
-        self.journal.refused(&self.name, self.signal, outgoing, why).await
+        if let Some(after) = after {
+            // What a receiver asks for holds for all that goes to it.
+            self.state.throttle.until(Instant::now() + after);
+        }
+        let wait = backoff(self.failures).max(after.unwrap_or_default());
+        self.failures = self.failures.saturating_add(1);
+        self.wait(wait).await;
     }
 
     async fn wait(&self, wait: Duration) {

@@ -7,15 +7,12 @@ use prost::bytes::{Buf as _, BufMut as _, Bytes};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::{MetadataKey, MetadataMap};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
 use super::answer::{self, Answer};
-use super::destination::{Compression, Destination, DestinationError, Protocol};
+use super::destination::{Compression, DEFAULT_TIMEOUT, DestinationError, Protocol, Way};
 use crate::causes;
 use crate::journal::Signal;
-
-/// The specification's own default for an export.
-pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers are small; the specification's limit for them.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
@@ -24,29 +21,41 @@ const USER_AGENT: &str = concat!("hubwatch/", env!("CARGO_PKG_VERSION"));
 
 /// A way to a destination.
 #[derive(Debug, Clone)]
-pub enum Transport {
-    /// By gRPC.
+pub struct Transport {
+    carrier: Carrier,
+    timeout: Duration,
+}
+
+#[derive(Debug, Clone)]
+enum Carrier {
     Grpc(Grpc),
-    /// By HTTP.
     Http(Http),
 }
 
 impl Transport {
-    /// Sets a way up; nothing is connected yet.
-    pub fn new(destination: &Destination) -> Result<Self, DestinationError> {
+    /// Sets a way up; nothing is connected yet. Shares the connections of `other`, which goes to the same receiver, if it is given.
+    pub(super) fn new(way: &Way, other: Option<&Self>) -> Result<Self, DestinationError> {
         crate::tls::choose_provider();
-        Ok(match destination.protocol {
-            Protocol::Grpc => Self::Grpc(Grpc::new(destination)?),
-            Protocol::HttpProtobuf => Self::Http(Http::new(destination)?),
-        })
+        let carrier = match (way.protocol, other.map(|other| &other.carrier)) {
+            (Protocol::Grpc, Some(Carrier::Grpc(grpc))) => Carrier::Grpc(grpc.clone()),
+            (Protocol::Grpc, _) => Carrier::Grpc(Grpc::new(way)?),
+            (Protocol::HttpProtobuf, Some(Carrier::Http(http))) => Carrier::Http(Http { url: way.url.clone(), ..http.clone() }),
+            (Protocol::HttpProtobuf, _) => Carrier::Http(Http::new(way)?),
+        };
+        Ok(Self { carrier, timeout: way.timeout })
     }
 
-    /// Carries one request.
-    pub async fn send(&self, signal: Signal, otlp: Bytes, timeout: Duration) -> Answer {
+    /// Carries one request, in the time that the destination has.
+    pub async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
+        self.send_within(signal, otlp, self.timeout).await
+    }
+
+    /// Carries one request in this time.
+    pub async fn send_within(&self, signal: Signal, otlp: Bytes, timeout: Duration) -> Answer {
         let sent = async {
-            match self {
-                Self::Grpc(grpc) => grpc.send(signal, otlp).await,
-                Self::Http(http) => http.send(signal, otlp).await,
+            match &self.carrier {
+                Carrier::Grpc(grpc) => grpc.send(signal, otlp).await,
+                Carrier::Http(http) => http.send(otlp).await,
             }
         };
         let late = Answer::Retry { after: None, why: "no answer in time".to_owned() };
@@ -54,37 +63,48 @@ impl Transport {
     }
 }
 
+impl Way {
+    /// Whether the other signal can use this one's connections.
+    pub(super) fn same_connection(&self, other: &Self) -> bool {
+        let same_url = self.protocol == Protocol::HttpProtobuf || self.url == other.url;
+        same_url && Self { url: String::new(), ..self.clone() } == Self { url: String::new(), ..other.clone() }
+    }
+}
+
 /// OTLP by gRPC.
 #[derive(Debug, Clone)]
-pub struct Grpc {
+struct Grpc {
     channel: Channel,
     metadata: MetadataMap,
     compression: Compression,
 }
 
 impl Grpc {
-    fn new(destination: &Destination) -> Result<Self, DestinationError> {
+    fn new(way: &Way) -> Result<Self, DestinationError> {
         let setup = |error: tonic::transport::Error| DestinationError::Setup(causes::of(&error));
-        let mut endpoint = Endpoint::from_shared(destination.endpoint.clone())
+        let mut endpoint = Endpoint::from_shared(way.url.clone())
             .map_err(|error| DestinationError::Url(error.to_string()))?
             .user_agent(USER_AGENT)
             .map_err(setup)?
-            .connect_timeout(TIMEOUT);
-        if destination.endpoint.starts_with("https:") {
+            .connect_timeout(DEFAULT_TIMEOUT);
+        if way.url.starts_with("https:") {
             // Without enabled roots tonic trusts nobody.
             let mut tls = ClientTlsConfig::new().with_enabled_roots();
-            if let Some(ca) = &destination.ca {
+            if let Some(ca) = &way.ca {
                 tls = tls.ca_certificate(Certificate::from_pem(ca));
+            }
+            if let Some((certificate, key)) = &way.identity {
+                tls = tls.identity(Identity::from_pem(certificate, key.reveal()));
             }
             endpoint = endpoint.tls_config(tls).map_err(setup)?;
         }
         let mut metadata = MetadataMap::new();
-        for (name, value) in &destination.headers {
+        for (name, value) in &way.headers {
             let wrong = || DestinationError::Header(name.clone());
             let key = MetadataKey::from_bytes(name.to_lowercase().as_bytes()).map_err(|_| wrong())?;
             metadata.insert(key, value.reveal().parse().map_err(|_| wrong())?);
         }
-        Ok(Self { channel: endpoint.connect_lazy(), metadata, compression: destination.compression })
+        Ok(Self { channel: endpoint.connect_lazy(), metadata, compression: way.compression })
     }
 
     async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
@@ -149,19 +169,17 @@ impl Decoder for RawCodec {
 
 /// OTLP by HTTP.
 #[derive(Debug, Clone)]
-pub struct Http {
+struct Http {
     client: reqwest::Client,
-    traces: String,
-    logs: String,
-    metrics: String,
+    url: String,
     compression: Compression,
 }
 
 impl Http {
-    fn new(destination: &Destination) -> Result<Self, DestinationError> {
+    fn new(way: &Way) -> Result<Self, DestinationError> {
         let setup = |error: reqwest::Error| DestinationError::Setup(causes::of(&error));
         let mut headers = HeaderMap::new();
-        for (name, value) in &destination.headers {
+        for (name, value) in &way.headers {
             let wrong = || DestinationError::Header(name.clone());
             let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
             value.set_sensitive(true);
@@ -172,26 +190,19 @@ impl Http {
             .default_headers(headers)
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(TIMEOUT);
-        if let Some(ca) = &destination.ca {
+            .connect_timeout(DEFAULT_TIMEOUT);
+        if let Some(ca) = &way.ca {
             builder = builder.add_root_certificate(reqwest::Certificate::from_pem(ca).map_err(setup)?);
         }
-        Ok(Self {
-            client: builder.build().map_err(setup)?,
-            traces: destination.url(Signal::Traces),
-            logs: destination.url(Signal::Logs),
-            metrics: destination.url(Signal::Metrics),
-            compression: destination.compression,
-        })
+        if let Some((certificate, key)) = &way.identity {
+            let both = [certificate.as_slice(), b"\n", key.reveal().as_bytes()].concat();
+            builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(setup)?);
+        }
+        Ok(Self { client: builder.build().map_err(setup)?, url: way.url.clone(), compression: way.compression })
     }
 
-    async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
-        let url = match signal {
-            Signal::Traces => &self.traces,
-            Signal::Logs => &self.logs,
-            Signal::Metrics => &self.metrics,
-        };
-        let mut request = self.client.post(url);
+    async fn send(&self, otlp: Bytes) -> Answer {
+        let mut request = self.client.post(&self.url);
         request = match self.compression {
             Compression::None => request.body(otlp),
             Compression::Gzip => request.header(CONTENT_ENCODING, "gzip").body(gzip(&otlp)),

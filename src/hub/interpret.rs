@@ -17,7 +17,7 @@ use super::clients::Clients;
 use super::detail::{Detail, joined};
 use super::lane::Lane;
 use super::line::{LogLine, parse};
-use super::mask;
+use super::mask::{self, Mask};
 use super::meaning::{self, Meaning};
 use super::merge::{LineSource, Merge, RETENTION};
 pub use super::polled::PollAnswer;
@@ -145,7 +145,7 @@ pub struct Interpreter {
     #[serde(skip)]
     ended: Vec<EndedCall>,
     #[serde(skip)]
-    key: [u8; 32],
+    mask: Mask,
 }
 
 /// What a line led to: its facts, which another source's line of the same event may still complete.
@@ -202,14 +202,14 @@ impl Interpreter {
             notable: BTreeMap::new(),
             facts: Vec::new(),
             ended: Vec::new(),
-            key,
+            mask: Mask::new(key),
         }
     }
 
     /// Takes up what an earlier run of the sidecar knew.
     #[must_use]
     pub fn with_key(mut self, key: [u8; 32]) -> Self {
-        self.key = key;
+        self.mask = Mask::new(key);
         self.has_log = true;
         self
     }
@@ -247,6 +247,16 @@ impl Interpreter {
     /// Sends every line out, however often it repeats.
     pub fn keep_storms(&mut self) {
         self.keeps_storms = true;
+    }
+
+    /// Lets prompts, arguments and key-like strings out as they are.
+    pub fn keep_private(&mut self) {
+        self.mask.keep();
+    }
+
+    /// A line as it may go out.
+    pub fn masked_line<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        self.mask.text(line)
     }
 
     /// Whether the log shows the checkpoint lines, as far as its shape tells.
@@ -292,7 +302,10 @@ impl Interpreter {
         }
         let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
         let call = if raw.historic || earlier { None } else { self.learn(&line, &raw, when) };
-        let text = if mask::has_secrets(&line.text) { Cow::Owned(mask::secrets(&line.text, &self.key)) } else { line.text };
+        let text = match line.text {
+            Cow::Borrowed(text) => self.mask.text(text),
+            Cow::Owned(text) => Cow::Owned(self.mask.text(&text).into_owned()),
+        };
         Interpreted { when, level: line.level, text, collapsed, object: line.object, call }
     }
 
@@ -376,7 +389,7 @@ impl Interpreter {
         self.of_server(meaning, &mut said);
         self.of_client(meaning, line, &mut said);
         self.of_background(meaning, &mut said);
-        let session = line.session.as_deref().map(|session| SessionHash::of(session, &self.key));
+        let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
         if let Meaning::GeminiFailed(failure) = meaning {
             said.say(GeminiRoundFailed { failure });
         }
@@ -410,7 +423,7 @@ impl Interpreter {
 
     /// The text without secrets.
     pub(super) fn masked(&self, text: &str) -> Text {
-        Text::new(mask::secrets(text, &self.key))
+        Text::new(self.mask.text(text))
     }
 
     fn group(&mut self, line: &LogLine<'_>, at: Timestamp) {
@@ -418,7 +431,7 @@ impl Interpreter {
         if level == Level::Error {
             self.last_error = Some((at, self.masked(&line.text)));
         }
-        let mut template = mask::template(&mask::secrets(&line.text, &self.key));
+        let mut template = mask::template(&self.mask.text(&line.text));
         let counts = self.notable.entry(level).or_default();
         if counts.len() >= MAX_TEMPLATES && !counts.contains_key(&template) {
             template = OTHER_TEMPLATES.to_owned();
@@ -491,7 +504,7 @@ impl Interpreter {
                 said.say(ClientDisconnected { client: Text::new(name) });
             }
             Meaning::SessionOpened => {
-                let session = line.session.as_deref().map(|session| SessionHash::of(session, &self.key));
+                let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
                 let categories = Detail::of(line.data).initial_categories;
                 said.say(SessionOpened { session, categories: categories.map(|categories| Text::new(joined(&categories))) });
             }
@@ -500,13 +513,13 @@ impl Interpreter {
                 if let (Some(added), Some(all)) =
                     (detail.added_categories.filter(|added| !added.is_empty()), detail.total_categories)
                 {
-                    let session = line.session.as_deref().map(|session| SessionHash::of(session, &self.key));
+                    let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
                     let (added, categories) = (Text::new(joined(&added)), Text::new(joined(&all)));
                     said.say(ExposureChanged { session, added, categories });
                 }
             }
             Meaning::SessionClosed(session) => {
-                said.say(SessionClosed { session: Some(SessionHash::of(session, &self.key)) });
+                said.say(SessionClosed { session: Some(SessionHash::of(session, self.mask.key())) });
             }
             _ => {}
         }

@@ -1,15 +1,174 @@
 //! Masking: what must not leave the sidecar, and what is left out so that lines of one kind can be counted together.
 
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use aho_corasick::AhoCorasick;
+
 use crate::watch::SessionHash;
 
-/// Hides live credentials in a text that goes out: session ids become keyed hashes, key-like strings a mark.
-pub fn secrets(text: &str, key: &[u8; 32]) -> String {
+/// Hides what must not get out: live credentials, and what people said to their tools.
+#[derive(Debug, Clone, Default)]
+pub struct Mask {
+    key: [u8; 32],
+    keeps: bool,
+}
+
+impl Mask {
+    /// Session ids are hashed with this key.
+    pub fn new(key: [u8; 32]) -> Self {
+        Self { key, keeps: false }
+    }
+
+    /// Hides nothing any more but session ids, which are live credentials in any case.
+    pub fn keep(&mut self) {
+        self.keeps = true;
+    }
+
+    /// The key of session hashes.
+    pub const fn key(&self) -> &[u8; 32] {
+        &self.key
+    }
+
+    /// The text as it may go out: session ids are keyed hashes, key-like strings, prompts and arguments a mark. What holds none of
+    /// these is not touched, and costs one pass.
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let text = if self.keeps { Cow::Borrowed(text) } else { content(text) };
+        if has_secrets(&text) { Cow::Owned(secrets(&text, &self.key, self.keeps)) } else { text }
+    }
+}
+
+/// Keys of objects whose values are what people said to their tools, or what opens doors.
+const PRIVATE_KEYS: [&str; 14] = [
+    "prompt",
+    "prompts",
+    "arguments",
+    "args",
+    "params",
+    "input",
+    "apiKey",
+    "api_key",
+    "authorization",
+    "Authorization",
+    "token",
+    "password",
+    "secret",
+    "x-api-key",
+];
+
+static PRIVATE: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| searcher(&PRIVATE_KEYS));
+static KEYS: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| searcher(&KEY_BEGINNINGS));
+
+/// `None` would mean that so few words can't be searched for; then every text takes the slow way.
+fn searcher(words: &[&str]) -> Option<AhoCorasick> {
+    AhoCorasick::builder().match_kind(aho_corasick::MatchKind::LeftmostLongest).build(words).ok()
+}
+
+/// What stands for a value that is not shown.
+const MASKED: &str = "[masked]";
+
+/// The text without the values of [`PRIVATE_KEYS`], in JSON, in JSON within JSON, and as Node prints objects.
+fn content(text: &str) -> Cow<'_, str> {
+    let Some(private) = &*PRIVATE else { return Cow::Owned(MASKED.to_owned()) };
+    let (mut out, mut copied, mut from) = (String::new(), 0, 0);
+    while let Some(found) = text.get(from..).and_then(|rest| private.find(rest)) {
+        let key = from + found.start()..from + found.end();
+        from = key.end;
+        let Some(value) = value_of(text, &key) else { continue };
+        out.push_str(&text[copied..value.start]);
+        out.push_str(MASKED);
+        (copied, from) = (value.end, value.end);
+    }
+    if copied == 0 {
+        return Cow::Borrowed(text);
+    }
+    out.push_str(&text[copied..]);
+    Cow::Owned(out)
+}
+
+/// Where the value of a key stands, if this is a key: quoted, or bare at the beginning of a line or an object, or behind a comma.
+fn value_of(text: &str, key: &Range<usize>) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
+    let before = bytes[..key.start].iter().rposition(|byte| *byte != b' ').map(|at| bytes[at]);
+    let quote = key.start.checked_sub(1).map(|at| bytes[at]).filter(|byte| matches!(byte, b'"' | b'\''));
+    if quote.is_none() && !matches!(before, None | Some(b'{' | b',')) {
+        return None;
+    }
+    let skip = |mut at: usize, byte: u8| {
+        while bytes.get(at) == Some(&byte) {
+            at += 1;
+        }
+        at
+    };
+    let mut at = key.end;
+    if let Some(quote) = quote {
+        at = skip(at, b'\\');
+        if bytes.get(at) != Some(&quote) {
+            return None;
+        }
+        at += 1;
+    }
+    at = skip(at, b' ');
+    if bytes.get(at) != Some(&b':') {
+        return None;
+    }
+    at = skip(at + 1, b' ');
+    let start = skip(at, b'\\');
+    let escapes = start - at;
+    match bytes.get(start)? {
+        quote @ (b'"' | b'\'' | b'`') => Some(start + 1..end_of_string(bytes, start + 1, *quote, escapes)),
+        b'{' | b'[' => Some(at..end_of_group(bytes, at)),
+        // Numbers and words tell nobody's secret.
+        _ => None,
+    }
+}
+
+/// Where a string ends that began behind so many backslashes: at a quote behind as many, or at the end of a text that was cut.
+fn end_of_string(bytes: &[u8], from: usize, quote: u8, escapes: usize) -> usize {
+    let mut backslashes = 0;
+    for (at, byte) in bytes.iter().enumerate().skip(from) {
+        if *byte == quote && backslashes == escapes {
+            return at - backslashes;
+        }
+        backslashes = if *byte == b'\\' { backslashes + 1 } else { 0 };
+        if backslashes == 2 * (escapes + 1) {
+            // An escaped backslash of this depth.
+            backslashes = 0;
+        }
+    }
+    bytes.len()
+}
+
+/// Where an object or an array ends.
+fn end_of_group(bytes: &[u8], from: usize) -> usize {
+    let (mut depth, mut at) = (0_usize, from);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth -= 1,
+            quote @ (b'"' | b'\'') => {
+                let escapes = bytes[..at].iter().rev().take_while(|byte| **byte == b'\\').count();
+                at = end_of_string(bytes, at + 1, *quote, escapes) + escapes;
+            }
+            _ => {}
+        }
+        at += 1;
+        if depth == 0 {
+            break;
+        }
+    }
+    at.min(bytes.len())
+}
+
+/// Hides live credentials: session ids become keyed hashes, key-like strings a mark.
+fn secrets(text: &str, key: &[u8; 32], keeps_keys: bool) -> String {
     let mut out = String::with_capacity(text.len());
     for word in words(text) {
         if is_uuid(word) {
             out.push_str("session-");
             out.push_str(&SessionHash::of(word, key).to_string());
-        } else if is_key(word) {
+        } else if is_key(word) && !keeps_keys {
             out.push_str("[key]");
         } else {
             out.push_str(word);
@@ -19,8 +178,21 @@ pub fn secrets(text: &str, key: &[u8; 32]) -> String {
 }
 
 /// Whether a text holds anything that [`secrets`] would change.
-pub fn has_secrets(text: &str) -> bool {
-    words(text).any(|word| is_uuid(word) || is_key(word))
+fn has_secrets(text: &str) -> bool {
+    may_have_secrets(text) && words(text).any(|word| is_uuid(word) || is_key(word))
+}
+
+/// A quick look, since hardly any line has a secret: the beginning of a key, or hyphens as far apart as those of a session id.
+fn may_have_secrets(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let hyphen = |at: usize| bytes.get(at) == Some(&b'-');
+    memchr::memchr_iter(b'-', bytes).any(|at| hyphen(at + 5) && hyphen(at + 10) && hyphen(at + 15))
+        || KEYS.as_ref().is_none_or(|keys| keys.is_match(text))
+}
+
+/// Whether a text holds anything that must not get out.
+pub fn is_private(text: &str) -> bool {
+    matches!(content(text), Cow::Owned(_)) || has_secrets(text)
 }
 
 /// The text with its numbers, ids and paths masked, so that lines of one kind are equal.
@@ -78,21 +250,61 @@ fn is_key(word: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn mask(text: &str) -> String {
+        Mask::new([7; 32]).text(text).into_owned()
+    }
+
     #[test]
     fn sessions_and_keys_do_not_get_out() {
         let text = "Cleaned up session ea498d21-9a09-41a7-ae0c-fcac767db87a with AIzaSyA1234567890abcdef";
-        let masked = secrets(text, &[7; 32]);
-        assert!(has_secrets(text));
+        let masked = mask(text);
+        assert!(is_private(text));
         assert!(!masked.contains("ea498d21") && !masked.contains("AIza"), "{masked}");
-        assert_eq!(masked, secrets(text, &[7; 32]));
-        assert_ne!(masked, secrets(text, &[8; 32]));
+        assert_eq!(masked, mask(text));
+        assert_ne!(masked, Mask::new([8; 32]).text(text));
     }
 
     #[test]
     fn a_text_without_secrets_stays_as_it_is() {
-        let text = "'é' client connected – 42 times, see /a/b-c";
-        assert_eq!(secrets(text, &[0; 32]), text);
-        assert!(!has_secrets(text));
+        for text in [
+            "'é' client connected – 42 times, see /a/b-c",
+            "Gemini rate limit exceeded during prompt analysis",
+            "using allowed directories set from server args: [ '/srv/staging/data' ]",
+            r#"{"level":"info","prompt":null,"args":7,"msg":"Registered meta-tool: hub__analyze_prompt"}"#,
+        ] {
+            assert!(!is_private(text), "{text}");
+            assert!(matches!(Mask::new([0; 32]).text(text), Cow::Borrowed(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn prompts_and_arguments_do_not_get_out_however_they_are_written() {
+        for (text, masked) in [
+            (r#"{"prompt":"say \"hi\"","a":1}"#, r#"{"prompt":"[masked]","a":1}"#),
+            (r#"{"arguments":{"path":"/x","deep":[1,{"y":"}"}]},"a":1}"#, r#"{"arguments":[masked],"a":1}"#),
+            (r#"{"msg":"{\"prompt\":\"hi there\",\"b\":2}"}"#, r#"{"msg":"{\"prompt\":\"[masked]\",\"b\":2}"}"#),
+            ("failed { prompt: 'hi', apiKey: 'x' }", "failed { prompt: '[masked]', apiKey: '[masked]' }"),
+            (r#"{"prompt":"cut in the mid"#, r#"{"prompt":"[masked]"#),
+            (r#"{"prompt": "a", "prompt": "b"}"#, r#"{"prompt": "[masked]", "prompt": "[masked]"}"#),
+        ] {
+            assert_eq!(mask(text), masked);
+        }
+        let mut keeping = Mask::new([7; 32]);
+        keeping.keep();
+        assert_eq!(keeping.text(r#"{"prompt":"hi"}"#), r#"{"prompt":"hi"}"#);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_said_in_a_prompt_is_masked_and_the_rest_stays(said in "[^\u{0}]{0,40}", depth in 0..3usize) {
+            let mut value = serde_json::json!({"before": 1, "prompt": format!("SAID{said}"), "after": "x"});
+            for _ in 0..depth {
+                value = serde_json::json!({"inner": value.to_string()});
+            }
+            let masked = mask(&value.to_string());
+            proptest::prop_assert!(!masked.contains("SAID"), "{masked}");
+            proptest::prop_assert!(masked.contains("after"), "{masked}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use super::mask::{self, Mask};
 use super::meaning;
 use crate::watch::{Bytes, Count, Micros, Storm, Text, Timestamp};
 
@@ -84,9 +85,15 @@ impl From<Vec<Run>> for Storms {
 }
 
 impl From<Storms> for Vec<Run> {
-    /// Only what repeats is worth keeping.
+    /// Only what repeats is worth keeping. Of a line that must not be kept only the count is.
     fn from(storms: Storms) -> Self {
-        storms.sets.into_iter().flatten().filter(|run| run.seen > 1).collect()
+        let runs = storms.sets.into_iter().flatten().filter(|run| run.seen > 1);
+        let kept = runs.filter_map(|run| match (mask::is_private(&run.line), run.collapsed) {
+            (false, _) => Some(run),
+            (true, 0) => None,
+            (true, _) => Some(Run { line: String::new(), text: Text::new(Mask::default().text(run.text.as_str())), ..run }),
+        });
+        kept.collect()
     }
 }
 

@@ -4,16 +4,21 @@
 //! [`Journal`] is the handle of the one writer, [`JournalReader`] reads beside it.
 
 mod reader;
+mod recovery;
+mod retention;
 mod schema;
+mod spool;
 mod writer;
 
 use std::path::PathBuf;
 
 pub use reader::{JournalReader, Watched};
+pub use recovery::Recovered;
+pub use retention::{Limits, MAX_AGE, MAX_BYTES, RESERVE};
 pub use schema::VERSION;
-pub use writer::{Journal, Opened, Outgoing};
+pub use writer::{DeadLetter, Journal, Opened, Outgoing};
 
-use crate::watch::{Count, Environment, HubName, Level, Slot, SpanId, Text, Timestamp, TraceId};
+use crate::watch::{Bytes, Count, Environment, HubName, Level, Slot, SpanId, Text, Timestamp, TraceId};
 
 /// The file's name in the state folder.
 pub const FILE_NAME: &str = "journal.db";
@@ -79,7 +84,7 @@ impl JournalError {
     }
 
     /// Whether the file is damaged or no journal at all.
-    fn is_corrupt(&self) -> bool {
+    pub(crate) fn is_corrupt(&self) -> bool {
         let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
         matches!(code, Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
     }
@@ -111,6 +116,11 @@ impl DestinationName {
         Self("main".to_owned())
     }
 
+    /// A destination with a name of its own.
+    pub fn named(name: &str) -> Self {
+        Self(name.to_owned())
+    }
+
     /// The name itself.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -129,6 +139,9 @@ pub enum Signal {
 }
 
 impl Signal {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
+
     /// The word that stands in the journal and in OTLP's paths.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -146,12 +159,14 @@ pub struct Commit {
     pub spans: Vec<SpanRow>,
     /// Log lines that were not acknowledged at once.
     pub logs: Vec<LogRows>,
-    /// Metrics, for every destination.
-    pub metrics: Option<Vec<u8>>,
+    /// Metrics, for every destination that wants them.
+    pub metrics: Vec<MetricRows>,
     /// Lines by minute and level: added to what is there.
     pub minutes: Vec<MinuteRow>,
     /// Warnings and errors.
     pub notable: Vec<NotableRow>,
+    /// What could not be kept until now.
+    pub dropped: Vec<Dropped>,
     /// The state that belongs to all this.
     pub checkpoint: Option<Vec<u8>>,
 }
@@ -198,12 +213,87 @@ pub enum SpanRowKind {
 /// Log records for the destinations that did not acknowledge them.
 #[derive(Debug, Clone)]
 pub struct LogRows {
-    /// An encoded `ExportLogsServiceRequest`.
+    /// An encoded `ExportLogsServiceRequest`, compressed or not.
     pub otlp: Vec<u8>,
+    /// Which of the two.
+    pub encoding: Encoding,
     /// How many records.
     pub records: u32,
     /// Who lacks them.
     pub destinations: Vec<DestinationName>,
+}
+
+impl LogRows {
+    /// Compresses a request for the journal.
+    pub fn new(otlp: &[u8], records: u32, destinations: Vec<DestinationName>) -> Self {
+        let (encoding, otlp) = spool::compress(otlp);
+        Self { otlp, encoding, records, destinations }
+    }
+}
+
+/// How a request lies in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Plain,
+    /// By zstd.
+    Zstd,
+}
+
+/// Metrics of one moment, as the requests that receivers take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricRows {
+    /// When.
+    pub time: Timestamp,
+    /// Totals since the beginning.
+    pub cumulative: Vec<u8>,
+    /// What was added since the metrics before, where somebody may want that.
+    pub delta: Option<Vec<u8>>,
+}
+
+/// What a metric's points count from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Temporality {
+    /// The beginning: what Prometheus wants, and OpenTelemetry's default.
+    #[default]
+    Cumulative,
+    /// The point before.
+    Delta,
+}
+
+/// A destination as the journal knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recipient {
+    /// Its name.
+    pub name: DestinationName,
+    /// What it gets.
+    pub signals: Vec<Signal>,
+    /// Which metrics it gets.
+    pub temporality: Temporality,
+}
+
+/// Something that had to be dropped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dropped {
+    /// What it was: `logs`, `metrics`, `watches`, `calls`, `dead letters`, `notable lines`.
+    pub what: String,
+    /// Why: `size`, `age`, `reserve`, `disk full`.
+    pub reason: String,
+    /// How many.
+    pub records: u64,
+}
+
+/// How the journal stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Its size.
+    pub size: Bytes,
+    /// Rows that destinations lack.
+    pub unsent: u64,
+    /// When the oldest of them was made.
+    pub oldest_unsent: Option<Timestamp>,
+    /// What was dropped since the journal began.
+    pub dropped: Vec<Dropped>,
 }
 
 /// Lines of one minute and level.

@@ -1,11 +1,11 @@
 //! The tables. People may look into them with `sqlite3 journal.db`; the views are for them.
 
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 
 use super::JournalError;
 
-/// The version of the tables; one more with every change.
-pub const VERSION: u32 = 1;
+/// The version of the tables; one more with every change, and a step in [`migrate`] with it.
+pub const VERSION: u32 = 2;
 
 const TABLES: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -16,16 +16,8 @@ CREATE TABLE span(
   otlp BLOB NOT NULL);
 CREATE INDEX span_of_trace ON span(trace_id);
 CREATE INDEX span_of_hub ON span(hub, environment, end_us) WHERE hub IS NOT NULL;
--- Log lines that were not acknowledged at once, and metrics: for one destination each.
-CREATE TABLE outbox(
-  id INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT NOT NULL, signal TEXT NOT NULL, records INTEGER NOT NULL,
-  otlp BLOB NOT NULL);
-CREATE INDEX outbox_next ON outbox(destination, signal, id);
 -- How far each destination got with the spans.
 CREATE TABLE cursor(destination TEXT PRIMARY KEY, passed INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE dead_letter(
-  id INTEGER PRIMARY KEY, destination TEXT NOT NULL, signal TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL,
-  otlp BLOB NOT NULL);
 CREATE TABLE log_minute(
   minute INTEGER NOT NULL, level TEXT NOT NULL, lines INTEGER NOT NULL, bytes INTEGER NOT NULL,
   PRIMARY KEY(minute, level)) WITHOUT ROWID;
@@ -40,8 +32,38 @@ CREATE VIEW notable_lines AS
   SELECT datetime(time_us / 1000000, 'unixepoch') AS time, level, text FROM notable ORDER BY time_us;
 ";
 
-/// Sets the connection up for durable writing with little memory, and makes the tables if there are none.
-pub fn prepare(connection: &mut Connection) -> Result<(), JournalError> {
+/// What version 2 brought: what waits for several destinations is kept once, compressed; what was refused or dropped is counted.
+const SPOOL: &str = "
+-- Log lines that were not acknowledged at once, and metrics. Encoding: 0 as it is, 1 zstd.
+CREATE TABLE spool(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL, records INTEGER NOT NULL, time_us INTEGER NOT NULL,
+  encoding INTEGER NOT NULL, otlp BLOB NOT NULL);
+-- Who lacks what of it. A row of the spool that nobody lacks is deleted.
+CREATE TABLE lacks(
+  destination TEXT NOT NULL, signal TEXT NOT NULL, spool INTEGER NOT NULL,
+  PRIMARY KEY(destination, signal, spool)) WITHOUT ROWID;
+CREATE INDEX lacks_spool ON lacks(spool);
+-- What a destination refused for good.
+CREATE TABLE dead_letter(
+  id INTEGER PRIMARY KEY, destination TEXT NOT NULL, signal TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL,
+  time_us INTEGER NOT NULL, otlp BLOB NOT NULL);
+-- What had to be dropped so far, by what it was and why.
+CREATE TABLE dropped(what TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL, PRIMARY KEY(what, reason)) WITHOUT ROWID;
+";
+
+/// From version 1, which kept a copy for each destination.
+const FROM_1: &str = "
+INSERT INTO spool(id, signal, records, time_us, encoding, otlp) SELECT id, signal, records, ?1, 0, otlp FROM outbox;
+INSERT INTO lacks(destination, signal, spool) SELECT destination, signal, id FROM outbox;
+INSERT INTO dead_letter(destination, signal, reason, records, time_us, otlp)
+  SELECT destination, signal, reason, records, ?1, otlp FROM dead_letter_1;
+DROP TABLE outbox;
+DROP TABLE dead_letter_1;
+";
+
+/// Sets the connection up for durable writing with little memory, makes the tables if there are none, and brings those of an older
+/// version up to date.
+pub fn prepare(connection: &mut Connection, now_us: i64) -> Result<(), JournalError> {
     let version = version(connection)?;
     if version == 0 {
         // Only possible before the first table.
@@ -52,11 +74,32 @@ pub fn prepare(connection: &mut Connection) -> Result<(), JournalError> {
     connection.pragma_update(None, "cache_size", -2000)?;
     connection.pragma_update(None, "journal_size_limit", 8 * 1024 * 1024)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    if version == 0 {
+    if version < VERSION {
         let transaction = connection.transaction()?;
-        transaction.execute_batch(TABLES)?;
+        migrate(&transaction, version, now_us)?;
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// All steps from this version to ours; one transaction, so a crash in between leaves the old journal.
+fn migrate(transaction: &Transaction<'_>, version: u32, now_us: i64) -> Result<(), rusqlite::Error> {
+    if version == 0 {
+        transaction.execute_batch(TABLES)?;
+        transaction.execute_batch(SPOOL)?;
+    }
+    if version == 1 {
+        transaction.execute_batch("ALTER TABLE dead_letter RENAME TO dead_letter_1")?;
+        transaction.execute_batch(SPOOL)?;
+        for statement in FROM_1.split(';').map(str::trim).filter(|statement| !statement.is_empty()) {
+            let mut statement = transaction.prepare(statement)?;
+            if statement.parameter_count() == 1 {
+                statement.execute([now_us])?
+            } else {
+                statement.execute([])?
+            };
+        }
     }
     Ok(())
 }

@@ -3,28 +3,22 @@
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::recovery::{self, Recovered};
+use super::retention::{Limits, Retention};
 use super::{
-    Commit, DestinationName, FILE_NAME, JournalError, LOCK_NAME, LogRows, MinuteRow, NotCommitted, NotableRow, Signal, SpanRow,
-    SpanRowKind, schema,
+    Commit, Dropped, FILE_NAME, JournalError, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal, SpanRow,
+    SpanRowKind, Stats, spool,
 };
+use crate::journal::DestinationName;
 use crate::watch::{Bytes, Timestamp, WatcherId};
 
 /// Jobs that may wait for the writer: more would only hide that the disk can't follow.
 const MAX_WAITING: usize = 64;
-
-/// The journal's size beyond which the oldest rows are dropped, and counted: 48 hours of a busy hub take about 100 MB.
-pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
-
-/// How many rows are dropped at a time, so that dropping never holds up what comes in.
-const DROP_ROWS: u32 = 5_000;
-
-/// Looking at the size costs a pragma; every so many commits are enough.
-const COMMITS_BETWEEN_LOOKS: u32 = 64;
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
@@ -49,8 +43,8 @@ pub struct Opened {
     pub session_key: [u8; 32],
     /// The state of the last commit.
     pub checkpoint: Option<Vec<u8>>,
-    /// Where a damaged journal was set aside.
-    pub recovered: Option<PathBuf>,
+    /// What became of a damaged journal.
+    pub recovered: Option<Recovered>,
 }
 
 /// Rows that a destination lacks, as one request.
@@ -66,11 +60,22 @@ pub struct Outgoing {
     pub records: u64,
 }
 
+/// What a destination refused for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// An encoded request.
+    pub otlp: Vec<u8>,
+    /// How many records.
+    pub records: u64,
+    /// Why.
+    pub reason: String,
+}
+
 struct Writer {
     connection: Connection,
-    destinations: Vec<DestinationName>,
+    recipients: Vec<Recipient>,
     commits: watch::Sender<u64>,
-    since_look: u32,
+    retention: Retention,
     /// Locked as long as it is open.
     _lock: File,
     /// Set when the writer shall end. The last field, so that it is dropped after the connection and the lock.
@@ -78,18 +83,25 @@ struct Writer {
 }
 
 impl Journal {
-    /// Opens the journal of a state folder for writing; makes both if they aren't there. A damaged file is set aside.
+    /// Opens the journal of a state folder for writing, with the default limits.
     pub fn open(state_dir: &Path) -> Result<Opened, JournalError> {
+        Self::open_within(state_dir, Limits::default())
+    }
+
+    /// Opens the journal of a state folder for writing; makes both if they aren't there. A damaged file is set aside, and what can
+    /// be read of it goes into a new one.
+    pub fn open_within(state_dir: &Path, limits: Limits) -> Result<Opened, JournalError> {
         let folder = |reason| JournalError::Folder { path: state_dir.to_owned(), reason };
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(folder)?;
         let lock = lock(state_dir)?;
         let path = state_dir.join(FILE_NAME);
         // SQLite would make it readable for everybody; lines of a log may hold what is nobody's business.
         OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(folder)?;
-        let (mut connection, recovered) = open_or_set_aside(&path, folder)?;
+        let (mut connection, recovered) = recovery::open(&path, folder)?;
         let identity = identify(&mut connection, state_dir)?;
         let (commits, committed) = watch::channel(0);
-        let writer = Writer { connection, destinations: Vec::new(), commits, since_look: 0, _lock: lock, closing: None };
+        let retention = Retention::new(limits, state_dir.to_owned());
+        let writer = Writer { connection, recipients: Vec::new(), commits, retention, _lock: lock, closing: None };
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.work(waiting)).map_err(folder)?;
         let (watcher, run, session_key, checkpoint) = identity;
@@ -122,8 +134,8 @@ impl Journal {
 
     /// Says who wants what is committed from now on. A destination that is new begins with the spans that come; one that is no
     /// longer there is forgotten with all that waited for it.
-    pub async fn register(&self, destinations: Vec<DestinationName>) -> Result<(), JournalError> {
-        self.job(move |writer| writer.register(destinations)).await
+    pub async fn register(&self, recipients: Vec<Recipient>) -> Result<(), JournalError> {
+        self.job(move |writer| writer.register(recipients)).await
     }
 
     /// What a destination lacks of a signal next: whole rows of at most `max_bytes` together, but at least one.
@@ -143,26 +155,20 @@ impl Journal {
         self.job(move |writer| writer.passed(&destination, signal, last)).await
     }
 
-    /// The destination refuses these rows for good: they are set aside, and the way is free for the next.
-    pub async fn refused(
-        &self,
-        destination: &DestinationName,
-        signal: Signal,
-        rows: Outgoing,
-        reason: String,
-    ) -> Result<(), JournalError> {
+    /// The destination refuses this for good: it is set aside.
+    pub async fn refused(&self, destination: &DestinationName, signal: Signal, letter: DeadLetter) -> Result<(), JournalError> {
         let destination = destination.clone();
-        self.job(move |writer| writer.refused(&destination, signal, &rows, &reason)).await
+        self.job(move |writer| writer.refused(&destination, signal, &letter)).await
     }
 
     /// How many rows wait for a destination.
     pub async fn unsent(&self) -> Result<u64, JournalError> {
-        self.job(|writer| writer.unsent()).await
+        self.job(|writer| Ok(spool::unsent(&writer.connection)?.0)).await
     }
 
-    /// The size of the journal.
-    pub async fn size(&self) -> Result<Bytes, JournalError> {
-        self.job(|writer| writer.size()).await
+    /// How the journal stands.
+    pub async fn stats(&self) -> Result<Stats, JournalError> {
+        self.job(|writer| writer.stats()).await
     }
 
     /// Waits for a commit after `seen`; gives back its number.
@@ -210,36 +216,6 @@ fn lock(state_dir: &Path) -> Result<File, JournalError> {
     }
 }
 
-fn open_or_set_aside(
-    path: &Path,
-    folder: impl Fn(std::io::Error) -> JournalError,
-) -> Result<(Connection, Option<PathBuf>), JournalError> {
-    match open(path) {
-        Err(error) if error.is_corrupt() => {
-            let aside = path.with_extension(format!("db.damaged-{}", Timestamp::now().get() / 1_000_000));
-            std::fs::rename(path, &aside).map_err(&folder)?;
-            for rest in ["db-wal", "db-shm"] {
-                // They belong to the damaged file and may not be there.
-                let _ = std::fs::rename(path.with_extension(rest), aside.with_extension(rest));
-            }
-            OpenOptions::new().append(true).create(true).mode(0o600).open(path).map_err(&folder)?;
-            Ok((open(path)?, Some(aside)))
-        }
-        opened => Ok((opened?, None)),
-    }
-}
-
-fn open(path: &Path) -> Result<Connection, JournalError> {
-    let mut connection = Connection::open(path)?;
-    schema::prepare(&mut connection)?;
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if verdict == "ok" { Ok(connection) } else { Err(rusqlite::Error::SqliteFailure(corrupt(), Some(verdict)).into()) }
-}
-
-fn corrupt() -> rusqlite::ffi::Error {
-    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT)
-}
-
 type Identity = (WatcherId, u32, [u8; 32], Option<Vec<u8>>);
 
 /// Reads who we are, or makes it up once; begins a new run.
@@ -281,7 +257,7 @@ fn put(connection: &Connection, key: &str, value: &[u8]) -> Result<(), rusqlite:
     connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?, ?)", params![key, value]).map(drop)
 }
 
-fn int(value: u64) -> i64 {
+pub(super) fn int(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
@@ -293,131 +269,83 @@ impl Writer {
         }
     }
 
+    /// A full disk gets one more try, after the reserve was given up and what can be spared was dropped.
     fn commit(&mut self, commit: &Commit) -> Result<(), JournalError> {
-        let transaction = self.connection.transaction()?;
-        insert_spans(&transaction, &commit.spans)?;
-        insert_logs(&transaction, &commit.logs)?;
-        for destination in &self.destinations {
-            if let Some(metrics) = &commit.metrics {
-                insert_outgoing(&transaction, destination, Signal::Metrics, 1, metrics)?;
-            }
+        let newest = commit.spans.iter().map(|span| span.end).max();
+        match self.try_commit(commit) {
+            Err(error) if error.is_full() && self.retention.make_room(&mut self.connection) => self.try_commit(commit)?,
+            other => other?,
         }
-        add_minutes(&transaction, &commit.minutes)?;
-        insert_notable(&transaction, &commit.notable)?;
-        if let Some(checkpoint) = &commit.checkpoint {
-            put(&transaction, "checkpoint", checkpoint)?;
-        }
-        transaction.commit()?;
         self.commits.send_modify(|commits| *commits += 1);
-        self.bound()
-    }
-
-    /// Keeps the journal below [`MAX_BYTES`]: what waits for a destination goes first, Watches last. What goes is counted.
-    fn bound(&mut self) -> Result<(), JournalError> {
-        self.since_look += 1;
-        if self.since_look < COMMITS_BETWEEN_LOOKS {
-            return Ok(());
-        }
-        self.since_look = 0;
-        if self.size()?.get() <= MAX_BYTES {
-            return Ok(());
-        }
-        for oldest in ["outbox", "dead_letter", "notable", "span WHERE kind = 'call'", "span"] {
-            let (table, condition) = oldest.split_once(" WHERE ").unwrap_or((oldest, "1"));
-            let sql =
-                format!("DELETE FROM {table} WHERE id IN (SELECT id FROM {table} WHERE {condition} ORDER BY id LIMIT {DROP_ROWS})");
-            let dropped = self.connection.execute(&sql, [])?;
-            if dropped > 0 {
-                tracing::warn!(table, dropped, "the journal is full: its oldest rows were dropped");
-                self.connection.execute_batch("PRAGMA incremental_vacuum(2000)")?;
-                return Ok(());
-            }
+        // The data is safe: a retention that fails is tried again after the next commit.
+        if let Err(error) = self.retention.after_commit(&mut self.connection, newest) {
+            tracing::warn!(%error, "the journal could not be tidied up");
         }
         Ok(())
     }
 
-    fn register(&mut self, destinations: Vec<DestinationName>) -> Result<(), JournalError> {
+    fn try_commit(&mut self, commit: &Commit) -> Result<(), JournalError> {
         let transaction = self.connection.transaction()?;
-        let names: Vec<&str> = destinations.iter().map(DestinationName::as_str).collect();
-        let known = format!("({})", vec!["?"; names.len()].join(","));
-        for table in ["cursor", "outbox"] {
-            let sql = format!("DELETE FROM {table} WHERE destination NOT IN {known}");
-            transaction.execute(&sql, rusqlite::params_from_iter(&names))?;
+        insert_spans(&transaction, &commit.spans)?;
+        for rows in &commit.logs {
+            spool::insert(&transaction, Signal::Logs, rows.records, rows.encoding, &rows.otlp, rows.destinations.iter())?;
         }
-        for name in names {
-            let sql = "INSERT OR IGNORE INTO cursor SELECT ?, coalesce(max(id), 0) FROM span";
-            transaction.execute(sql, [name])?;
+        for metrics in &commit.metrics {
+            spool::insert_metrics(&transaction, metrics, &self.recipients)?;
         }
+        add_minutes(&transaction, &commit.minutes)?;
+        insert_notable(&transaction, &commit.notable)?;
+        for Dropped { what, reason, records } in &commit.dropped {
+            super::retention::count(&transaction, what, reason, *records)?;
+        }
+        if let Some(checkpoint) = &commit.checkpoint {
+            put(&transaction, "checkpoint", checkpoint)?;
+        }
+        Ok(transaction.commit()?)
+    }
+
+    fn register(&mut self, recipients: Vec<Recipient>) -> Result<(), JournalError> {
+        let transaction = self.connection.transaction()?;
+        spool::register(&transaction, &recipients)?;
         transaction.commit()?;
-        self.destinations = destinations;
+        self.recipients = recipients;
         Ok(())
     }
 
     fn outgoing(&self, destination: &DestinationName, signal: Signal, max: usize) -> Result<Option<Outgoing>, JournalError> {
-        let sql = match signal {
-            Signal::Traces => {
-                "SELECT id, 1, otlp FROM span WHERE id > (SELECT passed FROM cursor WHERE destination = ?1) AND ?2 = ?2 ORDER BY id"
-            }
-            Signal::Logs | Signal::Metrics => {
-                "SELECT id, records, otlp FROM outbox WHERE destination = ?1 AND signal = ?2 ORDER BY id"
-            }
-        };
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let mut rows = statement.query(params![destination.as_str(), signal.as_str()])?;
-        let mut outgoing = Outgoing { otlp: Vec::new(), rows: 0, last: 0, records: 0 };
-        while let Some(row) = rows.next()? {
-            let otlp = row.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-            // Cumulative metrics are sent one by one: a receiver that refuses a point refuses the whole request.
-            let alone = signal == Signal::Metrics && outgoing.rows > 0;
-            if alone || outgoing.rows > 0 && outgoing.otlp.len() + otlp.len() > max {
-                break;
-            }
-            outgoing.otlp.extend_from_slice(otlp);
-            outgoing.rows += 1;
-            outgoing.last = row.get(0)?;
-            outgoing.records += row.get::<_, u32>(1)? as u64;
-        }
-        Ok((outgoing.rows > 0).then_some(outgoing))
+        Ok(match signal {
+            Signal::Traces => spool::next_spans(&self.connection, destination, max)?,
+            Signal::Logs | Signal::Metrics => spool::next(&self.connection, destination, signal, max)?,
+        })
     }
 
-    fn passed(&self, destination: &DestinationName, signal: Signal, last: i64) -> Result<(), JournalError> {
-        match signal {
-            Signal::Traces => {
-                let sql = "UPDATE cursor SET passed = max(passed, ?) WHERE destination = ?";
-                self.connection.execute(sql, params![last, destination.as_str()])?;
-            }
-            Signal::Logs | Signal::Metrics => {
-                let sql = "DELETE FROM outbox WHERE destination = ? AND signal = ? AND id <= ?";
-                self.connection.execute(sql, params![destination.as_str(), signal.as_str(), last])?;
-            }
-        }
+    fn passed(&mut self, destination: &DestinationName, signal: Signal, last: i64) -> Result<(), JournalError> {
+        let transaction = self.connection.transaction()?;
+        spool::passed(&transaction, destination, signal, last)?;
+        Ok(transaction.commit()?)
+    }
+
+    fn refused(&mut self, destination: &DestinationName, signal: Signal, letter: &DeadLetter) -> Result<(), JournalError> {
+        let sql = "INSERT INTO dead_letter(destination, signal, reason, records, time_us, otlp) VALUES (?, ?, ?, ?, ?, ?)";
+        let DeadLetter { reason, records, otlp } = letter;
+        let time = int(Timestamp::now().get());
+        self.connection.execute(sql, params![destination.as_str(), signal.as_str(), reason, int(*records), time, otlp])?;
         Ok(())
     }
 
-    fn refused(
-        &mut self,
-        destination: &DestinationName,
-        signal: Signal,
-        rows: &Outgoing,
-        reason: &str,
-    ) -> Result<(), JournalError> {
-        let sql = "INSERT INTO dead_letter(destination, signal, reason, records, otlp) VALUES (?, ?, ?, ?, ?)";
-        self.connection.execute(sql, params![destination.as_str(), signal.as_str(), reason, int(rows.records), rows.otlp])?;
-        self.passed(destination, signal, rows.last)
-    }
-
-    fn unsent(&self) -> Result<u64, JournalError> {
-        let sql =
-            "SELECT (SELECT count(*) FROM outbox) + coalesce((SELECT sum((SELECT count(*) FROM span WHERE span.id > cursor.passed))
-                   FROM cursor), 0)";
-        let unsent: i64 = self.connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-        Ok(u64::try_from(unsent).unwrap_or(0))
-    }
-
-    fn size(&self) -> Result<Bytes, JournalError> {
-        let pragma = |name| self.connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let pages = pragma("page_count")? - pragma("freelist_count")?;
-        Ok(Bytes::new(u64::try_from(pages * pragma("page_size")?).unwrap_or(0)))
+    fn stats(&self) -> Result<Stats, JournalError> {
+        let (unsent, oldest_unsent) = spool::unsent(&self.connection)?;
+        let sql = "SELECT what, reason, records FROM dropped ORDER BY 1, 2";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let dropped = statement.query_map([], |row| {
+            Ok(Dropped { what: row.get(0)?, reason: row.get(1)?, records: u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0) })
+        })?;
+        Ok(Stats {
+            size: Bytes::new(super::retention::size(&self.connection)?),
+            unsent,
+            oldest_unsent,
+            dropped: dropped.collect::<Result<_, _>>()?,
+        })
     }
 }
 
@@ -437,26 +365,6 @@ fn insert_spans(transaction: &Transaction<'_>, spans: &[SpanRow]) -> Result<(), 
         statement.execute(params![kind, trace_id, span_id, start, end, hub, environment, run, sequence, span.otlp])?;
     }
     Ok(())
-}
-
-fn insert_logs(transaction: &Transaction<'_>, logs: &[LogRows]) -> Result<(), rusqlite::Error> {
-    for rows in logs {
-        for destination in &rows.destinations {
-            insert_outgoing(transaction, destination, Signal::Logs, rows.records, &rows.otlp)?;
-        }
-    }
-    Ok(())
-}
-
-fn insert_outgoing(
-    transaction: &Transaction<'_>,
-    destination: &DestinationName,
-    signal: Signal,
-    records: u32,
-    otlp: &[u8],
-) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO outbox(destination, signal, records, otlp) VALUES (?, ?, ?, ?)";
-    transaction.prepare_cached(sql)?.execute(params![destination.as_str(), signal.as_str(), records, otlp]).map(drop)
 }
 
 fn add_minutes(transaction: &Transaction<'_>, minutes: &[MinuteRow]) -> Result<(), rusqlite::Error> {

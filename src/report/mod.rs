@@ -1,23 +1,14 @@
-//! The report: [`model`] is its data, [`build`] makes it of a judgement, [`render`](mod@render) and [`junit`](mod@junit) turn it into
-//! what people and machines read.
+//! The report: [`model`] is its data, [`build`] makes it of a judgement, [`markdown`] renders it.
 
 mod blind;
 pub mod build;
-pub mod chart;
-mod daily;
 mod evidence;
-pub mod figures;
-mod json;
-mod junit;
+pub mod markdown;
 pub mod model;
-mod phases;
 mod points;
 mod recommend;
-mod render;
-pub mod words;
+mod words;
 
-pub use build::{Given, report};
-pub use json::json;
-pub use junit::junit;
-pub use model::{Baseline, Provenance, Report, SignOff, schema};
-pub use render::{RenderError, STYLE, Template, render};
+pub use build::report;
+pub use markdown::{RenderError, render};
+pub use model::{Provenance, Report, SignOff, schema};

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
 use crate::watch::{
-    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, Origin, Poll, RuleStated, SidecarPoll, Slot, Source, Sources,
-    StreamVolume, Text, Timestamp, Watch, When, encode, request_of,
+    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Origin, Poll, RuleStated, SidecarPoll, Slot,
+    Source, Sources, StreamVolume, Text, Timestamp, Watch, When, encode, request_of,
 };
 use prost::Message as _;
 
@@ -65,8 +65,8 @@ pub struct Finished {
     pub watch: Watch,
     /// Its span, as the request that receivers take.
     pub otlp: Vec<u8>,
-    /// The metrics, as the request that receivers take.
-    pub metrics: Vec<u8>,
+    /// The metrics at its end, if it was polled.
+    pub metrics: Option<MetricsRequests>,
 }
 
 impl Assembler {
@@ -160,7 +160,7 @@ impl Assembler {
         self.start = interval.end();
         self.origin.sequence = self.origin.sequence.plus(1);
         self.metrics.count(&watch);
-        let metrics = self.metrics.request(&watch).encode_to_vec();
+        let metrics = watch.poll.is_some().then(|| self.metrics.requests(&watch));
         Finished { watch, otlp, metrics }
     }
 

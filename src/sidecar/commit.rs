@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use super::{CHECKPOINT_VERSION, Checkpoint, Sidecar};
 use crate::export::{Delivery, LogFastPath};
 use crate::hub::interpret::Interpreted;
-use crate::journal::{Commit, Journal, JournalError, LogRows, MinuteRow, NotCommitted, NotableRow, SpanRow};
+use crate::journal::{Commit, Dropped, Journal, JournalError, LogRows, MetricRows, MinuteRow, NotCommitted, NotableRow, SpanRow};
 use crate::tail::Follower;
 use crate::watch::{Level, LogRequest, Micros, Text, Timestamp};
 
@@ -27,14 +27,24 @@ const COMMIT_ROWS: usize = 1_000;
 /// What is kept for slow destinations waits for its commit up to this size.
 const COMMIT_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
+/// What is held in memory while the disk is full: log lines for slow destinations, in bytes …
+const UNCOMMITTED_BYTES: usize = COMMIT_KEPT_BYTES;
+
+/// … metrics, in requests: an hour's …
+const UNCOMMITTED_METRICS: usize = 240;
+
+/// … and Watches: two hours' at a poll every 15 s, about 2 MB.
+const UNCOMMITTED_SPANS: usize = 500;
+
 /// What waits for the next commit.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     minutes: BTreeMap<(u64, &'static str), (u64, u64)>,
     notable: Vec<NotableRow>,
     pub(super) spans: Vec<SpanRow>,
-    pub(super) metrics: Option<Vec<u8>>,
+    pub(super) metrics: Vec<MetricRows>,
     kept: Vec<LogRows>,
+    dropped: Vec<Dropped>,
     /// How much of the log was read for it.
     pub(super) bytes: u64,
 }
@@ -92,12 +102,36 @@ impl Pending {
         self.kept.extend(newer);
         let newer = std::mem::replace(&mut self.notable, commit.notable);
         self.notable.extend(newer);
-        self.metrics = self.metrics.take().or(commit.metrics);
+        let newer = std::mem::replace(&mut self.metrics, commit.metrics);
+        self.metrics.extend(newer);
+        self.dropped.extend(commit.dropped);
+        self.bound();
         for MinuteRow { minute, level, lines, bytes } in commit.minutes {
             let level = Level::parse(&level).map_or("none", Level::as_str);
             let total = self.minutes.entry((minute, level)).or_default();
             *total = (total.0 + lines, total.1 + bytes);
         }
+    }
+
+    /// What can't be committed for long must not fill the memory: the oldest goes, counted, and Watches last. The log's lines are
+    /// still in the log.
+    fn bound(&mut self) {
+        let mut drop = |what: &str, records: u64| {
+            if records > 0 {
+                self.dropped.push(Dropped { what: what.to_owned(), reason: "disk full".to_owned(), records });
+            }
+        };
+        let mut bytes = 0;
+        let over = |rows: &LogRows| {
+            bytes += rows.otlp.len();
+            bytes > UNCOMMITTED_BYTES
+        };
+        let first = self.kept.iter().rposition(over).map_or(0, |index| index + 1);
+        let lost = self.kept.drain(..first).map(|rows| u64::from(rows.records) * rows.destinations.len() as u64);
+        drop("logs", lost.sum());
+        drop("notable lines", self.notable.drain(..self.notable.len().saturating_sub(COMMIT_ROWS)).count() as u64);
+        drop("metrics", self.metrics.drain(..self.metrics.len().saturating_sub(UNCOMMITTED_METRICS)).count() as u64);
+        drop("watches", self.spans.drain(..self.spans.len().saturating_sub(UNCOMMITTED_SPANS)).count() as u64);
     }
 
     fn into_commit(self, checkpoint: Vec<u8>) -> Commit {
@@ -114,6 +148,7 @@ impl Pending {
             metrics: self.metrics,
             minutes: minutes.map(row).collect(),
             notable: self.notable,
+            dropped: self.dropped,
             checkpoint: Some(checkpoint),
         }
     }
@@ -188,7 +223,6 @@ impl Sidecar {
         };
         let checkpoint = serde_json::to_vec(&checkpoint).map_err(JournalError::checkpoint)?;
         let mut commit = std::mem::take(&mut self.pending).into_commit(checkpoint);
-        commit.metrics = commit.metrics.filter(|_| self.logs.is_some());
         let deliveries = std::mem::take(&mut self.out.deliveries);
         let journal = self.out.journal.clone();
         let task = tokio::spawn(async move {

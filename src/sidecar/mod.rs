@@ -15,19 +15,19 @@ use std::path::{Path, PathBuf};
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
-use crate::export::LogFastPath;
+use crate::export::{LogFastPath, Tally};
 use crate::hub::call_trace;
 use crate::hub::events::Heard;
 use crate::hub::framing::Unframer;
 use crate::hub::interpret::{Interpreter, PollAnswer, RawLine};
 use crate::hub::merge::LineSource;
-use crate::journal::{Journal, JournalError, SpanRow, SpanRowKind};
+use crate::journal::{Journal, JournalError, MetricRows, Recovered, SpanRow, SpanRowKind};
 use crate::process;
 use crate::tail::{Batch, Begin, Follower, Line, Pipe, Position, TailEvent};
 use crate::watch::{
-    ApiOutcome, Bytes, Count, GenerationId, LineRecord, LogBatch, LogReplaced, LogTruncated, LogUnreadable, Micros, Origin,
-    RecordForm, SidecarPoll, Sources, SpanId, Text, Timestamp, Visibility, WatcherId, WatcherStarted, WatcherStopped, When,
-    request_of,
+    ApiOutcome, Bytes, Count, GenerationId, JournalRecovered, LineRecord, LogBatch, LogReplaced, LogTruncated, LogUnreadable,
+    MetricsRequests, Micros, Origin, RecordForm, SidecarPoll, Sources, SpanId, Text, Timestamp, Visibility, WatcherId,
+    WatcherStarted, WatcherStopped, When, request_of,
 };
 use assemble::{Assembler, Closing, Finished};
 use commit::{Dispatch, Pending};
@@ -128,6 +128,23 @@ enum Stream {
     Joined,
 }
 
+/// What becomes of the log's lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lines {
+    /// Whether lines that repeat become one count after a few samples.
+    pub collapse: bool,
+    /// Whether the record of a JSON line carries the whole line beside its message.
+    pub original: bool,
+    /// Whether prompts, arguments and key-like strings go out as they are.
+    pub keep_private: bool,
+}
+
+impl Default for Lines {
+    fn default() -> Self {
+        Self { collapse: true, original: true, keep_private: false }
+    }
+}
+
 /// How the sidecar begins.
 #[derive(Debug)]
 pub struct Setup {
@@ -139,10 +156,14 @@ pub struct Setup {
     pub log: LogSource,
     /// Where to begin in it.
     pub begin: Begin,
-    /// Whether lines that repeat become one count after a few samples.
-    pub collapse: bool,
+    /// What becomes of its lines.
+    pub lines: Lines,
     /// What an earlier run left behind.
     pub checkpoint: Option<Vec<u8>>,
+    /// What became of a damaged journal.
+    pub recovered: Option<Recovered>,
+    /// What the senders do.
+    pub tally: Tally,
 }
 
 /// Watches one hub.
@@ -159,6 +180,7 @@ pub struct Sidecar {
     history_end: Option<u64>,
     lost: Lost,
     rejected: u64,
+    tally: Tally,
     journal: Journal,
     logs: Option<LogFastPath>,
     looks_at_process: bool,
@@ -172,6 +194,7 @@ pub struct Sidecar {
     connections: u64,
     /// Lines heard on this connection.
     heard: u64,
+    original: bool,
     records: LogBatch,
     form: Option<(u64, RecordForm)>,
     stream_form: Option<(u64, RecordForm)>,
@@ -182,7 +205,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// Begins at `now`. With a checkpoint it goes on where that was made.
     pub fn begin(setup: Setup, now: Timestamp, journal: Journal, logs: Option<LogFastPath>, looks_at_process: bool) -> Self {
-        let Setup { origin, key, log, begin, collapse, checkpoint } = setup;
+        let Setup { origin, key, log, begin, lines, checkpoint, recovered, tally } = setup;
         let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes)).filter(|saved| saved.is_of(&origin));
         let resumed = checkpoint.is_some();
         let pipe = (log == LogSource::Stdin).then(|| Pipe::new(u64::from(origin.run)));
@@ -199,11 +222,18 @@ impl Sidecar {
             None => (Resumed::default(), Assembler::new(origin, now, key)),
         };
         assembler.interpreter.notice(When::At(now), WatcherStarted { resumed });
+        if let Some(Recovered { aside, damage, rows, .. }) = recovered {
+            let (path, reason) = (Text::new(aside.to_string_lossy()), Text::new(damage));
+            assembler.interpreter.notice(When::At(now), JournalRecovered { path, reason, rows: Count::new(rows) });
+        }
         if log == LogSource::None {
             assembler.interpreter.without_log();
         }
-        if !collapse {
+        if !lines.collapse {
             assembler.interpreter.keep_storms();
+        }
+        if lines.keep_private {
+            assembler.interpreter.keep_private();
         }
         let log_name = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let history_end = (!resumed).then(|| file.as_ref().and_then(|path| std::fs::metadata(path).ok())).flatten();
@@ -219,6 +249,7 @@ impl Sidecar {
             history_end: history_end.map(|metadata| metadata.len()),
             lost: saved.lost,
             rejected: 0,
+            tally,
             journal,
             logs,
             looks_at_process,
@@ -229,6 +260,7 @@ impl Sidecar {
             stream_gap: false,
             connections: saved.connections,
             heard: 0,
+            original: lines.original,
             records,
             form: None,
             stream_form: None,
@@ -307,6 +339,7 @@ impl Sidecar {
             earliest: self.log_reached.unwrap_or(now),
             history_end: self.history_end,
             keep_records: self.logs.is_some(),
+            original: self.original,
         };
         let mut into = Into {
             interpreter: &mut self.assembler.interpreter,
@@ -329,6 +362,7 @@ impl Sidecar {
             earliest: self.log_reached.unwrap_or(now),
             history_end: None,
             keep_records: self.logs.is_some(),
+            original: self.original,
         };
         let mut into = Into {
             interpreter: &mut self.assembler.interpreter,
@@ -490,8 +524,9 @@ impl Sidecar {
             (None, true) => Visibility::Missing,
             (None, false) => Visibility::Off,
         };
-        closing.sidecar.unsent = Count::new(self.journal.unsent().await?);
-        closing.sidecar.journal = self.journal.size().await?;
+        let stats = self.journal.stats().await?;
+        closing.sidecar.unsent = Count::new(stats.unsent);
+        closing.sidecar.journal = stats.size;
         closing.sidecar.rss = process::own_memory();
         let finished = self.assembler.polled(&answer, closing);
         self.keep(finished);
@@ -525,7 +560,7 @@ impl Sidecar {
 
     fn closing(&mut self) -> Closing {
         let lost = std::mem::take(&mut self.lost);
-        let rejected = self.logs.as_ref().map_or(0, LogFastPath::rejected);
+        let rejected = self.tally.read().map(|standing| standing.rejected).sum::<u64>();
         let newly_rejected = rejected.saturating_sub(std::mem::replace(&mut self.rejected, rejected));
         let log = match (&self.follower, self.log_present, self.log_behind) {
             (None, ..) if self.pipe.is_some() => {
@@ -580,9 +615,11 @@ impl Sidecar {
             let (start, end) = (watch.interval.start(), watch.interval.end());
             let (trace_id, span_id) = (watch.trace_id(), watch.origin.span_id());
             self.pending.spans.push(SpanRow { trace_id, span_id, kind, start, end, otlp });
-            if watch.poll.is_some() {
-                self.pending.metrics = Some(metrics);
-            }
+            self.pending.metrics.extend(metrics.map(|MetricsRequests { cumulative, delta }| MetricRows {
+                time: end,
+                cumulative: cumulative.encode_to_vec(),
+                delta: Some(delta.encode_to_vec()),
+            }));
         }
     }
 
@@ -630,6 +667,7 @@ struct LineContext<'a> {
     earliest: Timestamp,
     history_end: Option<u64>,
     keep_records: bool,
+    original: bool,
 }
 
 impl LineContext<'_> {
@@ -655,13 +693,15 @@ impl LineContext<'_> {
         if said.collapsed || !self.keep_records {
             return;
         }
+        let is_more = self.original && unframed.text.len() > said.text.len() && unframed.text.starts_with('{');
+        let original = is_more.then(|| into.interpreter.masked_line(&unframed.text));
         let record = LineRecord {
             offset: line.offset,
             when: said.when,
             observed: self.now,
             level: said.level,
             text: &said.text,
-            original: None,
+            original: original.as_deref(),
             call: said.call,
             cut_from: (line.cut || unframed.cut).then(|| Bytes::new(line.size)),
             bad_utf8,

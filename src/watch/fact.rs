@@ -468,6 +468,17 @@ record! {
     }
 }
 record! {
+    /// The journal was damaged: what could be read of it is kept, the file itself set aside.
+    pub struct JournalRecovered {
+        /// Where it was set aside.
+        pub path: Text = names::PATH,
+        /// What is wrong with it.
+        pub reason: Text = names::REASON,
+        /// How many rows could be read.
+        pub rows: Count = names::COUNT,
+    }
+}
+record! {
     /// The log file can't be read.
     pub struct LogUnreadable {
         /// Its path.
@@ -618,4 +629,5 @@ facts! {
     MarkEnded = "hubwatch.mark.ended",
     ScenarioChecked = "hubwatch.scenario.checked",
     RuleStated = "hubwatch.rule",
+    JournalRecovered = "hubwatch.journal_recovered",
 }

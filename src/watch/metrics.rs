@@ -33,10 +33,9 @@ struct Durations {
     sum: f64,
 }
 
-/// The running totals.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Metrics {
-    since: Timestamp,
+/// What was counted so far, or since some moment.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Totals {
     lines: BTreeMap<String, u64>,
     bytes: u64,
     http: BTreeMap<String, Durations>,
@@ -44,14 +43,89 @@ pub struct Metrics {
     gemini: BTreeMap<String, Durations>,
 }
 
+/// The running totals.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    since: Timestamp,
+    #[serde(flatten)]
+    totals: Totals,
+    /// What the last metrics told, for those who want only what was added.
+    #[serde(default)]
+    told: Told,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+struct Told {
+    at: Option<Timestamp>,
+    totals: Totals,
+    /// Processor time of the hub's process that began then.
+    cpu: Option<(Timestamp, Micros)>,
+}
+
+/// Metrics of one moment, counted in both ways that receivers want.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MetricsRequests {
+    /// Since the beginning.
+    pub cumulative: ExportMetricsServiceRequest,
+    /// Since the metrics before.
+    pub delta: ExportMetricsServiceRequest,
+}
+
+/// How and from when something is counted.
+#[derive(Clone, Copy)]
+struct Counting {
+    from: Timestamp,
+    to: Timestamp,
+    temporality: AggregationTemporality,
+}
+
 impl Metrics {
     /// Nothing counted yet.
     pub fn new(since: Timestamp) -> Self {
-        Self { since, lines: BTreeMap::new(), bytes: 0, http: BTreeMap::new(), calls: BTreeMap::new(), gemini: BTreeMap::new() }
+        Self { since, totals: Totals::default(), told: Told::default() }
     }
 
     /// Adds a Watch to the totals.
     pub fn count(&mut self, watch: &Watch) {
+        self.totals.count(watch);
+    }
+
+    /// The totals and the Watch's own values. Call it after [`count`](Self::count); the next deltas count from here.
+    pub fn requests(&mut self, watch: &Watch) -> MetricsRequests {
+        let to = watch.interval.end();
+        let process = watch.poll.as_ref().and_then(|poll| poll.process.as_ref());
+        let cumulative = Counting { from: self.since, to, temporality: AggregationTemporality::Cumulative };
+        let mut totals = self.totals.metrics(cumulative);
+        totals.extend(process.map(|process| cpu_time(process.cpu_time, Counting { from: process.started, ..cumulative })));
+        let delta = Counting { from: self.told.at.unwrap_or(self.since), to, temporality: AggregationTemporality::Delta };
+        let mut added = self.totals.minus(&self.told.totals).metrics(delta);
+        added.extend(process.map(|process| {
+            // Another process is another stream's beginning.
+            let told = self.told.cpu.filter(|(started, _)| *started == process.started).map(|(_, told)| told);
+            let from = if told.is_some() { delta.from } else { process.started };
+            let spent = Micros::new(process.cpu_time.get().saturating_sub(told.unwrap_or_default().get()));
+            cpu_time(spent, Counting { from, ..delta })
+        }));
+        self.told =
+            Told { at: Some(to), totals: self.totals.clone(), cpu: process.map(|process| (process.started, process.cpu_time)) };
+        MetricsRequests { cumulative: whole_request(watch, totals), delta: whole_request(watch, added) }
+    }
+}
+
+/// Totals with the Watch's own values beside them.
+fn whole_request(watch: &Watch, mut metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
+    let at = watch.interval.end();
+    if let Some(poll) = &watch.poll {
+        metrics.extend(gauges(poll, at));
+        metrics.extend(process_metrics(poll, at));
+    }
+    // A metric without points once made a receiver refuse the whole request.
+    metrics.retain(has_points);
+    request(&watch.origin, metrics)
+}
+
+impl Totals {
+    fn count(&mut self, watch: &Watch) {
         let levels = [
             ("debug", watch.log.debug),
             ("info", watch.log.info),
@@ -84,48 +158,78 @@ impl Metrics {
         }
     }
 
-    /// The totals and the Watch's own values, as one request. Call it after [`count`](Self::count).
-    pub fn request(&self, watch: &Watch) -> ExportMetricsServiceRequest {
-        let at = watch.interval.end();
-        let mut metrics = self.totals(at);
-        if let Some(poll) = &watch.poll {
-            metrics.extend(gauges(poll, at));
-            metrics.extend(process_metrics(poll, at));
+    /// What was added since `earlier`.
+    fn minus(&self, earlier: &Self) -> Self {
+        let lines = self.lines.iter().filter_map(|(level, count)| {
+            let added = count - earlier.lines.get(level).copied().unwrap_or(0).min(*count);
+            (added > 0).then(|| (level.clone(), added))
+        });
+        Self {
+            lines: lines.collect(),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+            http: added(&self.http, &earlier.http),
+            calls: added(&self.calls, &earlier.calls),
+            gemini: added(&self.gemini, &earlier.gemini),
         }
-        // A metric without points once made a receiver refuse the whole request.
-        metrics.retain(has_points);
-        request(&watch.origin, metrics)
     }
 
-    fn totals(&self, at: Timestamp) -> Vec<Metric> {
-        let lines = self.lines.iter().map(|(level, count)| self.total(at, *count, Some(("level".to_owned(), level.clone()))));
+    fn metrics(&self, counting: Counting) -> Vec<Metric> {
+        let lines = self.lines.iter().map(|(level, count)| counting.number(*count, Some(("level".to_owned(), level.clone()))));
         vec![
-            sum(names::METRIC_LOG_LINES, "{line}", lines.collect()),
-            sum(names::METRIC_LOG_BYTES, "By", vec![self.total(at, self.bytes, None)]),
-            self.histogram(names::METRIC_HTTP_DURATION, &self.http, &HTTP_BOUNDS, at, "mcphub.api.outcome"),
-            self.histogram(names::METRIC_CALL_DURATION, &self.calls, &MCP_BOUNDS, at, names::CALL_OUTCOME),
-            self.histogram(names::METRIC_GEMINI_DURATION, &self.gemini, &GEN_AI_BOUNDS, at, names::CALL_GEMINI),
+            counting.sum(names::METRIC_LOG_LINES, "{line}", lines.collect()),
+            counting.sum(names::METRIC_LOG_BYTES, "By", vec![counting.number(self.bytes, None)]),
+            counting.histogram(names::METRIC_HTTP_DURATION, &self.http, &HTTP_BOUNDS, "mcphub.api.outcome"),
+            counting.histogram(names::METRIC_CALL_DURATION, &self.calls, &MCP_BOUNDS, names::CALL_OUTCOME),
+            counting.histogram(names::METRIC_GEMINI_DURATION, &self.gemini, &GEN_AI_BOUNDS, names::CALL_GEMINI),
         ]
     }
+}
 
-    fn total(&self, at: Timestamp, count: u64, label: Option<Label>) -> NumberDataPoint {
-        NumberDataPoint { start_time_unix_nano: self.since.as_nanos(), ..point(at, count, label) }
+fn added(all: &BTreeMap<String, Durations>, earlier: &BTreeMap<String, Durations>) -> BTreeMap<String, Durations> {
+    let streams = all.iter().filter_map(|(label, now)| {
+        let Some(then) = earlier.get(label) else { return Some((label.clone(), now.clone())) };
+        let buckets = now.buckets.iter().zip(&then.buckets).map(|(now, then)| now.saturating_sub(*then)).collect();
+        let added = Durations { buckets, count: now.count.saturating_sub(then.count), sum: now.sum - then.sum };
+        (added.count > 0).then(|| (label.clone(), added))
+    });
+    streams.collect()
+}
+
+impl Counting {
+    fn number(self, count: u64, label: Option<Label>) -> NumberDataPoint {
+        NumberDataPoint { start_time_unix_nano: self.from.as_nanos(), ..point(self.to, count, label) }
     }
 
-    fn histogram(&self, name: &str, all: &BTreeMap<String, Durations>, bounds: &[f64], at: Timestamp, label: &str) -> Metric {
+    fn sum(self, name: &str, unit: &str, data_points: Vec<NumberDataPoint>) -> Metric {
+        let data = Sum { data_points, aggregation_temporality: self.temporality.into(), is_monotonic: true };
+        metric(name, unit, metric::Data::Sum(data))
+    }
+
+    fn histogram(self, name: &str, all: &BTreeMap<String, Durations>, bounds: &[f64], label: &str) -> Metric {
         let points = all.iter().map(|(value, durations)| HistogramDataPoint {
             attributes: labels(Some((label.to_owned(), value.clone()))),
-            start_time_unix_nano: self.since.as_nanos(),
-            time_unix_nano: at.as_nanos(),
+            start_time_unix_nano: self.from.as_nanos(),
+            time_unix_nano: self.to.as_nanos(),
             count: durations.count,
             sum: Some(durations.sum),
             bucket_counts: durations.buckets.clone(),
             explicit_bounds: bounds.to_vec(),
             ..HistogramDataPoint::default()
         });
-        let data = Histogram { data_points: points.collect(), aggregation_temporality: AggregationTemporality::Cumulative.into() };
+        let data = Histogram { data_points: points.collect(), aggregation_temporality: self.temporality.into() };
         metric(name, "s", metric::Data::Histogram(data))
     }
+}
+
+/// A process's processor time counts from its own start.
+fn cpu_time(spent: Micros, counting: Counting) -> Metric {
+    let point = NumberDataPoint {
+        start_time_unix_nano: counting.from.as_nanos(),
+        time_unix_nano: counting.to.as_nanos(),
+        value: Some(number_data_point::Value::AsDouble(spent.as_secs_f64())),
+        ..NumberDataPoint::default()
+    };
+    counting.sum(names::METRIC_PROCESS_CPU_TIME, "s", vec![point])
 }
 
 fn add(all: &mut BTreeMap<String, Durations>, label: &str, duration: Micros, bounds: &[f64]) {
@@ -157,20 +261,12 @@ fn gauges(poll: &Poll, at: Timestamp) -> Vec<Metric> {
 fn process_metrics(poll: &Poll, at: Timestamp) -> Vec<Metric> {
     let Some(process) = &poll.process else { return Vec::new() };
     let counted = |value: Option<u32>| value.map(|value| point(at, u64::from(value), None)).into_iter().collect();
-    // A process's processor time counts from its own start: another process is another stream's beginning.
-    let cpu_time = NumberDataPoint {
-        start_time_unix_nano: process.started.as_nanos(),
-        time_unix_nano: at.as_nanos(),
-        value: Some(number_data_point::Value::AsDouble(process.cpu_time.as_secs_f64())),
-        ..NumberDataPoint::default()
-    };
     let uptime = NumberDataPoint {
         time_unix_nano: at.as_nanos(),
         value: Some(number_data_point::Value::AsDouble(at.since(process.started).as_secs_f64())),
         ..NumberDataPoint::default()
     };
     vec![
-        sum(names::METRIC_PROCESS_CPU_TIME, "s", vec![cpu_time]),
         up_down(names::METRIC_PROCESS_MEMORY, "By", vec![point(at, process.rss.get(), None)]),
         up_down(names::METRIC_PROCESS_THREADS, "{thread}", counted(process.threads)),
         up_down(names::METRIC_PROCESS_FDS, "{file_descriptor}", counted(process.fds)),
@@ -197,11 +293,6 @@ fn labels(label: Option<Label>) -> Vec<opentelemetry_proto::tonic::common::v1::K
 
 fn gauge(name: &str, unit: &str, data_points: Vec<NumberDataPoint>) -> Metric {
     metric(name, unit, metric::Data::Gauge(Gauge { data_points }))
-}
-
-fn sum(name: &str, unit: &str, data_points: Vec<NumberDataPoint>) -> Metric {
-    let aggregation_temporality = AggregationTemporality::Cumulative.into();
-    metric(name, unit, metric::Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }))
 }
 
 fn up_down(name: &str, unit: &str, data_points: Vec<NumberDataPoint>) -> Metric {
@@ -250,20 +341,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn totals_only_grow_and_every_duration_is_in_a_bucket(watches in proptest::collection::vec(any::<Watch>(), 1..4)) {
+        fn totals_only_grow_and_what_was_added_is_the_whole(watches in proptest::collection::vec(any::<Watch>(), 1..4)) {
             let mut metrics = Metrics::new(Timestamp::new(0));
-            let mut counted = 0;
+            let (mut counted, mut added) = (0, 0);
             for watch in &watches {
                 metrics.count(watch);
-                let request = metrics.request(watch);
-                let points = histograms(&request);
-                prop_assert!(points.iter().all(|point| point.bucket_counts.iter().sum::<u64>() == point.count));
-                prop_assert!(points.iter().all(|point| point.bucket_counts.len() == point.explicit_bounds.len() + 1));
-                let count = points.iter().map(|point| point.count).sum::<u64>();
-                prop_assert!(count >= counted);
-                counted = count;
-                let empty = request.resource_metrics[0].scope_metrics[0].metrics.iter().any(|metric| !has_points(metric));
-                prop_assert!(!empty, "a metric without points");
+                let MetricsRequests { cumulative, delta } = metrics.requests(watch);
+                for request in [&cumulative, &delta] {
+                    let points = histograms(request);
+                    prop_assert!(points.iter().all(|point| point.bucket_counts.iter().sum::<u64>() == point.count));
+                    prop_assert!(points.iter().all(|point| point.bucket_counts.len() == point.explicit_bounds.len() + 1));
+                    let empty = request.resource_metrics[0].scope_metrics[0].metrics.iter().any(|metric| !has_points(metric));
+                    prop_assert!(!empty, "a metric without points");
+                }
+                let count = |request| histograms(request).iter().map(|point| point.count).sum::<u64>();
+                prop_assert!(count(&cumulative) >= counted);
+                counted = count(&cumulative);
+                added += count(&delta);
+                prop_assert_eq!(added, counted, "what was added is the whole");
             }
         }
     }

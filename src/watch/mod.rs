@@ -23,7 +23,7 @@ pub use encode::{encode, request_of, resource, scope};
 pub use fact::*;
 pub use ids::*;
 pub use log_record::{LineRecord, LogBatch, LogRequest, RecordForm};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, MetricsRequests};
 pub use poll::*;
 pub use quantity::{Bytes, Count, Micros, Timestamp};
 pub use record::{Attributes, RecordError};

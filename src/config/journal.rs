@@ -1,0 +1,57 @@
+//! The bounds of the journal.
+
+use super::environment::Environment;
+use super::{ConfigError, Layers, Sourced, duration, parse};
+use crate::journal::Limits;
+
+impl<E: Environment> Layers<E> {
+    /// `[journal]`, with the defaults for what it doesn't say.
+    pub fn journal_limits(&self) -> Result<Limits, ConfigError> {
+        let (section, default) = (&self.file.journal, Limits::default());
+        let sourced =
+            |key: &str, value: &Option<String>| value.clone().map(|value| Sourced { value, source: format!("journal.{key}") });
+        let size = |key, value, or| sourced(key, value).map_or(Ok(or), |size| parse(size, bytes));
+        Ok(Limits {
+            max_bytes: size("max_bytes", &section.max_bytes, default.max_bytes)?,
+            max_age: sourced("max_age", &section.max_age).map_or(Ok(default.max_age), |age| parse(age, duration))?,
+            reserve: size("reserve", &section.reserve, default.reserve)?,
+        })
+    }
+}
+
+/// Reads a size such as `512 MiB`, `2GB` or `1000000`.
+pub fn bytes(text: &str) -> Result<u64, String> {
+    let help = || "it is no size; write one like 512 MiB or 2 GB".to_owned();
+    let text = text.trim();
+    let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let number: u64 = text[..digits].parse().map_err(|_| help())?;
+    let unit: u64 = match text[digits..].trim() {
+        "" | "B" => 1,
+        "kB" | "KB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(help()),
+    };
+    number.checked_mul(unit).ok_or_else(help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_written_as_people_write_them() {
+        assert_eq!((bytes("512 MiB"), bytes("2GB"), bytes(" 7 ")), (Ok(512 << 20), Ok(2_000_000_000), Ok(7)));
+        assert!(bytes("many").is_err() && bytes("5 bits").is_err() && bytes("99999999999 GiB").is_err());
+    }
+
+    #[test]
+    fn what_the_file_leaves_out_is_as_by_default() {
+        let file = toml::from_str("[journal]\nmax_bytes = '200 MB'\n").unwrap();
+        let layers = Layers { environment: std::collections::BTreeMap::<&str, &str>::new(), file, path: None };
+        assert_eq!(layers.journal_limits().unwrap(), Limits { max_bytes: 200_000_000, ..Limits::default() });
+    }
+}

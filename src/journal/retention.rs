@@ -1,0 +1,238 @@
+//! Keeping the journal within its bounds, in steps so small that no commit waits for them. Watches go last; what goes is counted.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, params};
+
+use super::JournalError;
+use super::writer::int;
+use crate::watch::{Micros, Timestamp};
+
+/// The journal's size beyond which the oldest rows are dropped: 48 hours of a busy hub take about 100 MB, so a destination can be
+/// away for days.
+pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
+
+/// How long anything is kept: a staging period is a week at most, and its report may be made a week later.
+pub const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// How much of the disk is left to others, and to us for the moment when it is full nevertheless.
+pub const RESERVE: u64 = 256 * 1024 * 1024;
+
+/// The file that is given up when the disk is full: deleting rows needs room, too.
+const RESERVE_FILE: &str = "journal.reserve";
+
+/// Enough for the write-ahead log of a few deletions and commits.
+const RESERVE_FILE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Rows that are dropped in one transaction.
+const STEP_ROWS: u32 = 64;
+
+/// How long dropping may take after one commit.
+const TURN: Duration = Duration::from_millis(50);
+
+/// Free pages that are kept inside the file while the disk is short, so that the next commits need no more of it.
+const SPARE_BYTES: u64 = 2 * 1024 * 1024;
+
+/// How often the disk is asked for its free space, and the age is looked at.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// The bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The journal's size in bytes.
+    pub max_bytes: u64,
+    /// How long anything is kept.
+    pub max_age: Duration,
+    /// How much of the disk is left free, in bytes.
+    pub reserve: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_bytes: MAX_BYTES, max_age: MAX_AGE, reserve: RESERVE }
+    }
+}
+
+/// A kind of rows that can be dropped.
+struct Kind {
+    what: &'static str,
+    table: &'static str,
+    condition: &'static str,
+    time: &'static str,
+    /// How many records the rows are, as SQL on one row.
+    records: &'static str,
+}
+
+/// What goes first. A row of the spool counts once for everyone who lacks it.
+const KINDS: [Kind; 6] = [
+    Kind { what: "dead letters", table: "dead_letter", condition: "1", time: "time_us", records: "records" },
+    Kind { what: "logs", table: "spool", condition: "signal = 'logs'", time: "time_us", records: LACKED },
+    Kind { what: "notable lines", table: "notable", condition: "1", time: "time_us", records: "1" },
+    Kind { what: "metrics", table: "spool", condition: "signal = 'metrics'", time: "time_us", records: LACKED },
+    Kind { what: "calls", table: "span", condition: "kind = 'call'", time: "end_us", records: "1" },
+    Kind { what: "watches", table: "span", condition: "kind = 'watch'", time: "end_us", records: "1" },
+];
+
+const LACKED: &str = "records * (SELECT count(*) FROM lacks WHERE lacks.spool = spool.id)";
+
+/// Keeps the bounds.
+#[derive(Debug)]
+pub struct Retention {
+    limits: Limits,
+    folder: PathBuf,
+    newest: Timestamp,
+    looked: Option<Instant>,
+    /// The free space was below the reserve when it was looked at.
+    short: bool,
+}
+
+impl Retention {
+    /// Of the journal in this folder.
+    pub fn new(limits: Limits, folder: PathBuf) -> Self {
+        let retention = Self { limits, folder, newest: Timestamp::new(0), looked: None, short: false };
+        retention.keep_reserve();
+        retention
+    }
+
+    /// Drops what is beyond the bounds, as far as its turn reaches; what is left comes after the next commit. Age is measured
+    /// against the newest Watch, so that a clock that jumps costs nothing.
+    pub fn after_commit(&mut self, connection: &mut Connection, newest: Option<Timestamp>) -> Result<(), JournalError> {
+        let begun = Instant::now();
+        self.newest = newest.map_or(self.newest, |newest| newest.max(self.newest));
+        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
+            self.looked = Some(begun);
+            self.short = free(&self.folder).is_some_and(|free| free < self.limits.reserve);
+            self.keep_reserve();
+            self.drop_old(connection, begun)?;
+        }
+        while begun.elapsed() < TURN {
+            let reason = if size(connection)? > self.limits.max_bytes {
+                "size"
+            } else if self.short && spare(connection)? < SPARE_BYTES {
+                "reserve"
+            } else {
+                return Ok(());
+            };
+            if !drop_oldest(connection, reason)? {
+                return Ok(());
+            }
+            if reason == "size" {
+                connection.execute_batch("PRAGMA incremental_vacuum(500)")?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The disk is full: gives the reserve up and drops what can be spared; whether that made room.
+    pub fn make_room(&mut self, connection: &mut Connection) -> bool {
+        // It may be gone already; then there is nothing more to give.
+        if std::fs::remove_file(self.folder.join(RESERVE_FILE)).is_err() {
+            return false;
+        }
+        self.short = true;
+        self.looked = Some(Instant::now());
+        let mut made = || -> Result<(), JournalError> {
+            // Pages that were written home make the write-ahead log's room usable again.
+            connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            while spare(connection)? < SPARE_BYTES && drop_oldest(connection, "disk full")? {}
+            Ok(())
+        };
+        if let Err(error) = made() {
+            tracing::warn!(%error, "the disk is full, and nothing could be dropped to make room");
+        }
+        true
+    }
+
+    fn keep_reserve(&self) {
+        let path = self.folder.join(RESERVE_FILE);
+        let room = free(&self.folder).is_none_or(|free| free > 4 * RESERVE_FILE_BYTES);
+        if !room || path.exists() {
+            return;
+        }
+        let make = || -> std::io::Result<()> {
+            let file = std::fs::File::create(&path)?;
+            Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_FILE_BYTES)?)
+        };
+        if let Err(error) = make() {
+            // A file system that can't promise space has none to promise: half a reserve is none.
+            let _ = std::fs::remove_file(&path);
+            tracing::debug!(%error, "no reserve is kept on the disk");
+        }
+    }
+
+    fn drop_old(&self, connection: &mut Connection, begun: Instant) -> Result<(), JournalError> {
+        let oldest = int(self.newest.minus(Micros::from_duration(self.limits.max_age)).get());
+        for kind in KINDS {
+            while begun.elapsed() < TURN && first_time(connection, &kind)?.is_some_and(|time| time < oldest) {
+                drop_rows(connection, &kind, &format!("{} < {oldest}", kind.time), "age")?;
+            }
+        }
+        connection.execute("DELETE FROM log_minute WHERE minute < ?", [oldest / 60_000_000])?;
+        Ok(())
+    }
+}
+
+/// The free space of the folder's file system.
+fn free(folder: &Path) -> Option<u64> {
+    let space = rustix::fs::statvfs(folder).ok()?;
+    Some(space.f_bavail.saturating_mul(space.f_frsize))
+}
+
+fn pages(connection: &Connection, pragma: &str) -> Result<u64, rusqlite::Error> {
+    let pages: i64 = connection.pragma_query_value(None, pragma, |row| row.get(0))?;
+    Ok(u64::try_from(pages).unwrap_or(0))
+}
+
+/// How much of the file is in use.
+pub fn size(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    let used = pages(connection, "page_count")?.saturating_sub(pages(connection, "freelist_count")?);
+    Ok(used * pages(connection, "page_size")?)
+}
+
+fn spare(connection: &Connection) -> Result<u64, rusqlite::Error> {
+    Ok(pages(connection, "freelist_count")? * pages(connection, "page_size")?)
+}
+
+/// Drops the oldest rows of what can be spared most; false if there is nothing. Watches only go for the journal's own size: a disk
+/// that others filled is not theirs to empty.
+fn drop_oldest(connection: &mut Connection, reason: &str) -> Result<bool, JournalError> {
+    for kind in KINDS.iter().filter(|kind| kind.what != "watches" || reason == "size") {
+        if drop_rows(connection, kind, "1", reason)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, reason: &str) -> Result<bool, JournalError> {
+    let Kind { what, table, condition, records, .. } = kind;
+    let transaction = connection.transaction()?;
+    let oldest = format!("SELECT id FROM {table} WHERE {condition} AND {also} ORDER BY id LIMIT {STEP_ROWS}");
+    let sum = format!("SELECT count(*), coalesce(sum({records}), 0) FROM {table} WHERE id IN ({oldest})");
+    let (rows, records): (i64, i64) = transaction.query_row(&sum, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    if rows == 0 {
+        return Ok(false);
+    }
+    if *table == "spool" {
+        transaction.execute(&format!("DELETE FROM lacks WHERE spool IN ({oldest})"), [])?;
+    }
+    transaction.execute(&format!("DELETE FROM {table} WHERE id IN ({oldest})"), [])?;
+    count(&transaction, what, reason, u64::try_from(records).unwrap_or(0))?;
+    transaction.commit()?;
+    tracing::warn!(what, records, reason, "the journal drops its oldest rows");
+    Ok(true)
+}
+
+fn first_time(connection: &Connection, kind: &Kind) -> Result<Option<i64>, rusqlite::Error> {
+    let Kind { table, condition, time, .. } = kind;
+    let sql = format!("SELECT min(time) FROM (SELECT {time} AS time FROM {table} WHERE {condition} ORDER BY id LIMIT 1)");
+    connection.query_row(&sql, [], |row| row.get(0))
+}
+
+/// Adds to the count of what was dropped.
+pub fn count(transaction: &Transaction<'_>, what: &str, reason: &str, records: u64) -> Result<(), rusqlite::Error> {
+    let sql = "INSERT INTO dropped(what, reason, records) VALUES (?, ?, ?)
+               ON CONFLICT DO UPDATE SET records = records + excluded.records";
+    transaction.prepare_cached(sql)?.execute(params![what, reason, int(records)]).map(drop)
+}
