@@ -119,7 +119,7 @@ async fn traces_of(log: &[u8], lines: Lines, reachable: bool) -> (Vec<u8>, Vec<u
     let mut sidecar = Sidecar::begin(setup, now(0), opened.journal.clone(), senders.fast_path(), false);
     sidecar.polled(no_answer(now(0))).await.unwrap();
     std::fs::write(&path, log).unwrap();
-    while !sidecar.read_log(now(1)).await.unwrap() {}
+    while !sidecar.read_log(now(1)).await.unwrap().at_end {}
     sidecar.polled(no_answer(now(20))).await.unwrap();
     sidecar.stop("test", now(30)).await.unwrap();
     if reachable {

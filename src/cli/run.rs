@@ -14,7 +14,7 @@ use crate::hub::discover;
 use crate::process::{self, Find, ProcessReader};
 use crate::serve::{Server, Vitals, WatchedHub};
 use crate::sidecar::{Lines, LogSource};
-use crate::tail::Begin;
+use crate::tail::{self, Begin, PatternError};
 use crate::watch::{Text, Timestamp};
 use clap::Args;
 
@@ -30,7 +30,7 @@ pub struct RunArgs {
     /// The hub's address, with a path prefix if it is behind a proxy [default: the hub that runs here]
     #[arg(long, value_name = "URL")]
     hub: Option<String>,
-    /// The hub's log file, or - for what it writes to our stdin [default, for a hub that runs here: where it writes it]
+    /// The hub's log file, a pattern such as 'logs/mcp-hub.*.log', or - for what it writes to our stdin [default, for a hub that runs here: where it writes it]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     /// When to join the hub's event stream: auto, always or never [default: auto, where the log hides the meta-tool calls]
@@ -173,7 +173,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
     let log_flag = args.log.as_ref().map(|path| path.to_string_lossy().into_owned());
     let log = match layers.pick(("--log", log_flag.as_deref()), "HUBWATCH_LOG", ("hub.log", log_file.as_deref())) {
         Some(picked) if picked.value == "-" => LogSource::Stdin,
-        Some(picked) => LogSource::File(PathBuf::from(picked.value)),
+        Some(picked) => LogSource::File(config::parse(picked, log_path)?),
         None if discovered => LogSource::File(discover::log_of_this_host(&environment::home(environment), &state_home)),
         None => LogSource::None,
     };
@@ -221,6 +221,11 @@ fn client(hub: Sourced<String>, headers: &[(String, String)], ca: Option<&std::p
         }
         other => other.into(),
     })
+}
+
+fn log_path(text: &str) -> Result<PathBuf, PatternError> {
+    let path = PathBuf::from(text);
+    tail::check_pattern(&path).map(|()| path)
 }
 
 fn length_of(text: &str) -> Result<Duration, ConfigError> {

@@ -20,12 +20,9 @@ use crate::process::HubProcess;
 use crate::serve::Vitals;
 use crate::sidecar::clock::Clock;
 use crate::sidecar::marks::{self, Mark};
-use crate::sidecar::{Lines, LogSource, Setup, Sidecar};
-use crate::tail::Begin;
+use crate::sidecar::{Lines, LogRead, LogSource, Setup, Sidecar};
+use crate::tail::{self, Begin, Wake};
 use crate::watch::{ApiOutcome, Count, FilteringPoll, HubName, Micros, Origin, Text, Timestamp};
-
-/// How often the log is looked at. A quarter of a second is soon enough for people and costs next to nothing: one `stat`.
-const LOOK_AT_LOG: Duration = Duration::from_millis(250);
 
 /// How long the way out may take: a container runtime kills after ten seconds.
 pub const DRAIN: Duration = Duration::from_secs(5);
@@ -99,6 +96,9 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
         state = %plan.state_dir.display(), otlp = plan.destinations.first().map_or("none".to_owned(), |to| config::without_credentials(to.endpoint())),
         run, "watching"
     );
+    if plan.log.file().is_some_and(tail::is_mount_point) {
+        tracing::warn!(log = %plan.log, "the log is mounted as a single file: its rotation can't be seen; mount its folder instead");
+    }
     let clock = Clock::start();
     let mut watcher = Watcher {
         clock,
@@ -188,6 +188,7 @@ impl Watcher {
         let now = self.now().await?;
         let looks = self.process.is_some();
         let mut stdin = (setup.log == LogSource::Stdin).then(tokio::io::stdin);
+        let has_file = setup.log.file().is_some();
         let mut piped = vec![0; if stdin.is_some() { PIPE_BYTES } else { 0 }];
         self.sidecar = Some(Sidecar::begin(setup, now, journal.clone(), senders.fast_path(), looks));
         if let Some(sidecar) = &mut self.sidecar {
@@ -195,8 +196,7 @@ impl Watcher {
         }
         let mut polls = tokio::time::interval(interval);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut looks = tokio::time::interval(LOOK_AT_LOG);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut wake = Wake::new();
         let mut asking: Option<Pin<Box<dyn Future<Output = Asked>>>> = None;
         let mut first = true;
         let reason = loop {
@@ -211,15 +211,7 @@ impl Watcher {
                     self.polled(asked, &mut first).await?;
                 }
                 // The first poll tells which lines of an old log are of the hub's present process.
-                _ = looks.tick(), if !first => {
-                    let now = self.now().await?;
-                    if let Some(sidecar) = &mut self.sidecar {
-                        // What is left of a long log is read at once, after whatever else has its turn.
-                        if !survive(sidecar.read_log(now).await)?.unwrap_or(true) {
-                            looks.reset_immediately();
-                        }
-                    }
-                }
+                () = wake.wait(), if has_file && !first => self.look_at_log(&mut wake).await?,
                 news = heard(&mut self.subscription), if !first => self.heard(news).await?,
                 read = read(&mut stdin, &mut piped), if !first => {
                     let bytes = read.unwrap_or_default();
@@ -244,6 +236,18 @@ impl Watcher {
             survive(committed)?;
         }
         Ok(reason)
+    }
+
+    async fn look_at_log(&mut self, wake: &mut Wake) -> Result<(), CliError> {
+        let now = self.now().await?;
+        if let Some(sidecar) = &mut self.sidecar {
+            match survive(sidecar.read_log(now).await)? {
+                // What is left of a long log is read at once, after whatever else has its turn.
+                Some(LogRead { at_end: false, .. }) => wake.go_on(),
+                read => wake.looked(read.is_some_and(|read| read.moved), sidecar.log_files()).await,
+            }
+        }
+        Ok(())
     }
 
     async fn piped(&mut self, bytes: &[u8]) -> Result<(), CliError> {

@@ -11,7 +11,7 @@ use super::{CHECKPOINT_VERSION, Checkpoint, Sidecar};
 use crate::export::{Delivery, LogFastPath};
 use crate::hub::interpret::Interpreted;
 use crate::journal::{Commit, Dropped, Journal, JournalError, LogRows, MetricRows, MinuteRow, NotCommitted, NotableRow, SpanRow};
-use crate::tail::Follower;
+use crate::tail::{Follower, State};
 use crate::watch::{Level, LogRequest, Micros, Text, Timestamp};
 
 /// How long what was read waits for its commit. Each commit is an fsync; two a second cost nothing, and what a crash costs is half
@@ -59,14 +59,14 @@ pub(super) struct Dispatch {
     spare: Option<Bytes>,
     committing: Option<Committing>,
     last_commit: Timestamp,
-    /// The generation of the log of which the journal knows.
+    /// How many generations of the log the journal knows.
     known: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Committing {
     task: JoinHandle<Result<(), NotCommitted>>,
-    generation: Option<u64>,
+    generations: Option<u64>,
 }
 
 impl Pending {
@@ -159,9 +159,9 @@ impl Dispatch {
         Self { journal, logs, deliveries: Vec::new(), spare: None, committing: None, last_commit: now, known }
     }
 
-    /// Whether the journal does not know of this generation of the log yet.
-    pub(super) fn is_new(&self, generation: u64) -> bool {
-        self.known != Some(generation)
+    /// Whether the log has generations that the journal does not know yet.
+    pub(super) fn has_new(&self, generations: u64) -> bool {
+        self.known != Some(generations)
     }
 
     /// Whether the last commit is long enough ago.
@@ -209,8 +209,8 @@ impl Sidecar {
         self.send_records().await;
         self.finish_commit().await?;
         self.keep_calls();
-        let position = self.follower.as_ref().and_then(Follower::position);
-        let generation = position.as_ref().map(|position| position.generation);
+        let position = self.follower.as_ref().map(Follower::state);
+        let generations = position.as_ref().map(State::generations);
         let checkpoint = Checkpoint {
             version: CHECKPOINT_VERSION,
             log: self.follower.as_ref().map(|follower| follower.path().to_owned()),
@@ -231,17 +231,17 @@ impl Sidecar {
             }
             journal.commit(commit).await
         });
-        self.out.committing = Some(Committing { task, generation });
+        self.out.committing = Some(Committing { task, generations });
         self.out.last_commit = now;
         Ok(())
     }
 
     /// Waits for the commit under way. What it could not keep is part of the next one.
     pub async fn finish_commit(&mut self) -> Result<(), JournalError> {
-        let Some(Committing { task, generation }) = self.out.committing.take() else { return Ok(()) };
+        let Some(Committing { task, generations }) = self.out.committing.take() else { return Ok(()) };
         match task.await {
             Ok(Ok(())) => {
-                self.out.known = generation.or(self.out.known);
+                self.out.known = generations.or(self.out.known);
                 Ok(())
             }
             Ok(Err(NotCommitted { error, commit })) => {

@@ -23,7 +23,7 @@ use crate::hub::interpret::{Interpreter, PollAnswer, RawLine};
 use crate::hub::merge::LineSource;
 use crate::journal::{Journal, JournalError, MetricRows, Recovered, SpanRow, SpanRowKind};
 use crate::process;
-use crate::tail::{Batch, Begin, Follower, Line, Pipe, Position, TailEvent};
+use crate::tail::{self, Batch, Begin, Follower, Line, Pipe, TailEvent};
 use crate::watch::{
     ApiOutcome, Bytes, Count, GenerationId, JournalRecovered, LineRecord, LogBatch, LogReplaced, LogTruncated, LogUnreadable,
     MetricsRequests, Micros, Origin, RecordForm, SidecarPoll, Sources, SpanId, Text, Timestamp, Visibility, WatcherId,
@@ -48,7 +48,7 @@ const STREAM_BATCH: u32 = 512;
 const START_SLACK: Micros = Micros::new(2_000_000);
 
 /// The form of the checkpoint; one more when an older hubwatch would misread it.
-const CHECKPOINT_VERSION: u32 = 2;
+const CHECKPOINT_VERSION: u32 = 3;
 
 /// What the sidecar needs to go on after a restart as if nothing had happened; committed with the data.
 #[derive(Serialize, Deserialize)]
@@ -56,7 +56,7 @@ struct Checkpoint<'a> {
     version: u32,
     /// Which log the position is in.
     log: Option<PathBuf>,
-    position: Option<Position>,
+    position: Option<tail::State>,
     log_reached: Option<Timestamp>,
     lost: Lost,
     /// Connections to the event stream that were made so far: the lines of each are other lines.
@@ -145,6 +145,15 @@ impl Default for Lines {
     }
 }
 
+/// What a look at the log came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogRead {
+    /// It held something new.
+    pub moved: bool,
+    /// Its end was reached.
+    pub at_end: bool,
+}
+
 /// How the sidecar begins.
 #[derive(Debug)]
 pub struct Setup {
@@ -171,13 +180,12 @@ pub struct Setup {
 pub struct Sidecar {
     assembler: Assembler,
     follower: Option<Follower>,
-    log_name: String,
     /// When the log's end was last reached.
     log_reached: Option<Timestamp>,
     log_behind: u64,
     log_present: bool,
     /// Until the first poll: lines that were there before it can't be told from those of an earlier process of the hub.
-    history_end: Option<u64>,
+    heeds_history: bool,
     lost: Lost,
     rejected: u64,
     tally: Tally,
@@ -214,7 +222,7 @@ impl Sidecar {
             Some(saved) => {
                 let same_log = saved.log == file;
                 let assembler = saved.assembler.into_owned().resume(origin, now, key);
-                let position = saved.position.filter(|_| same_log);
+                let position = saved.position.filter(|_| file.is_some());
                 let log_reached = saved.log_reached.filter(|_| same_log);
                 let unframer = if same_log { saved.unframer.into_owned() } else { Unframer::default() };
                 (Resumed { position, log_reached, lost: saved.lost, connections: saved.connections, unframer }, assembler)
@@ -235,18 +243,17 @@ impl Sidecar {
         if lines.keep_private {
             assembler.interpreter.keep_private();
         }
-        let log_name = file.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
-        let history_end = (!resumed).then(|| file.as_ref().and_then(|path| std::fs::metadata(path).ok())).flatten();
+        let follower = file.map(|path| Follower::new(path, begin, saved.position.clone()));
+        let heeds_history = !resumed && follower.as_ref().is_some_and(|follower| follower.size().is_some());
         let records = LogBatch::new(assembler.origin());
-        let out = Dispatch::new(journal.clone(), logs.clone(), saved.position.as_ref().map(|position| position.generation), now);
+        let out = Dispatch::new(journal.clone(), logs.clone(), saved.position.as_ref().map(tail::State::generations), now);
         Self {
             assembler,
-            follower: file.map(|path| Follower::new(path, begin, saved.position)),
-            log_name: log_name.unwrap_or_else(|| log.to_string()),
+            follower,
             log_reached: saved.log_reached,
             log_behind: 0,
             log_present: false,
-            history_end: history_end.map(|metadata| metadata.len()),
+            heeds_history,
             lost: saved.lost,
             rejected: 0,
             tally,
@@ -292,7 +299,7 @@ impl Sidecar {
     /// What the first poll says about the hub's present process decides which lines of an old log are facts of this run. Call it
     /// once, before the first line is read.
     pub fn first_poll(&mut self, answer: &PollAnswer) {
-        if self.log_reached.is_some() || self.history_end.is_none() {
+        if self.log_reached.is_some() || !self.heeds_history {
             return;
         }
         let workspace = answer.health.as_ref().ok().and_then(|health| health.workspace());
@@ -300,24 +307,25 @@ impl Sidecar {
         let begun = answer.process.as_ref().map(|process| process.started).or(said.map(|said| said.minus(START_SLACK)));
         if let Some(begun) = begun {
             // An untimed line is of the present process: every hub empties the file without times when it starts.
-            self.history_end = None;
+            self.heeds_history = false;
             self.log_reached = Some(begun);
             self.assembler.interpreter.facts_since(begun);
         }
     }
 
-    /// Takes in what the log holds, batch by batch, at most until its end; whether that was reached.
-    pub async fn read_log(&mut self, now: Timestamp) -> Result<bool, JournalError> {
+    /// Takes in what the log holds, batch by batch, at most until its end.
+    pub async fn read_log(&mut self, now: Timestamp) -> Result<LogRead, JournalError> {
+        let mut moved = false;
         let mut read = 0;
         loop {
             let before = self.pending.bytes;
             let batch = self.read_batch(now);
             let at_end = batch.at_end;
             read += self.pending.bytes - before;
+            moved |= batch.lines > 0 || !batch.events.is_empty();
             self.note(batch, now);
             self.close_if_full(now);
-            let generation = self.follower.as_ref().and_then(Follower::position).map(|position| position.generation);
-            if generation.is_some_and(|generation| self.out.is_new(generation)) {
+            if self.follower.as_ref().is_some_and(|follower| self.out.has_new(follower.generations())) {
                 self.commit_generation(now).await?;
             }
             self.send_records().await;
@@ -325,7 +333,7 @@ impl Sidecar {
                 self.commit(now).await?;
             }
             if at_end || read >= TURN_BYTES {
-                return Ok(at_end);
+                return Ok(LogRead { moved, at_end });
             }
         }
     }
@@ -334,10 +342,9 @@ impl Sidecar {
         let Some(follower) = &mut self.follower else { return Batch { at_end: true, ..Batch::default() } };
         let context = LineContext {
             watcher: self.assembler.origin().watcher,
-            file: &self.log_name,
             now,
             earliest: self.log_reached.unwrap_or(now),
-            history_end: self.history_end,
+            heeds_history: self.heeds_history,
             keep_records: self.logs.is_some(),
             original: self.original,
         };
@@ -357,10 +364,9 @@ impl Sidecar {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
         let context = LineContext {
             watcher: self.assembler.origin().watcher,
-            file: &self.log_name,
             now,
             earliest: self.log_reached.unwrap_or(now),
-            history_end: None,
+            heeds_history: false,
             keep_records: self.logs.is_some(),
             original: self.original,
         };
@@ -461,6 +467,14 @@ impl Sidecar {
         }
     }
 
+    /// Where the files of the log stand, for those who wait for them to change.
+    pub fn log_files(&self) -> impl Iterator<Item = &Path> {
+        let follower = self.follower.as_ref();
+        // A file that is not there yet is waited for, too.
+        let awaited = follower.filter(|follower| !tail::is_pattern(follower.path())).map(Follower::path);
+        awaited.into_iter().chain(follower.into_iter().flat_map(Follower::files))
+    }
+
     /// Whether the log shows the checkpoint lines, as far as that is known.
     pub fn log_shows_checkpoints(&self) -> Option<bool> {
         if self.follower.is_none() && self.pipe.is_none() {
@@ -484,12 +498,15 @@ impl Sidecar {
             match event {
                 TailEvent::Truncated { unread } => {
                     self.lost.bytes += unread;
-                    self.history_end = None;
                     self.assembler.interpreter.notice(When::At(now), LogTruncated { bytes: Bytes::new(unread) });
                 }
                 TailEvent::Replaced => {
-                    self.history_end = None;
                     self.assembler.interpreter.notice(When::At(now), LogReplaced { path: path.clone() });
+                }
+                TailEvent::Vanished { unread } => {
+                    self.lost.bytes += unread;
+                    let reason = Text::new(format!("a file of it was deleted before its last {unread} bytes were read"));
+                    self.assembler.interpreter.notice(When::At(now), LogUnreadable { path: path.clone(), reason });
                 }
                 TailEvent::Unreadable { reason } => {
                     let fact = LogUnreadable { path: path.clone(), reason: Text::new(reason) };
@@ -543,7 +560,7 @@ impl Sidecar {
 
     /// Ends on purpose: reads what is there, says so and closes the last interval. All of it is committed when this returns.
     pub async fn stop(&mut self, reason: &str, now: Timestamp) -> Result<(), JournalError> {
-        while !self.read_log(now).await? {}
+        while !self.read_log(now).await?.at_end {}
         self.assembler.interpreter.notice(When::At(now), WatcherStopped { reason: Text::new(reason) });
         let closing = self.closing();
         let finished = self.assembler.close(now, None, closing);
@@ -652,7 +669,7 @@ fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint<'static>> {
 /// What an earlier run of the sidecar left behind, besides its knowledge.
 #[derive(Default)]
 struct Resumed {
-    position: Option<Position>,
+    position: Option<tail::State>,
     log_reached: Option<Timestamp>,
     lost: Lost,
     connections: u64,
@@ -660,17 +677,16 @@ struct Resumed {
 }
 
 /// What is the same for all lines of a batch.
-struct LineContext<'a> {
+struct LineContext {
     watcher: WatcherId,
-    file: &'a str,
     now: Timestamp,
     earliest: Timestamp,
-    history_end: Option<u64>,
+    heeds_history: bool,
     keep_records: bool,
     original: bool,
 }
 
-impl LineContext<'_> {
+impl LineContext {
     fn take(&self, line: Line<'_>, into: &mut Into<'_>) {
         let text = String::from_utf8_lossy(line.bytes);
         let bad_utf8 = matches!(text, Cow::Owned(_));
@@ -678,7 +694,7 @@ impl LineContext<'_> {
         into.lost.lines_cut += u64::from(line.cut);
         let Some(unframed) = into.unframer.take(&text) else { return };
         into.lost.lines_cut += u64::from(unframed.cut);
-        let form = form(into.form, self.watcher, self.file, line.generation);
+        let form = form(into.form, self.watcher, line.file, line.generation);
         let said = into.interpreter.line(RawLine {
             source: LineSource::Log,
             text: &unframed.text,
@@ -687,7 +703,7 @@ impl LineContext<'_> {
             stamped: unframed.stamped,
             read: self.now,
             earliest: self.earliest,
-            historic: self.history_end.is_some_and(|end| line.offset < end),
+            historic: self.heeds_history && line.historic,
         });
         into.pending.keep(&said, line.size);
         if said.collapsed || !self.keep_records {

@@ -1,287 +1,175 @@
-//! The reader of one log file.
+//! Reads a log through everything that happens to its files.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::position::{Begin, FileIdentity, Position};
+use super::line::Line;
+use super::places::Places;
+use super::position::Begin;
+use super::reader::{BUFFER_BYTES, Step};
+use super::set::{Set, TailEvent};
+use super::state::State;
+use super::tracked::{Content, Standing, Tracked};
 
-/// The longest line that is kept whole. The longest line recorded of a hub has 112 KB (a stack dump of its bundle); a longer one
-/// than this is cut, and says so.
-pub const MAX_LINE_BYTES: usize = 1024 * 1024;
-
-/// How much is read at a time: large enough for full speed, small enough for the memory.
-const CHUNK_BYTES: usize = 64 * 1024;
-
-/// A line of the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Line<'a> {
-    /// Its bytes without the line end (one CR before it is dropped, too).
-    pub bytes: &'a [u8],
-    /// Which generation of the file.
-    pub generation: u64,
-    /// Where it begins in the file.
-    pub offset: u64,
-    /// How many bytes it takes in the file, with its line end.
-    pub size: u64,
-    /// Whether it was longer than [`MAX_LINE_BYTES`] and is cut.
-    pub cut: bool,
-}
-
-/// Something that happened to the file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TailEvent {
-    /// It was emptied; so many bytes were in it that nobody had read, as far as can be known.
-    Truncated {
-        /// How many.
-        unread: u64,
-    },
-    /// Another file stands at the path.
-    Replaced,
-    /// It can't be read; told once until it can.
-    Unreadable {
-        /// Why.
-        reason: String,
-    },
-}
+/// How long a file is read on after it was renamed: its writer may hold it open. A hub opens its log for each line; a container
+/// runtime holds it until it is told of the rotation, which is a matter of seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a round of reading brought, besides the lines.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// What happened to the file.
+    /// What happened to the log.
     pub events: Vec<TailEvent>,
     /// Lines handed out.
     pub lines: u64,
     /// Whether the end was reached: nothing more is there for now.
     pub at_end: bool,
-    /// Whether the file is there at all.
+    /// Whether the log is there at all.
     pub present: bool,
     /// How many bytes are still unread.
     pub behind: u64,
 }
 
-/// Follows one path through truncation, renaming and re-creation.
+/// Follows a log through truncation, renaming, copying and re-creation; or all the logs that a pattern finds.
 #[derive(Debug)]
 pub struct Follower {
-    path: PathBuf,
-    begin: Begin,
-    open: Option<Open>,
-    saved: Option<Position>,
-    next_generation: u64,
-    complained: bool,
-}
-
-#[derive(Debug)]
-struct Open {
-    file: File,
-    position: Position,
-    last_size: u64,
+    places: Places,
+    /// Until the first look.
+    begin: Option<Begin>,
+    /// Until its files are found again.
+    saved: Option<State>,
+    set: Set,
     buffer: Vec<u8>,
-    /// How many bytes of `buffer` were searched for a line end already.
-    searched: usize,
-    /// How much of a line too long was passed over, beyond what `buffer` holds.
-    skipped: u64,
+    complaint: Option<String>,
+    patience: Duration,
 }
 
 impl Follower {
-    /// Follows `path`, from a committed position if there is one.
-    pub fn new(path: PathBuf, begin: Begin, saved: Option<Position>) -> Self {
-        let next_generation = saved.as_ref().map_or(0, |saved| saved.generation);
-        Self { path, begin, open: None, saved, next_generation, complained: false }
+    /// Follows `path`, which may be a pattern; from a committed state if there is one.
+    pub fn new(path: PathBuf, begin: Begin, saved: Option<State>) -> Self {
+        Self {
+            places: Places::new(path),
+            begin: saved.is_none().then_some(begin),
+            saved,
+            set: Set::default(),
+            buffer: Vec::new(),
+            complaint: None,
+            patience: PATIENCE,
+        }
     }
 
-    /// The path that is followed.
+    /// How long a renamed file is read on, if not half a minute.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The path or pattern that is followed.
     pub fn path(&self) -> &Path {
-        &self.path
+        self.places.path()
     }
 
     /// Where the reader is, for the commit: everything before it was handed out.
-    pub fn position(&self) -> Option<Position> {
-        self.open.as_ref().map(|open| open.position.clone()).or_else(|| self.saved.clone())
+    pub fn state(&self) -> State {
+        self.saved.clone().unwrap_or_else(|| self.set.state(self.places.path()))
     }
 
-    /// The file's present size, if it is there.
+    /// How many generations were begun, as the [`State`] will say.
+    pub fn generations(&self) -> u64 {
+        self.saved.as_ref().map_or_else(|| self.set.generations(), State::generations)
+    }
+
+    /// How many bytes the log has, if it is there; rotated generations are not counted.
     pub fn size(&self) -> Option<u64> {
-        std::fs::metadata(&self.path).ok().map(|metadata| metadata.len())
+        let found = self.places.look().ok().filter(|found| !found.is_empty())?;
+        Some(found.iter().map(|found| found.metadata.len()).sum())
+    }
+
+    /// The files that are read, as far as they stand where the log is looked for.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.set.tracked.iter().filter(|tracked| tracked.standing == Standing::Here).map(|tracked| tracked.path.as_path())
     }
 
     /// Reads until about `limit` bytes of lines were handed out or the end is reached. Errors are events, not ends: the next
     /// round tries again.
     pub fn read(&mut self, limit: usize, mut line: impl FnMut(Line<'_>)) -> Batch {
         let mut batch = Batch::default();
-        if let Err(error) = self.try_read(limit, &mut batch, &mut line) {
-            batch.at_end = true;
-            if error.kind() == io::ErrorKind::NotFound {
-                // Not there (yet) is no fault; the batch says that it is not. "From the end" speaks of what was there when the
-                // watch began: a file that comes later is all new.
-                self.begin = Begin::Start;
-            } else if !self.complained {
-                self.complained = true;
-                batch.events.push(TailEvent::Unreadable { reason: error.to_string() });
+        let mut complaint = self.look(&mut batch).err();
+        let lines = &mut batch.lines;
+        let mut line = |read: Line<'_>| {
+            *lines += 1;
+            line(read);
+        };
+        // Nothing is held while nothing is there.
+        self.buffer.resize(if self.set.tracked.is_empty() { 0 } else { BUFFER_BYTES }, 0);
+        let mut handed = 0;
+        let mut index = 0;
+        while handed < limit && index < self.set.tracked.len() {
+            match self.set.tracked[index].step(&mut self.buffer, limit - handed, &mut line) {
+                Ok(Step::Handed(bytes)) => handed += bytes,
+                Ok(Step::Searched) => {}
+                Ok(Step::End) => index += 1,
+                Ok(Step::Overwritten { unread }) => self.set.overwritten(index, unread, &mut batch.events),
+                Err(error) => {
+                    complaint = Some(error);
+                    index += 1;
+                }
             }
         }
+        batch.at_end = handed < limit;
+        if batch.at_end {
+            complaint = self.leave_finished(&mut line).err().or(complaint);
+            self.set.end_round();
+        }
+        batch.behind = self.set.tracked.iter().map(Tracked::behind).sum();
+        let complaint = complaint.map(|error| error.to_string());
+        if let Some(reason) = complaint.clone().filter(|_| self.complaint != complaint) {
+            batch.events.push(TailEvent::Unreadable { reason });
+        }
+        self.complaint = complaint;
         batch
     }
 
-    fn try_read(&mut self, limit: usize, batch: &mut Batch, line: &mut impl FnMut(Line<'_>)) -> io::Result<()> {
-        if self.open.is_none() {
-            self.open_path(batch)?;
-        }
-        self.complained = false;
-        let Some(open) = &mut self.open else { return Ok(()) };
-        batch.present = true;
-        if let Some(unread) = open.truncated()? {
-            batch.events.push(TailEvent::Truncated { unread });
-            self.next_generation += 1;
-            open.restart(self.next_generation);
-        }
-        let mut handed = 0;
-        while handed < limit {
-            let size = open.fill()?;
-            if size == 0 {
-                break;
+    fn look(&mut self, batch: &mut Batch) -> std::io::Result<()> {
+        if let Some(saved) = &self.saved {
+            if !self.places.has_folder() {
+                return Ok(());
             }
-            handed += open.lines(batch, line)?;
-        }
-        batch.behind = open.file.metadata()?.len().saturating_sub(open.position.offset + open.buffer.len() as u64 + open.skipped);
-        batch.at_end = batch.behind == 0 && handed < limit;
-        if batch.at_end && self.replaced()? {
-            batch.events.push(TailEvent::Replaced);
+            self.set = Set::resume(saved.clone(), &self.places, &mut batch.events)?;
             self.saved = None;
-            self.open = None;
-            self.next_generation += 1;
-            self.begin = Begin::Start;
-            batch.at_end = false;
         }
+        let found = self.places.look()?;
+        batch.present = !found.is_empty();
+        self.set.look(&self.places, found, self.begin, &mut batch.events)?;
+        // "From the end" speaks of what was there when the watch began: a file that comes later is all new.
+        self.begin = None;
         Ok(())
     }
 
-    fn open_path(&mut self, batch: &mut Batch) -> io::Result<()> {
-        let file = File::open(&self.path)?;
-        let metadata = file.metadata()?;
-        if metadata.is_dir() {
-            return Err(io::Error::other("it is a folder, not a file"));
+    /// Leaves the files that are no longer the log's and to which nobody has written for a while.
+    fn leave_finished(&mut self, line: &mut impl FnMut(Line<'_>)) -> std::io::Result<()> {
+        for index in (0..self.set.tracked.len()).rev() {
+            let tracked = &mut self.set.tracked[index];
+            let Standing::Away { since } = tracked.standing else { continue };
+            if since.elapsed() < self.patience {
+                continue;
+            }
+            if let Content::Plain(reader) = &mut tracked.content {
+                reader.hand_out_rest(&tracked.name, line)?;
+            }
+            self.set.finish(index);
         }
-        let identity = FileIdentity::of(&metadata);
-        let position = match self.saved.take() {
-            Some(mut saved) if saved.fits(&file)? && (saved.file == identity || saved.offset > 0) => {
-                saved.file = identity;
-                saved
-            }
-            Some(saved) => {
-                let event = if saved.file == identity { TailEvent::Truncated { unread: 0 } } else { TailEvent::Replaced };
-                batch.events.push(event);
-                self.next_generation = saved.generation + 1;
-                Position::start(identity, self.next_generation)
-            }
-            None => {
-                let mut position = Position::start(identity, self.next_generation);
-                if self.begin == Begin::End {
-                    position.move_to(&file, line_start(&file, metadata.len())?)?;
-                }
-                position
-            }
-        };
-        // Once the path was read, whatever comes to stand there later is new.
-        self.begin = Begin::Start;
-        let last_size = position.offset;
-        self.open = Some(Open { file, position, last_size, buffer: Vec::new(), searched: 0, skipped: 0 });
         Ok(())
-    }
-
-    /// Whether another file stands at the path; a path that is gone is not replaced yet.
-    fn replaced(&self) -> io::Result<bool> {
-        let Some(open) = &self.open else { return Ok(false) };
-        match std::fs::metadata(&self.path) {
-            Ok(metadata) => Ok(FileIdentity::of(&metadata) != open.position.file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// The start of the line that the file ends in: an unfinished line is read whole.
-fn line_start(file: &File, size: u64) -> io::Result<u64> {
-    let window = u64::min(size, MAX_LINE_BYTES as u64);
-    let mut bytes = vec![0; usize::try_from(window).unwrap_or(MAX_LINE_BYTES)];
-    file.read_exact_at(&mut bytes, size - window)?;
-    let after = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |index| index + 1);
-    Ok(size - window + after as u64)
-}
-
-impl Open {
-    /// Whether the content before the position is gone; how many bytes that nobody read went with it, at least.
-    fn truncated(&mut self) -> io::Result<Option<u64>> {
-        let size = self.file.metadata()?.len();
-        let shrunk = size < self.position.offset + self.buffer.len() as u64 + self.skipped;
-        if !shrunk && (size == self.last_size || self.position.fits(&self.file)?) {
-            self.last_size = size;
-            return Ok(None);
-        }
-        Ok(Some(self.buffer.len() as u64 + self.skipped))
-    }
-
-    fn restart(&mut self, generation: u64) {
-        self.position = Position::start(self.position.file, generation);
-        self.last_size = 0;
-        self.buffer.clear();
-        self.searched = 0;
-        self.skipped = 0;
-    }
-
-    /// Reads the next chunk behind what the buffer holds.
-    fn fill(&mut self) -> io::Result<usize> {
-        let held = self.buffer.len();
-        let from = self.position.offset + held as u64 + self.skipped;
-        self.buffer.resize(held + CHUNK_BYTES, 0);
-        let read = self.file.read_at(&mut self.buffer[held..], from);
-        self.buffer.truncate(held + *read.as_ref().unwrap_or(&0));
-        read
-    }
-
-    /// Hands out the complete lines of the buffer; gives back how many bytes they took.
-    fn lines(&mut self, batch: &mut Batch, line: &mut impl FnMut(Line<'_>)) -> io::Result<usize> {
-        let mut start = 0;
-        let mut offset = self.position.offset;
-        while let Some(found) = self.buffer[start.max(self.searched)..].iter().position(|byte| *byte == b'\n') {
-            let end = start.max(self.searched) + found;
-            let size = (end + 1 - start) as u64 + self.skipped;
-            let cut = self.skipped > 0 || end - start > MAX_LINE_BYTES;
-            let bytes = &self.buffer[start..end.min(start + MAX_LINE_BYTES)];
-            let bytes = if cut { bytes } else { bytes.strip_suffix(b"\r").unwrap_or(bytes) };
-            line(Line { bytes, generation: self.position.generation, offset, size, cut });
-            batch.lines += 1;
-            offset += size;
-            self.skipped = 0;
-            start = end + 1;
-            self.searched = start;
-        }
-        self.buffer.drain(..start);
-        self.searched = self.buffer.len();
-        let handed = usize::try_from(offset - self.position.offset).unwrap_or(usize::MAX);
-        if handed > 0 {
-            self.position.move_to(&self.file, offset)?;
-        }
-        self.skip_long_line();
-        Ok(handed)
-    }
-
-    /// Of a line that is too long only the beginning is kept while its end is looked for.
-    fn skip_long_line(&mut self) {
-        if self.buffer.len() > MAX_LINE_BYTES {
-            self.skipped += (self.buffer.len() - MAX_LINE_BYTES) as u64;
-            self.buffer.truncate(MAX_LINE_BYTES);
-            self.searched = MAX_LINE_BYTES;
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::io::Write as _;
 
     use super::*;
+    use crate::tail::MAX_LINE_BYTES;
 
     struct Log {
         _folder: tempfile::TempDir,
@@ -300,7 +188,7 @@ mod tests {
             file.write_all(text.as_ref()).unwrap();
         }
 
-        fn follow(&self, begin: Begin, saved: Option<Position>) -> Follower {
+        fn follow(&self, begin: Begin, saved: Option<State>) -> Follower {
             Follower::new(self.path.clone(), begin, saved)
         }
     }
@@ -339,7 +227,7 @@ mod tests {
         log.append("one\ntwo\nthr");
         let mut first = log.follow(Begin::Start, None);
         assert_eq!(texts(&mut first), ["one", "two"]);
-        let saved = serde_json::from_str(&serde_json::to_string(&first.position().unwrap()).unwrap()).unwrap();
+        let saved = serde_json::from_str(&serde_json::to_string(&first.state()).unwrap()).unwrap();
         log.append("ee\nfour\n");
         assert_eq!(texts(&mut log.follow(Begin::Start, Some(saved))), ["three", "four"]);
     }
@@ -396,7 +284,7 @@ mod tests {
         let mut seen = Vec::new();
         while !follower.read(1 << 20, |line| seen.push((line.bytes.len(), line.size, line.cut))).at_end {}
         assert_eq!(seen, [(MAX_LINE_BYTES, 10 * MAX_LINE_BYTES as u64 + 1, true), (4, 5, false)]);
-        assert!(follower.open.unwrap().buffer.capacity() < 2 * MAX_LINE_BYTES + CHUNK_BYTES);
+        assert_eq!(follower.buffer.capacity(), BUFFER_BYTES);
     }
 
     #[test]
@@ -407,5 +295,85 @@ mod tests {
         assert_eq!(texts(&mut follower), Vec::<String>::new());
         log.append("f\nnew\n");
         assert_eq!(texts(&mut follower), ["half", "new"]);
+    }
+
+    #[test]
+    fn what_a_renamed_file_ends_in_is_a_line_when_nobody_goes_on_writing_it() {
+        let log = Log::new();
+        log.append("one\nunfinish");
+        let mut follower = log.follow(Begin::Start, None).with_patience(Duration::ZERO);
+        assert_eq!(texts(&mut follower), ["one"]);
+        std::fs::rename(&log.path, log.path.with_extension("log.1")).unwrap();
+        assert_eq!(texts(&mut follower), ["unfinish"]);
+        assert_eq!(texts(&mut log.follow(Begin::Start, Some(follower.state()))), Vec::<String>::new());
+    }
+
+    #[test]
+    fn every_line_end_gives_one_line_whatever_the_bytes() {
+        let log = Log::new();
+        log.append(b"\r\n\n\xff\xfe\na\0b\n\r\r\n");
+        let mut lines = Vec::new();
+        log.follow(Begin::Start, None).read(1 << 20, |line| lines.push((line.bytes.to_vec(), line.offset, line.size)));
+        let expected: [(&[u8], u64, u64); 5] = [(b"", 0, 2), (b"", 2, 1), (b"\xff\xfe", 3, 3), (b"a\0b", 6, 4), (b"\r", 10, 3)];
+        assert_eq!(lines, expected.map(|(bytes, offset, size)| (bytes.to_vec(), offset, size)));
+    }
+
+    #[test]
+    fn what_was_read_is_not_read_again_when_its_copy_is_taken_for_the_log() {
+        let log = Log::new();
+        log.append("one\ntwo\n");
+        let mut follower = log.follow(Begin::Start, None);
+        drain(&mut follower);
+        let state = follower.state();
+        // A copy, and more in it; then the log is emptied.
+        std::fs::write(log.path.with_extension("log.1"), "one\ntwo\nthree\n").unwrap();
+        std::fs::write(&log.path, "four\n").unwrap();
+        for (mut follower, how) in [(follower, "on and on"), (log.follow(Begin::Start, Some(state)), "after a restart")] {
+            let (lines, events) = drain(&mut follower);
+            assert_eq!(lines, [(0, 8, "three".to_owned()), (1, 0, "four".to_owned())], "{how}");
+            assert_eq!(events, [TailEvent::Truncated { unread: 0 }], "{how}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_follows_each_of_its_files_and_no_copy_of_one() {
+        let log = Log::new();
+        let folder = log.path.parent().unwrap();
+        std::fs::write(folder.join("hub.1.log"), "one\n").unwrap();
+        let mut follower = Follower::new(folder.join("hub.*.log"), Begin::Start, None);
+        assert_eq!(texts(&mut follower), ["one"]);
+        std::fs::write(folder.join("hub.2.log"), "two\n").unwrap();
+        std::fs::write(folder.join("hub.copy.log"), "on").unwrap();
+        assert_eq!(texts(&mut follower), ["two"]);
+        std::fs::write(folder.join("hub.copy.log"), "one, but another\n").unwrap();
+        let mut files = Vec::new();
+        follower.read(1 << 20, |line| files.push((line.file.to_owned(), line.generation)));
+        assert_eq!(files, [("hub.copy.log".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn what_a_file_held_when_nobody_looked_and_is_deleted_is_told() {
+        let log = Log::new();
+        log.append("one\nhalf a line");
+        let mut follower = log.follow(Begin::Start, None);
+        drain(&mut follower);
+        let state = follower.state();
+        drop(follower);
+        std::fs::remove_file(&log.path).unwrap();
+        let (_, events) = drain(&mut log.follow(Begin::Start, Some(state)));
+        assert_eq!(events, [TailEvent::Vanished { unread: 11 }]);
+    }
+
+    #[test]
+    fn the_log_of_another_path_is_not_read_on_but_generations_go_on_counting() {
+        let log = Log::new();
+        log.append("one\n");
+        let mut follower = log.follow(Begin::Start, None);
+        drain(&mut follower);
+        let other = log.path.with_file_name("other.log");
+        log.append("two\n");
+        std::fs::write(&other, "three\n").unwrap();
+        let (lines, _) = drain(&mut Follower::new(other, Begin::Start, Some(follower.state())));
+        assert_eq!(lines, [(1, 0, "three".to_owned())]);
     }
 }

@@ -1,6 +1,9 @@
 //! Lines from a pipe: what can be read only once. Its bytes are counted from the beginning of the run.
 
-use super::follower::{Line, MAX_LINE_BYTES};
+use super::line::{Line, MAX_LINE_BYTES};
+
+/// What a pipe is called where a file has its name.
+const NAME: &str = "stdin";
 
 /// Cuts what comes through a pipe into lines.
 #[derive(Debug, Default)]
@@ -17,7 +20,17 @@ pub struct Pipe {
 impl Pipe {
     /// A pipe of this run of the sidecar: lines of another run are other lines.
     pub fn new(generation: u64) -> Self {
-        Self { generation, ..Self::default() }
+        Self::at(generation, 0)
+    }
+
+    /// Goes on behind `offset`, where a line begins.
+    pub(super) fn at(generation: u64, offset: u64) -> Self {
+        Self { generation, offset, ..Self::default() }
+    }
+
+    /// Everything before this byte was handed out.
+    pub(super) const fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Hands out the lines that end in these bytes.
@@ -45,7 +58,7 @@ impl Pipe {
         let bytes = whole.strip_suffix(b"\r").unwrap_or(whole);
         let cut = self.skipped > 0 || bytes.len() > MAX_LINE_BYTES;
         let bytes = &bytes[..bytes.len().min(MAX_LINE_BYTES)];
-        line(Line { bytes, generation: self.generation, offset: self.offset, size, cut });
+        line(Line { bytes, file: NAME, generation: self.generation, offset: self.offset, size, cut, historic: false });
         self.offset += size;
         self.unfinished.clear();
         self.unfinished.shrink_to(64 * 1024);
