@@ -192,7 +192,7 @@ fn a_template_of_ones_own_is_used_and_its_faults_are_told() {
     drop(Sidecar::start(folder.path()));
     let (state, templates) = (folder.path().to_str().unwrap(), tempfile::tempdir().unwrap());
     let path = templates.path().join("report.md");
-    let args = ["report", "--state-dir", state, "--out", "-", "--templates", templates.path().to_str().unwrap()];
+    let args = ["report", "--state-dir", state, "--out", "-", "--template", path.to_str().unwrap()];
     std::fs::write(&path, "{{ overall.verdict }} for {{ provenance.hub }}").unwrap();
     assert_eq!(run(&args).1, "fail for absent");
     std::fs::write(&path, "{{ no.such.thing }}").unwrap();

@@ -90,7 +90,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
         environment: stage.environment.clone(),
         state_dir: stage.state_dir.clone(),
         outputs: outputs(std::slice::from_ref(&stage.dir), &[])?,
-        templates: None,
+        templates: Vec::new(),
         rules: vec![rules()],
         sign_off: SignOff::default(),
         made_at: period.to,

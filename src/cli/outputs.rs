@@ -5,14 +5,21 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 
 use super::CliError;
+use crate::report::Template;
 
 /// The forms of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Markdown
     Md,
+    /// One page that needs no network, with charts
+    Html,
     /// The versioned model from which everything else is rendered
     Json,
+    /// JUnit XML, for what a CI system shows of tests
+    Junit,
+    /// The verdict and what to do, for a chat or the summary of a CI step
+    Summary,
 }
 
 impl Format {
@@ -20,16 +27,34 @@ impl Format {
     pub const fn file_name(self) -> &'static str {
         match self {
             Self::Md => "STAGING_INTEGRATION_HEALTH_REPORT.md",
+            Self::Html => "STAGING_INTEGRATION_HEALTH_REPORT.html",
             Self::Json => "report.json",
+            Self::Junit => "junit.xml",
+            Self::Summary => "summary.md",
         }
     }
 
-    /// The form that a file's ending asks for.
-    fn of_ending(path: &Path) -> Option<Self> {
+    /// The form that a file's name asks for.
+    fn of_name(path: &Path) -> Option<Self> {
+        if path.file_name()?.to_str()?.ends_with("summary.md") {
+            return Some(Self::Summary);
+        }
         match path.extension()?.to_str()? {
             "md" | "markdown" => Some(Self::Md),
+            "html" | "htm" => Some(Self::Html),
             "json" => Some(Self::Json),
+            "xml" => Some(Self::Junit),
             _ => None,
+        }
+    }
+
+    /// The template that makes it; `None` for the forms that have none.
+    pub const fn template(self) -> Option<Template> {
+        match self {
+            Self::Md => Some(Template::Markdown),
+            Self::Html => Some(Template::Html),
+            Self::Summary => Some(Template::Summary),
+            Self::Json | Self::Junit => None,
         }
     }
 }
@@ -70,14 +95,16 @@ fn is_folder(place: &Path) -> bool {
 
 fn file(place: &Path, formats: &[Format]) -> Result<Output, CliError> {
     let stdout = place == Path::new("-");
-    let format = match (Format::of_ending(place), formats) {
+    let format = match (Format::of_name(place), formats) {
         (Some(told), []) => told,
         (Some(told), named) if named.contains(&told) => told,
         (_, [only]) => *only,
         (None, []) if stdout => Format::Md,
         (None, []) => {
-            let problem =
-                format!("--out {}: the name does not say the form; end it in .md or .json, or give --format", place.display());
+            let problem = format!(
+                "--out {}: the name does not say the form; end it in .md, .html, .json or .xml, or give --format",
+                place.display()
+            );
             return Err(CliError::Usage(problem));
         }
         (_, _) => {
@@ -87,6 +114,19 @@ fn file(place: &Path, formats: &[Format]) -> Result<Output, CliError> {
         }
     };
     Ok(Output { format, path: (!stdout).then(|| place.to_owned()) })
+}
+
+/// Templates of one's own, by what they are for: their names end in `.md`, `.html` or `summary.md`.
+pub fn own_templates(files: &[PathBuf]) -> Result<Vec<(Template, PathBuf)>, CliError> {
+    let own = |file: &PathBuf| match Format::of_name(file).and_then(Format::template) {
+        Some(template) => Ok((template, file.clone())),
+        None => {
+            let problem =
+                format!("--template {}: its name does not say what it is for; end it in .md, .html or summary.md", file.display());
+            Err(CliError::Usage(problem))
+        }
+    };
+    files.iter().map(own).collect()
 }
 
 /// Two forms on one stdout could not be told apart.
@@ -114,6 +154,8 @@ mod tests {
         assert_eq!(asked(&[], &[Format::Json]).unwrap(), [(Format::Json, None)]);
         assert_eq!(asked(&["-"], &[]).unwrap(), [(Format::Md, None)]);
         assert_eq!(asked(&["x.json"], &[]).unwrap(), [(Format::Json, Some("x.json".to_owned()))]);
+        assert_eq!(asked(&["x.xml"], &[]).unwrap()[0].0, Format::Junit);
+        assert_eq!(asked(&["daily-summary.md"], &[]).unwrap()[0].0, Format::Summary);
         assert_eq!(asked(&["x"], &[Format::Json]).unwrap(), [(Format::Json, Some("x".to_owned()))]);
         let two = asked(&["a.md", "b.json"], &[]).unwrap();
         assert_eq!(two, [(Format::Md, Some("a.md".to_owned())), (Format::Json, Some("b.json".to_owned()))]);

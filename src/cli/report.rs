@@ -1,12 +1,12 @@
 //! `hubwatch report`: reads the Watches of a period back and says what they come to.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 
-use super::outputs::{Format, Output, outputs};
+use super::outputs::{Format, Output, outputs, own_templates};
 use super::{CliError, Exit};
 use crate::backend::embedded::Embedded;
 use crate::backend::period::{self, Found, Wanted};
@@ -19,7 +19,7 @@ use crate::judge::moment::Moment;
 use crate::judge::rules::{self, RuleFile};
 use crate::judge::verdict::Verdict;
 use crate::judge::{self, Judge};
-use crate::report::{self, Provenance, Report, SignOff};
+use crate::report::{self, Given, Provenance, Report, SignOff, Template};
 use crate::watch::{HubName, Micros, Timestamp};
 
 /// How much of the past a report is about unless told otherwise: the strategy's period.
@@ -32,7 +32,8 @@ const DEFAULT_PERIOD: Duration = Duration::from_secs(48 * 3600);
   hubwatch report --since 24h --out - | less
   hubwatch report --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z --format json
   hubwatch report --out reports/                   # every form, into that folder
-  hubwatch report --out report.md --out report.json")]
+  hubwatch report --out report.md --out report.html --out junit.xml
+  hubwatch report --since 24h --format summary     # the daily summary, to stdout")]
 pub struct ReportArgs {
     /// How far to look back [default: 48h]
     #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
@@ -59,9 +60,9 @@ pub struct ReportArgs {
     /// In which form: without --out it goes to stdout; can be repeated
     #[arg(long, value_name = "FORM")]
     format: Vec<Format>,
-    /// A folder with templates to use instead of the built-in ones
-    #[arg(long, value_name = "DIR")]
-    templates: Option<PathBuf>,
+    /// A template to use instead of the built-in one for .md, .html or summary.md, as its name ends; can be repeated
+    #[arg(long, value_name = "FILE")]
+    template: Vec<PathBuf>,
 }
 
 /// The period to report on.
@@ -86,7 +87,7 @@ pub struct Job {
     /// Where to write, and in which forms.
     pub outputs: Vec<Output>,
     /// Templates of one's own.
-    pub templates: Option<PathBuf>,
+    pub templates: Vec<(Template, PathBuf)>,
     /// What is judged otherwise than the built-in rules and the watch say.
     pub rules: Vec<RuleFile>,
     /// Who signs, and whom to ask.
@@ -105,7 +106,7 @@ impl Job {
             environment: layers.environment_name(None)?,
             state_dir: layers.state_dir(None),
             outputs: outputs(&[], &[])?,
-            templates: None,
+            templates: Vec::new(),
             rules: vec![layers.file.rules()],
             sign_off: sign_off(&layers.file.report),
             made_at: now,
@@ -127,7 +128,7 @@ pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Resu
         name,
         environment: layers.environment_name(args.environment.as_deref())?,
         outputs: outputs(&args.out, &args.format)?,
-        templates: args.templates,
+        templates: own_templates(&args.template)?,
         ..Job::new(layers)?
     };
     make(job).await
@@ -167,8 +168,9 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     for watch in judge::interleave(found.watches) {
         judge.take(&watch);
     }
-    let report = report::report(judge.assess(wanted.to), provenance, job.sign_off);
-    write(&report, &job.outputs, job.templates.as_deref())?;
+    let given = Given { provenance, sign_off: job.sign_off, baseline: None };
+    let report = report::report(judge.assess(wanted.to), given);
+    write(&report, &job.outputs, &job.templates)?;
     Ok(exit(report.overall.verdict))
 }
 
@@ -179,13 +181,6 @@ pub fn exit(verdict: Verdict) -> Exit {
         Verdict::Fail => Exit::Failed,
         Verdict::Inconclusive => Exit::NoVerdict,
     }
-}
-
-fn json(report: &Report) -> String {
-    // A struct of strings, numbers and lists with string keys always has a JSON form.
-    let mut json = serde_json::to_string_pretty(report).unwrap_or_default();
-    json.push('\n');
-    json
 }
 
 /// The hub that was named, or the only one that was watched.
@@ -228,10 +223,14 @@ fn provenance(wanted: &Wanted, found: &Found, backend: &str, provisional: bool, 
 }
 
 /// Writes each output. What goes to stdout goes there alone; otherwise stdout has the verdict and where everything is.
-fn write(report: &Report, outputs: &[Output], templates: Option<&Path>) -> Result<(), CliError> {
-    let rendered = |output: &Output| match output.format {
-        Format::Md => report::render(report, templates).map_err(CliError::from),
-        Format::Json => Ok(json(report)),
+fn write(report: &Report, outputs: &[Output], templates: &[(Template, PathBuf)]) -> Result<(), CliError> {
+    let rendered = |output: &Output| match output.format.template() {
+        Some(template) => {
+            let own = templates.iter().find(|(own, _)| *own == template).map(|(_, path)| path.as_path());
+            report::render(report, template, own).map_err(CliError::from)
+        }
+        None if output.format == Format::Junit => Ok(report::junit(report)),
+        None => Ok(report::json(report)),
     };
     let mut written = Vec::new();
     for output in outputs {

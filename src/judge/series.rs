@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::moment::Moment;
 use crate::watch::{Micros, Poll, Timestamp, Visibility, Watch};
 
-/// More points than this no chart can show: 48 hours come out at a point for every four minutes.
-pub const MAX_BUCKETS: usize = 768;
+/// More points than this no chart of a page's width can show: 48 hours come out at a point for every eight and a half minutes.
+pub const MAX_BUCKETS: usize = 384;
 
 /// So many durations are kept: a million calls, eight megabytes. Beyond it the older half is let go, and that is told.
 pub const MAX_DURATIONS: usize = 1 << 20;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
-use super::{blind, evidence, points, recommend, words};
+use super::model::{Baseline, CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
+use super::{blind, daily, evidence, phases, points, recommend, words};
 use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::Judged;
 use crate::judge::history::History;
@@ -19,8 +19,20 @@ pub const fn exit_code(verdict: Verdict) -> u8 {
     }
 }
 
+/// What a report says beside what was judged.
+#[derive(Debug, Clone)]
+pub struct Given {
+    /// Where it comes from.
+    pub provenance: Provenance,
+    /// Who signs, and whom to ask.
+    pub sign_off: SignOff,
+    /// The baseline that `hubwatch validate` stored; without one the first hour is it.
+    pub baseline: Option<Baseline>,
+}
+
 /// Makes the report.
-pub fn report(judgement: Assessment, provenance: Provenance, sign_off: SignOff) -> Report {
+pub fn report(judgement: Assessment, given: Given) -> Report {
+    let Given { provenance, sign_off, baseline } = given;
     let criteria: Vec<CriterionRow> =
         judgement.criteria.iter().map(|(criterion, judged)| row(criterion, judged, &judgement.history)).collect();
     let overall = Overall {
@@ -36,7 +48,7 @@ pub fn report(judgement: Assessment, provenance: Provenance, sign_off: SignOff) 
     let watchers = history.coverage.watchers.keys().cloned().collect();
     let builds = history.coverage.builds.clone();
     let overrides = judgement.overrides.iter().map(override_words).collect();
-    Report {
+    let mut report = Report {
         version: VERSION,
         provenance: Provenance { watchers, builds, overrides, ..provenance },
         overall,
@@ -58,7 +70,14 @@ pub fn report(judgement: Assessment, provenance: Provenance, sign_off: SignOff) 
         recommendations,
         blind_spots,
         sign_off,
-    }
+        baseline,
+        phases: Vec::new(),
+        daily: Vec::new(),
+    };
+    report.baseline = report.baseline.take().or_else(|| phases::first_hour(&report));
+    report.phases = phases::phases(&report);
+    report.daily = daily::daily(&report);
+    report
 }
 
 fn row(criterion: &Criterion, judged: &Judged, history: &History) -> CriterionRow {

@@ -1,14 +1,23 @@
-//! The report: [`model`] is its data, [`build`] makes it of a judgement, [`markdown`] renders it.
+//! The report: [`model`] is its data, [`build`] makes it of a judgement, [`render`](mod@render) and [`junit`](mod@junit) turn it into
+//! what people and machines read.
 
 mod blind;
 pub mod build;
+pub mod chart;
+mod daily;
 mod evidence;
-pub mod markdown;
+pub mod figures;
+mod json;
+mod junit;
 pub mod model;
+mod phases;
 mod points;
 mod recommend;
-mod words;
+mod render;
+pub mod words;
 
-pub use build::report;
-pub use markdown::{RenderError, render};
-pub use model::{Provenance, Report, SignOff, schema};
+pub use build::{Given, report};
+pub use json::json;
+pub use junit::junit;
+pub use model::{Baseline, Provenance, Report, SignOff, schema};
+pub use render::{RenderError, STYLE, Template, render};

@@ -67,6 +67,12 @@ pub struct Report {
     pub blind_spots: Vec<String>,
     /// Who signs, and whom to ask.
     pub sign_off: SignOff,
+    /// What the hub was like at the beginning.
+    pub baseline: Option<Baseline>,
+    /// The strategy's phases, as far as the period reached.
+    pub phases: Vec<Phase>,
+    /// The strategy's daily tasks.
+    pub daily: Vec<DailyCheck>,
 }
 
 /// Where a report comes from.
@@ -207,6 +213,72 @@ pub struct SignOff {
     pub contacts: BTreeMap<String, String>,
     /// The roles that sign before the build is promoted.
     pub signatures: Vec<String>,
+}
+
+/// What a hub was like at the beginning: T+0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Baseline {
+    /// When.
+    pub at: Moment,
+    /// Where it comes from.
+    pub origin: String,
+    /// Processor time, of one core.
+    pub cpu_permille: Option<u64>,
+    /// Resident memory.
+    pub rss_bytes: Option<u64>,
+    /// The time of an answer of the API.
+    pub api_us: Option<u64>,
+    /// MCP clients.
+    pub mcp_clients: Option<u64>,
+    /// Tools that the MCP endpoint offers.
+    pub tools: Option<u64>,
+    /// Servers that work.
+    pub servers_up: Option<u64>,
+}
+
+/// A number and what it was at the beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Delta {
+    /// The number.
+    pub value: Option<u64>,
+    /// The baseline's.
+    pub baseline: Option<u64>,
+}
+
+/// One of the strategy's phases.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Phase {
+    /// Its name.
+    pub name: String,
+    /// From when.
+    pub from: Moment,
+    /// To when.
+    pub to: Moment,
+    /// Mean processor time, of one core.
+    pub cpu_mean_permille: Delta,
+    /// Mean resident memory.
+    pub rss_mean_bytes: Delta,
+    /// The mean time of an answer of the API.
+    pub api_mean_us: Delta,
+    /// Meta-tool calls whose beginning and end are certain.
+    pub calls: u64,
+    /// Lines of level error.
+    pub error_lines: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Incidents that began in it.
+    pub incidents: u64,
+}
+
+/// One of the strategy's daily tasks, done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DailyCheck {
+    /// The strategy's words.
+    pub task: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
 }
 
 /// The JSON Schema of a report.

@@ -1,6 +1,7 @@
 //! hubwatch beside a real hub: what is known to have happened must be what the report says. Run with `tests/live/run`.
 
 mod hub;
+mod pages;
 mod receiver;
 mod sidecar;
 mod wait;

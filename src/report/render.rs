@@ -1,0 +1,299 @@
+//! From the model to what people read, by templates.
+
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tera::{Context, Kwargs, State, Tera};
+
+use super::chart::{Chart, spark};
+use super::model::{Delta, Phase, Report};
+use super::{figures, words};
+use crate::causes;
+use crate::judge::incident::Incident;
+use crate::judge::series::{LatencyPoint, Line, Point};
+use crate::judge::verdict::Verdict;
+
+/// What is made by a template.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Template {
+    /// The whole report as Markdown.
+    Markdown,
+    /// The whole report as a page of its own.
+    Html,
+    /// The verdict and what to do, for a chat or the summary of a CI step.
+    Summary,
+}
+
+impl Template {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Markdown => "report.md",
+            Self::Html => "report.html",
+            Self::Summary => "summary.md",
+        }
+    }
+
+    const fn embedded(self) -> &'static str {
+        match self {
+            Self::Markdown => include_str!("../../templates/report.md"),
+            Self::Html => include_str!("../../templates/report.html"),
+            Self::Summary => include_str!("../../templates/summary.md"),
+        }
+    }
+}
+
+/// Why a report could not be rendered.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// A template of the user's own can't be read.
+    #[error("can't read the template {path}: {reason}")]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// A template is wrong.
+    #[error("the template {path} is wrong: {reason}")]
+    Template {
+        /// Which one.
+        path: PathBuf,
+        /// What is wrong, and where.
+        reason: String,
+    },
+}
+
+/// What templates know beside the report's own fields.
+#[derive(Serialize)]
+struct Page<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    /// SVG charts; none for Markdown, which would not show them.
+    charts: Vec<Chart>,
+    /// Small charts of characters.
+    sparks: Vec<Spark>,
+    /// For each server the same of its states.
+    strips: Vec<String>,
+    /// The phases, ready for a table.
+    phase_rows: Vec<Vec<String>>,
+    /// For each incident how long it lasted.
+    lasted: Vec<String>,
+    style: &'static str,
+}
+
+/// A small chart.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Spark {
+    name: &'static str,
+    line: String,
+    least: String,
+    most: String,
+}
+
+/// Renders the report by the embedded template, or by `own`.
+pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result<String, RenderError> {
+    let path = own.map_or_else(|| Path::new("(embedded)").join(template.name()), Path::to_owned);
+    let text = match own {
+        None => template.embedded().to_owned(),
+        Some(own) => std::fs::read_to_string(own).map_err(|reason| RenderError::Unreadable { path: path.clone(), reason })?,
+    };
+    let wrong = |error: tera::Error| RenderError::Template { path: path.clone(), reason: causes::of(&error) };
+    let mut tera = Tera::default();
+    tera.autoescape_on(vec![".html"]);
+    filters(&mut tera);
+    tera.add_raw_template(template.name(), &text).map_err(wrong)?;
+    let span = figures::span(report);
+    let page = Page {
+        report,
+        charts: if template == Template::Html { figures::figures(report) } else { Vec::new() },
+        sparks: sparks(report),
+        strips: report.servers.iter().map(|server| spark::states(&server.timeline, span)).collect(),
+        phase_rows: report.phases.iter().map(phase_row).collect(),
+        lasted: report.incidents.iter().map(lasted).collect(),
+        style: STYLE,
+    };
+    let context = Context::from_serialize(&page).map_err(wrong)?;
+    tera.render(template.name(), &context).map_err(wrong)
+}
+
+/// How the page and its charts look.
+pub const STYLE: &str = include_str!("../../templates/style.css");
+
+fn filters(tera: &mut Tera) {
+    tera.register_filter("duration", |value: u64, _: Kwargs, _: &State| words::duration(value));
+    tera.register_filter("bytes", |value: u64, _: Kwargs, _: &State| words::bytes(value));
+    tera.register_filter("permille", |value: u64, _: Kwargs, _: &State| words::permille(value));
+    tera.register_filter("minute", |value: &str, _: Kwargs, _: &State| minute(value));
+    tera.register_filter("cell", |value: &str, _: Kwargs, _: &State| cell(value));
+    tera.register_filter("prose", |value: &str, _: Kwargs, _: &State| prose(value));
+    tera.register_filter("prose_html", |value: &str, _: Kwargs, _: &State| prose_html(value));
+    tera.register_filter("badge", |value: &str, _: Kwargs, _: &State| badge(value));
+    tera.register_filter("sign", |value: &str, _: Kwargs, _: &State| sign(value));
+}
+
+fn phase_row(phase: &Phase) -> Vec<String> {
+    vec![
+        phase.name.clone(),
+        minute(&phase.from.to_string()),
+        minute(&phase.to.to_string()),
+        phase.cpu_mean_permille.say(words::permille),
+        phase.rss_mean_bytes.say(words::bytes),
+        phase.api_mean_us.say(words::duration),
+        phase.calls.to_string(),
+        phase.error_lines.to_string(),
+        words::bytes(phase.log_bytes),
+        phase.incidents.to_string(),
+    ]
+}
+
+fn lasted(incident: &Incident) -> String {
+    match incident.end {
+        None => "goes on".to_owned(),
+        Some(end) if end <= incident.start => "a moment".to_owned(),
+        Some(end) => words::duration(end.0.since(incident.start.0).get()),
+    }
+}
+
+fn sparks(report: &Report) -> Vec<Spark> {
+    let series = &report.series;
+    let say = words::permille;
+    let all = [
+        numbers(report, "Processor, of one core", &series.cpu_permille, |point| point.max, say),
+        numbers(report, "Memory", &series.rss_bytes, |point| point.max, words::bytes),
+        durations(report, "API answers, 95 of 100 within", &series.api_us),
+        durations(report, "Meta-tool calls, 95 of 100 within", &series.calls_us),
+        numbers(report, "Errors", &series.error_lines, |point| point.sum, |count| count.to_string()),
+        numbers(report, "Warnings", &series.warn_lines, |point| point.sum, |count| count.to_string()),
+        numbers(report, "Log volume", &series.log_bytes, |point| point.sum, words::bytes),
+        numbers(report, "MCP clients", &series.clients, |point| point.max, |count| count.to_string()),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn numbers(
+    report: &Report,
+    name: &'static str,
+    line: &Line<Point>,
+    pick: impl Fn(&Point) -> u64 + Clone,
+    say: impl Fn(u64) -> String,
+) -> Option<Spark> {
+    drawn(report, name, line.points.iter().map(|point| (point.at.0, pick(point))), say)
+}
+
+fn durations(report: &Report, name: &'static str, line: &Line<LatencyPoint>) -> Option<Spark> {
+    drawn(report, name, line.points.iter().map(|point| (point.at.0, point.p95)), words::duration)
+}
+
+fn drawn(
+    report: &Report,
+    name: &'static str,
+    points: impl Iterator<Item = (crate::watch::Timestamp, u64)> + Clone,
+    say: impl Fn(u64) -> String,
+) -> Option<Spark> {
+    let values = points.clone().map(|(_, value)| value);
+    let (least, most) = (say(values.clone().min()?), say(values.max()?));
+    Some(Spark { name, line: spark::line(points, figures::span(report))?, least, most })
+}
+
+impl Delta {
+    /// The value against the baseline, in words.
+    pub fn say(&self, say: impl Fn(u64) -> String) -> String {
+        match (self.value, self.baseline) {
+            (None, _) => "–".to_owned(),
+            (Some(value), None) => say(value),
+            (Some(value), Some(base)) => {
+                let sign = if value < base { '−' } else { '+' };
+                format!("{} ({sign}{})", say(value), say(value.abs_diff(base)))
+            }
+        }
+    }
+}
+
+/// An instant to the minute, for where seconds only take room.
+fn minute(instant: &str) -> String {
+    instant.get(..16).map_or_else(|| instant.to_owned(), |minute| minute.replace('T', " "))
+}
+
+/// Text that can't break out of a table's cell or become markup.
+fn cell(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' => out.push(' '),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '|' | '`' | '*' | '_' | '[' | ']' | '\\' => {
+                out.push('\\');
+                out.push(character);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+/// Text whose `code` stays code; everything else stays text.
+fn prose(text: &str) -> String {
+    let part = |(code, part): (bool, &str)| if code { format!("`{part}`") } else { cell(part) };
+    code_parts(text).map_or_else(|| cell(text), |parts| parts.map(part).collect())
+}
+
+/// The same as HTML.
+fn prose_html(text: &str) -> String {
+    let escape = super::chart::escape;
+    let part = |(code, part): (bool, &str)| if code { format!("<code>{}</code>", escape(part)) } else { escape(part) };
+    code_parts(text).map_or_else(|| escape(text), |parts| parts.map(part).collect())
+}
+
+/// The parts between backticks, and whether each is code; `None` where a backtick stands alone.
+fn code_parts(text: &str) -> Option<impl Iterator<Item = (bool, &str)>> {
+    let closed = text.matches('`').count().is_multiple_of(2);
+    closed.then(|| text.split('`').enumerate().map(|(index, part)| (index % 2 == 1, part)))
+}
+
+/// A verdict that catches the eye, told by its sign as well as by its word.
+fn badge(verdict: &str) -> String {
+    let badge = match Verdict::parse(verdict) {
+        Some(Verdict::Pass) => "✅ pass",
+        Some(Verdict::Warn) => "⚠️ warn",
+        Some(Verdict::Fail) => "❌ **FAIL**",
+        Some(Verdict::Inconclusive) => "❔ inconclusive",
+        Some(Verdict::NotApplicable) => "➖ not applicable",
+        None => verdict,
+    };
+    badge.to_owned()
+}
+
+/// The same without markup and colour, for the page, which has its own.
+fn sign(verdict: &str) -> String {
+    let sign = match Verdict::parse(verdict) {
+        Some(Verdict::Pass) => "✓ pass",
+        Some(Verdict::Warn) => "! warn",
+        Some(Verdict::Fail) => "✗ FAIL",
+        Some(Verdict::Inconclusive) => "? inconclusive",
+        Some(Verdict::NotApplicable) => "– not applicable",
+        None => verdict,
+    };
+    sign.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_stays_a_cell() {
+        assert_eq!(prose("run `a_b` on <c_d>"), "run `a_b` on &lt;c\\_d&gt;");
+        assert_eq!(prose("one ` alone"), "one \\` alone");
+        assert_eq!(prose_html("run `a<b` <i>"), "run <code>a&lt;b</code> &lt;i&gt;");
+        assert_eq!(cell("a|b\n<c> `d`"), "a\\|b &lt;c&gt; \\`d\\`");
+    }
+
+    #[test]
+    fn a_delta_says_the_value_and_how_far_it_is_from_the_beginning() {
+        let delta = |value, baseline| Delta { value, baseline }.say(words::bytes);
+        assert_eq!(delta(Some(120_000_000), Some(100_000_000)), "120.0 MB (+20.0 MB)");
+        assert_eq!(delta(Some(90_000_000), Some(100_000_000)), "90.0 MB (−10.0 MB)");
+        assert_eq!([delta(None, Some(1)), delta(Some(1_000), None)], ["–", "1.0 kB"]);
+    }
+}

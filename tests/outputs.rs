@@ -1,0 +1,153 @@
+//! Every output, from reports that differ from the example: a good one, an empty one, and one whose names are markup. (The example's
+//! own outputs are held by `tests/demo.rs`.)
+
+use hubwatch::report::{Report, Template, json, junit, render};
+
+fn example() -> Report {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/report.json");
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// A value of the model from its JSON form.
+fn parsed<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> T {
+    serde_json::from_value(value).unwrap()
+}
+
+/// Everything held, and somebody signs.
+fn good() -> Report {
+    let mut report = example();
+    for row in &mut report.criteria {
+        row.verdict = parsed("pass".into());
+        row.why = "within its limits".to_owned();
+        row.evidence.clear();
+    }
+    for point in &mut report.integration_points {
+        point.verdict = parsed("pass".into());
+    }
+    for check in &mut report.daily {
+        check.verdict = parsed("pass".into());
+    }
+    report.overall.verdict = parsed("pass".into());
+    report.overall.because.clear();
+    report.incidents.clear();
+    report.recommendations.clear();
+    report.sign_off = parsed(serde_json::json!({
+        "lead": "Ada Example", "escalation": ["#on-call", "platform"], "contacts": {"Gemini": "ml@example.com"},
+        "signatures": ["Release manager", "Quality assurance"],
+    }));
+    report
+}
+
+/// Nobody watched, so nothing is known.
+fn empty() -> Report {
+    let mut report = good();
+    let mut value = serde_json::to_value(&report).unwrap();
+    for line in value["series"].as_object_mut().unwrap().values_mut() {
+        line["points"] = serde_json::json!([]);
+    }
+    for part in ["servers", "phases", "integration_points"] {
+        value[part] = serde_json::json!([]);
+    }
+    value["hub"]["timeline"]["stretches"] = serde_json::json!([]);
+    value["baseline"] = serde_json::Value::Null;
+    value["overall"]["verdict"] = "inconclusive".into();
+    value["overall"]["because"] = serde_json::json!(["only 0 s were watched; a verdict needs 1 d"]);
+    report.clone_from(&parsed(value));
+    report
+}
+
+/// Whoever names a server or a client may write anything.
+fn hostile() -> Report {
+    let mut report = example();
+    let evil = "<script>alert(1)</script> | `x` ]]> \"&\u{7}";
+    report.provenance.hub = evil.to_owned();
+    report.provenance.builds = vec![evil.to_owned()];
+    report.servers[0].name = evil.to_owned();
+    report.servers[0].last_error = Some(evil.to_owned());
+    report.incidents[0].title = evil.to_owned();
+    report.incidents[0].cause = Some(evil.to_owned());
+    report.recommendations[0].action = format!("Look at `{evil}`.");
+    report.criteria[0].why = evil.to_owned();
+    report.overall.because = vec![evil.to_owned()];
+    report.sign_off.contacts.insert(evil.to_owned(), evil.to_owned());
+    report
+}
+
+fn rendered(report: &Report, template: Template) -> String {
+    render(report, template, None).unwrap()
+}
+
+/// The unescaped bars of a table's row.
+fn bars(row: &str) -> usize {
+    row.replace("\\|", "").matches('|').count()
+}
+
+#[test]
+fn a_report_read_back_from_its_json_is_the_same_report() {
+    let report = example();
+    assert_eq!(serde_json::from_str::<Report>(&json(&report)).unwrap(), report);
+    let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/report.json")).unwrap();
+    assert!(json(&report) == committed, "the example is not written as reports are");
+}
+
+#[test]
+fn a_good_report_says_promote_and_has_room_for_signatures() {
+    let report = good();
+    insta::assert_snapshot!("good_summary", rendered(&report, Template::Summary));
+    let markdown = rendered(&report, Template::Markdown);
+    insta::assert_snapshot!("good_head", markdown.split("## 2.").next().unwrap());
+    let sign_off = markdown.split("## 8.").nth(1).unwrap().split("## Appendix").next().unwrap();
+    insta::assert_snapshot!("good_sign_off", sign_off);
+    let page = rendered(&report, Template::Html);
+    assert!(page.contains("✓ pass</strong> – promote") && page.contains("Quality assurance<br>"));
+    assert!(!junit(&report).contains("<failure") && !junit(&report).contains("<error"));
+}
+
+#[test]
+fn an_empty_report_is_rendered_and_invents_nothing() {
+    let report = empty();
+    insta::assert_snapshot!("empty_summary", rendered(&report, Template::Summary));
+    let page = rendered(&report, Template::Html);
+    assert!(!page.contains("<svg class=\"chart\""), "there is nothing to draw");
+    rendered(&report, Template::Markdown);
+    let xml = junit(&report);
+    assert!(xml.contains("<error"), "no verdict is an error to a CI system, never skipped: {xml}");
+}
+
+#[test]
+fn names_that_are_markup_stay_text_in_every_output() {
+    let report = hostile();
+    let page = rendered(&report, Template::Html);
+    assert!(!page.contains("<script") && page.contains("&lt;script&gt;"));
+    for template in [Template::Markdown, Template::Summary] {
+        let text = rendered(&report, template);
+        // Inside code nothing is markup, and the only code with these names in it is a recommendation's.
+        let outside = text.lines().filter(|line| !line.contains("Look at `"));
+        assert!(outside.clone().all(|line| !line.contains("<script")), "{text}");
+    }
+    let markdown = rendered(&report, Template::Markdown);
+    let tables = markdown.split("\n\n").filter(|block| block.trim_start().starts_with('|'));
+    for table in tables {
+        let rows: Vec<_> = table.lines().filter(|line| line.starts_with('|')).collect();
+        assert!(rows.iter().all(|row| bars(row) == bars(rows[0])), "{table}");
+    }
+    let xml = junit(&report);
+    assert!(!xml.contains("<script") && !xml.contains('\u{7}'));
+}
+
+#[test]
+fn junit_has_every_criterion_with_its_numbers() {
+    let report = example();
+    let parsed = quick_junit::Report::deserialize_from_str(&junit(&report)).unwrap();
+    let cases: Vec<_> = parsed.test_suites.iter().flat_map(|suite| &suite.test_cases).collect();
+    assert_eq!(cases.len(), report.criteria.len() + 1);
+    for row in &report.criteria {
+        let case = cases.iter().find(|case| case.name.as_str() == row.id).unwrap();
+        let property = |name: &str| {
+            let found = case.properties.iter().find(|property| property.name.as_str() == name);
+            found.map(|property| property.value.as_str().to_owned()).unwrap_or_default()
+        };
+        assert_eq!((property("verdict"), property("samples")), (row.verdict.to_string(), row.samples.to_string()));
+    }
+    assert_eq!(parsed.failures + parsed.errors > 0, report.overall.exit_code != 0);
+}
