@@ -39,23 +39,34 @@ pub struct Follower {
     /// Until its files are found again.
     saved: Option<State>,
     set: Set,
+    /// What the first look showed, until it is told.
+    untold: Vec<TailEvent>,
     buffer: Vec<u8>,
     complaint: Option<String>,
     patience: Duration,
 }
 
 impl Follower {
-    /// Follows `path`, which may be a pattern; from a committed state if there is one.
+    /// Follows `path`, which may be a pattern; from a committed state if there is one. Without one it looks at once: what is written
+    /// from now on is new, however much later it is read.
     pub fn new(path: PathBuf, begin: Begin, saved: Option<State>) -> Self {
-        Self {
+        let mut follower = Self {
             places: Places::new(path),
             begin: saved.is_none().then_some(begin),
             saved,
             set: Set::default(),
+            untold: Vec::new(),
             buffer: Vec::new(),
             complaint: None,
             patience: PATIENCE,
+        };
+        if follower.saved.is_none() {
+            let mut batch = Batch::default();
+            // What can't be looked at now is looked at, and complained of, when it is read.
+            let _ = follower.look(&mut batch);
+            follower.untold = batch.events;
         }
+        follower
     }
 
     /// How long a renamed file is read on, if not half a minute.
@@ -93,7 +104,7 @@ impl Follower {
     /// Reads until about `limit` bytes of lines were handed out or the end is reached. Errors are events, not ends: the next
     /// round tries again.
     pub fn read(&mut self, limit: usize, mut line: impl FnMut(Line<'_>)) -> Batch {
-        let mut batch = Batch::default();
+        let mut batch = Batch { events: std::mem::take(&mut self.untold), ..Batch::default() };
         let mut complaint = self.look(&mut batch).err();
         let lines = &mut batch.lines;
         let mut line = |read: Line<'_>| {
@@ -209,6 +220,19 @@ mod tests {
 
     fn texts(follower: &mut Follower) -> Vec<String> {
         drain(follower).0.into_iter().map(|(_, _, text)| text).collect()
+    }
+
+    #[test]
+    fn what_is_written_before_the_first_reading_is_new_all_the_same() {
+        let log = Log::new();
+        log.append("before\n");
+        let mut from_start = log.follow(Begin::Start, None);
+        let mut from_end = log.follow(Begin::End, None);
+        log.append("after\n");
+        let mut lines = Vec::new();
+        from_start.read(1 << 20, |line| lines.push((String::from_utf8_lossy(line.bytes).into_owned(), line.historic)));
+        assert_eq!(lines, [("before".to_owned(), true), ("after".to_owned(), false)]);
+        assert_eq!(drain(&mut from_end).0.iter().map(|line| line.2.as_str()).collect::<Vec<_>>(), ["after"]);
     }
 
     #[test]
