@@ -185,7 +185,7 @@ impl Life {
         let growth = match () {
             () if seen < rules.min_steady.get() || slope.is_none() => Growth::TooShort,
             () if low <= 0.0 => Growth::Steady,
-            () if grown >= noise && quarters_rise(&self.floors, noise / 8.0) => Growth::Leaking,
+            () if grown >= noise && quarters_rise(&self.floors, noise / 8.0) && goes_on(&points) => Growth::Leaking,
             () => Growth::Growing,
         };
         let whole = |number: f64| number.round() as i64;
@@ -215,6 +215,12 @@ fn quarters_rise(floors: &[(u64, u64)], noise: f64) -> bool {
     let mean = |floors: &[(u64, u64)]| floors.iter().map(|(_, floor)| *floor as f64).sum::<f64>() / floors.len() as f64;
     let means: Vec<f64> = quarters.map(mean).collect();
     means.len() == 4 && means.windows(2).all(|pair| pair[1] - pair[0] > noise)
+}
+
+/// Whether the last quarter rises by itself: what grew and then stopped is no leak any more, however much higher it stands.
+fn goes_on(points: &[(f64, f64)]) -> bool {
+    let last = &points[points.len() * 3 / 4..];
+    theil_sen(last).is_some_and(|slope| slope.low > 0.0)
 }
 
 #[cfg(test)]
@@ -273,6 +279,12 @@ mod tests {
     fn a_small_leak_is_found_over_two_days() {
         let trend = watched(48, |hour| Some(100.0 * MB + hour * 0.2 * MB + noise(hour)));
         assert_eq!(trend.growth, Growth::Leaking, "{trend:?}");
+    }
+
+    #[test]
+    fn growth_that_stopped_is_told_but_is_no_leak() {
+        let trend = watched(36, |hour| Some(100.0 * MB + hour.min(24.0) * 0.5 * MB + noise(hour)));
+        assert_eq!(trend.growth, Growth::Growing, "{trend:?}");
     }
 
     #[test]
