@@ -299,6 +299,7 @@ mod tests {
         assert_eq!(file.hub().url.as_deref(), Some("http://127.0.0.1:7000"));
         assert_eq!(file.servers["github"].expected, ["connecting", "disconnected"]);
         assert!(file.hub().name.is_some() && file.watch.interval.is_some() && file.otlp.endpoint.is_some());
-        assert!(file.serve.listen.is_some());
+        assert!(file.serve.listen.is_some() && file.judge.min_period.is_some());
+        assert_eq!((file.criterion.len(), file.alert.len(), file.waiver.len()), (1, 1, 1));
     }
 }
