@@ -131,7 +131,12 @@ async fn killed_at_any_moment_beside_receivers_that_misbehave_it_loses_nothing_a
     let (written, stop) = (Arc::new(Mutex::new(Written::default())), Arc::new(AtomicBool::new(false)));
     // The first run begins before the first line: what a log holds at first may be of an earlier process of the hub.
     let mut child = run(folder.path(), &hub);
-    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let begun = async {
+        while !http.read(|taken| !taken.spans.is_empty()) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    assert!(tokio::time::timeout(LAST_RUN, begun).await.is_ok(), "{}", stderr(folder.path()));
     let writer = tokio::spawn(write(log, written.clone(), stop.clone(), seed));
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..kills {
