@@ -215,6 +215,14 @@ async fn a_destination_that_is_away_delays_no_other() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), all).await.expect("the one that is here gets everything");
+    // The receiver has them a moment before their acknowledgement is committed.
+    let acknowledged = async {
+        let mut looks = tokio::time::interval(Duration::from_millis(10));
+        while journal.unsent().await.unwrap() > 20 {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), acknowledged).await.expect("what was received is acknowledged");
     assert_eq!(journal.unsent().await.unwrap(), 20, "the other's are kept");
     drop(senders);
 }
