@@ -105,7 +105,7 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         Some(listen) => Some(Server::start(listen, plans.iter().map(watched_hub).collect()).await?),
         None => None,
     };
-    futures_util::future::try_join_all(plans.into_iter().map(watching::watch)).await?;
+    watch_all(plans).await?;
     if let Some(server) = server {
         server.end().await;
     }
@@ -125,6 +125,19 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
 fn watched_hub(plan: &Plan) -> WatchedHub {
     let (hub, environment) = (plan.name.clone(), plan.environment.clone());
     WatchedHub::new(hub, environment, plan.interval, plan.vitals.clone(), plan.state_dir.clone())
+}
+
+/// Watches each hub on its own: what ends one watch leaves the others alone.
+async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
+    let watches = plans.into_iter().map(async |plan| {
+        let name = plan.name.clone();
+        let ended = watching::watch(plan).await;
+        if let Err(error) = &ended {
+            tracing::error!(hub = %name, error = crate::causes::of(error), "this hub is no longer watched");
+        }
+        ended
+    });
+    futures_util::future::join_all(watches).await.into_iter().collect()
 }
 
 /// One plan a hub: the one that flags, variables or the file name, or all of the file's.

@@ -275,6 +275,7 @@ impl Watcher {
     /// Joins the event stream if it is wanted, or leaves it.
     fn join_or_leave(&mut self, health: Option<&Health>, now: Timestamp) {
         let Some(sidecar) = &mut self.sidecar else { return };
+        self.alone.auto_shutdown |= sidecar.hub_stops_alone();
         let refusal = match self.joining {
             Joining::Always => None,
             Joining::Never => Some("it is not wanted"),

@@ -483,6 +483,11 @@ impl Sidecar {
         self.assembler.interpreter.log_shows_checkpoints()
     }
 
+    /// Whether the log says that the hub stops once its last event-stream subscriber leaves.
+    pub fn hub_stops_alone(&self) -> bool {
+        self.assembler.interpreter.hub_stops_alone()
+    }
+
     fn close_if_full(&mut self, now: Timestamp) {
         if self.assembler.is_full() {
             let closing = self.closing();

@@ -12,9 +12,11 @@ mod ids;
 mod log_record;
 mod metrics;
 pub mod names;
+mod operation;
 mod poll;
 mod quantity;
 pub(crate) mod record;
+mod sight;
 mod text;
 
 pub use amend::amend;
@@ -24,9 +26,11 @@ pub use fact::*;
 pub use ids::*;
 pub use log_record::{LineRecord, LogBatch, LogRequest, RecordForm};
 pub use metrics::{Metrics, MetricsRequests};
+pub use operation::{Operation, OperationKind, operations};
 pub use poll::*;
 pub use quantity::{Bytes, Count, Micros, Timestamp};
 pub use record::{Attributes, RecordError};
+pub use sight::{Aspect, Sight, Visible};
 pub use text::{CUT_MARK, MAX_TEXT_BYTES, Text};
 
 use record::record;

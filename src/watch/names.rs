@@ -42,6 +42,8 @@ pub const SOURCE_CHECKPOINTS: &str = "mcphub.source.checkpoints";
 pub const SOURCE_PROCESS: &str = "mcphub.source.process";
 
 // The poll: the hub as its API says it is.
+/// How a request of the watch to the hub's API ended.
+pub const API_OUTCOME: &str = "mcphub.api.outcome";
 pub const HEALTH_OUTCOME: &str = "mcphub.api.health.outcome";
 pub const HEALTH_DURATION: &str = "mcphub.api.health.duration_us";
 pub const SERVERS_OUTCOME: &str = "mcphub.api.servers.outcome";
@@ -191,6 +193,9 @@ pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
 pub const GEN_AI_GEMINI: &str = "gcp.gemini";
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
 pub const ERROR_TYPE: &str = "error.type";
+/// `error.type` of a tool call that ended in an error.
+pub const TOOL_ERROR: &str = "tool_error";
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
 
 // Log records.
 pub const LOG_RECORD_UID: &str = "log.record.uid";
@@ -204,18 +209,25 @@ pub const STORM_BYTES: &str = "mcphub.storm.bytes";
 pub const STORM_EVENT: &str = "mcphub.storm";
 
 // Metrics.
-pub const METRIC_SERVER_UP: &str = "mcphub.server.up";
 pub const METRIC_HUB_UP: &str = "mcphub.up";
+pub const METRIC_SERVER_UP: &str = "mcphub.server.up";
+pub const METRIC_SERVER_TOOLS: &str = "mcphub.server.tools";
+pub const METRIC_SERVER_MEMORY: &str = "mcphub.server.memory.usage";
+pub const METRIC_SERVER_CPU_TIME: &str = "mcphub.server.cpu.time";
 pub const METRIC_MCP_CLIENTS: &str = "mcphub.mcp.clients";
+pub const METRIC_SUBSCRIBERS: &str = "mcphub.event_stream.subscribers";
 pub const METRIC_TOOLS: &str = "mcphub.tools";
 pub const METRIC_LOG_LINES: &str = "mcphub.log.lines";
 pub const METRIC_LOG_BYTES: &str = "mcphub.log.bytes";
 pub const METRIC_LOG_SIZE: &str = "mcphub.log.size";
+pub const METRIC_LOG_DISK_FREE: &str = "mcphub.log.disk_free";
 pub const METRIC_HTTP_DURATION: &str = "http.client.request.duration";
 pub const METRIC_CALL_DURATION: &str = "mcp.server.operation.duration";
 pub const METRIC_GEMINI_DURATION: &str = "gen_ai.client.operation.duration";
 pub const METRIC_PROCESS_CPU_TIME: &str = "process.cpu.time";
+pub const METRIC_PROCESS_CPU_UTILIZATION: &str = "process.cpu.utilization";
 pub const METRIC_PROCESS_MEMORY: &str = "process.memory.usage";
+pub const METRIC_PROCESS_MEMORY_UTILIZATION: &str = "process.memory.utilization";
 pub const METRIC_PROCESS_THREADS: &str = "process.thread.count";
 pub const METRIC_PROCESS_FDS: &str = "process.unix.file_descriptor.count";
 pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";
