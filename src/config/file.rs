@@ -249,7 +249,8 @@ pub fn read(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
-fn parse(text: &str) -> Result<File, String> {
+/// Reads the text of one; an error says where and what may have been meant.
+pub fn parse(text: &str) -> Result<File, String> {
     toml::from_str(text).map_err(|error| {
         let mut problem = error.to_string().trim_end().to_owned();
         if let Some(meant) = suggestion(error.message()) {
