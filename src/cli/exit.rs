@@ -98,6 +98,7 @@ impl CliError {
             // What was typed is used wrongly; what was written down is configured wrongly.
             Self::Config(ConfigError::Value { setting, .. }) if setting.starts_with("--") => Exit::Usage,
             Self::Config(_) | Self::Client(_) => Exit::Config,
+            Self::Backend(BackendError::Settings(_)) => Exit::Config,
             Self::Backend(_) => Exit::Unreachable,
             Self::Discover(_)
             | Self::Spawn(_)

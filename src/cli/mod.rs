@@ -1,9 +1,12 @@
 //! The commands, one file each. Results go to stdout, progress and complaints to stderr.
 
 mod demo;
+mod doctor;
 mod exit;
+mod export;
 mod mark;
 mod outputs;
+mod reading;
 mod report;
 mod run;
 mod watching;
@@ -55,6 +58,10 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Announce a planned disturbance
     Mark(mark::MarkArgs),
+    /// Look for what would keep a watch or a report from working
+    Doctor(doctor::DoctorArgs),
+    /// Archive a period as a file
+    Export(export::ExportArgs),
     /// Show it all on a simulated hub: watch it for 42 s, then report
     Demo(demo::DemoArgs),
 }
@@ -74,6 +81,8 @@ pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
         Command::Run(args) => run::run(args, &layers).await,
         Command::Report(args) => report::report(args, &layers).await,
         Command::Mark(args) => mark::mark(&args, &layers),
+        Command::Doctor(args) => doctor::doctor(args, &layers).await,
+        Command::Export(args) => export::export(args, &layers).await,
         Command::Demo(args) => demo::demo(args).await,
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::reading::Period;
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit, report};
 use crate::config::destinations::Flags;
@@ -110,7 +111,7 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         server.end().await;
     }
     let (Some(out), Some((name, environment, state_dir))) = (report_to, first) else { return Ok(Exit::Ok) };
-    let period = report::Period { from: begun, to: Timestamp::now() };
+    let period = Period { from: begun, to: Timestamp::now() };
     let job = report::Job {
         period,
         name: Some(name),
@@ -226,7 +227,11 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
 }
 
 /// An address that is none is told with where it came from.
-fn client(hub: Sourced<String>, headers: &[(String, String)], ca: Option<&std::path::Path>) -> Result<HubClient, CliError> {
+pub(super) fn client(
+    hub: Sourced<String>,
+    headers: &[(String, String)],
+    ca: Option<&std::path::Path>,
+) -> Result<HubClient, CliError> {
     HubClient::new(&hub.value, headers, ca).map_err(|error| match error {
         ClientError::Url { reason, .. } => {
             let problem = format!("is not an address of a hub: {reason}; give one like http://127.0.0.1:7000");
@@ -254,7 +259,7 @@ fn process_source(find: Find) -> Option<ProcessSource> {
 }
 
 /// The hub's process can be seen if the hub is on this host.
-fn find(pid: Option<u32>, url: &str) -> Find {
+pub(super) fn find(pid: Option<u32>, url: &str) -> Find {
     if let Some(pid) = pid {
         return Find::Pid(pid);
     }

@@ -36,6 +36,9 @@ pub struct File {
     /// `[journal]`: the bounds of what is kept.
     #[serde(default)]
     pub journal: JournalSection,
+    /// `[backend]`: where a period is read from.
+    #[serde(default)]
+    pub backend: BackendSection,
     /// `[serve]`: what hubwatch itself serves.
     #[serde(default)]
     pub serve: ServeSection,
@@ -193,6 +196,27 @@ pub struct JournalSection {
     pub reserve: Option<String>,
 }
 
+/// `[backend]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BackendSection {
+    /// `KIND=TARGET`, as after `--backend`.
+    pub source: Option<String>,
+    /// Headers that go with every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// `Authorization: Bearer …`.
+    pub bearer: Option<String>,
+    /// `Authorization: Basic …`.
+    pub user: Option<String>,
+    /// The user's password.
+    pub password: Option<String>,
+    /// A certificate authority to trust beside the system's.
+    pub ca: Option<PathBuf>,
+    /// How long one answer may take, such as `30s`.
+    pub timeout: Option<String>,
+}
+
 /// `[serve]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -205,6 +229,8 @@ pub struct ServeSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReportSection {
+    /// Where people see a trace: an address with `{trace_id}` in it.
+    pub trace_url: Option<String>,
     /// Who leads the monitoring.
     pub lead: Option<String>,
     /// Whom to go to, in this order, when a must criterion fails.
@@ -302,5 +328,6 @@ mod tests {
         assert!(file.hub().name.is_some() && file.watch.interval.is_some() && file.otlp.endpoint.is_some());
         assert!(file.serve.listen.is_some() && file.judge.min_period.is_some());
         assert_eq!((file.criterion.len(), file.alert.len(), file.waiver.len()), (1, 1, 1));
+        assert!(file.backend.source.is_some());
     }
 }

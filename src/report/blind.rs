@@ -16,6 +16,7 @@ pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
     if coverage.missing_watches > 0 {
         all.push(format!("{} Watches were made but are not in the backend.", coverage.missing_watches));
     }
+    all.extend(provenance.incomplete.iter().map(|incomplete| format!("Not whole in the backend: {incomplete}.")));
     if !provenance.unreadable.is_empty() {
         all.push(format!("{} watch spans could not be read.", provenance.unreadable.len()));
     }

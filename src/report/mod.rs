@@ -9,6 +9,7 @@ mod evidence;
 pub mod figures;
 mod json;
 mod junit;
+pub mod link;
 pub mod model;
 mod phases;
 mod points;

@@ -104,6 +104,9 @@ pub struct Provenance {
     pub overrides: Vec<String>,
     /// Watch spans that could not be read, and why.
     pub unreadable: Vec<String>,
+    /// Parts of the period that the backend lacks though they were watched, or has not whole: from when to when, and what is lacking.
+    #[serde(default)]
+    pub incomplete: Vec<String>,
 }
 
 /// What it comes to.
@@ -189,6 +192,9 @@ pub struct Evidence {
     pub what: String,
     /// The trace that shows it, where it has one of its own.
     pub trace: Option<String>,
+    /// Where to see that trace, or the one of the quarter of an hour in which it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_url: Option<String>,
 }
 
 /// Something to do.

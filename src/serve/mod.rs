@@ -16,7 +16,6 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use traces::{ErrorAnswer, OtlpTraces, TraceAnswer};
 pub use vitals::{Vitals, Wellness};
 
 use crate::config::listen::Listen;
@@ -106,5 +105,7 @@ fn router(served: Served) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/api/v3/traces/{id}", get(traces::trace))
+        // Where Jaeger's UI shows a trace: a report's links lead somewhere.
+        .route("/trace/{id}", get(traces::trace))
         .with_state(served)
 }

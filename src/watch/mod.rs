@@ -168,14 +168,14 @@ mod tests {
         fn decode_gives_back_what_encode_was_given_through_protobuf(watch: Watch) {
             let bytes = request_of(&watch.origin, vec![encode(&watch)]).encode_to_vec();
             let request = ExportTraceServiceRequest::decode(bytes.as_slice()).unwrap();
-            prop_assert_eq!(decode_all(&request.resource_spans), (vec![watch], vec![]));
+            prop_assert_eq!(decode_all(request.resource_spans), (vec![watch], vec![]));
         }
 
         #[test]
         fn decode_gives_back_what_encode_was_given_through_otlp_json(watch: Watch) {
             let json = serde_json::to_vec(&request_of(&watch.origin, vec![encode(&watch)])).unwrap();
             let request: ExportTraceServiceRequest = serde_json::from_slice(&json).unwrap();
-            prop_assert_eq!(decode_all(&request.resource_spans), (vec![watch], vec![]));
+            prop_assert_eq!(decode_all(request.resource_spans), (vec![watch], vec![]));
         }
 
         #[test]
@@ -190,7 +190,7 @@ mod tests {
         fn the_order_in_which_a_backend_gives_events_back_does_not_matter(watch: Watch) {
             let mut span = encode(&watch);
             span.events.reverse();
-            prop_assert_eq!(decode(&span).unwrap(), watch);
+            prop_assert_eq!(decode(span).unwrap(), watch);
         }
     }
 }
