@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::ControlFlow;
 
+use futures_util::future::try_join;
 use futures_util::{StreamExt as _, stream};
 
-use super::{Backend, BackendError};
+use super::{Backend, BackendError, Trace};
 use crate::watch::{
     Count, DecodeError, Environment, FactId, FactKind, HubName, Slot, Timestamp, Watch, WatcherId, amend, decode_all,
 };
 
 /// A slot's trace has one part unless it outgrew what backends keep; more than this many would be a fault of ours.
-pub const MAX_PARTS: u32 = 64;
+const MAX_PARTS: u32 = 64;
 
 /// Which Watches to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -168,117 +169,63 @@ fn amends_only_itself(watches: &[Watch]) -> bool {
     amended.is_empty()
 }
 
-/// A slot of which more may be to come.
-struct Held {
-    slot: Slot,
-    watches: Watches,
-    parts: u32,
+/// All parts of a slot's trace. The second one is always asked for: that it is there can be known from the first one only if nothing of
+/// that is missing.
+pub async fn parts(backend: &dyn Backend, wanted: &Wanted, slot: Slot) -> Result<Vec<Trace>, BackendError> {
+    let part = |part| backend.trace(slot.trace_id(&wanted.hub, &wanted.environment, part));
+    let (first, second) = try_join(part(0), part(1)).await?;
+    let mut parts = vec![first, second];
+    for next in 2..MAX_PARTS {
+        if parts.last().is_some_and(|last| last.spans.is_empty() && last.partial.is_none()) {
+            break;
+        }
+        parts.push(part(next).await?);
+    }
+    Ok(parts)
 }
 
-/// Reads slot by slot, and gives on the Watches of each once it is whole.
+/// Reads slot by slot, and gives on the Watches of each.
 async fn slots(
     backend: &dyn Backend,
     wanted: &Wanted,
     progress: &impl Fn(u64, u64),
     mut give: impl FnMut(Watches) -> ControlFlow<()>,
 ) -> Result<ControlFlow<(), Found>, BackendError> {
-    let mut reader = Reader { backend, wanted, found: Found::default(), held: Vec::new(), runs: BTreeMap::new() };
+    let (mut found, mut runs) = (Found::default(), BTreeMap::new());
     let count = wanted.slots().len() as u64;
-    let ask = |slot: Slot| async move { (slot, backend.trace(slot.trace_id(&wanted.hub, &wanted.environment, 0)).await) };
+    let ask = |slot: Slot| async move { (slot, parts(backend, wanted, slot).await) };
     let mut answers = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());
-    while let Some((slot, answer)) = answers.next().await {
-        let watches = reader.decoded(slot, answer?);
-        reader.found.slots += 1;
-        reader.found.empty_slots += u64::from(watches.is_empty());
-        progress(reader.found.slots, count);
-        if !watches.is_empty() {
-            if reader.lacks_before(&watches) {
-                reader.ask_for_parts().await?;
-            }
-            if reader.give_on(&mut give).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
+    while let Some((slot, parts)) = answers.next().await {
+        let mut watches = Watches::new();
+        for trace in parts? {
+            watches.extend(decoded(slot, trace, &mut found));
         }
-        reader.held.push(Held { slot, watches, parts: 1 });
+        found.slots += 1;
+        found.empty_slots += u64::from(watches.is_empty());
+        watches.values().filter(|watch| wanted.touches(watch)).for_each(|watch| note(watch, &mut found, &mut runs));
+        progress(found.slots, count);
+        if give(watches).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
-    if reader.may_go_on() {
-        reader.ask_for_parts().await?;
-    }
-    Ok(match reader.give_on(&mut give) {
-        ControlFlow::Break(()) => ControlFlow::Break(()),
-        ControlFlow::Continue(()) => ControlFlow::Continue(reader.found),
-    })
+    Ok(ControlFlow::Continue(found))
 }
 
-struct Reader<'a> {
-    backend: &'a dyn Backend,
-    wanted: &'a Wanted,
-    found: Found,
-    /// The last slot with Watches, and the empty ones after it.
-    held: Vec<Held>,
-    /// Each run's last Watch that was given on: its number and end.
-    runs: BTreeMap<(WatcherId, u32), (Count, Timestamp)>,
+fn decoded(slot: Slot, trace: Trace, found: &mut Found) -> Watches {
+    if let Some(reason) = trace.partial {
+        let (from, to) = (slot.start(), Slot(slot.0 + 1).start());
+        found.incomplete.push(Incomplete { from, to, lack: Lack::Partial(reason) });
+    }
+    let (watches, unreadable) = decode_all(trace.spans);
+    found.unreadable.extend(unreadable);
+    watches.into_iter().map(|watch| (watch.origin.order(), watch)).collect()
 }
 
-impl Reader<'_> {
-    fn decoded(&mut self, slot: Slot, trace: super::Trace) -> Watches {
-        if let Some(reason) = trace.partial {
-            let (from, to) = (slot.start(), Slot(slot.0 + 1).start());
-            self.found.incomplete.push(Incomplete { from, to, lack: Lack::Partial(reason) });
-        }
-        let (watches, unreadable) = decode_all(trace.spans);
-        self.found.unreadable.extend(unreadable);
-        watches.into_iter().map(|watch| (watch.origin.order(), watch)).collect()
-    }
-
-    /// Whether numbers are missing between what is held and these: they may be in further parts of the held slots.
-    fn lacks_before(&self, next: &Watches) -> bool {
-        let held = self.held.iter().flat_map(|held| held.watches.keys());
-        let mut last: BTreeMap<_, _> = self.runs.iter().map(|(run, (number, _))| (*run, number.get())).collect();
-        held.chain(next.keys()).any(|(watcher, run, number)| {
-            let first = last.is_empty();
-            let before = last.insert((*watcher, *run), number.get());
-            // The end of the run before may lie in a further part, unless it ended in good order.
-            before.map_or(!first && self.may_go_on(), |before| number.get() > before + 1)
-        })
-    }
-
-    /// Whether the last Watch that is held is not the last of its run.
-    fn may_go_on(&self) -> bool {
-        let last = self.held.iter().rev().find_map(|held| held.watches.last_key_value());
-        last.is_some_and(|(_, watch)| !ended_well(watch))
-    }
-
-    async fn ask_for_parts(&mut self) -> Result<(), BackendError> {
-        let mut held = std::mem::take(&mut self.held);
-        for held in &mut held {
-            while held.parts < MAX_PARTS {
-                let id = held.slot.trace_id(&self.wanted.hub, &self.wanted.environment, held.parts);
-                let trace = self.backend.trace(id).await?;
-                if trace.spans.is_empty() && trace.partial.is_none() {
-                    break;
-                }
-                held.parts += 1;
-                held.watches.extend(self.decoded(held.slot, trace));
-            }
-        }
-        self.held = held;
-        Ok(())
-    }
-
-    fn give_on(&mut self, give: &mut impl FnMut(Watches) -> ControlFlow<()>) -> ControlFlow<()> {
-        for held in std::mem::take(&mut self.held) {
-            for watch in held.watches.values().filter(|watch| self.wanted.touches(watch)) {
-                count(watch, &mut self.found, &mut self.runs);
-            }
-            give(held.watches)?;
-        }
-        ControlFlow::Continue(())
-    }
-}
+/// Each run's last Watch: its number and end.
+type Runs = BTreeMap<(WatcherId, u32), (Count, Timestamp)>;
 
 /// Counts a Watch, and notes which are missing before it.
-fn count(watch: &Watch, found: &mut Found, runs: &mut BTreeMap<(WatcherId, u32), (Count, Timestamp)>) {
+fn note(watch: &Watch, found: &mut Found, runs: &mut Runs) {
     let (watcher, run, number) = watch.origin.order();
     found.watches += 1;
     let last = runs.insert((watcher, run), (number, watch.interval.end()));
@@ -303,7 +250,7 @@ mod tests {
     use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
     use proptest::prelude::*;
 
-    use super::super::{Reading, Trace};
+    use super::super::Reading;
     use super::*;
     use crate::watch::{Interval, Micros, TraceId, encode, request_of};
 

@@ -12,9 +12,9 @@ use serde::Serialize;
 use super::reading::{self, BackendArgs, PeriodArgs, Source, progress};
 use super::report::print;
 use super::{CliError, Exit};
+use crate::backend::Trace;
 use crate::backend::otlp_json::OtlpTraces;
-use crate::backend::period::{MAX_PARTS, Wanted};
-use crate::backend::{Backend, BackendError};
+use crate::backend::period::{self, Wanted};
 use crate::config::environment::Environment;
 use crate::config::{self, Layers};
 use crate::judge::moment::Moment;
@@ -93,11 +93,12 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
     let failed = |reason| CliError::Output { path: args.out.clone(), reason };
     let mut archive = Archive::create(&args.out).map_err(failed)?;
     let bar = progress(wanted.slots().len() as u64, "archiving: {pos} of {len} quarter-hours {bar:30}");
-    let ask = |slot: Slot| traces(&*backend, &wanted, slot);
+    let (from, of) = (&*backend, &wanted);
+    let ask = |slot: Slot| async move { (slot, period::parts(from, of, slot).await) };
     let mut slots = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());
     let (mut traces, mut watch_spans) = (0, 0);
-    while let Some(of_slot) = slots.next().await {
-        for trace in of_slot? {
+    while let Some((slot, parts)) = slots.next().await {
+        for trace in parts?.into_iter().map(|part| merged(slot, part)).filter(|trace| !trace.is_empty()) {
             archive.line(&trace).map_err(failed)?;
             traces += 1;
             watch_spans += watch_spans_of(&trace);
@@ -121,21 +122,11 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
     Ok(if watch_spans == 0 { Exit::NoVerdict } else { Exit::Ok })
 }
 
-/// All parts of a slot's trace.
-async fn traces(backend: &dyn Backend, wanted: &Wanted, slot: Slot) -> Result<Vec<OtlpTraces>, BackendError> {
-    let mut parts = Vec::new();
-    for part in 0..MAX_PARTS {
-        let trace = backend.trace(slot.trace_id(&wanted.hub, &wanted.environment, part)).await?;
-        if let Some(reason) = trace.partial {
-            tracing::warn!(from = %slot.start(), reason, "a trace is not whole");
-        }
-        let merged = OtlpTraces::merged(trace.spans);
-        if merged.is_empty() {
-            break;
-        }
-        parts.push(merged);
+fn merged(slot: Slot, trace: Trace) -> OtlpTraces {
+    if let Some(reason) = trace.partial {
+        tracing::warn!(from = %slot.start(), reason, "a trace is not whole");
     }
-    Ok(parts)
+    OtlpTraces::merged(trace.spans)
 }
 
 fn watch_spans_of(traces: &OtlpTraces) -> u64 {
