@@ -1,13 +1,10 @@
 //! hubwatch beside a real hub: what is known to have happened must be what the report says. Run with `tests/live/run`.
 
-mod backends;
+mod alertmanager;
 mod hub;
 mod pages;
 mod receiver;
-mod servers;
-mod session;
 mod sidecar;
-mod tempo;
 mod wait;
 
 use std::collections::BTreeSet;
