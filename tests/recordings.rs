@@ -5,7 +5,9 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use hubwatch::hub::api::{Health, Servers};
+use hubwatch::hub::events::{EventReader, Heard};
 use hubwatch::hub::interpret::{Harvest, Interpreter, RawLine};
+use hubwatch::hub::line;
 use hubwatch::hub::merge::LineSource;
 use hubwatch::watch::{
     CallEnded, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, Liveness, RecordUid, Storm, Timestamp, WatcherId,
@@ -22,28 +24,87 @@ fn recording(hub: &str, file: &str) -> Vec<u8> {
 /// When the recordings were read, as far as their lines without a time are concerned.
 const READ: Timestamp = Timestamp::from_secs(1_795_410_000);
 
+const EARLIEST: Timestamp = Timestamp::from_secs(1_795_400_000);
+
 fn interpret(log: &[u8]) -> Harvest {
     let mut interpreter = Interpreter::new([1; 32]);
-    let watcher = WatcherId::from_seed(b"recordings");
     let mut offset = 0;
     for line in log.split_inclusive(|byte| *byte == b'\n') {
         let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
-        let uid = RecordUid::of_line(watcher, "mcp-hub.log", 0, offset);
         let size = line.len() as u64;
-        let earliest = Timestamp::from_secs(1_795_400_000);
-        interpreter.line(RawLine {
-            source: LineSource::Log,
-            stamped: None,
-            text: &text,
-            uid,
-            size,
-            read: READ,
-            earliest,
-            historic: false,
-        });
+        feed(&mut interpreter, LineSource::Log, &text, offset, size, READ);
         offset += size;
     }
     interpreter.harvest(READ)
+}
+
+fn feed(interpreter: &mut Interpreter, source: LineSource, text: &str, offset: u64, size: u64, read: Timestamp) {
+    let uid = RecordUid::of_line(WatcherId::from_seed(b"recordings"), &format!("{source:?}"), 0, offset);
+    interpreter.line(RawLine { source, stamped: None, text, uid, size, read, earliest: EARLIEST, historic: false });
+}
+
+/// The lines of a recorded event stream.
+fn streamed(hub: &str) -> Vec<String> {
+    let heard = EventReader::default().feed(&recording(hub, "events.sse.gz"));
+    heard.into_iter().filter_map(|heard| if let Heard::Line(line) = heard { Some(line) } else { None }).collect()
+}
+
+/// What the event stream alone tells.
+fn interpret_stream(hub: &str) -> (Harvest, u64) {
+    let mut interpreter = Interpreter::new([1; 32]);
+    interpreter.without_log();
+    interpreter.stream_joined(EARLIEST);
+    let lines = streamed(hub);
+    for (index, line) in (0..).zip(&lines) {
+        feed(&mut interpreter, LineSource::EventStream, line, index, line.len() as u64, READ);
+    }
+    (interpreter.harvest(READ), lines.len() as u64)
+}
+
+/// A JSON log file, looked at every quarter of a second, and the event stream beside it, a little later than the hub wrote it.
+fn interpret_both(hub: &str) -> Harvest {
+    let file = recording(hub, "mcp-hub.log.gz");
+    let lines = String::from_utf8_lossy(&file).lines().map(str::to_owned).collect::<Vec<_>>();
+    let timed = |text: String| Some((line::parse(&text).time?.get(), text));
+    let looked = lines.into_iter().filter_map(timed).map(|(at, text)| (at.div_ceil(250_000) * 250_000, LineSource::Log, text));
+    let heard = streamed(hub).into_iter().filter_map(timed).map(|(at, text)| (at + 70_000, LineSource::EventStream, text));
+    let mut all: Vec<_> = looked.chain(heard).collect();
+    all.sort_by_key(|(read, ..)| *read);
+    let mut interpreter = Interpreter::new([1; 32]);
+    interpreter.stream_joined(EARLIEST);
+    for (index, (read, source, text)) in (0..).zip(&all) {
+        feed(&mut interpreter, *source, text, index, text.len() as u64, Timestamp::new(*read));
+    }
+    interpreter.harvest(READ)
+}
+
+/// What happened, in the order of time: what each source can tell. Times are milliseconds of the day.
+fn story(harvest: &Harvest) -> Vec<(u64, String)> {
+    let mut story: Vec<_> = harvest
+        .facts
+        .iter()
+        .filter_map(|fact| {
+            let told = match &fact.kind {
+                FactKind::ClientConnected(client) => format!("{} connected", client.client),
+                FactKind::ClientDisconnected(client) => format!("{} disconnected", client.client),
+                FactKind::SessionClosed(_) => "a session closed".to_owned(),
+                FactKind::ServerChanged(change) if matches!(change.to, Liveness::Up | Liveness::Down) => {
+                    format!("{} {}", change.server, change.to)
+                }
+                FactKind::HubStopping(stop) => format!("stopping because of {:?}", stop.cause.as_ref().map(ToString::to_string)),
+                FactKind::GeminiRoundFailed(failed) => format!("a round failed: {}", failed.failure),
+                FactKind::CallEnded(call) => format!("a call that began at {} ended: {}", of_day(call.started), call.outcome),
+                _ => return None,
+            };
+            Some((of_day(fact.when.latest()), told))
+        })
+        .collect();
+    story.sort();
+    story
+}
+
+const fn of_day(at: Timestamp) -> u64 {
+    at.get() / 1_000 % 86_400_000
 }
 
 fn kinds(harvest: &Harvest) -> impl Iterator<Item = &FactKind> {
@@ -74,11 +135,16 @@ fn changes(harvest: &Harvest, server: &str) -> Vec<Liveness> {
     of_server.collect()
 }
 
+/// How many lines stand behind the storms' counts.
+fn collapsed(harvest: &Harvest) -> u64 {
+    let storms = kinds(harvest).filter_map(|kind| if let FactKind::Storm(storm) = kind { Some(storm) } else { None });
+    storms.map(|storm: &Storm| storm.count.get()).sum()
+}
+
 /// A few lines go out, the rest is in a storm's count: together they are the file.
 fn assert_adds_up(harvest: &Harvest, log: &[u8]) {
     let lines = log.split_inclusive(|byte| *byte == b'\n').count() as u64;
-    let storms = kinds(harvest).filter_map(|kind| if let FactKind::Storm(storm) = kind { Some(storm) } else { None });
-    let collapsed: u64 = storms.map(|storm: &Storm| storm.count.get()).sum();
+    let collapsed = collapsed(harvest);
     assert_eq!(harvest.volume.lines.get(), lines);
     assert_eq!(harvest.volume.bytes.get(), log.len() as u64);
     assert_eq!(harvest.volume.collapsed.get(), collapsed);
@@ -99,6 +165,80 @@ fn five_calls_of_the_pino_recording_end_as_they_did() {
     assert!((16_000_000..19_000_000).contains(&fallback.duration.get()), "{:?}", fallback.duration);
     assert_eq!(calls(&harvest)[4].gemini_failure, Some(GeminiFailure::KeyInvalid));
     assert_adds_up(&harvest, &log);
+}
+
+/// The part of a story that a source can tell which begins and ends with these.
+fn part<'a>(story: &'a [(u64, String)], first: &str, last: &str) -> &'a [(u64, String)] {
+    let begin = story.iter().position(|(_, told)| told == first).unwrap();
+    let end = story.iter().rposition(|(_, told)| told.starts_with(last)).unwrap();
+    &story[begin..=end]
+}
+
+fn told(story: &[(u64, String)]) -> Vec<&str> {
+    // Where a call began is a time, which the sources give with a millisecond's difference.
+    story.iter().map(|(_, told)| told.split_once(" that began at ").map_or(told.as_str(), |(_, rest)| &rest[9..])).collect()
+}
+
+#[test]
+fn the_file_the_console_and_the_event_stream_of_a_hub_tell_the_same_story() {
+    for hub in ["fork-pino", "fork-legacy"] {
+        let console = story(&interpret(&recording(hub, "stdout.log.gz")));
+        let (streamed, lines) = interpret_stream(hub);
+        assert_eq!(streamed.volume.lines.get(), 0, "a stream is no log");
+        assert_eq!(streamed.stream.as_ref().unwrap().lines.get(), lines);
+        assert!(collapsed(&streamed) > lines * 9 / 10);
+        // The stream was joined after the servers had started, and ends with the hub.
+        let streamed = story(&streamed);
+        let (heard, written) = (part(&streamed, "probe-0 connected", "stopping"), part(&console, "probe-0 connected", "stopping"));
+        let sorted = |story| {
+            let mut told = told(story);
+            told.sort_unstable();
+            told
+        };
+        assert_eq!(sorted(heard), sorted(written), "{hub}");
+        let off = heard.iter().zip(written).map(|((one, _), (other, _))| one.abs_diff(*other)).max();
+        assert!(off < Some(5), "{hub}: {off:?} ms");
+    }
+    let of_file = |file| story(&interpret(&recording("fork-pino", file)));
+    assert_eq!(of_file("mcp-hub.log.gz"), of_file("stdout.log.gz"));
+}
+
+#[test]
+fn what_the_file_and_the_event_stream_both_show_is_told_once() {
+    let both = interpret_both("fork-pino");
+    assert_eq!(story(&both), story(&interpret(&recording("fork-pino", "mcp-hub.log.gz"))));
+    assert!(both.facts.iter().all(|fact| !matches!(fact.kind, FactKind::FactAmended(_))));
+}
+
+#[test]
+fn the_killed_server_is_down_from_the_kill_to_its_restart() {
+    let milli = |hour: u64, minute: u64, second: u64, milli: u64| ((hour * 60 + minute) * 60 + second) * 1_000 + milli;
+    let outages = [
+        ("fork-pino", milli(3, 41, 5, 231), Some(milli(3, 41, 9, 181))),
+        ("fork-legacy", milli(3, 42, 7, 928), Some(milli(3, 42, 11, 396))),
+        ("npm-4.2.1", milli(3, 43, 33, 128), None),
+    ];
+    for (hub, down, up) in outages {
+        let story = story(&interpret(&recording(hub, "stdout.log.gz")));
+        let after = |what: &str, from: u64| story.iter().find(|(at, told)| told == what && *at >= from).map(|(at, _)| *at);
+        assert_eq!(after("filesystem down", 0), Some(down), "{hub}");
+        assert_eq!(after("filesystem up", down), up, "{hub}");
+    }
+}
+
+#[test]
+fn the_plain_file_tells_what_it_can() {
+    let console = story(&interpret(&recording("fork-legacy", "stdout.log.gz")));
+    let file = story(&interpret(&recording("fork-legacy", "mcp-hub.log.gz")));
+    // It has no checkpoint lines, and the error that stops the hub is an object there.
+    let can = |told: &&str| !told.contains("ended: ") && !told.contains("round failed: key") && !told.starts_with("stopping");
+    let sorted = |story| {
+        let mut told: Vec<&str> = told(story).into_iter().filter(|told| can(told)).collect();
+        told.sort_unstable();
+        told
+    };
+    assert_eq!(sorted(&file), sorted(&console));
+    assert!(file.iter().any(|(_, told)| told == "stopping because of None"));
 }
 
 #[test]

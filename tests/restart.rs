@@ -93,7 +93,7 @@ async fn watches(folder: &Path) -> Vec<Watch> {
         to: session_time(60),
     };
     let backend = Embedded::new(JournalReader::open(&folder.join("state")).unwrap());
-    period::read(&backend, &wanted, |_, _| ()).await.unwrap().watches
+    period::read(&backend, &wanted, Vec::new, Vec::push, |watches| watches, |_, _| ()).await.unwrap().0
 }
 
 /// Reads the recorded log in two lives, the first of which ends after `cut` bytes.

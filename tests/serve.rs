@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hubwatch::serve::TraceAnswer;
+use hubwatch::backend::jaeger::TraceAnswer;
 use hubwatch::watch::{Environment, HubName, Slot, Timestamp, decode_all};
 use serde_json::{Value, json};
 
@@ -76,7 +76,7 @@ async fn the_journal_is_served_as_jaeger_serves_a_trace() {
     let path = || format!("/api/v3/traces/{}?raw_traces=true", Slot::of(Timestamp::now()).trace_id(&hub, &environment, 0));
     let watches = |answer: &str| {
         let answer: TraceAnswer = serde_json::from_str(answer).unwrap();
-        let (watches, unreadable) = decode_all(&answer.result.unwrap_or_default().resource_spans);
+        let (watches, unreadable) = decode_all(answer.result.unwrap_or_default().resource_spans);
         assert_eq!(unreadable, []);
         watches
     };

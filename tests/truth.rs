@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use hubwatch::hub::interpret::{Interpreter, PollAnswer, RawLine};
+use hubwatch::hub::interpret::{Evidence, Interpreter, PollAnswer, RawLine};
 use hubwatch::hub::merge::LineSource;
 use hubwatch::simulator::{
     ApiAnswer, CallOutcome as Really, Entry, Gemini, Happening, Logger, Profile, Script, Simulation, Step, Truth,
@@ -165,6 +165,7 @@ fn play(seen: Seen, seed: u64, steps: Vec<(Timestamp, Step)>, length: Micros) ->
         interpreter.stream_joined(START);
     }
     let mut delays = Delays { random: fastrand::Rng::with_seed(seed), last: 0 };
+    let mut restarts = fastrand::Rng::with_seed(!seed);
     let (mut facts, mut waiting, mut ordinal) = (Vec::new(), Vec::new(), 0);
     for round in 1..=length.get() / INTERVAL {
         let now = START.plus(Micros::new(round * INTERVAL));
@@ -179,15 +180,37 @@ fn play(seen: Seen, seed: u64, steps: Vec<(Timestamp, Step)>, length: Micros) ->
         }
         interpreter.poll(&answer(&simulation, now));
         facts.extend(interpreter.harvest(now).facts);
+        if restarts.u8(0..8) == 0 {
+            interpreter = restarted(&interpreter, seen, now);
+        }
     }
     let end = START.plus(length).plus(Micros::new(SECOND));
     for (_, source, text) in waiting {
         feed(&mut interpreter, source, &text, end, &mut ordinal);
     }
     facts.extend(interpreter.harvest(end).facts);
-    let id = FactId::of_line(uid(0), 0);
-    let facts = facts.into_iter().map(|fact| Fact { id, when: fact.when, source: fact.source, kind: fact.kind }).collect();
+    let facts = facts.into_iter().map(|fact| {
+        let id = match fact.evidence {
+            Evidence::Line(record, ordinal) => FactId::of_line(record, ordinal),
+            Evidence::Watch => FactId::of_line(uid(0), 0),
+        };
+        Fact { id, when: fact.when, source: fact.source, kind: fact.kind }
+    });
+    let facts = facts.collect();
     Played { facts, truth: simulation.truth().to_vec() }
+}
+
+/// The sidecar is killed and takes up what it had committed.
+fn restarted(interpreter: &Interpreter, seen: Seen, now: Timestamp) -> Interpreter {
+    let saved = serde_json::to_vec(interpreter).unwrap();
+    let mut interpreter = serde_json::from_slice::<Interpreter>(&saved).unwrap().with_key(KEY);
+    if !seen.has_log() {
+        interpreter.without_log();
+    }
+    if !matches!(seen, Seen::PinoFile | Seen::LegacyStdout) {
+        interpreter.stream_joined(now);
+    }
+    interpreter
 }
 
 fn uid(ordinal: u64) -> RecordUid {
@@ -333,6 +356,11 @@ fn check(seen: Seen, seed: u64) -> Result<(), TestCaseError> {
     let played = play(seen, seed, steps, length);
     let (found, real) = (played.found_counts(seen), played.real_counts(seen));
     prop_assert_eq!(&found, &real, "{:?}, seed {}", seen, seed);
+    let mut ids: Vec<_> = played.facts.iter().map(|fact| fact.id).filter(|id| *id != FactId::of_line(uid(0), 0)).collect();
+    ids.sort();
+    ids.dedup();
+    let lines = played.facts.iter().filter(|fact| fact.id != FactId::of_line(uid(0), 0)).count();
+    prop_assert_eq!(ids.len(), lines, "{:?}, seed {}: two facts have one id", seen, seed);
     let (calls, real) = (played.calls(), played.real_calls());
     for (call, real) in calls.iter().zip(&real) {
         prop_assert!(near(call.started, real.start, TOLERANCE), "{seen:?}, seed {seed}: {call:?} is not {real:?}");

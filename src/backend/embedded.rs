@@ -1,10 +1,9 @@
 //! The journal as a backend.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
 
-use super::{Backend, BackendError};
+use super::{Backend, BackendError, Reading, Trace};
 use crate::journal::JournalReader;
 use crate::watch::TraceId;
 
@@ -19,20 +18,24 @@ impl Embedded {
     pub fn new(reader: JournalReader) -> Self {
         Self { reader }
     }
-}
 
-impl Backend for Embedded {
-    fn name(&self) -> &str {
-        "embedded"
-    }
-
-    async fn trace(&self, id: TraceId) -> Result<Vec<ResourceSpans>, BackendError> {
-        let mut spans = Vec::new();
+    fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
+        let mut trace = Trace::default();
         for otlp in self.reader.spans_of(id)? {
             let request = ExportTraceServiceRequest::decode(otlp.as_slice())
                 .map_err(|error| BackendError::Unreadable { trace: id, reason: error.to_string() })?;
-            spans.extend(request.resource_spans);
+            trace.spans.extend(request.resource_spans);
         }
-        Ok(spans)
+        Ok(trace)
+    }
+}
+
+impl Backend for Embedded {
+    fn name(&self) -> String {
+        "embedded".to_owned()
+    }
+
+    fn trace(&self, id: TraceId) -> Reading<'_> {
+        Box::pin(std::future::ready(self.read(id)))
     }
 }

@@ -1,9 +1,17 @@
-//! Reading the Watches of a period: the trace ids are computed, so nothing is searched for.
+//! Reading the Watches of a period: the trace ids are computed, so nothing is searched for. The period is never held as a whole:
+//! Watches go on as soon as their quarter of an hour is complete.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::ControlFlow;
 
-use super::{Backend, BackendError};
-use crate::watch::{Count, DecodeError, Environment, HubName, Slot, Timestamp, Watch, WatcherId, amend, decode_all};
+use futures_util::future::try_join;
+use futures_util::{StreamExt as _, stream};
+
+use super::{Backend, BackendError, Trace};
+use crate::watch::{
+    Count, DecodeError, Environment, FactId, FactKind, HubName, Slot, Timestamp, Watch, WatcherId, amend, decode_all,
+};
 
 /// A slot's trace has one part unless it outgrew what backends keep; more than this many would be a fault of ours.
 const MAX_PARTS: u32 = 64;
@@ -21,49 +29,314 @@ pub struct Wanted {
     pub to: Timestamp,
 }
 
+impl Wanted {
+    /// The slots to ask for: one more on each side, since a Watch belongs to the slot of its end.
+    pub fn slots(&self) -> impl ExactSizeIterator<Item = Slot> + use<> {
+        let (first, last) = (Slot::of(self.from).0.saturating_sub(1), Slot::of(self.to).0 + 1);
+        let count = u32::try_from(last - first + 1).unwrap_or(u32::MAX);
+        (0..count).map(move |index| Slot(first + u64::from(index)))
+    }
+
+    fn touches(&self, watch: &Watch) -> bool {
+        watch.interval.start() <= self.to && watch.interval.end() >= self.from
+    }
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// The Watches that touch the period, in the order in which they were made, each once.
-    pub watches: Vec<Watch>,
+    /// Watches that touch the period, each once.
+    pub watches: u64,
     /// What was wrong with the watch spans that could not be read.
     pub unreadable: Vec<DecodeError>,
+    /// Where Watches are missing though they were made, and what the backend itself calls incomplete.
+    pub incomplete: Vec<Incomplete>,
     /// How many slots were asked for.
     pub slots: u64,
     /// How many of them had no trace.
     pub empty_slots: u64,
+    /// The end of the last Watch, and whether it was the last of its run.
+    pub last: Option<(Timestamp, bool)>,
 }
 
-/// Reads them. One more slot on each side is asked for, since a Watch belongs to the slot of its end. `progress` is told after each
-/// slot how many are done and how many there are.
-pub async fn read(backend: &impl Backend, wanted: &Wanted, progress: impl Fn(u64, u64)) -> Result<Found, BackendError> {
-    let (first, last) = (Slot::of(wanted.from).0.saturating_sub(1), Slot::of(wanted.to).0 + 1);
-    let mut watches = BTreeMap::new();
-    let mut found = Found::default();
-    for slot in first..=last {
-        let mut empty = true;
-        for part in 0..MAX_PARTS {
-            let spans = backend.trace(Slot(slot).trace_id(&wanted.hub, &wanted.environment, part)).await?;
-            if spans.is_empty() {
-                break;
-            }
-            empty = false;
-            let (read, unreadable) = decode_all(&spans);
-            found.unreadable.extend(unreadable);
-            watches.extend(read.into_iter().map(|watch| (key(&watch), watch)));
+/// A part of the period that the backend doesn't have, or not whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Incomplete {
+    /// From when.
+    pub from: Timestamp,
+    /// To when.
+    pub to: Timestamp,
+    /// What is lacking.
+    pub lack: Lack,
+}
+
+/// What a backend can lack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// Watches, by their numbers.
+    Watches(u64),
+    /// The backend says why.
+    Partial(String),
+}
+
+impl fmt::Display for Incomplete {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}: ", self.from, self.to)?;
+        match &self.lack {
+            Lack::Watches(1) => f.write_str("1 Watch is missing"),
+            Lack::Watches(missing) => write!(f, "{missing} Watches are missing"),
+            Lack::Partial(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// Reads them, and gives each to what `begin` makes, in the order in which they were made: by watcher, run and number;
+/// `arrange` may bring those of several watchers into another order. `progress` is told after each slot how many are done and how many there are.
+pub async fn read<S>(
+    backend: &dyn Backend,
+    wanted: &Wanted,
+    begin: impl Fn() -> S,
+    mut feed: impl FnMut(&mut S, Watch),
+    arrange: impl FnOnce(Vec<Watch>) -> Vec<Watch>,
+    progress: impl Fn(u64, u64),
+) -> Result<(S, Found), BackendError> {
+    let (mut state, mut stream) = (begin(), Stream::default());
+    let streamed = slots(backend, wanted, &progress, |watches| {
+        let whole = stream.take(watches)?;
+        whole.into_iter().filter(|watch| wanted.touches(watch)).for_each(|watch| feed(&mut state, watch));
+        ControlFlow::Continue(())
+    });
+    if let ControlFlow::Continue(found) = streamed.await? {
+        stream.last.into_iter().filter(|watch| wanted.touches(watch)).for_each(|watch| feed(&mut state, watch));
+        return Ok((state, found));
+    }
+    // Several watchers, a clock that was put back, or something learned long after it was told: the order, or a fact's best time, is
+    // known only once everything was read.
+    let (mut state, mut all) = (begin(), Watches::new());
+    let read = slots(backend, wanted, &progress, |watches| {
+        all.extend(watches);
+        ControlFlow::Continue(())
+    });
+    let ControlFlow::Continue(found) = read.await? else { return Ok((state, Found::default())) };
+    let mut all: Vec<Watch> = all.into_values().collect();
+    amend(&mut all);
+    arrange(all).into_iter().filter(|watch| wanted.touches(watch)).for_each(|watch| feed(&mut state, watch));
+    Ok((state, found))
+}
+
+/// By watcher, run and number: runs of a watcher follow each other, several watchers are told apart by their ids.
+type Watches = BTreeMap<(WatcherId, u32, Count), Watch>;
+
+/// Watches in the order of time, as long as that is the order in which they were made.
+#[derive(Default)]
+struct Stream {
+    order: Option<(WatcherId, u32, Count)>,
+    /// Those of the last slot: the next one's may amend them.
+    last: Vec<Watch>,
+}
+
+impl Stream {
+    /// Takes a slot's Watches in and gives those of the one before, to which nothing can be added any more; breaks off where that
+    /// isn't certain.
+    fn take(&mut self, watches: Watches) -> ControlFlow<(), Vec<Watch>> {
+        let (Some((first, _)), Some((last, _))) = (watches.first_key_value(), watches.last_key_value()) else {
+            return ControlFlow::Continue(Vec::new());
+        };
+        if first.0 != last.0 || self.order.is_some_and(|before| before.0 != first.0 || before >= *first) {
+            return ControlFlow::Break(());
+        }
+        self.order = Some(*last);
+        let before = self.last.len();
+        self.last.extend(watches.into_values());
+        if !amends_only_itself(&self.last) {
+            return ControlFlow::Break(());
+        }
+        amend(&mut self.last);
+        let next = self.last.split_off(before);
+        ControlFlow::Continue(std::mem::replace(&mut self.last, next))
+    }
+}
+
+/// Whether each fact that is amended in these Watches is in them.
+fn amends_only_itself(watches: &[Watch]) -> bool {
+    let facts = || watches.iter().flat_map(|watch| &watch.facts);
+    let amended =
+        |fact: &crate::watch::Fact| if let FactKind::FactAmended(amendment) = &fact.kind { Some(amendment.fact) } else { None };
+    let mut amended: BTreeSet<FactId> = facts().filter_map(amended).collect();
+    if !amended.is_empty() {
+        facts().for_each(|fact| _ = amended.remove(&fact.id));
+    }
+    amended.is_empty()
+}
+
+/// All parts of a slot's trace. The second one is always asked for: that it is there can be known from the first one only if nothing of
+/// that is missing.
+pub async fn parts(backend: &dyn Backend, wanted: &Wanted, slot: Slot) -> Result<Vec<Trace>, BackendError> {
+    let part = |part| backend.trace(slot.trace_id(&wanted.hub, &wanted.environment, part));
+    let (first, second) = try_join(part(0), part(1)).await?;
+    let mut parts = vec![first, second];
+    for next in 2..MAX_PARTS {
+        if parts.last().is_some_and(|last| last.spans.is_empty() && last.partial.is_none()) {
+            break;
+        }
+        parts.push(part(next).await?);
+    }
+    Ok(parts)
+}
+
+/// Reads slot by slot, and gives on the Watches of each.
+async fn slots(
+    backend: &dyn Backend,
+    wanted: &Wanted,
+    progress: &impl Fn(u64, u64),
+    mut give: impl FnMut(Watches) -> ControlFlow<()>,
+) -> Result<ControlFlow<(), Found>, BackendError> {
+    let (mut found, mut runs) = (Found::default(), BTreeMap::new());
+    let count = wanted.slots().len() as u64;
+    let ask = |slot: Slot| async move { (slot, parts(backend, wanted, slot).await) };
+    let mut answers = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());
+    while let Some((slot, parts)) = answers.next().await {
+        let mut watches = Watches::new();
+        for trace in parts? {
+            watches.extend(decoded(slot, trace, &mut found));
         }
         found.slots += 1;
-        found.empty_slots += u64::from(empty);
-        progress(found.slots, last - first + 1);
+        found.empty_slots += u64::from(watches.is_empty());
+        watches.values().filter(|watch| wanted.touches(watch)).for_each(|watch| note(watch, &mut found, &mut runs));
+        progress(found.slots, count);
+        if give(watches).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
     }
-    let touches = |watch: &Watch| watch.interval.start() <= wanted.to && watch.interval.end() >= wanted.from;
-    let mut watches: Vec<Watch> = watches.into_values().collect();
-    amend(&mut watches);
-    found.watches = watches.into_iter().filter(touches).collect();
-    Ok(found)
+    Ok(ControlFlow::Continue(found))
 }
 
-/// Runs of a watcher follow each other; several watchers are told apart by their ids.
-fn key(watch: &Watch) -> (WatcherId, u32, Count) {
-    watch.origin.order()
+fn decoded(slot: Slot, trace: Trace, found: &mut Found) -> Watches {
+    if let Some(reason) = trace.partial {
+        let (from, to) = (slot.start(), Slot(slot.0 + 1).start());
+        found.incomplete.push(Incomplete { from, to, lack: Lack::Partial(reason) });
+    }
+    let (watches, unreadable) = decode_all(trace.spans);
+    found.unreadable.extend(unreadable);
+    watches.into_iter().map(|watch| (watch.origin.order(), watch)).collect()
+}
+
+/// Each run's last Watch: its number and end.
+type Runs = BTreeMap<(WatcherId, u32), (Count, Timestamp)>;
+
+/// Counts a Watch, and notes which are missing before it.
+fn note(watch: &Watch, found: &mut Found, runs: &mut Runs) {
+    let (watcher, run, number) = watch.origin.order();
+    found.watches += 1;
+    let last = runs.insert((watcher, run), (number, watch.interval.end()));
+    if let Some((before, from)) = last
+        && number.get() > before.get() + 1
+    {
+        let lack = Lack::Watches(number.get() - before.get() - 1);
+        found.incomplete.push(Incomplete { from, to: watch.interval.start(), lack });
+    }
+    if found.last.is_none_or(|(end, _)| end <= watch.interval.end()) {
+        found.last = Some((watch.interval.end(), ended_well(watch)));
+    }
+}
+
+/// A run that ended in good order says so in its last Watch.
+fn ended_well(watch: &Watch) -> bool {
+    watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::WatcherStopped(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+    use proptest::prelude::*;
+
+    use super::super::Reading;
+    use super::*;
+    use crate::watch::{Interval, Micros, TraceId, encode, request_of};
+
+    #[derive(Debug, Default)]
+    struct Memory(BTreeMap<TraceId, Vec<ResourceSpans>>);
+
+    impl Backend for Memory {
+        fn name(&self) -> String {
+            "memory".to_owned()
+        }
+
+        fn trace(&self, id: TraceId) -> Reading<'_> {
+            let spans = self.0.get(&id).cloned().unwrap_or_default();
+            Box::pin(std::future::ready(Ok(Trace { spans, partial: None })))
+        }
+    }
+
+    /// Somewhere inside a slot.
+    const BEGIN: Timestamp = Timestamp::from_secs(1_795_000_321);
+
+    fn wanted(minutes: u64) -> Wanted {
+        let (hub, environment) = (HubName::parse("hub").unwrap(), Environment::parse("staging").unwrap());
+        Wanted { hub, environment, from: BEGIN, to: BEGIN.plus(Micros::new(minutes * 60_000_000)) }
+    }
+
+    /// Watches of so many minutes each, one after the other, by turns of so many watchers; those with a mark, and the later ones of
+    /// their slot, are in its second part.
+    fn arrange(watches: Vec<Watch>, watchers: usize, minutes: u64, marks: &[bool]) -> Vec<Watch> {
+        let mut arranged: Vec<Watch> = Vec::new();
+        for (index, mut watch) in watches.into_iter().enumerate() {
+            let start = BEGIN.plus(Micros::new(index as u64 * minutes * 60_000_000));
+            watch.interval = Interval::new(start, start.plus(Micros::new(minutes * 60_000_000)));
+            watch.facts.retain(|fact| !matches!(fact.kind, FactKind::WatcherStopped(_)));
+            let Wanted { hub, environment, .. } = wanted(0);
+            watch.origin.hub = hub;
+            watch.origin.environment = environment;
+            watch.origin.watcher = WatcherId::from_seed(&[u8::try_from(index % watchers).unwrap()]);
+            watch.origin.run = 1;
+            watch.origin.sequence = Count::new((index / watchers) as u64);
+            let before = arranged.last().filter(|before| before.slot() == watch.slot()).map(|before| before.origin.part);
+            let marked = marks.get(index).copied().unwrap_or(false);
+            // A trace has a second part once it has a first one.
+            watch.origin.part = before.map_or(0, |part| part.max(u32::from(marked)));
+            arranged.push(watch);
+        }
+        arranged
+    }
+
+    fn memory(watches: &[Watch]) -> Memory {
+        let mut memory = Memory::default();
+        for watch in watches {
+            memory.0.entry(watch.trace_id()).or_default().extend(request_of(&watch.origin, vec![encode(watch)]).resource_spans);
+        }
+        memory
+    }
+
+    fn read_all(memory: &Memory, wanted: &Wanted) -> (Vec<Watch>, Found) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(read(memory, wanted, Vec::new, Vec::push, |watches| watches, |_, _| ())).unwrap()
+    }
+
+    proptest! {
+        #[test]
+        fn each_watch_is_given_once_and_in_order_however_they_are_spread(
+            watches in proptest::collection::vec(any::<Watch>(), 1..10),
+            (watchers, minutes) in (1..3_usize, 2..20_u64),
+            marks in proptest::collection::vec(any::<bool>(), 10),
+        ) {
+            let watches = arrange(watches, watchers, minutes, &marks);
+            let wanted = wanted(minutes * 10);
+            let (given, found) = read_all(&memory(&watches), &wanted);
+            let ordered: Watches = watches.into_iter().map(|watch| (watch.origin.order(), watch)).collect();
+            let mut expected: Vec<Watch> = ordered.into_values().collect();
+            amend(&mut expected);
+            prop_assert_eq!((found.watches, &found.incomplete, &found.unreadable), (given.len() as u64, &vec![], &vec![]));
+            prop_assert_eq!(given, expected);
+        }
+
+        #[test]
+        fn a_missing_watch_is_named(watches in proptest::collection::vec(any::<Watch>(), 8), lost in 1..7_usize) {
+            let mut watches = arrange(watches, 1, 7, &[]);
+            let gone = watches.remove(lost);
+            let (given, found) = read_all(&memory(&watches), &wanted(100));
+            prop_assert_eq!(given.len(), 7);
+            let expected = Incomplete { from: gone.interval.start(), to: gone.interval.end(), lack: Lack::Watches(1) };
+            prop_assert_eq!(found.incomplete, vec![expected]);
+        }
+    }
 }

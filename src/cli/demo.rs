@@ -8,11 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use tokio::net::TcpListener;
 
 use super::outputs::outputs;
-use super::report::{self, Job, Period};
+use super::reading::{Period, progress};
+use super::report::{self, Job};
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit};
 use crate::config::{self, Joining, Sourced};
@@ -88,12 +89,13 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
         period,
         name: Some(stage.name.clone()),
         environment: stage.environment.clone(),
+        backend: None,
+        trace_url: None,
         state_dir: stage.state_dir.clone(),
         outputs: outputs(std::slice::from_ref(&stage.dir), &[])?,
         templates: Vec::new(),
         rules: vec![rules()],
         sign_off: SignOff::default(),
-        earlier: None,
         made_at: period.to,
     };
     report::make(job).await?;
@@ -192,12 +194,6 @@ async fn tick(bar: ProgressBar) {
         seconds.tick().await;
         bar.inc(1);
     }
-}
-
-/// A bar on stderr; none where stderr is no terminal.
-fn progress(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(length).with_style(style)
 }
 
 fn process_of(live: Arc<Mutex<LiveSimulation>>) -> ProcessSource {

@@ -1,12 +1,14 @@
 //! The commands, one file each. Results go to stdout, progress and complaints to stderr.
 
 mod demo;
+mod doctor;
 mod exit;
+mod export;
 mod mark;
 mod outputs;
+mod reading;
 mod report;
 mod run;
-mod validate;
 mod watching;
 
 use std::path::PathBuf;
@@ -51,13 +53,15 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch a hub
-    Run(Box<run::RunArgs>),
+    Run(run::RunArgs),
     /// Report on a period that was watched
     Report(report::ReportArgs),
-    /// Check a hub and its integrations now, and keep the baseline
-    Validate(Box<validate::ValidateArgs>),
     /// Announce a planned disturbance
     Mark(mark::MarkArgs),
+    /// Look for what would keep a watch or a report from working
+    Doctor(doctor::DoctorArgs),
+    /// Archive a period as a file
+    Export(export::ExportArgs),
     /// Show it all on a simulated hub: watch it for 42 s, then report
     Demo(demo::DemoArgs),
 }
@@ -74,10 +78,11 @@ const EXIT_CODES: &str = "Exit codes:
 pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
     let layers = crate::config::Layers::read(cli.config.as_deref(), crate::config::environment::ProcessEnvironment)?;
     match cli.command {
-        Command::Run(args) => run::run(*args, &layers).await,
+        Command::Run(args) => run::run(args, &layers).await,
         Command::Report(args) => report::report(args, &layers).await,
-        Command::Validate(args) => validate::validate(*args, &layers).await,
         Command::Mark(args) => mark::mark(&args, &layers),
+        Command::Doctor(args) => doctor::doctor(args, &layers).await,
+        Command::Export(args) => export::export(args, &layers).await,
         Command::Demo(args) => demo::demo(args).await,
     }
 }

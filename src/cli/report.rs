@@ -1,51 +1,43 @@
 //! `hubwatch report`: reads the Watches of a period back and says what they come to.
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::outputs::{Format, Output, outputs, own_templates};
+use super::reading::{self, BackendArgs, DEFAULT_PERIOD, Period, PeriodArgs, Source, progress};
 use super::{CliError, Exit};
-use crate::backend::embedded::Embedded;
 use crate::backend::period::{self, Found, Wanted};
-use crate::backend::{Backend, BackendError};
+use crate::config::backend::Chosen;
 use crate::config::environment::Environment;
 use crate::config::file::ReportSection;
-use crate::config::{self, Layers, Sourced};
-use crate::journal::{JournalReader, Watched};
+use crate::config::{self, Layers};
 use crate::judge::moment::Moment;
-use crate::judge::rules::RuleFile;
+use crate::judge::rules::{self, RuleFile};
 use crate::judge::verdict::Verdict;
 use crate::judge::{self, Judge};
-use crate::report::compare::Earlier;
-use crate::report::{self, Given, Provenance, Report, SignOff, Template, baseline};
+use crate::report::link::TraceLinks;
+use crate::report::{self, Given, Provenance, Report, SignOff, Template};
 use crate::watch::{HubName, Micros, Timestamp};
-
-/// How much of the past a report is about unless told otherwise: the strategy's period.
-const DEFAULT_PERIOD: Duration = Duration::from_secs(48 * 3600);
 
 /// Report on a period that was watched
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hubwatch report                                  # the last 48 hours, to STAGING_INTEGRATION_HEALTH_REPORT.md
   hubwatch report --since 24h --out - | less
+  hubwatch report --backend jaeger=http://jaeger:16686 --name hub-a
+  hubwatch report --backend tempo=https://tempo.example.com --backend-header 'X-Scope-OrgID: staging' --name hub-a
+  hubwatch report --backend file=staging.jsonl.zst --name hub-a --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z
   hubwatch report --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z --format json
   hubwatch report --out reports/                   # every form, into that folder
   hubwatch report --out report.md --out report.html --out junit.xml
-  hubwatch report --compare promoted/report.json   # beside the build that was promoted last
   hubwatch report --since 24h --format summary     # the daily summary, to stdout")]
 pub struct ReportArgs {
-    /// How far to look back [default: 48h]
-    #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
-    since: Option<String>,
-    /// The period's start, such as 2026-11-21T06:00:00Z
-    #[arg(long, value_name = "INSTANT")]
-    from: Option<String>,
-    /// The period's end [default: now]
-    #[arg(long, value_name = "INSTANT", requires = "from")]
-    to: Option<String>,
+    #[command(flatten)]
+    period: PeriodArgs,
+    #[command(flatten)]
+    backend: BackendArgs,
     /// Which hub, if more than one was watched
     #[arg(long, value_name = "HUB")]
     name: Option<String>,
@@ -62,21 +54,9 @@ pub struct ReportArgs {
     /// In which form: without --out it goes to stdout; can be repeated
     #[arg(long, value_name = "FORM")]
     format: Vec<Format>,
-    /// An earlier report.json to compare with, such as that of the build that was promoted last
-    #[arg(long, value_name = "EARLIER_REPORT.json")]
-    compare: Option<PathBuf>,
     /// A template to use instead of the built-in one for .md, .html or summary.md, as its name ends; can be repeated
     #[arg(long, value_name = "FILE")]
     template: Vec<PathBuf>,
-}
-
-/// The period to report on.
-#[derive(Debug, Clone, Copy)]
-pub struct Period {
-    /// From when.
-    pub from: Timestamp,
-    /// To when.
-    pub to: Timestamp,
 }
 
 /// A report to make.
@@ -87,6 +67,10 @@ pub struct Job {
     pub name: Option<HubName>,
     /// Where that hub runs.
     pub environment: crate::watch::Environment,
+    /// From where; the journal if nowhere else.
+    pub backend: Option<Chosen>,
+    /// Where people see traces: an address with `{trace_id}` in it.
+    pub trace_url: Option<String>,
     /// Whose journal to read.
     pub state_dir: PathBuf,
     /// Where to write, and in which forms.
@@ -97,8 +81,6 @@ pub struct Job {
     pub rules: Vec<RuleFile>,
     /// Who signs, and whom to ask.
     pub sign_off: SignOff,
-    /// An earlier report to compare with.
-    pub earlier: Option<Earlier>,
     /// When the report is made: the end of the period for a rehearsed one.
     pub made_at: Timestamp,
 }
@@ -109,6 +91,8 @@ impl Job {
         let now = Timestamp::now();
         Ok(Self {
             period: Period { from: now.minus(Micros::from_duration(DEFAULT_PERIOD)), to: now },
+            backend: None,
+            trace_url: layers.trace_url(None)?,
             name: None,
             environment: layers.environment_name(None)?,
             state_dir: layers.state_dir(None),
@@ -116,79 +100,69 @@ impl Job {
             templates: Vec::new(),
             rules: vec![layers.file.rules()],
             sign_off: sign_off(&layers.file.report),
-            earlier: None,
             made_at: now,
         })
     }
 }
 
 fn sign_off(section: &ReportSection) -> SignOff {
-    let ReportSection { lead, escalation, contacts, signatures } = section.clone();
+    let ReportSection { lead, escalation, contacts, signatures, trace_url: _ } = section.clone();
     SignOff { lead, escalation, contacts, signatures }
 }
 
 /// Makes the report that the arguments ask for.
 pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let name = layers.hub_name(args.name.as_deref())?;
+    let backend = args.backend.chosen(layers)?;
     let job = Job {
-        period: period_of(&args)?,
+        period: args.period.period()?,
+        trace_url: layers.trace_url(backend.as_ref())?,
+        backend,
         state_dir: config::watched_state(layers.state_dir(args.state_dir.as_deref()), name.as_ref()),
         name,
         environment: layers.environment_name(args.environment.as_deref())?,
         outputs: outputs(&args.out, &args.format)?,
         templates: own_templates(&args.template)?,
-        earlier: args.compare.as_deref().map(earlier).transpose()?,
         ..Job::new(layers)?
     };
     make(job).await
 }
 
-fn earlier(path: &Path) -> Result<Earlier, CliError> {
-    let json =
-        std::fs::read(path).map_err(|error| CliError::Usage(format!("--compare: can't read {}: {error}", path.display())))?;
-    Earlier::parse(&json).map_err(|problem| CliError::Usage(format!("--compare: {}: {problem}", path.display())))
-}
-
-fn period_of(args: &ReportArgs) -> Result<Period, CliError> {
-    let now = Timestamp::now();
-    let instant = |flag: &str, text: &str| {
-        let help = "it is no instant; write one like 2026-11-21T06:00:00Z";
-        let picked = Sourced { value: text.to_owned(), source: flag.to_owned() };
-        config::parse(picked, |text| Timestamp::parse(text).ok_or(help))
-    };
-    if let Some(from) = &args.from {
-        let from = instant("--from", from)?;
-        let to = args.to.as_deref().map_or(Ok(now), |to| instant("--to", to))?;
-        if from >= to {
-            return Err(CliError::Usage(format!("--from {from} is not before --to {to}")));
-        }
-        return Ok(Period { from, to });
-    }
-    let since = args.since.as_ref().map(|since| Sourced { value: since.clone(), source: "--since".to_owned() });
-    let since = since.map_or(Ok(DEFAULT_PERIOD), |since| config::parse(since, config::duration))?;
-    Ok(Period { from: now.minus(Micros::from_duration(since)), to: now })
-}
-
 /// Makes a report and writes it.
 pub async fn make(job: Job) -> Result<Exit, CliError> {
-    let reader = JournalReader::open(&job.state_dir).map_err(BackendError::from)?;
-    let provisional = reader.is_running();
-    let hub = hub(&job, &reader.watched().map_err(BackendError::from)?)?;
+    let Source { backend, hub, running } = reading::open(job.backend.as_ref(), &job.state_dir, job.name.clone(), &job.environment)?;
     let wanted = Wanted { hub, environment: job.environment.clone(), from: job.period.from, to: job.period.to };
-    let backend = Embedded::new(reader);
-    let found = period::read(&backend, &wanted, |_, _| ()).await?;
-    tracing::debug!(watches = found.watches.len(), slots = found.slots, empty = found.empty_slots, "read");
+    let bar = progress(wanted.slots().len() as u64, "reading: {pos} of {len} quarter-hours {bar:30}");
+    let begin = || Judge::new(job.rules.clone(), wanted.from);
+    let read = period::read(
+        &*backend,
+        &wanted,
+        begin,
+        |judge, watch| drop(judge.take(&watch)),
+        judge::interleave,
+        |done, _| bar.set_position(done),
+    )
+    .await;
+    bar.finish_and_clear();
+    let (judge, found) = read?;
+    tracing::debug!(watches = found.watches, slots = found.slots, empty = found.empty_slots, "read");
+    let provisional = running.unwrap_or_else(|| goes_on(&found, wanted.to));
     let provenance = provenance(&wanted, &found, backend.name(), provisional, job.made_at);
-    let mut judge = Judge::new(job.rules, wanted.from);
-    for watch in judge::interleave(found.watches) {
-        judge.take(&watch);
-    }
-    let baseline = baseline::read(&job.state_dir, &wanted.hub, &wanted.environment, wanted.to);
-    let given = Given { provenance, sign_off: job.sign_off, baseline };
+    let given = Given { provenance, sign_off: job.sign_off, baseline: None };
     let mut report = report::report(judge.assess(wanted.to), given);
-    report.comparison = job.earlier.as_ref().map(|earlier| report::compare::compare(&report, earlier));
+    if let Some(template) = job.trace_url {
+        report::link::link(&mut report, &TraceLinks { template, hub: wanted.hub.clone(), environment: wanted.environment.clone() });
+    }
     write(&report, &job.outputs, &job.templates)?;
     Ok(exit(report.overall.verdict))
+}
+
+/// A watch whose last word is as young as this goes on: a poll every ten minutes is the rarest.
+const GOES_ON: Micros = Micros::new(11 * 60 * 1_000_000);
+
+/// Whether the watch goes on beyond the period's end, as far as its Watches tell.
+fn goes_on(found: &Found, to: Timestamp) -> bool {
+    found.last.is_some_and(|(end, ended_well)| !ended_well && to.since(end) < GOES_ON)
 }
 
 /// How a verdict ends the command.
@@ -200,42 +174,22 @@ pub fn exit(verdict: Verdict) -> Exit {
     }
 }
 
-/// The hub that was named, or the only one that was watched.
-fn hub(job: &Job, watched: &[Watched]) -> Result<HubName, CliError> {
-    let here: Vec<&Watched> = watched.iter().filter(|watched| watched.environment == job.environment).collect();
-    if let Some(name) = &job.name {
-        if here.iter().all(|watched| watched.hub != *name) {
-            tracing::warn!(hub = %name, environment = %job.environment, "no Watch of this hub is in the journal{}", known(watched));
-        }
-        return Ok(name.clone());
-    }
-    match here.as_slice() {
-        [only] => Ok(only.hub.clone()),
-        [] => Err(CliError::Usage(format!("no hub was watched in environment {}{}", job.environment, known(watched)))),
-        _ => Err(CliError::Usage(format!("more than one hub was watched: say which with --name{}", known(watched)))),
-    }
-}
-
-fn known(watched: &[Watched]) -> String {
-    let names: Vec<_> = watched.iter().map(|watched| format!("{} ({})", watched.hub, watched.environment)).collect();
-    if names.is_empty() { String::new() } else { format!("; it holds: {}", names.join(", ")) }
-}
-
-fn provenance(wanted: &Wanted, found: &Found, backend: &str, provisional: bool, made_at: Timestamp) -> Provenance {
+fn provenance(wanted: &Wanted, found: &Found, backend: String, provisional: bool, made_at: Timestamp) -> Provenance {
     Provenance {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         hub: wanted.hub.to_string(),
         environment: wanted.environment.to_string(),
         builds: Vec::new(),
-        backend: backend.to_owned(),
+        backend,
         from: Moment(wanted.from),
         to: Moment(wanted.to),
         generated_at: Moment(made_at),
         provisional,
         watchers: Vec::new(),
-        criteria_digest: report::built_in_digest(),
+        criteria_digest: blake3::hash(rules::DEFAULT.as_bytes()).to_hex().as_str()[..16].to_owned(),
         overrides: Vec::new(),
         unreadable: found.unreadable.iter().map(ToString::to_string).collect(),
+        incomplete: found.incomplete.iter().map(ToString::to_string).collect(),
     }
 }
 

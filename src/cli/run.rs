@@ -3,18 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::reading::Period;
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit, report};
-use crate::alert::Alerts;
-use crate::alert::message::Sender;
 use crate::config::destinations::Flags;
 use crate::config::environment::{self, Environment};
 use crate::config::listen::DEFAULT_LISTEN;
 use crate::config::{self, ConfigError, Layers, Sourced};
 use crate::hub::client::{ClientError, HubClient};
 use crate::hub::discover;
-use crate::live::Live;
-use crate::live::follow::{Follower, Following};
 use crate::process::{self, Find, ProcessReader};
 use crate::serve::{Server, Vitals, WatchedHub};
 use crate::sidecar::{Lines, LogSource};
@@ -23,79 +20,74 @@ use crate::watch::{Text, Timestamp};
 use clap::Args;
 
 /// Watch a hub
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hubwatch run --hub http://127.0.0.1:7000 --log ~/.local/state/mcp-hub/logs/mcp-hub.log
   hubwatch run --hub http://127.0.0.1:7000 --otlp http://127.0.0.1:4318 --name hub-a --build 4.3.0-rc.1
   mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log -
-  hubwatch run --listen                 # with a status page at http://127.0.0.1:9684, /readyz and /metrics
   hubwatch run --listen 0.0.0.0:9684    # lets a report be made elsewhere: --backend jaeger=http://here:9684
   hubwatch run --for 48h --report report.md     # watch, report, and exit with the verdict")]
 pub struct RunArgs {
     /// The hub's address, with a path prefix if it is behind a proxy [default: the hub that runs here]
     #[arg(long, value_name = "URL")]
-    pub(super) hub: Option<String>,
+    hub: Option<String>,
     /// The hub's log file, a pattern such as 'logs/mcp-hub.*.log', or - for what it writes to our stdin [default, for a hub that runs here: where it writes it]
     #[arg(long, value_name = "FILE")]
-    pub(super) log: Option<PathBuf>,
+    log: Option<PathBuf>,
     /// When to join the hub's event stream: auto, always or never [default: auto, where the log hides the meta-tool calls]
     #[arg(long, value_name = "WHEN")]
-    pub(super) event_stream: Option<String>,
+    event_stream: Option<String>,
     /// Where to begin in a log that was never read
     #[arg(long, value_name = "WHERE", default_value = "start")]
-    pub(super) from: From,
+    from: From,
     /// What the report calls the hub [default: its address]
     #[arg(long, value_name = "HUB")]
-    pub(super) name: Option<String>,
+    name: Option<String>,
     /// Where the hub runs [default: staging]
     #[arg(long, value_name = "ENV")]
-    pub(super) environment: Option<String>,
+    environment: Option<String>,
     /// The build under test
     #[arg(long, value_name = "ID")]
-    pub(super) build: Option<String>,
+    build: Option<String>,
     /// The state folder [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
-    pub(super) state_dir: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
     /// Where telemetry goes, by OTLP [default: nowhere but the state folder]
     #[arg(long, value_name = "URL")]
-    pub(super) otlp: Option<String>,
+    otlp: Option<String>,
     /// How it is carried: grpc or http/protobuf [default: grpc to port 4317, otherwise http/protobuf]
     #[arg(long, value_name = "PROTOCOL")]
-    pub(super) otlp_protocol: Option<String>,
+    otlp_protocol: Option<String>,
     /// How long the way out may take to send what is left [default: 5s]
     #[arg(long, value_name = "TIME")]
-    pub(super) drain: Option<String>,
+    drain: Option<String>,
     /// How often the hub is polled [default: 15s]
     #[arg(long, value_name = "TIME")]
-    pub(super) interval: Option<String>,
+    interval: Option<String>,
     /// The hub's process id, where it can't be found out
     #[arg(long, value_name = "PID")]
-    pub(super) pid: Option<u32>,
+    pid: Option<u32>,
     /// A header for every request to the hub, such as 'Authorization: Bearer …'
     #[arg(long, value_name = "HEADER")]
-    pub(super) header: Vec<String>,
+    header: Vec<String>,
     /// A certificate authority that the hub's certificate may come from
     #[arg(long, value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
-    /// Serve the status page, /readyz, /metrics and traces by id here; without a value on 127.0.0.1:9684 [default: nothing is served]
+    ca: Option<PathBuf>,
+    /// Serve health, readiness and traces by id here; without a value on 127.0.0.1:9684 [default: nothing is served]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DEFAULT_LISTEN)]
-    pub(super) listen: Option<String>,
-    /// Where dashboard.json is kept [default: in the state folder]
-    #[arg(long, value_name = "FILE")]
-    pub(super) dashboard: Option<PathBuf>,
+    listen: Option<String>,
     /// Watch that long, then stop
     #[arg(long = "for", value_name = "TIME")]
-    pub(super) length: Option<String>,
+    length: Option<String>,
     /// Report when the time is over, and exit with the verdict
     #[arg(long, value_name = "FILE", requires = "length")]
-    pub(super) report: Option<PathBuf>,
+    report: Option<PathBuf>,
 }
 
 /// Where to begin in a log that was never read.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum From {
     /// At its beginning
-    #[default]
     Start,
     /// At its end: skip what it holds
     End,
@@ -109,36 +101,17 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         return Err(CliError::Usage("--report is for one hub; choose it with --name, or report on each afterwards".to_owned()));
     }
     let begun = Timestamp::now();
-    if let ([_, _, ..], Some(_)) = (plans.as_slice(), &layers.file.dashboard.file) {
-        return Err(CliError::Usage("[dashboard] file is for one hub; of several each has its own in its state folder".to_owned()));
-    }
     let first = plans.first().map(|plan| (plan.name.clone(), plan.environment.clone(), plan.state_dir.clone()));
-    let lives: Vec<Live> = plans.iter().map(|_| Live::default()).collect();
     let server = match layers.listen(args.listen.as_deref())? {
-        Some(listen) => {
-            let hubs = plans.iter().zip(&lives).map(|(plan, live)| watched_hub(plan).judged_by(live.clone()));
-            Some(Server::start(listen, hubs.collect()).await?)
-        }
+        Some(listen) => Some(Server::start(listen, plans.iter().map(watched_hub).collect()).await?),
         None => None,
     };
-    let mut followers = Vec::new();
-    for (plan, live) in plans.iter().zip(lives) {
-        let sender = Sender {
-            hub: plan.name.to_string(),
-            environment: plan.environment.to_string(),
-            build: plan.build.as_ref().map(ToString::to_string),
-        };
-        let alerts = Alerts::start(layers.alert_targets()?, &sender, &plan.state_dir)?;
-        followers.push(Follower::start(live, following(plan, &args, layers)?, alerts));
-    }
-    let watched = futures_util::future::try_join_all(plans.into_iter().map(watching::watch)).await;
-    futures_util::future::join_all(followers.into_iter().map(Follower::end)).await;
-    watched?;
+    watch_all(plans).await?;
     if let Some(server) = server {
         server.end().await;
     }
     let (Some(out), Some((name, environment, state_dir))) = (report_to, first) else { return Ok(Exit::Ok) };
-    let period = report::Period { from: begun, to: Timestamp::now() };
+    let period = Period { from: begun, to: Timestamp::now() };
     let job = report::Job {
         period,
         name: Some(name),
@@ -150,31 +123,32 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
     report::make(job).await
 }
 
-/// What the live judge of a hub follows.
-fn following(plan: &Plan, args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Following, CliError> {
-    Ok(Following {
-        hub: plan.name.clone(),
-        environment: plan.environment.clone(),
-        dashboard: layers.dashboard(args.dashboard.as_deref(), &plan.state_dir)?,
-        state_dir: plan.state_dir.clone(),
-        rules: vec![layers.file.rules()],
-        vitals: plan.vitals.clone(),
-    })
-}
-
 fn watched_hub(plan: &Plan) -> WatchedHub {
     let (hub, environment) = (plan.name.clone(), plan.environment.clone());
     WatchedHub::new(hub, environment, plan.interval, plan.vitals.clone(), plan.state_dir.clone())
 }
 
+/// Watches each hub on its own: what ends one watch leaves the others alone.
+async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
+    let watches = plans.into_iter().map(async |plan| {
+        let name = plan.name.clone();
+        let ended = watching::watch(plan).await;
+        if let Err(error) = &ended {
+            tracing::error!(hub = %name, error = crate::causes::of(error), "this hub is no longer watched");
+        }
+        ended
+    });
+    futures_util::future::join_all(watches).await.into_iter().collect()
+}
+
 /// One plan a hub: the one that flags, variables or the file name, or all of the file's.
-pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
+fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
     let hubs = &layers.file.hubs;
     if hubs.len() < 2 || args.hub.is_some() || layers.environment().get("HUBWATCH_HUB").is_some() {
         return Ok(vec![plan(args, layers)?]);
     }
-    if args.log.is_some() || args.pid.is_some() || args.build.is_some() || args.dashboard.is_some() {
-        let problem = "--log, --pid, --build and --dashboard are for one hub, and the configuration has several: write them there";
+    if args.log.is_some() || args.pid.is_some() || args.build.is_some() {
+        let problem = "--log, --pid and --build are for one hub, and the configuration has several: write them there";
         return Err(CliError::Usage(problem.to_owned()));
     }
     let wanted = args.name.as_deref();
@@ -253,7 +227,11 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
 }
 
 /// An address that is none is told with where it came from.
-fn client(hub: Sourced<String>, headers: &[(String, String)], ca: Option<&std::path::Path>) -> Result<HubClient, CliError> {
+pub(super) fn client(
+    hub: Sourced<String>,
+    headers: &[(String, String)],
+    ca: Option<&std::path::Path>,
+) -> Result<HubClient, CliError> {
     HubClient::new(&hub.value, headers, ca).map_err(|error| match error {
         ClientError::Url { reason, .. } => {
             let problem = format!("is not an address of a hub: {reason}; give one like http://127.0.0.1:7000");
@@ -281,7 +259,7 @@ fn process_source(find: Find) -> Option<ProcessSource> {
 }
 
 /// The hub's process can be seen if the hub is on this host.
-fn find(pid: Option<u32>, url: &str) -> Find {
+pub(super) fn find(pid: Option<u32>, url: &str) -> Find {
     if let Some(pid) = pid {
         return Find::Pid(pid);
     }

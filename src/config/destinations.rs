@@ -179,7 +179,7 @@ fn headers_of(section: &DestinationSection) -> Vec<(String, Secret)> {
 }
 
 /// `key=value,key=value` with percent-encoded values, as the OpenTelemetry specification writes headers.
-fn header_list(list: &str) -> Vec<(String, Secret)> {
+pub(super) fn header_list(list: &str) -> Vec<(String, Secret)> {
     let pairs = list.split(',').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (name.trim().to_owned(), Secret::new(percent_decode_str(value.trim()).decode_utf8_lossy()))).collect()
 }

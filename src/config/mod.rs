@@ -1,12 +1,11 @@
 //! Configuration: flags go before environment variables, these before `hubwatch.toml`, that before the defaults.
 
-pub mod dashboard;
+pub mod backend;
 pub mod destinations;
 pub mod environment;
 pub mod file;
 pub mod journal;
 pub mod listen;
-pub mod notify;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -199,12 +198,7 @@ impl<E: Environment> Layers<E> {
     pub fn hub_headers(&self, flags: &[String]) -> Result<Vec<(String, String)>, ConfigError> {
         let mut headers: Vec<_> = self.file.hub().headers.clone().into_iter().collect();
         for flag in flags {
-            let (name, value) = flag.split_once(':').ok_or_else(|| ConfigError::Value {
-                setting: "--header".to_owned(),
-                value: "[hidden]".to_owned(),
-                problem: "has no colon; give it as 'Name: value'".to_owned(),
-            })?;
-            headers.push((name.trim().to_owned(), value.trim().to_owned()));
+            headers.push(header("--header", flag)?);
         }
         Ok(headers)
     }
@@ -220,6 +214,16 @@ pub fn state_of_hub(state_dir: &Path, hub: &HubName) -> PathBuf {
 pub fn watched_state(state_dir: PathBuf, hub: Option<&HubName>) -> PathBuf {
     let own = hub.map(|hub| state_of_hub(&state_dir, hub)).filter(|folder| folder.is_dir());
     own.unwrap_or(state_dir)
+}
+
+/// Reads a header flag of the form `Name: value`. The value may be a secret: an error doesn't show it.
+fn header(flag: &str, text: &str) -> Result<(String, String), ConfigError> {
+    let (name, value) = text.split_once(':').ok_or_else(|| ConfigError::Value {
+        setting: flag.to_owned(),
+        value: "[hidden]".to_owned(),
+        problem: "has no colon; give it as 'Name: value'".to_owned(),
+    })?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// Reads a value; an error says where the value came from.

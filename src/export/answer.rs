@@ -86,8 +86,8 @@ pub fn of_http(status: StatusCode, retry_after: Option<&str>, body: &str, now: S
     }
 }
 
-/// `Retry-After`: seconds or a date.
-fn delay(text: &str, now: SystemTime) -> Option<Duration> {
+/// `Retry-After`: seconds or a date. An HTTP server may say it in either form.
+pub fn delay(text: &str, now: SystemTime) -> Option<Duration> {
     match text.trim().parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
         Err(_) => Some(httpdate::parse_http_date(text.trim()).ok()?.duration_since(now).unwrap_or_default()),

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::transport::Transport;
 use crate::config::Secret;
 use crate::journal::{DestinationName, Recipient, Signal, Temporality};
 
@@ -249,6 +250,12 @@ impl Destination {
     /// Its address.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// The way of one signal there; none if it doesn't go there.
+    pub fn transport(&self, signal: Signal) -> Result<Option<Transport>, DestinationError> {
+        let way = self.ways.iter().find(|(of, _)| *of == signal);
+        way.map(|(_, way)| Transport::new(way, None)).transpose()
     }
 
     /// Under which name its place in the journal is kept.

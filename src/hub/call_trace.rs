@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{Span, Status, status::StatusCode};
 
-use crate::watch::{Attributes, CallOutcome, GeminiFailure, GeminiOutcome, SpanId, Text, Timestamp, names};
+use crate::watch::{Attributes, GeminiFailure, GeminiOutcome, SpanId, Text, Timestamp, names};
 
 use super::calls::{EndedCall, StageEvent};
 
@@ -27,7 +27,7 @@ fn call_span(call: &EndedCall) -> Span {
     attributes.put(names::CALL_IN_FLIGHT, &fact.in_flight);
     attributes.put(names::CALL_NOTIFICATION, &fact.notification);
     attributes.put(names::SESSION, &fact.session);
-    let error = error_type(fact.outcome);
+    let error = fact.outcome.error().map(Text::from);
     attributes.put(names::ERROR_TYPE, &error);
     let end = fact.started.plus(fact.duration);
     Span {
@@ -70,15 +70,6 @@ fn gemini_span(call: &EndedCall, asked: Timestamp, model: Option<&str>) -> Span 
         attributes: attributes.into_inner(),
         status: status(failed),
         ..Span::default()
-    }
-}
-
-/// What went wrong, in the convention's `error.type`; a call that ended with the static keywords did not fail.
-fn error_type(outcome: CallOutcome) -> Option<Text> {
-    match outcome {
-        CallOutcome::Ok | CallOutcome::Fallback => None,
-        CallOutcome::Error => Some(Text::from("tool_error")),
-        CallOutcome::Refused | CallOutcome::Aborted | CallOutcome::Lost => Some(Text::from(outcome.as_str())),
     }
 }
 

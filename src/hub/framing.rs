@@ -107,6 +107,7 @@ fn docker(line: &str) -> Option<Frame<'_>> {
 
 /// `2026-11-23T03:40:38.102000000Z stdout F text`; `P` instead of `F` for a part of a longer line.
 fn cri(line: &str) -> Option<Frame<'_>> {
+    line.as_bytes().first().filter(|first| first.is_ascii_digit())?;
     let (time, rest) = line.split_once(' ')?;
     let (stream, rest) = rest.split_once(' ')?;
     let (tags, text) = rest.split_once(' ').unwrap_or((rest, ""));

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::watch::{
     BreakerChanged, CategorizationFailed, ClientConnected, ClientDisconnected, Count, ExposureChanged, FactAmended, FactId,
-    FactKind, GeminiRoundFailed, HubStarted, HubStopped, HubStopping, Level, Lines, LogShape, LogVolume, LogWriteFailed,
-    MarketplaceFailed, Micros, RecordUid, ServerStartFailed, ServersStarted, SessionClosed, SessionHash, SessionOpened, Source,
-    StreamJoined, StreamLeft, StreamVolume, SubscriberFailed, Text, Timestamp, ToolCategorized, When,
+    FactKind, GeminiFailure, GeminiRoundFailed, HubStarted, HubStopped, HubStopping, Level, Lines, LogShape, LogVolume,
+    LogWriteFailed, MarketplaceFailed, Micros, RecordUid, ServerStartFailed, ServersStarted, SessionClosed, SessionHash,
+    SessionOpened, Source, StreamJoined, StreamLeft, StreamVolume, SubscriberFailed, Text, Timestamp, ToolCategorized, When,
 };
 
 use super::calls::{Calls, EndedCall, LineContext};
@@ -111,6 +111,9 @@ pub(super) struct HubLife {
     pub(super) stopping: bool,
     pub(super) exit_reported: bool,
     pub(super) process_seen: bool,
+    /// Whether a line said that it stops with its last event-stream subscriber.
+    #[serde(default)]
+    stops_alone: bool,
 }
 
 /// All that is carried from line to line and from poll to poll.
@@ -141,11 +144,22 @@ pub struct Interpreter {
     model: Option<String>,
     pub(super) last_error: Option<(Timestamp, Text)>,
     notable: BTreeMap<Level, BTreeMap<String, u64>>,
+    /// The latest warning or error: it may come again at once, thousands of times.
+    #[serde(skip)]
+    latest_notable: Option<Notable>,
     pub(super) facts: Vec<PendingFact>,
     #[serde(skip)]
     ended: Vec<EndedCall>,
     #[serde(skip)]
     mask: Mask,
+}
+
+/// A warning or error, and what it is counted under.
+#[derive(Debug, Clone)]
+struct Notable {
+    level: Level,
+    text: String,
+    template: String,
 }
 
 /// What a line led to: its facts, which another source's line of the same event may still complete.
@@ -200,6 +214,7 @@ impl Interpreter {
             model: None,
             last_error: None,
             notable: BTreeMap::new(),
+            latest_notable: None,
             facts: Vec::new(),
             ended: Vec::new(),
             mask: Mask::new(key),
@@ -262,6 +277,11 @@ impl Interpreter {
     /// Whether the log shows the checkpoint lines, as far as its shape tells.
     pub fn log_shows_checkpoints(&self) -> Option<bool> {
         self.log.shows_checkpoints()
+    }
+
+    /// Whether the log says that the hub stops once its last event-stream subscriber leaves.
+    pub fn hub_stops_alone(&self) -> bool {
+        self.hub.stops_alone
     }
 
     /// The event stream was joined.
@@ -389,18 +409,31 @@ impl Interpreter {
         self.of_server(meaning, &mut said);
         self.of_client(meaning, line, &mut said);
         self.of_background(meaning, &mut said);
-        let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
         if let Meaning::GeminiFailed(failure) = meaning {
             said.say(GeminiRoundFailed { failure });
+            self.may_stop_the_hub(failure, line, at);
         }
-        let context = LineContext { uid: raw.uid, at, session, data: line.data };
+        let call = if meaning.concerns_calls() { self.of_call(meaning, line, &mut said) } else { None };
+        self.facts.append(&mut said.facts);
+        call
+    }
+
+    fn of_call(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) -> Option<RecordUid> {
+        let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
+        let context = LineContext { uid: said.uid, at: said.when.latest(), session, data: line.data };
         let ended = self.calls.line(meaning, self.masked(&line.text).as_str(), context);
         for call in &ended {
             said.say(call.fact.clone());
         }
         self.ended.extend(ended);
-        self.facts.append(&mut said.facts);
         self.calls.touched()
+    }
+
+    /// The fork's error helper stops the hub after some of these, whatever level a source gives them (hub notes).
+    fn may_stop_the_hub(&mut self, failure: GeminiFailure, line: &LogLine<'_>, at: Timestamp) {
+        if matches!(failure, GeminiFailure::KeyInvalid | GeminiFailure::Failed) {
+            self.last_error = Some((at, self.masked(&line.text)));
+        }
     }
 
     /// What the hub does beside serving its clients.
@@ -428,15 +461,25 @@ impl Interpreter {
 
     fn group(&mut self, line: &LogLine<'_>, at: Timestamp) {
         let Some(level @ (Level::Warn | Level::Error)) = line.level else { return };
-        if level == Level::Error {
+        if level == Level::Error
+            && self.last_error.as_ref().is_none_or(|(before, text)| *before != at || text.as_str() != line.text)
+        {
             self.last_error = Some((at, self.masked(&line.text)));
         }
-        let mut template = mask::template(&self.mask.text(&line.text));
+        let text = &*line.text;
+        let latest = self.latest_notable.take().filter(|latest| latest.level == level && latest.text == text);
+        let latest = latest.unwrap_or_else(|| {
+            let template = mask::template(&self.mask.text(text));
+            Notable { level, text: text.to_owned(), template }
+        });
         let counts = self.notable.entry(level).or_default();
-        if counts.len() >= MAX_TEMPLATES && !counts.contains_key(&template) {
-            template = OTHER_TEMPLATES.to_owned();
+        if let Some(count) = counts.get_mut(&latest.template) {
+            *count += 1;
+        } else {
+            let template = if counts.len() < MAX_TEMPLATES { latest.template.clone() } else { OTHER_TEMPLATES.to_owned() };
+            *counts.entry(template).or_default() += 1;
         }
-        *counts.entry(template).or_default() += 1;
+        self.latest_notable = Some(latest);
     }
 
     fn of_hub(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) {
@@ -464,6 +507,12 @@ impl Interpreter {
                     said.say(ClientDisconnected { client: Text::new(client) });
                 }
                 said.say(HubStopped {});
+            }
+            Meaning::StopsAlone { now } => {
+                self.hub.stops_alone = true;
+                if now {
+                    self.last_error = Some((said.when.latest(), self.masked(&line.text)));
+                }
             }
             _ => {}
         }
@@ -670,6 +719,22 @@ mod tests {
         let harvest = interpreter.harvest(at(300));
         let amended = FactAmended { fact: FactId::of_line(record, ordinal) };
         assert_eq!(facts(&harvest), [(When::At(at(240)), &amended.into())]);
+    }
+
+    #[test]
+    fn a_hub_that_stops_with_its_last_subscriber_says_so() {
+        let mut interpreter = Interpreter::new([0; 32]);
+        looked_at(&mut interpreter, "Setting up auto shutting down", 250);
+        looked_at(&mut interpreter, "Starting HTTP server on port 7000", 250);
+        assert!(interpreter.hub_stops_alone());
+        looked_at(&mut interpreter, "No active SSE connections, initiating shutdown", 500);
+        looked_at(&mut interpreter, STOP, 500);
+        let harvest = interpreter.harvest(at(600));
+        let cause = harvest.facts.iter().find_map(|fact| match &fact.kind {
+            FactKind::HubStopping(stopping) => stopping.cause.clone(),
+            _ => None,
+        });
+        assert_eq!(cause.unwrap().as_str(), "No active SSE connections, initiating shutdown");
     }
 
     #[test]

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::scan;
 use crate::watch::{Level, LogShape, Timestamp};
 
 /// A line, taken apart: severity, time and text from where its shape really holds them.
@@ -58,30 +59,50 @@ fn place(line: &str, part: &str) -> Option<Range<usize>> {
 }
 
 fn parse_json(line: &str) -> Option<LogLine<'_>> {
-    let mut deserializer = serde_json::Deserializer::from_str(line);
-    let fields = deserializer.deserialize_map(FieldsVisitor).ok()?;
-    deserializer.end().ok()?;
+    let fields = Fields::of(line)?;
     fields.pino(line).or_else(|| fields.console(line))
 }
 
 /// The keys that matter, unparsed. Keys can repeat (`pid` does); the first one is the logger's own.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Fields<'a> {
-    level: Option<&'a RawValue>,
-    time: Option<&'a RawValue>,
-    msg: Option<&'a RawValue>,
-    code: Option<&'a RawValue>,
-    pid: Option<&'a RawValue>,
-    model: Option<&'a RawValue>,
-    r#type: Option<&'a RawValue>,
-    message: Option<&'a RawValue>,
-    data: Option<&'a RawValue>,
-    timestamp: Option<&'a RawValue>,
-    session: Option<&'a RawValue>,
+    level: Option<&'a str>,
+    time: Option<&'a str>,
+    msg: Option<&'a str>,
+    code: Option<&'a str>,
+    pid: Option<&'a str>,
+    model: Option<&'a str>,
+    r#type: Option<&'a str>,
+    message: Option<&'a str>,
+    data: Option<&'a str>,
+    timestamp: Option<&'a str>,
+    session: Option<&'a str>,
 }
 
 impl<'a> Fields<'a> {
-    fn slot(&mut self, key: &str) -> Option<&mut Option<&'a RawValue>> {
+    /// Reads an object: quickly as loggers write it, otherwise by the whole of JSON.
+    fn of(json: &'a str) -> Option<Self> {
+        let mut fields = Self::default();
+        match scan::members(json, |key, value| fields.keep(key, || value)) {
+            Some(()) => Some(fields),
+            None => Self::parsed(json),
+        }
+    }
+
+    fn parsed(json: &'a str) -> Option<Self> {
+        let mut deserializer = serde_json::Deserializer::from_str(json);
+        let fields = deserializer.deserialize_map(FieldsVisitor).ok()?;
+        deserializer.end().ok()?;
+        Some(fields)
+    }
+
+    fn keep(&mut self, key: &str, value: impl FnOnce() -> &'a str) {
+        if let Some(slot) = self.slot(key) {
+            slot.get_or_insert_with(value);
+        }
+    }
+
+    fn slot(&mut self, key: &str) -> Option<&mut Option<&'a str>> {
         Some(match key {
             "level" => &mut self.level,
             "time" => &mut self.time,
@@ -109,11 +130,11 @@ impl<'a> Fields<'a> {
             time: self.time.and_then(instant),
             text,
             session: self.session.and_then(string),
-            pid: self.pid.and_then(|pid| pid.get().parse().ok()),
+            pid: self.pid.and_then(|pid| pid.parse().ok()),
             model: self.model.and_then(string),
             data: Some(line),
-            object: !msg.get().starts_with('"'),
-            time_at: self.time.and_then(|time| place(line, time.get())),
+            object: !msg.starts_with('"'),
+            time_at: self.time.and_then(|time| place(line, time)),
         })
     }
 
@@ -124,8 +145,8 @@ impl<'a> Fields<'a> {
         let message = self.message?;
         let data = self.data;
         let text = string(message).or_else(|| string(data?)).or_else(|| string(self.code?)).unwrap_or(Cow::Borrowed(""));
-        let object = [Some(message), data].into_iter().flatten().find(|raw| raw.get().starts_with('{'));
-        let inner = object.and_then(fields_of);
+        let object = [Some(message), data].into_iter().flatten().find(|raw| raw.starts_with('{'));
+        let inner = object.filter(|object| object.len() > 2).and_then(Fields::of);
         Some(LogLine {
             shape: LogShape::LegacyStdout,
             level,
@@ -134,25 +155,20 @@ impl<'a> Fields<'a> {
             session: inner.as_ref().and_then(|inner| inner.session).and_then(string),
             pid: None,
             model: inner.as_ref().and_then(|inner| inner.model).and_then(string),
-            data: object.map(RawValue::get),
-            object: !message.get().starts_with('"'),
-            time_at: self.timestamp.and_then(|time| place(line, time.get())),
+            data: object,
+            object: !message.starts_with('"'),
+            time_at: self.timestamp.and_then(|time| place(line, time)),
         })
     }
 }
 
-fn fields_of(raw: &RawValue) -> Option<Fields<'_>> {
-    serde_json::Deserializer::from_str(raw.get()).deserialize_map(FieldsVisitor).ok()
-}
-
-fn string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    let json = raw.get();
+fn string(json: &str) -> Option<Cow<'_, str>> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inner)) }
 }
 
-fn instant(raw: &RawValue) -> Option<Timestamp> {
-    Timestamp::parse(&string(raw)?)
+fn instant(json: &str) -> Option<Timestamp> {
+    Timestamp::parse(&string(json)?)
 }
 
 /// The level that a word stands for; a word that no logger uses has none.
@@ -178,12 +194,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
         let mut fields = Fields::default();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            match fields.slot(&key) {
-                Some(slot @ None) => *slot = Some(map.next_value()?),
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+            let value: &RawValue = map.next_value()?;
+            fields.keep(&key, || value.get());
         }
         Ok(fields)
     }
@@ -191,6 +203,8 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -221,6 +235,24 @@ mod tests {
         assert_eq!(line.shape, LogShape::LegacyStdout);
         assert_eq!(line.text, "CHECKPOINT 1: handleAnalyzePrompt entry");
         assert_eq!(line.session.as_deref(), Some("abc"));
+    }
+
+    proptest! {
+        #[test]
+        fn however_an_object_is_written_its_fields_are_the_same(
+            members in proptest::collection::vec(("level|time|msg|code|pid|data|x", any::<String>(), any::<bool>()), 0..8),
+        ) {
+            let member = |(key, text, nested): &(String, String, bool)| {
+                let text = serde_json::to_string(text).unwrap();
+                if *nested { format!(r#""{key}":{{"msg":{text}}}"#) } else { format!(r#""{key}":{text}"#) }
+            };
+            let members: Vec<String> = members.iter().map(member).collect();
+            let tight = format!("{{{}}}", members.join(","));
+            prop_assert_eq!(Fields::of(&tight), Fields::parsed(&tight));
+            // White space is left to the parser.
+            let wide = format!("{{ {} }}", members.join(" , "));
+            prop_assert_eq!(Fields::of(&wide), Fields::of(&tight));
+        }
     }
 
     #[test]

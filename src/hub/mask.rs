@@ -198,16 +198,39 @@ pub fn is_private(text: &str) -> bool {
 /// The text with its numbers, ids and paths masked, so that lines of one kind are equal.
 pub fn template(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    for word in words(text) {
-        if is_uuid(word) || (word.len() >= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit())) {
-            out.push_str("<id>");
-        } else if word.bytes().any(|byte| byte.is_ascii_digit()) && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
-            out.push_str("<n>");
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let length = rest.find(ends_path).unwrap_or(rest.len());
+        let (part, tail) = rest.split_at(if length == 0 { first.len_utf8() } else { length });
+        rest = tail;
+        if is_path(part) {
+            out.push_str("<path>");
         } else {
-            out.push_str(word);
+            words(part).for_each(|word| out.push_str(templated(word)));
         }
     }
     out
+}
+
+/// What can't be part of a path in a message.
+fn ends_path(letter: char) -> bool {
+    letter.is_whitespace() || "'\"`()[]<>{},;=".contains(letter)
+}
+
+fn is_path(part: &str) -> bool {
+    let beginnings = ["/", "./", "../", "~/", "file:///"];
+    let rest = beginnings.iter().find_map(|beginning| part.strip_prefix(beginning));
+    rest.is_some_and(|rest| rest.starts_with(|letter: char| letter.is_alphanumeric() || "._-@".contains(letter)))
+}
+
+fn templated(word: &str) -> &str {
+    if is_uuid(word) || (word.len() >= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+        "<id>"
+    } else if word.bytes().any(|byte| byte.is_ascii_digit()) && word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+        "<n>"
+    } else {
+        word
+    }
 }
 
 /// Splits a text into runs of word characters (ASCII letters, digits, `-`, `_`) and the runs between them; joined they are the text.
@@ -311,5 +334,8 @@ mod tests {
     fn lines_of_one_kind_have_one_template() {
         assert_eq!(template("port 7000 in 12 ms"), template("port 7001 in 9 ms"));
         assert_eq!(template("v2 of x"), "v2 of x");
+        assert_eq!(template("ENOENT: open '/home/a/x.json', 1/2 read"), "ENOENT: open '<path>', <n>/<n> read");
+        assert_eq!(template("at file:///srv/hub/cli.js:10:3 (and/or)"), "at <path> (and/or)");
+        assert_eq!(template("GET http://127.0.0.1:7000/é failed"), "GET http://<n>.<n>.<n>.<n>:<n>/é failed");
     }
 }

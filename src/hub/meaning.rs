@@ -94,6 +94,36 @@ pub enum Meaning<'a> {
     SubscriberFailed(&'a str),
     /// The hub can't write its log.
     LogWriteFailed(&'a str),
+    /// The hub stops itself once its last event-stream subscriber leaves (`--auto-shutdown`), or does so now.
+    StopsAlone {
+        /// Whether it does so now.
+        now: bool,
+    },
+}
+
+impl Meaning<'_> {
+    /// Whether the line belongs to a meta-tool call, or ends those in flight.
+    pub const fn concerns_calls(self) -> bool {
+        matches!(
+            self,
+            Self::HubStarting
+                | Self::HubStopping { .. }
+                | Self::CallEntered
+                | Self::GeminiAsked
+                | Self::GeminiDone
+                | Self::CallUpdating
+                | Self::CallNotified(_)
+                | Self::CallUpdated
+                | Self::CallSucceeded
+                | Self::CallErred
+                | Self::CallRefused
+                | Self::GeminiFailed(_)
+                | Self::GeminiRecovered
+                | Self::GeminiFallback
+                | Self::NoCategories
+                | Self::ExposureUpdated
+        )
+    }
 }
 
 /// What a storm of this line is known to mean.
@@ -179,6 +209,8 @@ fn of_fixed(text: &str) -> Option<Meaning<'_>> {
         "No categories identified by LLM analysis" => Meaning::NoCategories,
         "Updated client tool exposure" => Meaning::ExposureUpdated,
         "SSE_SEND_ERROR" => Meaning::SubscriberFailed(text),
+        "Setting up auto shutting down" => Meaning::StopsAlone { now: false },
+        "No active SSE connections, initiating shutdown" => Meaning::StopsAlone { now: true },
         "LLM analysis succeeded after retry" => Meaning::GeminiRecovered,
         "LLM analysis failed, using heuristic fallback" => Meaning::GeminiFallback,
         "LLM client not available for prompt analysis" | "Empty or invalid prompt provided to analyze_prompt" => {

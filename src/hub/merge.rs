@@ -59,7 +59,8 @@ struct Occurrence<T> {
 /// The lines that wait for another source to show them. What a line led to is kept with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Merge<T> {
-    waiting: HashMap<String, VecDeque<Occurrence<T>>>,
+    /// By a hash of their text: what waits is kept across restarts, and what people said must not be.
+    waiting: HashMap<u64, VecDeque<Occurrence<T>>>,
     latest_prune: Timestamp,
 }
 
@@ -72,12 +73,16 @@ impl<T> Default for Merge<T> {
 impl<T> Merge<T> {
     /// A line of `source`: what its event has led to, if another source showed it before. It then waits no longer.
     pub fn take(&mut self, source: LineSource, text: &str, when: When) -> Option<T> {
-        let waiting = self.waiting.get_mut(text)?;
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let text = hash(text);
+        let waiting = self.waiting.get_mut(&text)?;
         // Nearly always all of them are of one source.
         let place = waiting.iter().position(|one| !one.source.has(source) && distance(one.when, when) <= WINDOW)?;
         let taken = waiting.remove(place);
         if waiting.is_empty() {
-            self.waiting.remove(text);
+            self.waiting.remove(&text);
         }
         taken.map(|taken| taken.led_to)
     }
@@ -85,10 +90,11 @@ impl<T> Merge<T> {
     /// A line that no other source has shown yet waits for one to do so.
     pub fn wait(&mut self, source: LineSource, text: &str, when: When, read: Timestamp, led_to: T) {
         self.prune(read);
-        if self.waiting.len() >= MAX_TEXTS && !self.waiting.contains_key(text) {
+        let text = hash(text);
+        if self.waiting.len() >= MAX_TEXTS && !self.waiting.contains_key(&text) {
             return;
         }
-        let waiting = self.waiting.entry(text.to_owned()).or_default();
+        let waiting = self.waiting.entry(text).or_default();
         if waiting.len() >= MAX_PER_TEXT {
             waiting.pop_front();
         }
@@ -110,6 +116,12 @@ impl<T> Merge<T> {
             !waiting.is_empty()
         });
     }
+}
+
+/// The first half of a cryptographic hash: among so few texts no two are alike in it.
+fn hash(text: &str) -> u64 {
+    let hash = blake3::hash(text.as_bytes());
+    hash.as_bytes().iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// How far two times are apart at least.

@@ -1,6 +1,6 @@
 //! All knowledge of the hub. Data flows through it as follows:
 //!
-//! - [`framing`] takes a container runtime's frame off a line, [`line`] takes the line apart, [`meaning`] says what its text
+//! - [`framing`] takes a container runtime's frame off a line, [`line`] takes the line apart with [`scan`], [`meaning`] says what its text
 //!   means, [`detail`] what stands beside it;
 //! - [`events`] reads the event stream, whose lines take the same way; [`merge`] makes one event of what two sources show;
 //! - [`api`] reads the answers of the HTTP API, [`client`] fetches them;
@@ -28,6 +28,7 @@ pub mod mask;
 pub mod meaning;
 pub mod merge;
 mod polled;
+pub mod scan;
 pub mod servers;
 pub mod storms;
 pub mod subscription;

@@ -57,6 +57,7 @@ impl<'a> Untimed<'a> {
 struct Run {
     /// The line without its time.
     line: String,
+    /// The line's message, once it is a storm.
     text: Text,
     seen: u64,
     collapsed: u64,
@@ -71,6 +72,8 @@ struct Run {
 pub struct Storms {
     state: RandomState,
     sets: Vec<Vec<Run>>,
+    /// Where the latest line stands: its set and its place there. In a storm the next line stands there, too.
+    latest: (usize, usize),
 }
 
 impl From<Vec<Run>> for Storms {
@@ -100,20 +103,21 @@ impl From<Storms> for Vec<Run> {
 impl Storms {
     /// Takes a line in; whether it is collapsed (true) or goes out by itself. `size` is its length with the line end.
     pub fn line(&mut self, line: Untimed<'_>, text: &str, size: u64, at: Timestamp) -> bool {
+        let (set, place) = self.latest;
+        if let Some(run) = self.sets.get_mut(set).and_then(|set| set.get_mut(place)).filter(|run| line.is(&run.line)) {
+            return run.meet(text, size, at);
+        }
         let index = self.set(line);
         let set = &mut self.sets[index];
-        if let Some(run) = set.iter_mut().find(|run| line.is(&run.line)) {
-            // A storm whose count is not reported yet stays until the interval's end.
-            if at.since(run.last) < QUIET || run.collapsed > 0 {
-                return run.again(size, at);
-            }
-            run.begin(at);
-            return false;
+        if let Some(place) = set.iter().position(|run| line.is(&run.line)) {
+            self.latest = (index, place);
+            return set[place].meet(text, size, at);
         }
         if set.len() < WAYS {
-            set.push(Run::new(line, text, at));
+            self.latest = (index, set.len());
+            set.push(Run::new(line, at));
         } else if let Some(weakest) = set.iter_mut().filter(|run| run.collapsed == 0).min_by_key(|run| (run.seen, run.last)) {
-            weakest.replace(line, text, at);
+            weakest.replace(line, at);
         }
         false
     }
@@ -139,24 +143,32 @@ impl Storms {
 }
 
 impl Run {
-    fn new(line: Untimed<'_>, text: &str, at: Timestamp) -> Self {
-        Self { line: line.owned(), text: Text::new(text), seen: 1, collapsed: 0, bytes: 0, first: at, last: at }
+    fn new(line: Untimed<'_>, at: Timestamp) -> Self {
+        Self { line: line.owned(), text: Text::default(), seen: 1, collapsed: 0, bytes: 0, first: at, last: at }
     }
 
     /// Takes the place over, its memory included.
-    fn replace(&mut self, line: Untimed<'_>, text: &str, at: Timestamp) {
+    fn replace(&mut self, line: Untimed<'_>, at: Timestamp) {
         self.line.clear();
         self.line.push_str(line.before);
         self.line.push_str(line.after);
-        self.text = Text::new(text);
         self.begin(at);
+    }
+
+    /// The line again. A storm whose count is not reported yet stays until the interval's end.
+    fn meet(&mut self, text: &str, size: u64, at: Timestamp) -> bool {
+        if at.since(self.last) < QUIET || self.collapsed > 0 {
+            return self.again(text, size, at);
+        }
+        self.begin(at);
+        false
     }
 
     fn begin(&mut self, at: Timestamp) {
         (self.seen, self.collapsed, self.bytes, self.first, self.last) = (1, 0, 0, at, at);
     }
 
-    fn again(&mut self, size: u64, at: Timestamp) -> bool {
+    fn again(&mut self, text: &str, size: u64, at: Timestamp) -> bool {
         self.seen = self.seen.saturating_add(1);
         self.last = self.last.max(at);
         if self.seen <= SAMPLES {
@@ -164,6 +176,9 @@ impl Run {
         }
         if self.collapsed == 0 {
             self.first = at;
+            if self.text.as_str() != text {
+                self.text = Text::new(text);
+            }
         }
         self.collapsed += 1;
         self.bytes = self.bytes.saturating_add(size);

@@ -11,7 +11,6 @@ pub mod evaluate;
 pub mod history;
 pub mod incident;
 pub mod leak;
-pub mod live;
 pub mod measure;
 mod measuring;
 pub mod moment;
@@ -108,11 +107,6 @@ impl Judge {
     /// The incidents that go on.
     pub fn ongoing(&self) -> impl Iterator<Item = &Incident> {
         self.detectors.ongoing()
-    }
-
-    /// All incidents so far, by their beginning.
-    pub fn incidents(&self) -> Vec<Incident> {
-        self.detectors.incidents()
     }
 
     /// What the period up to `to` has come to. Watches that begin later must not have been taken in.

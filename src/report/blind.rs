@@ -2,7 +2,8 @@
 
 use super::model::Provenance;
 use super::words;
-use crate::judge::history::{Coverage, History};
+use crate::judge::history::History;
+use crate::watch::Visible;
 
 /// Each thing that the sources at hand did not show.
 pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
@@ -15,20 +16,16 @@ pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
     if coverage.missing_watches > 0 {
         all.push(format!("{} Watches were made but are not in the backend.", coverage.missing_watches));
     }
+    all.extend(provenance.incomplete.iter().map(|incomplete| format!("Not whole in the backend: {incomplete}.")));
     if !provenance.unreadable.is_empty() {
         all.push(format!("{} watch spans could not be read.", provenance.unreadable.len()));
     }
-    if !Coverage::was_read(&coverage.log) {
-        all.push("The hub's log was not read: clients, sessions, calls and causes are not visible.".to_owned());
-    } else if coverage.calls_visible == 0 {
-        all.push("The log's shape does not show meta-tool calls and sessions (the legacy file never does).".to_owned());
+    for (aspect, visible) in coverage.sight.blind_spots() {
+        match visible {
+            Visible::Yes => {}
+            Visible::Partly(what) => all.push(format!("Partly visible: {}: {what}.", aspect.title())),
+            Visible::No(why) => all.push(format!("Not visible: {}: {why}.", aspect.title())),
+        }
     }
-    if !Coverage::was_read(&coverage.process) {
-        all.push("The hub's process was not seen: processor time and memory are not visible.".to_owned());
-    }
-    if !Coverage::was_read(&coverage.event_stream) {
-        all.push("The event stream was not joined: what only it shows is not visible.".to_owned());
-    }
-    all.push("Ordinary tool calls leave no line in any log: they are not visible.".to_owned());
     all
 }

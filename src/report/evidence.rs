@@ -59,5 +59,5 @@ fn servers(history: &History) -> Vec<Evidence> {
 }
 
 fn plain(at: crate::judge::moment::Moment, what: String) -> Evidence {
-    Evidence { at, what, trace: None }
+    Evidence { at, what, trace: None, trace_url: None }
 }

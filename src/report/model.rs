@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::compare::Comparison;
 use crate::judge::criterion::{Group, Severity};
 use crate::judge::evaluate::{Ground, LimitJudged, WaiverJudged};
 use crate::judge::history::{
@@ -74,9 +73,6 @@ pub struct Report {
     pub phases: Vec<Phase>,
     /// The strategy's daily tasks.
     pub daily: Vec<DailyCheck>,
-    /// This report beside an earlier one, where one was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub comparison: Option<Comparison>,
 }
 
 /// Where a report comes from.
@@ -108,6 +104,9 @@ pub struct Provenance {
     pub overrides: Vec<String>,
     /// Watch spans that could not be read, and why.
     pub unreadable: Vec<String>,
+    /// Parts of the period that the backend lacks though they were watched, or has not whole: from when to when, and what is lacking.
+    #[serde(default)]
+    pub incomplete: Vec<String>,
 }
 
 /// What it comes to.
@@ -193,6 +192,9 @@ pub struct Evidence {
     pub what: String,
     /// The trace that shows it, where it has one of its own.
     pub trace: Option<String>,
+    /// Where to see that trace, or the one of the quarter of an hour in which it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_url: Option<String>,
 }
 
 /// Something to do.

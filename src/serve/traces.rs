@@ -5,42 +5,13 @@ use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
-use serde::{Deserialize, Serialize};
 
 use super::Served;
+use crate::backend::jaeger::{ErrorAnswer, TraceAnswer};
+use crate::backend::otlp_json::OtlpTraces;
 use crate::journal::{JournalError, JournalReader};
 use crate::watch::TraceId;
-
-/// Jaeger's answer: OTLP inside `result`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TraceAnswer {
-    /// The trace, absent beside an error.
-    pub result: Option<OtlpTraces>,
-    /// What went wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorAnswer>,
-}
-
-/// OTLP's `TracesData`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct OtlpTraces {
-    /// The spans, by resource and scope.
-    pub resource_spans: Vec<ResourceSpans>,
-}
-
-/// Jaeger's error.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct ErrorAnswer {
-    /// The HTTP status once more.
-    pub http_code: u16,
-    /// What is wrong.
-    pub message: String,
-}
 
 /// Why there is no trace to give.
 enum NoTrace {
@@ -57,8 +28,8 @@ impl IntoResponse for NoTrace {
             Self::Unknown => (StatusCode::NOT_FOUND, "No traces found".to_owned()),
             Self::Journal(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         };
-        let error = ErrorAnswer { http_code: status.as_u16(), message };
-        (status, Json(serde_json::json!({ "error": error }))).into_response()
+        let error = Some(ErrorAnswer { http_code: status.as_u16(), message });
+        (status, Json(TraceAnswer { result: None, error })).into_response()
     }
 }
 
@@ -89,34 +60,14 @@ fn body(served: &Served, id: TraceId) -> Result<Option<Vec<u8>>, JournalError> {
         if rows.is_empty() {
             continue;
         }
-        let mut traces = OtlpTraces::default();
         // What the journal gave back it was given encoded.
         let requests = rows.iter().filter_map(|row| ExportTraceServiceRequest::decode(row.as_slice()).ok());
-        for resource in requests.flat_map(|request| request.resource_spans) {
-            add(resource, &mut traces.resource_spans);
-        }
+        let traces = OtlpTraces::merged(requests.flat_map(|request| request.resource_spans));
         let answer = TraceAnswer { result: Some(traces), error: None };
         // A struct of strings, numbers and lists always has a JSON form.
         return Ok(Some(serde_json::to_vec(&answer).unwrap_or_default()));
     }
     Ok(None)
-}
-
-/// Each row has its resource and scope; where they are the last one's, the spans join those.
-fn add(resource: ResourceSpans, to: &mut Vec<ResourceSpans>) {
-    match to.last_mut() {
-        Some(last) if last.resource == resource.resource && last.schema_url == resource.schema_url => {
-            for scope in resource.scope_spans {
-                match last.scope_spans.last_mut() {
-                    Some(same) if same.scope == scope.scope && same.schema_url == scope.schema_url => {
-                        same.spans.extend(scope.spans)
-                    }
-                    _ => last.scope_spans.push(scope),
-                }
-            }
-        }
-        _ => to.push(resource),
-    }
 }
 
 /// Opens the journal when it is first asked, and keeps it open; one reader at a time bounds what answering costs.

@@ -12,7 +12,6 @@ pub mod marks;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
@@ -209,8 +208,6 @@ pub struct Sidecar {
     stream_form: Option<(u64, RecordForm)>,
     out: Dispatch,
     pending: Pending,
-    /// The last poll's metrics, until somebody takes them.
-    measured: Option<ExportMetricsServiceRequest>,
 }
 
 impl Sidecar {
@@ -276,7 +273,6 @@ impl Sidecar {
             stream_form: None,
             out,
             pending: Pending::default(),
-            measured: None,
         }
     }
 
@@ -288,11 +284,6 @@ impl Sidecar {
     /// Takes up an announcement: it is a fact of the open Watch.
     pub fn mark(&mut self, mark: &marks::Mark) {
         self.assembler.interpreter.notice(When::At(mark.at), mark.fact());
-    }
-
-    /// The metrics that went out last, if they are new.
-    pub fn take_measured(&mut self) -> Option<ExportMetricsServiceRequest> {
-        self.measured.take()
     }
 
     /// The knowledge about the hub.
@@ -492,6 +483,11 @@ impl Sidecar {
         self.assembler.interpreter.log_shows_checkpoints()
     }
 
+    /// Whether the log says that the hub stops once its last event-stream subscriber leaves.
+    pub fn hub_stops_alone(&self) -> bool {
+        self.assembler.interpreter.hub_stops_alone()
+    }
+
     fn close_if_full(&mut self, now: Timestamp) {
         if self.assembler.is_full() {
             let closing = self.closing();
@@ -641,9 +637,6 @@ impl Sidecar {
             let (start, end) = (watch.interval.start(), watch.interval.end());
             let (trace_id, span_id) = (watch.trace_id(), watch.origin.span_id());
             self.pending.spans.push(SpanRow { trace_id, span_id, kind, start, end, otlp });
-            if let Some(MetricsRequests { cumulative, .. }) = &metrics {
-                self.measured = Some(cumulative.clone());
-            }
             self.pending.metrics.extend(metrics.map(|MetricsRequests { cumulative, delta }| MetricRows {
                 time: end,
                 cumulative: cumulative.encode_to_vec(),

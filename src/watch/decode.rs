@@ -38,11 +38,11 @@ pub enum DecodeError {
 
 /// Reads the Watch that [`encode`](super::encode()) wrote. Events may come in any order, attributes that were added on the way are
 /// passed over.
-pub fn decode(span: &Span) -> Result<Watch, DecodeError> {
+pub fn decode(span: Span) -> Result<Watch, DecodeError> {
     if span.name != names::WATCH_SPAN {
-        return Err(DecodeError::NotAWatch(span.name.clone()));
+        return Err(DecodeError::NotAWatch(span.name));
     }
-    let attributes = Attributes::from(span.attributes.clone());
+    let attributes = Attributes::from(span.attributes);
     let schema: u32 = attributes.take(names::WATCH_SCHEMA)?;
     if schema > WATCH_SCHEMA {
         return Err(DecodeError::Newer(schema));
@@ -51,7 +51,7 @@ pub fn decode(span: &Span) -> Result<Watch, DecodeError> {
         Timestamp::from_nanos(span.start_time_unix_nano), //
         Timestamp::from_nanos(span.end_time_unix_nano),
     );
-    let (servers, facts) = read_events(&span.events)?;
+    let (servers, facts) = read_events(span.events)?;
     Ok(Watch {
         origin: Origin::read(&attributes)?,
         interval,
@@ -65,8 +65,8 @@ pub fn decode(span: &Span) -> Result<Watch, DecodeError> {
 }
 
 /// Every Watch of a trace, and what is wrong with the watch spans that can't be read. Spans of others are passed over.
-pub fn decode_all(spans: &[ResourceSpans]) -> (Vec<Watch>, Vec<DecodeError>) {
-    let spans = spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
+pub fn decode_all(spans: Vec<ResourceSpans>) -> (Vec<Watch>, Vec<DecodeError>) {
+    let spans = spans.into_iter().flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans);
     let mut watches = Vec::new();
     let mut errors = Vec::new();
     for span in spans.filter(|span| span.name == names::WATCH_SPAN) {
@@ -88,23 +88,23 @@ fn read_poll(attributes: &Attributes, servers: Vec<ServerPoll>) -> Result<Poll, 
     })
 }
 
-fn read_events(events: &[Event]) -> Result<(Vec<ServerPoll>, Vec<Fact>), DecodeError> {
-    let mut ours: Vec<(Count, &Event, Attributes)> = Vec::with_capacity(events.len());
-    for event in events {
-        let attributes = Attributes::from(event.attributes.clone());
+fn read_events(events: Vec<Event>) -> Result<(Vec<ServerPoll>, Vec<Fact>), DecodeError> {
+    let mut ours: Vec<(Count, Event, Attributes)> = Vec::with_capacity(events.len());
+    for mut event in events {
+        let attributes = Attributes::from(std::mem::take(&mut event.attributes));
         if attributes.has(names::EVENT_INDEX) {
-            let index = attributes.take(names::EVENT_INDEX).map_err(|error| of_event(event, error))?;
+            let index = attributes.take(names::EVENT_INDEX).map_err(|error| of_event(&event, error))?;
             ours.push((index, event, attributes));
         }
     }
     ours.sort_by_key(|(index, ..)| *index);
     let mut servers = Vec::new();
     let mut facts = Vec::new();
-    for (_, event, attributes) in ours {
+    for (_, event, attributes) in &ours {
         if event.name == names::SERVER_EVENT {
-            servers.push(ServerPoll::read(&attributes).map_err(|error| of_event(event, error))?);
+            servers.push(ServerPoll::read(attributes).map_err(|error| of_event(event, error))?);
         } else {
-            facts.push(read_fact(event, &attributes)?);
+            facts.push(read_fact(event, attributes)?);
         }
     }
     Ok((servers, facts))

@@ -275,6 +275,20 @@ impl TraceId {
     }
 }
 
+impl TraceId {
+    /// A trace that `hubwatch doctor` writes and reads back.
+    pub fn of_probe(seed: u64, number: u32) -> Self {
+        Self::derive("hubwatch probe trace", &[&seed.to_le_bytes(), &number.to_le_bytes()])
+    }
+}
+
+impl SpanId {
+    /// One of its spans.
+    pub fn of_probe(trace: TraceId, index: u32) -> Self {
+        Self::derive("hubwatch probe span", &[trace.as_bytes(), &index.to_le_bytes()])
+    }
+}
+
 impl RecordUid {
     /// The record of one line: which watcher read it, in which file, which generation of that file, at which byte.
     pub fn of_line(watcher: WatcherId, file: &str, generation: u64, offset: u64) -> Self {

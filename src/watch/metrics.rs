@@ -10,9 +10,10 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::fact::FactKind;
-use super::poll::{ApiOutcome, Liveness, Poll};
-use super::quantity::{Micros, Timestamp};
+use super::fact::{CallOutcome, FactKind, GeminiOutcome};
+use super::operation::{OperationKind, operations};
+use super::poll::{ApiOutcome, Liveness, Poll, ProcessPoll};
+use super::quantity::{Bytes, Micros, Timestamp};
 use super::record::Attributes;
 use super::{Origin, Text, Watch, encode, names};
 
@@ -23,8 +24,8 @@ const GEN_AI_BOUNDS: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28
 /// Bucket bounds of the HTTP client's duration metric, in seconds (HTTP conventions, "Metrics").
 const HTTP_BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
-/// A label that tells the streams of one metric apart.
-type Label = (String, String);
+/// Attributes that tell the streams of one metric apart.
+type Labels<'a> = &'a [(&'a str, &'a str)];
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 struct Durations {
@@ -58,8 +59,29 @@ pub struct Metrics {
 struct Told {
     at: Option<Timestamp>,
     totals: Totals,
-    /// Processor time of the hub's process that began then.
-    cpu: Option<(Timestamp, Micros)>,
+    /// Processor time of the servers' processes by the servers' names, that of the hub's under [`HUB`].
+    #[serde(default)]
+    spent: BTreeMap<String, Spent>,
+}
+
+/// What a server is never called.
+const HUB: &str = "";
+
+/// Processor time that a process had spent at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct Spent {
+    /// When the process began: an id can come again.
+    started: Timestamp,
+    at: Timestamp,
+    time: Micros,
+}
+
+impl Spent {
+    /// What was spent since `earlier`, if that was the same process, and since when.
+    fn since(self, earlier: Option<Self>) -> Option<(Micros, Timestamp)> {
+        let earlier = earlier.filter(|earlier| earlier.started == self.started)?;
+        Some((Micros::new(self.time.get().checked_sub(earlier.time.get())?), earlier.at))
+    }
 }
 
 /// Metrics of one moment, counted in both ways that receivers want.
@@ -93,31 +115,43 @@ impl Metrics {
     /// The totals and the Watch's own values. Call it after [`count`](Self::count); the next deltas count from here.
     pub fn requests(&mut self, watch: &Watch) -> MetricsRequests {
         let to = watch.interval.end();
-        let process = watch.poll.as_ref().and_then(|poll| poll.process.as_ref());
+        let spent = watch.poll.as_ref().map(|poll| spent(poll, to)).unwrap_or_default();
         let cumulative = Counting { from: self.since, to, temporality: AggregationTemporality::Cumulative };
         let mut totals = self.totals.metrics(cumulative);
-        totals.extend(process.map(|process| cpu_time(process.cpu_time, Counting { from: process.started, ..cumulative })));
+        totals.extend(cpu_times(&spent, cumulative, |spent, _| (spent.time, spent.started)));
         let delta = Counting { from: self.told.at.unwrap_or(self.since), to, temporality: AggregationTemporality::Delta };
         let mut added = self.totals.minus(&self.told.totals).metrics(delta);
-        added.extend(process.map(|process| {
-            // Another process is another stream's beginning.
-            let told = self.told.cpu.filter(|(started, _)| *started == process.started).map(|(_, told)| told);
-            let from = if told.is_some() { delta.from } else { process.started };
-            let spent = Micros::new(process.cpu_time.get().saturating_sub(told.unwrap_or_default().get()));
-            cpu_time(spent, Counting { from, ..delta })
+        // Another process is another stream's beginning.
+        added.extend(cpu_times(&spent, delta, |spent, name| {
+            spent.since(self.told.spent.get(name).copied()).unwrap_or((spent.time, spent.started))
         }));
-        self.told =
-            Told { at: Some(to), totals: self.totals.clone(), cpu: process.map(|process| (process.started, process.cpu_time)) };
-        MetricsRequests { cumulative: whole_request(watch, totals), delta: whole_request(watch, added) }
+        let recent = spent.get(HUB).and_then(|now| now.since(self.told.spent.get(HUB).copied()));
+        let whole_request = |metrics| whole_request(watch, metrics, recent);
+        let requests = MetricsRequests { cumulative: whole_request(totals), delta: whole_request(added) };
+        self.told.at = Some(to);
+        self.told.totals = self.totals.clone();
+        if watch.poll.is_some() {
+            self.told.spent = spent;
+        }
+        requests
     }
 }
 
-/// Totals with the Watch's own values beside them.
-fn whole_request(watch: &Watch, mut metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
+/// The processor time of each process that was seen.
+fn spent(poll: &Poll, at: Timestamp) -> BTreeMap<String, Spent> {
+    let hub = poll.process.iter().map(|process| (HUB, process.started, process.cpu_time));
+    let servers =
+        poll.servers.iter().filter_map(|server| Some((server.name.as_str(), server.child_started?, server.child_cpu_time?)));
+    hub.chain(servers).map(|(name, started, time)| (name.to_owned(), Spent { started, at, time })).collect()
+}
+
+/// Totals with the Watch's own values beside them, and what the hub's process spent since when.
+fn whole_request(watch: &Watch, mut metrics: Vec<Metric>, recent: Option<(Micros, Timestamp)>) -> ExportMetricsServiceRequest {
     let at = watch.interval.end();
     if let Some(poll) = &watch.poll {
         metrics.extend(gauges(poll, at));
-        metrics.extend(process_metrics(poll, at));
+        metrics.extend(server_metrics(poll, at));
+        metrics.extend(poll.process.iter().flat_map(|process| process_metrics(process, recent, at)));
     }
     // A metric without points once made a receiver refuse the whole request.
     metrics.retain(has_points);
@@ -138,23 +172,18 @@ impl Totals {
             *total = total.saturating_add(count.get());
         }
         self.bytes = self.bytes.saturating_add(watch.log.bytes.get());
-        if let Some(poll) = &watch.poll {
-            self.count_poll(poll);
-        }
-        for fact in &watch.facts {
-            if let FactKind::CallEnded(call) = &fact.kind {
-                add(&mut self.calls, call.outcome.as_str(), call.duration, &MCP_BOUNDS);
-                if let Some(duration) = call.gemini_duration {
-                    add(&mut self.gemini, call.gemini.as_str(), duration, &GEN_AI_BOUNDS);
-                }
+        for operation in operations(watch) {
+            match operation.kind {
+                OperationKind::ApiRequest => add(&mut self.http, operation.outcome, operation.duration, &HTTP_BOUNDS),
+                OperationKind::MetaToolCall => add(&mut self.calls, operation.outcome, operation.duration, &MCP_BOUNDS),
             }
         }
-    }
-
-    fn count_poll(&mut self, poll: &Poll) {
-        add(&mut self.http, poll.api.health.as_str(), poll.api.health_duration, &HTTP_BOUNDS);
-        if let (Some(outcome), Some(duration)) = (poll.api.servers, poll.api.servers_duration) {
-            add(&mut self.http, outcome.as_str(), duration, &HTTP_BOUNDS);
+        for fact in &watch.facts {
+            if let FactKind::CallEnded(call) = &fact.kind
+                && let Some(duration) = call.gemini_duration
+            {
+                add(&mut self.gemini, call.gemini.as_str(), duration, &GEN_AI_BOUNDS);
+            }
         }
     }
 
@@ -174,16 +203,59 @@ impl Totals {
     }
 
     fn metrics(&self, counting: Counting) -> Vec<Metric> {
-        let lines = self.lines.iter().map(|(level, count)| counting.number(*count, Some(("level".to_owned(), level.clone()))));
+        let lines = self.lines.iter().map(|(level, count)| counting.number(*count, &[("level", level)]));
         vec![
-            counting.sum(names::METRIC_LOG_LINES, "{line}", lines.collect()),
-            counting.sum(names::METRIC_LOG_BYTES, "By", vec![counting.number(self.bytes, None)]),
-            counting.histogram(names::METRIC_HTTP_DURATION, &self.http, &HTTP_BOUNDS, "mcphub.api.outcome"),
-            counting.histogram(names::METRIC_CALL_DURATION, &self.calls, &MCP_BOUNDS, names::CALL_OUTCOME),
-            counting.histogram(names::METRIC_GEMINI_DURATION, &self.gemini, &GEN_AI_BOUNDS, names::CALL_GEMINI),
+            counting.sum(names::METRIC_LOG_LINES, "{line}", "Lines that the hub logged.", lines.collect()),
+            counting.sum(names::METRIC_LOG_BYTES, "By", "Bytes that the hub logged.", vec![counting.number(self.bytes, &[])]),
+            counting.histogram(&API_REQUESTS, &self.http),
+            counting.histogram(&META_TOOL_CALLS, &self.calls),
+            counting.histogram(&GEMINI_PARTS, &self.gemini),
         ]
     }
 }
+
+/// How something whose durations are told is described.
+struct Timed {
+    name: &'static str,
+    description: &'static str,
+    bounds: &'static [f64],
+    /// The attribute that says how it ended.
+    outcome: &'static str,
+    /// Attributes that are the same for all of them.
+    labels: Labels<'static>,
+    /// What went wrong, given how it ended: `error.type`.
+    error: fn(&str) -> Option<&str>,
+}
+
+const API_REQUESTS: Timed = Timed {
+    name: names::METRIC_HTTP_DURATION,
+    description: "Requests of the watch to the hub's API.",
+    bounds: &HTTP_BOUNDS,
+    outcome: names::API_OUTCOME,
+    labels: &[(names::HTTP_REQUEST_METHOD, "GET")],
+    error: |outcome| ApiOutcome::parse(outcome)?.error(),
+};
+
+const META_TOOL_CALLS: Timed = Timed {
+    name: names::METRIC_CALL_DURATION,
+    description: "Meta-tool calls that ended.",
+    bounds: &MCP_BOUNDS,
+    outcome: names::CALL_OUTCOME,
+    labels: &[(names::MCP_METHOD_NAME, names::MCP_TOOLS_CALL), (names::GEN_AI_TOOL_NAME, names::META_TOOL)],
+    error: |outcome| CallOutcome::parse(outcome)?.error(),
+};
+
+const GEMINI_PARTS: Timed = Timed {
+    name: names::METRIC_GEMINI_DURATION,
+    description: "The Gemini part of meta-tool calls, retries included.",
+    bounds: &GEN_AI_BOUNDS,
+    outcome: names::CALL_GEMINI,
+    labels: &[(names::GEN_AI_OPERATION_NAME, names::GEN_AI_GENERATE_CONTENT), (names::GEN_AI_PROVIDER_NAME, names::GEN_AI_GEMINI)],
+    error: |outcome| match GeminiOutcome::parse(outcome)? {
+        GeminiOutcome::Failed | GeminiOutcome::Unfinished => Some(outcome),
+        GeminiOutcome::Ok | GeminiOutcome::Recovered | GeminiOutcome::NotAsked => None,
+    },
+};
 
 fn added(all: &BTreeMap<String, Durations>, earlier: &BTreeMap<String, Durations>) -> BTreeMap<String, Durations> {
     let streams = all.iter().filter_map(|(label, now)| {
@@ -196,40 +268,50 @@ fn added(all: &BTreeMap<String, Durations>, earlier: &BTreeMap<String, Durations
 }
 
 impl Counting {
-    fn number(self, count: u64, label: Option<Label>) -> NumberDataPoint {
-        NumberDataPoint { start_time_unix_nano: self.from.as_nanos(), ..point(self.to, count, label) }
+    fn number(self, count: u64, labels: Labels<'_>) -> NumberDataPoint {
+        NumberDataPoint { start_time_unix_nano: self.from.as_nanos(), ..point(self.to, count, labels) }
     }
 
-    fn sum(self, name: &str, unit: &str, data_points: Vec<NumberDataPoint>) -> Metric {
+    fn sum(self, name: &str, unit: &str, description: &str, data_points: Vec<NumberDataPoint>) -> Metric {
         let data = Sum { data_points, aggregation_temporality: self.temporality.into(), is_monotonic: true };
-        metric(name, unit, metric::Data::Sum(data))
+        metric(name, unit, description, metric::Data::Sum(data))
     }
 
-    fn histogram(self, name: &str, all: &BTreeMap<String, Durations>, bounds: &[f64], label: &str) -> Metric {
-        let points = all.iter().map(|(value, durations)| HistogramDataPoint {
-            attributes: labels(Some((label.to_owned(), value.clone()))),
-            start_time_unix_nano: self.from.as_nanos(),
-            time_unix_nano: self.to.as_nanos(),
-            count: durations.count,
-            sum: Some(durations.sum),
-            bucket_counts: durations.buckets.clone(),
-            explicit_bounds: bounds.to_vec(),
-            ..HistogramDataPoint::default()
+    /// One point for each way in which something ended.
+    fn histogram(self, of: &Timed, all: &BTreeMap<String, Durations>) -> Metric {
+        let points = all.iter().map(|(outcome, durations)| {
+            let error = (of.error)(outcome).map(|error| (names::ERROR_TYPE, error));
+            let own = std::iter::once((of.outcome, outcome.as_str())).chain(error);
+            HistogramDataPoint {
+                attributes: attributes(of.labels.iter().copied().chain(own)),
+                start_time_unix_nano: self.from.as_nanos(),
+                time_unix_nano: self.to.as_nanos(),
+                count: durations.count,
+                sum: Some(durations.sum),
+                bucket_counts: durations.buckets.clone(),
+                explicit_bounds: of.bounds.to_vec(),
+                ..HistogramDataPoint::default()
+            }
         });
         let data = Histogram { data_points: points.collect(), aggregation_temporality: self.temporality.into() };
-        metric(name, "s", metric::Data::Histogram(data))
+        metric(of.name, "s", of.description, metric::Data::Histogram(data))
     }
 }
 
-/// A process's processor time counts from its own start.
-fn cpu_time(spent: Micros, counting: Counting) -> Metric {
-    let point = NumberDataPoint {
-        start_time_unix_nano: counting.from.as_nanos(),
-        time_unix_nano: counting.to.as_nanos(),
-        value: Some(number_data_point::Value::AsDouble(spent.as_secs_f64())),
-        ..NumberDataPoint::default()
+/// Processor time of the hub and of its servers: how much and since when is told of each.
+fn cpu_times(all: &BTreeMap<String, Spent>, counting: Counting, told: impl Fn(Spent, &str) -> (Micros, Timestamp)) -> [Metric; 2] {
+    let point = |(name, spent): (&String, &Spent)| {
+        let (time, from) = told(*spent, name);
+        let label = [(names::SERVER_NAME, name.as_str())];
+        let labels: Labels<'_> = if name == HUB { &[] } else { &label };
+        NumberDataPoint { start_time_unix_nano: from.as_nanos(), ..float(counting.to, time.as_secs_f64(), labels) }
     };
-    counting.sum(names::METRIC_PROCESS_CPU_TIME, "s", vec![point])
+    let (hub, servers): (Vec<_>, Vec<_>) = all.iter().partition(|(name, _)| *name == HUB);
+    let points = |of: Vec<_>| of.into_iter().map(point).collect();
+    [
+        counting.sum(names::METRIC_PROCESS_CPU_TIME, "s", "Processor time of the hub, user and system together.", points(hub)),
+        counting.sum(names::METRIC_SERVER_CPU_TIME, "s", "Processor time of the server's processes.", points(servers)),
+    ]
 }
 
 fn add(all: &mut BTreeMap<String, Durations>, label: &str, duration: Micros, bounds: &[f64]) {
@@ -244,65 +326,84 @@ fn add(all: &mut BTreeMap<String, Durations>, label: &str, duration: Micros, bou
 
 fn gauges(poll: &Poll, at: Timestamp) -> Vec<Metric> {
     let up = u64::from(poll.api.health == ApiOutcome::Ok);
-    let servers = poll.servers.iter().map(|server| {
-        let up = u64::from(server.liveness == Liveness::Up);
-        point(at, up, Some((names::SERVER_NAME.to_owned(), server.name.as_str().to_owned())))
-    });
-    let one = |value: Option<u32>| value.map(|value| point(at, u64::from(value), None)).into_iter().collect();
+    let one = |value: Option<u32>| value.map(|value| point(at, u64::from(value), &[])).into_iter().collect();
+    let size = poll.log_file.as_ref().map(|file| file.size);
+    let free = poll.log_file.as_ref().and_then(|file| file.disk_free);
+    let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| point(at, bytes.get(), &[])).into_iter().collect();
+    let (subscribers, left) = ("Subscribers of the event stream, the watch excluded.", "Free space where the log is.");
     vec![
-        gauge(names::METRIC_HUB_UP, "1", vec![point(at, up, None)]),
-        gauge(names::METRIC_SERVER_UP, "1", servers.collect()),
-        gauge(names::METRIC_MCP_CLIENTS, "{client}", one(poll.api.mcp_clients)),
-        gauge(names::METRIC_TOOLS, "{tool}", one(poll.api.tools)),
-        gauge(names::METRIC_LOG_SIZE, "By", poll.log_file.iter().map(|file| point(at, file.size.get(), None)).collect()),
+        gauge(names::METRIC_HUB_UP, "1", "Whether the hub answers.", vec![point(at, up, &[])]),
+        gauge(names::METRIC_MCP_CLIENTS, "{client}", "Connected MCP clients.", one(poll.api.mcp_clients)),
+        gauge(names::METRIC_SUBSCRIBERS, "{client}", subscribers, one(poll.api.subscribers)),
+        gauge(names::METRIC_TOOLS, "{tool}", "Tools that the MCP endpoint offers.", one(poll.api.tools)),
+        gauge(names::METRIC_LOG_SIZE, "By", "Size of the hub's log file.", bytes(size)),
+        gauge(names::METRIC_LOG_DISK_FREE, "By", left, bytes(free)),
     ]
 }
 
-fn process_metrics(poll: &Poll, at: Timestamp) -> Vec<Metric> {
-    let Some(process) = &poll.process else { return Vec::new() };
-    let counted = |value: Option<u32>| value.map(|value| point(at, u64::from(value), None)).into_iter().collect();
-    let uptime = NumberDataPoint {
-        time_unix_nano: at.as_nanos(),
-        value: Some(number_data_point::Value::AsDouble(at.since(process.started).as_secs_f64())),
-        ..NumberDataPoint::default()
-    };
+fn server_metrics(poll: &Poll, at: Timestamp) -> Vec<Metric> {
+    let servers = || poll.servers.iter().map(|server| (server, [(names::SERVER_NAME, server.name.as_str())]));
+    let up = servers().map(|(server, label)| point(at, u64::from(server.liveness == Liveness::Up), &label));
+    let tools = servers().map(|(server, label)| point(at, u64::from(server.tools), &label));
+    let memory = servers().filter_map(|(server, label)| Some(point(at, server.child_rss?.get(), &label)));
     vec![
-        up_down(names::METRIC_PROCESS_MEMORY, "By", vec![point(at, process.rss.get(), None)]),
-        up_down(names::METRIC_PROCESS_THREADS, "{thread}", counted(process.threads)),
-        up_down(names::METRIC_PROCESS_FDS, "{file_descriptor}", counted(process.fds)),
-        gauge(names::METRIC_PROCESS_UPTIME, "s", vec![uptime]),
+        gauge(names::METRIC_SERVER_UP, "1", "Whether the server works, as judged from more than its status.", up.collect()),
+        gauge(names::METRIC_SERVER_TOOLS, "{tool}", "Tools that the server offers.", tools.collect()),
+        up_down(names::METRIC_SERVER_MEMORY, "By", "Resident memory of the server's processes.", memory.collect()),
     ]
 }
 
-fn point(at: Timestamp, value: u64, label: Option<Label>) -> NumberDataPoint {
-    NumberDataPoint {
-        attributes: labels(label),
-        time_unix_nano: at.as_nanos(),
-        value: Some(number_data_point::Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX))),
-        ..NumberDataPoint::default()
-    }
+fn process_metrics(process: &ProcessPoll, recent: Option<(Micros, Timestamp)>, at: Timestamp) -> Vec<Metric> {
+    let counted = |value: Option<u32>| value.map(|value| point(at, u64::from(value), &[])).into_iter().collect();
+    let share = |part: f64, of: f64| (of > 0.0).then(|| float(at, part / of, &[])).into_iter().collect();
+    let (spent, available) = recent
+        .map_or((0.0, 0.0), |(spent, since)| (spent.as_secs_f64(), at.since(since).as_secs_f64() * f64::from(process.host_cpus)));
+    // Of the limit if there is one, which is what ends the process; otherwise of the host's memory.
+    let room = process.memory_limit.unwrap_or(process.host_memory).min(process.host_memory);
+    let (cpu, memory) = ("The hub's share of all processors of its host since the last poll.", "Resident memory of the hub.");
+    let of_room = "The hub's share of its memory limit, or else of its host's memory.";
+    let uptime = float(at, at.since(process.started).as_secs_f64(), &[]);
+    vec![
+        gauge(names::METRIC_PROCESS_CPU_UTILIZATION, "1", cpu, share(spent, available)),
+        up_down(names::METRIC_PROCESS_MEMORY, "By", memory, vec![point(at, process.rss.get(), &[])]),
+        gauge(names::METRIC_PROCESS_MEMORY_UTILIZATION, "1", of_room, share(process.rss.get() as f64, room.get() as f64)),
+        up_down(names::METRIC_PROCESS_THREADS, "{thread}", "Threads of the hub.", counted(process.threads)),
+        up_down(names::METRIC_PROCESS_FDS, "{file_descriptor}", "Open file descriptors of the hub.", counted(process.fds)),
+        gauge(names::METRIC_PROCESS_UPTIME, "s", "How long the hub's process has been running.", vec![uptime]),
+    ]
 }
 
-fn labels(label: Option<Label>) -> Vec<opentelemetry_proto::tonic::common::v1::KeyValue> {
+fn point(at: Timestamp, value: u64, labels: Labels<'_>) -> NumberDataPoint {
+    let value = number_data_point::Value::AsInt(i64::try_from(value).unwrap_or(i64::MAX));
+    NumberDataPoint { value: Some(value), ..empty(at, labels) }
+}
+
+fn float(at: Timestamp, value: f64, labels: Labels<'_>) -> NumberDataPoint {
+    NumberDataPoint { value: Some(number_data_point::Value::AsDouble(value)), ..empty(at, labels) }
+}
+
+fn empty(at: Timestamp, labels: Labels<'_>) -> NumberDataPoint {
+    NumberDataPoint { attributes: attributes(labels.iter().copied()), time_unix_nano: at.as_nanos(), ..NumberDataPoint::default() }
+}
+
+fn attributes<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<opentelemetry_proto::tonic::common::v1::KeyValue> {
     let mut attributes = Attributes::default();
-    if let Some((name, value)) = label {
-        attributes.put_named(&name, &Text::new(value));
-    }
+    labels.for_each(|(name, value)| attributes.put_named(name, &Text::new(value)));
     attributes.into_inner()
 }
 
-fn gauge(name: &str, unit: &str, data_points: Vec<NumberDataPoint>) -> Metric {
-    metric(name, unit, metric::Data::Gauge(Gauge { data_points }))
+fn gauge(name: &str, unit: &str, description: &str, data_points: Vec<NumberDataPoint>) -> Metric {
+    metric(name, unit, description, metric::Data::Gauge(Gauge { data_points }))
 }
 
-fn up_down(name: &str, unit: &str, data_points: Vec<NumberDataPoint>) -> Metric {
+fn up_down(name: &str, unit: &str, description: &str, data_points: Vec<NumberDataPoint>) -> Metric {
     let aggregation_temporality = AggregationTemporality::Cumulative.into();
-    metric(name, unit, metric::Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: false }))
+    metric(name, unit, description, metric::Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: false }))
 }
 
-fn metric(name: &str, unit: &str, data: metric::Data) -> Metric {
-    let description = names::described(name).to_owned();
-    Metric { name: name.to_owned(), description, unit: unit.to_owned(), data: Some(data), ..Metric::default() }
+fn metric(name: &str, unit: &str, description: &str, data: metric::Data) -> Metric {
+    let (name, unit, description) = (name.to_owned(), unit.to_owned(), description.to_owned());
+    Metric { name, unit, description, data: Some(data), ..Metric::default() }
 }
 
 fn has_points(metric: &Metric) -> bool {

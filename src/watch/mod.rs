@@ -12,9 +12,11 @@ mod ids;
 mod log_record;
 mod metrics;
 pub mod names;
+mod operation;
 mod poll;
 mod quantity;
 pub(crate) mod record;
+mod sight;
 mod text;
 
 pub use amend::amend;
@@ -24,9 +26,11 @@ pub use fact::*;
 pub use ids::*;
 pub use log_record::{LineRecord, LogBatch, LogRequest, RecordForm};
 pub use metrics::{Metrics, MetricsRequests};
+pub use operation::{Operation, OperationKind, operations};
 pub use poll::*;
 pub use quantity::{Bytes, Count, Micros, Timestamp};
 pub use record::{Attributes, RecordError};
+pub use sight::{Aspect, Sight, Visible};
 pub use text::{CUT_MARK, MAX_TEXT_BYTES, Text};
 
 use record::record;
@@ -164,14 +168,14 @@ mod tests {
         fn decode_gives_back_what_encode_was_given_through_protobuf(watch: Watch) {
             let bytes = request_of(&watch.origin, vec![encode(&watch)]).encode_to_vec();
             let request = ExportTraceServiceRequest::decode(bytes.as_slice()).unwrap();
-            prop_assert_eq!(decode_all(&request.resource_spans), (vec![watch], vec![]));
+            prop_assert_eq!(decode_all(request.resource_spans), (vec![watch], vec![]));
         }
 
         #[test]
         fn decode_gives_back_what_encode_was_given_through_otlp_json(watch: Watch) {
             let json = serde_json::to_vec(&request_of(&watch.origin, vec![encode(&watch)])).unwrap();
             let request: ExportTraceServiceRequest = serde_json::from_slice(&json).unwrap();
-            prop_assert_eq!(decode_all(&request.resource_spans), (vec![watch], vec![]));
+            prop_assert_eq!(decode_all(request.resource_spans), (vec![watch], vec![]));
         }
 
         #[test]
@@ -186,7 +190,7 @@ mod tests {
         fn the_order_in_which_a_backend_gives_events_back_does_not_matter(watch: Watch) {
             let mut span = encode(&watch);
             span.events.reverse();
-            prop_assert_eq!(decode(&span).unwrap(), watch);
+            prop_assert_eq!(decode(span).unwrap(), watch);
         }
     }
 }

@@ -42,6 +42,8 @@ pub const SOURCE_CHECKPOINTS: &str = "mcphub.source.checkpoints";
 pub const SOURCE_PROCESS: &str = "mcphub.source.process";
 
 // The poll: the hub as its API says it is.
+/// How a request of the watch to the hub's API ended.
+pub const API_OUTCOME: &str = "mcphub.api.outcome";
 pub const HEALTH_OUTCOME: &str = "mcphub.api.health.outcome";
 pub const HEALTH_DURATION: &str = "mcphub.api.health.duration_us";
 pub const SERVERS_OUTCOME: &str = "mcphub.api.servers.outcome";
@@ -191,6 +193,9 @@ pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
 pub const GEN_AI_GEMINI: &str = "gcp.gemini";
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
 pub const ERROR_TYPE: &str = "error.type";
+/// `error.type` of a tool call that ended in an error.
+pub const TOOL_ERROR: &str = "tool_error";
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
 
 // Log records.
 pub const LOG_RECORD_UID: &str = "log.record.uid";
@@ -204,48 +209,25 @@ pub const STORM_BYTES: &str = "mcphub.storm.bytes";
 pub const STORM_EVENT: &str = "mcphub.storm";
 
 // Metrics.
-pub const METRIC_SERVER_UP: &str = "mcphub.server.up";
 pub const METRIC_HUB_UP: &str = "mcphub.up";
+pub const METRIC_SERVER_UP: &str = "mcphub.server.up";
+pub const METRIC_SERVER_TOOLS: &str = "mcphub.server.tools";
+pub const METRIC_SERVER_MEMORY: &str = "mcphub.server.memory.usage";
+pub const METRIC_SERVER_CPU_TIME: &str = "mcphub.server.cpu.time";
 pub const METRIC_MCP_CLIENTS: &str = "mcphub.mcp.clients";
+pub const METRIC_SUBSCRIBERS: &str = "mcphub.event_stream.subscribers";
 pub const METRIC_TOOLS: &str = "mcphub.tools";
 pub const METRIC_LOG_LINES: &str = "mcphub.log.lines";
 pub const METRIC_LOG_BYTES: &str = "mcphub.log.bytes";
 pub const METRIC_LOG_SIZE: &str = "mcphub.log.size";
+pub const METRIC_LOG_DISK_FREE: &str = "mcphub.log.disk_free";
 pub const METRIC_HTTP_DURATION: &str = "http.client.request.duration";
 pub const METRIC_CALL_DURATION: &str = "mcp.server.operation.duration";
 pub const METRIC_GEMINI_DURATION: &str = "gen_ai.client.operation.duration";
 pub const METRIC_PROCESS_CPU_TIME: &str = "process.cpu.time";
+pub const METRIC_PROCESS_CPU_UTILIZATION: &str = "process.cpu.utilization";
 pub const METRIC_PROCESS_MEMORY: &str = "process.memory.usage";
+pub const METRIC_PROCESS_MEMORY_UTILIZATION: &str = "process.memory.utilization";
 pub const METRIC_PROCESS_THREADS: &str = "process.thread.count";
 pub const METRIC_PROCESS_FDS: &str = "process.unix.file_descriptor.count";
 pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";
-
-/// What the metrics say, for those who see only their names.
-pub fn described(metric: &str) -> &'static str {
-    match metric {
-        METRIC_SERVER_UP => "Whether the server works, as judged by its liveness and not by its claim.",
-        METRIC_HUB_UP => "Whether the hub answered the last poll as a hub does.",
-        METRIC_MCP_CLIENTS => "Connected MCP clients.",
-        METRIC_TOOLS => "Tools that the MCP endpoint offers.",
-        METRIC_LOG_LINES => "Lines of the hub's log by level.",
-        METRIC_LOG_BYTES => "Bytes of the hub's log.",
-        METRIC_LOG_SIZE => "The size of the hub's log file.",
-        METRIC_HTTP_DURATION => "How long the hub's API took to answer hubwatch.",
-        METRIC_CALL_DURATION => "How long meta-tool calls took.",
-        METRIC_GEMINI_DURATION => "How long the Gemini part of meta-tool calls took.",
-        METRIC_PROCESS_CPU_TIME => "Processor time of the hub's process.",
-        METRIC_PROCESS_MEMORY => "Resident memory of the hub's process.",
-        METRIC_PROCESS_THREADS => "Threads of the hub's process.",
-        METRIC_PROCESS_FDS => "Open file descriptors of the hub's process.",
-        METRIC_PROCESS_UPTIME => "How long the hub's process has been running.",
-        _ => "",
-    }
-}
-
-// What `/metrics` tells beside the metrics above, which stand there under the names that OpenTelemetry's translation gives them.
-pub const PROMETHEUS_BUILD_INFO: &str = "hubwatch_build_info";
-pub const PROMETHEUS_READY: &str = "hubwatch_ready";
-pub const PROMETHEUS_LAST_POLL: &str = "hubwatch_last_poll_timestamp_seconds";
-pub const PROMETHEUS_VERDICT: &str = "hubwatch_verdict";
-pub const PROMETHEUS_CRITERION: &str = "hubwatch_criterion";
-pub const PROMETHEUS_INCIDENTS_OPEN: &str = "hubwatch_incidents_open";

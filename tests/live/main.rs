@@ -1,10 +1,13 @@
 //! hubwatch beside a real hub: what is known to have happened must be what the report says. Run with `tests/live/run`.
 
-mod alertmanager;
+mod backends;
 mod hub;
 mod pages;
 mod receiver;
+mod servers;
+mod session;
 mod sidecar;
+mod tempo;
 mod wait;
 
 use std::collections::BTreeSet;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Stretch, share_of};
 use crate::judge::moment::Moment;
-use crate::watch::{ApiOutcome, Micros, Timestamp, Visibility, Watch, WatcherId};
+use crate::watch::{ApiOutcome, Micros, Sight, Timestamp, Visibility, Watch, WatcherId};
 
 /// Two Watches that are further apart than this leave a gap worth telling. Watches of a run touch; a second is a restart at its best.
 pub const GAP: Micros = Micros::new(1_000_000);
@@ -51,6 +51,9 @@ pub struct Coverage {
     pub watchers: BTreeMap<String, u64>,
     /// Builds under test, in the order in which they came.
     pub builds: Vec<String>,
+    /// What the sources could show.
+    #[serde(skip)]
+    pub sight: Sight,
     #[serde(skip)]
     place: BTreeMap<WatcherId, (u32, u64)>,
     #[serde(skip)]
@@ -153,6 +156,7 @@ impl Coverage {
         if planned {
             self.planned_us = self.planned_us.saturating_add(watch.interval.length().get());
         }
+        self.sight.add(watch);
         let sources = &watch.sources;
         *self.log.entry(sources.log).or_default() += 1;
         *self.event_stream.entry(sources.event_stream).or_default() += 1;
@@ -183,11 +187,6 @@ impl Coverage {
             let mut others = self.processes.iter().filter(|(other, _)| *other != watcher).peekable();
             *polls > 1 && others.peek().is_some() && others.all(|(_, known)| known.is_disjoint(processes))
         })
-    }
-
-    /// Whether a source was read in any Watch.
-    pub fn was_read(seen: &BTreeMap<Visibility, u64>) -> bool {
-        seen.contains_key(&Visibility::Read) || seen.contains_key(&Visibility::Partial)
     }
 
     pub(super) fn finish(&mut self, from: Timestamp, to: Timestamp) {

@@ -1,0 +1,152 @@
+//! Whether what a watch reads is there, and what it will not see.
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::DoctorArgs;
+use super::finding::Finding;
+use crate::cli::{CliError, run};
+use crate::config::environment::{self, Environment};
+use crate::config::{self, Layers};
+use crate::hub::api::Health;
+use crate::hub::{discover, line};
+use crate::process::{self, ProcessReader};
+use crate::watch::{ApiOutcome, LogShape};
+
+/// How much of a log is looked at: its end says in which shape the hub writes now.
+const TAIL: u64 = 64 * 1024;
+
+/// Looks at the hub, its log and its process.
+pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Vec<Finding>, CliError> {
+    let file = layers.file.hub();
+    let state_home = environment::state_home(layers.environment());
+    let named = layers.pick(("--hub", args.hub.as_deref()), "HUBWATCH_HUB", ("hub.url", file.url.as_deref()));
+    let discovered = named.is_none();
+    let hub = match named {
+        Some(named) => named,
+        None => {
+            let value = discover::hub_of_this_host(&state_home, process::is_alive)?;
+            config::Sourced { value, source: "the hub of this host".to_owned() }
+        }
+    };
+    let url = hub.value.clone();
+    let client = run::client(hub, &layers.hub_headers(&args.header)?, args.ca.as_deref().or(file.ca.as_deref()))?;
+    let (health, took) = client.health().await;
+    let mut findings = vec![of_health(&config::without_credentials(&url), &health, took.get())];
+    if health.is_ok() {
+        findings.push(match client.servers().await.0 {
+            Ok(servers) => Finding::ok("servers", format!("the hub lists {}", servers.servers.len())),
+            Err(outcome) => {
+                Finding::wrong("servers", format!("the list of servers: {outcome}"), "look at the hub's version and log")
+            }
+        });
+    }
+    let log_flag = args.log.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let log_file = file.log.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let log = layers.pick(("--log", log_flag.as_deref()), "HUBWATCH_LOG", ("hub.log", log_file.as_deref()));
+    let log = log.map(|picked| PathBuf::from(picked.value));
+    let found = || discovered.then(|| discover::log_of_this_host(&environment::home(layers.environment()), &state_home));
+    let shapes = of_log(log.or_else(found).as_deref(), &mut findings);
+    let sees_process = of_process(args.pid.or(file.pid), &url, health.as_ref().ok(), &mut findings);
+    findings.extend(invisible(&shapes, sees_process));
+    Ok(findings)
+}
+
+fn of_health(url: &str, health: &Result<Health, ApiOutcome>, took_us: u64) -> Finding {
+    match health {
+        Ok(health) => {
+            let version = health.version.as_deref().unwrap_or("of an unknown version");
+            let clients = health.mcp_endpoint.as_ref().and_then(|endpoint| endpoint.clients);
+            let clients = clients.map_or(String::new(), |clients| format!(", {clients} MCP clients"));
+            Finding::ok("hub", format!("{url} is {}, {version}{clients}; it answered in {} ms", health.state, took_us / 1_000))
+        }
+        Err(ApiOutcome::Denied) => {
+            Finding::wrong("hub", format!("{url} wants credentials"), "give them: --header 'Authorization: …'")
+        }
+        Err(outcome) if outcome.answered() => Finding::wrong(
+            "hub",
+            format!("{url} does not answer as a hub does: {outcome}"),
+            "look at the address, its port and its path: it is the hub's own, without /api",
+        ),
+        Err(outcome) => Finding::unreachable(
+            "hub",
+            format!("{url} can't be reached: {outcome}"),
+            "look at the address, the network, and whether the hub runs; a watch would wait for it",
+        ),
+    }
+}
+
+/// Looks at the log's end; gives back the shapes of the lines there.
+fn of_log(path: Option<&Path>, findings: &mut Vec<Finding>) -> BTreeMap<LogShape, u64> {
+    let Some(path) = path else {
+        findings.push(Finding::note("log file", "none is named", "give it with --log: clients, calls and causes are in it"));
+        return BTreeMap::new();
+    };
+    let shown = path.display();
+    let end = match end_of(path) {
+        Ok(end) => end,
+        Err(error) => {
+            let advice = "look at the path and who may read it; a watch would wait for it";
+            findings.push(Finding::wrong("log file", format!("{shown} can't be read: {error}"), advice));
+            return BTreeMap::new();
+        }
+    };
+    let mut shapes = BTreeMap::new();
+    for text in String::from_utf8_lossy(&end).lines().filter(|text| !text.is_empty()) {
+        *shapes.entry(line::parse(text).shape).or_default() += 1;
+    }
+    let words: Vec<_> = shapes.iter().map(|(shape, lines)| format!("{lines} × {shape}")).collect();
+    findings.push(if words.is_empty() {
+        Finding::note("log file", format!("{shown} is empty"), "it is read from its beginning as soon as the hub writes")
+    } else {
+        Finding::ok("log file", format!("{shown}; its last lines: {}", words.join(", ")))
+    });
+    shapes
+}
+
+fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = std::fs::File::open(path)?;
+    let from = file.metadata()?.len().saturating_sub(TAIL);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    file.take(TAIL).read_to_end(&mut end)?;
+    // The first line may have lost its beginning.
+    let whole = if from == 0 { 0 } else { end.iter().position(|byte| *byte == b'\n').map_or(end.len(), |at| at + 1) };
+    Ok(end.split_off(whole))
+}
+
+fn of_process(pid: Option<u32>, url: &str, health: Option<&Health>, findings: &mut Vec<Finding>) -> bool {
+    let find = run::find(pid, url);
+    let said = health.and_then(Health::workspace).and_then(|said| Some((said.pid?, said.started)));
+    let seen = ProcessReader::new(find).read(said);
+    findings.push(match &seen {
+        Some(seen) => {
+            let (pid, rss) = (seen.poll.pid, seen.poll.rss.get() / 1_000_000);
+            Finding::ok("process", format!("PID {pid}, {rss} MB, {} processes below it", seen.poll.children))
+        }
+        None if find == process::Find::Elsewhere => {
+            let advice = "run hubwatch beside the hub, in its PID namespace: processor time and memory are judged by it";
+            Finding::note("process", "the hub runs elsewhere", advice)
+        }
+        None => Finding::note("process", "it can't be seen", "share the hub's PID namespace, or give --pid"),
+    });
+    seen.is_some()
+}
+
+/// What a report on such a watch can't know.
+fn invisible(shapes: &BTreeMap<LogShape, u64>, sees_process: bool) -> Option<Finding> {
+    let calls = shapes.contains_key(&LogShape::Pino) || shapes.contains_key(&LogShape::LegacyStdout);
+    let mut unseen = Vec::new();
+    if shapes.is_empty() {
+        unseen.push("what only the log shows (clients, causes of failures, log growth)");
+    }
+    if !calls {
+        unseen.push("meta-tool calls and sessions, unless the event stream is joined");
+    }
+    if !sees_process {
+        unseen.push("processor time and memory");
+    }
+    let advice = "criteria that need it stay inconclusive; start the hub with ENABLE_PINO_LOGGER=true to have calls in its log";
+    (!unseen.is_empty()).then(|| Finding::note("not visible", unseen.join("; "), advice))
+}

@@ -1,0 +1,204 @@
+//! `hubwatch export`: a period as a file that a report can be made of later, on another machine.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use flate2::write::GzEncoder;
+use futures_util::{StreamExt as _, stream};
+use serde::Serialize;
+
+use super::reading::{self, BackendArgs, PeriodArgs, Source, progress};
+use super::report::print;
+use super::{CliError, Exit};
+use crate::backend::Trace;
+use crate::backend::otlp_json::OtlpTraces;
+use crate::backend::period::{self, Wanted};
+use crate::config::environment::Environment;
+use crate::config::{self, Layers};
+use crate::judge::moment::Moment;
+use crate::watch::{Slot, names};
+
+/// zstd's own default: an archive of 48 hours takes a second.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Archive a period: the watch spans as lines of OTLP JSON
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The file holds all that a report needs, in the form that the OpenTelemetry Collector's file exporter writes, too.
+The file's name says how it is compressed: .zst, .gz, or not at all.
+
+Examples:
+  hubwatch export --out staging.jsonl.zst                    # the last 48 hours of the state folder
+  hubwatch report --backend file=staging.jsonl.zst --name hub-a --since 48h
+  hubwatch export --backend jaeger=http://jaeger:16686 --name hub-a --since 24h --out day.jsonl.gz
+  hubwatch export --out - | jq '.resourceSpans[].scopeSpans[].spans[].name'"
+)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    period: PeriodArgs,
+    #[command(flatten)]
+    backend: BackendArgs,
+    /// Which hub, if more than one was watched
+    #[arg(long, value_name = "HUB")]
+    name: Option<String>,
+    /// Where that hub runs [default: staging]
+    #[arg(long, value_name = "ENV")]
+    environment: Option<String>,
+    /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Where to write; - is stdout
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// How to tell what was written
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    format: Form,
+}
+
+/// How the result is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A line for people
+    Text,
+    /// An object for scripts
+    Json,
+}
+
+/// What was written.
+#[derive(Debug, Serialize)]
+struct Written {
+    hub: String,
+    environment: String,
+    from: Moment,
+    to: Moment,
+    backend: String,
+    traces: u64,
+    watch_spans: u64,
+    /// Before compression.
+    bytes: u64,
+    file: String,
+}
+
+/// Writes the archive.
+pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+    let name = layers.hub_name(args.name.as_deref())?;
+    let environment = layers.environment_name(args.environment.as_deref())?;
+    let state_dir = config::watched_state(layers.state_dir(args.state_dir.as_deref()), name.as_ref());
+    let chosen = args.backend.chosen(layers)?;
+    let Source { backend, hub, .. } = reading::open(chosen.as_ref(), &state_dir, name, &environment)?;
+    let period = args.period.period()?;
+    let wanted = Wanted { hub, environment, from: period.from, to: period.to };
+    let failed = |reason| CliError::Output { path: args.out.clone(), reason };
+    let mut archive = Archive::create(&args.out).map_err(failed)?;
+    let bar = progress(wanted.slots().len() as u64, "archiving: {pos} of {len} quarter-hours {bar:30}");
+    let (from, of) = (&*backend, &wanted);
+    let ask = |slot: Slot| async move { (slot, period::parts(from, of, slot).await) };
+    let mut slots = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());
+    let (mut traces, mut watch_spans) = (0, 0);
+    while let Some((slot, parts)) = slots.next().await {
+        for trace in parts?.into_iter().map(|part| merged(slot, part)).filter(|trace| !trace.is_empty()) {
+            archive.line(&trace).map_err(failed)?;
+            traces += 1;
+            watch_spans += watch_spans_of(&trace);
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let bytes = archive.finish().map_err(failed)?;
+    let written = Written {
+        hub: wanted.hub.to_string(),
+        environment: wanted.environment.to_string(),
+        from: Moment(wanted.from),
+        to: Moment(wanted.to),
+        backend: backend.name(),
+        traces,
+        watch_spans,
+        bytes,
+        file: args.out.display().to_string(),
+    };
+    tell(&written, args.format, args.out == Path::new("-"))?;
+    Ok(if watch_spans == 0 { Exit::NoVerdict } else { Exit::Ok })
+}
+
+fn merged(slot: Slot, trace: Trace) -> OtlpTraces {
+    if let Some(reason) = trace.partial {
+        tracing::warn!(from = %slot.start(), reason, "a trace is not whole");
+    }
+    OtlpTraces::merged(trace.spans)
+}
+
+fn watch_spans_of(traces: &OtlpTraces) -> u64 {
+    let spans = traces.resource_spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
+    spans.filter(|span| span.name == names::WATCH_SPAN).count() as u64
+}
+
+fn tell(written: &Written, form: Form, to_stdout: bool) -> Result<(), CliError> {
+    let Written { hub, environment, watch_spans, from, to, file, backend, .. } = written;
+    if *watch_spans == 0 {
+        tracing::warn!("{backend} holds no Watch of {hub} ({environment}) between {} and {}", from.0, to.0);
+    }
+    match form {
+        // What else goes there is the archive itself.
+        _ if to_stdout => Ok(()),
+        // A struct of strings and numbers always has a JSON form.
+        Form::Json => print(&format!("{}\n", serde_json::to_string_pretty(written).unwrap_or_default())),
+        Form::Text => print(&format!("{watch_spans} Watches of {hub} ({environment}) from {backend}\n{file}\n")),
+    }
+}
+
+/// The file, compressed as its name says. It bears its name once it is whole.
+struct Archive {
+    to: Compressed,
+    unfinished: Option<(PathBuf, PathBuf)>,
+    bytes: u64,
+}
+
+enum Compressed {
+    Plain(Box<dyn Write>),
+    Gzip(GzEncoder<BufWriter<File>>),
+    Zstd(zstd::Encoder<'static, BufWriter<File>>),
+}
+
+impl Archive {
+    fn create(path: &Path) -> io::Result<Self> {
+        if path == Path::new("-") {
+            return Ok(Self { to: Compressed::Plain(Box::new(BufWriter::new(io::stdout()))), unfinished: None, bytes: 0 });
+        }
+        let mut unfinished = path.to_owned().into_os_string();
+        unfinished.push(".unfinished");
+        let unfinished = PathBuf::from(unfinished);
+        let file = BufWriter::new(File::create(&unfinished)?);
+        let to = match path.extension().and_then(|ending| ending.to_str()) {
+            Some("zst") => Compressed::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL)?),
+            Some("gz") => Compressed::Gzip(GzEncoder::new(file, flate2::Compression::default())),
+            _ => Compressed::Plain(Box::new(file)),
+        };
+        Ok(Self { to, unfinished: Some((unfinished, path.to_owned())), bytes: 0 })
+    }
+
+    fn line(&mut self, traces: &OtlpTraces) -> io::Result<()> {
+        let mut line = serde_json::to_vec(traces)?;
+        line.push(b'\n');
+        self.bytes += line.len() as u64;
+        match &mut self.to {
+            Compressed::Plain(to) => to.write_all(&line),
+            Compressed::Gzip(to) => to.write_all(&line),
+            Compressed::Zstd(to) => to.write_all(&line),
+        }
+    }
+
+    /// How many bytes there are, before compression.
+    fn finish(self) -> io::Result<u64> {
+        match self.to {
+            Compressed::Plain(mut to) => to.flush()?,
+            Compressed::Gzip(to) => to.finish()?.flush()?,
+            Compressed::Zstd(to) => to.finish()?.flush()?,
+        }
+        if let Some((unfinished, path)) = self.unfinished {
+            std::fs::rename(unfinished, path)?;
+        }
+        Ok(self.bytes)
+    }
+}

@@ -1,0 +1,109 @@
+//! Where a period is read from.
+
+use std::path::PathBuf;
+
+use super::destinations::header_list;
+use super::environment::Environment;
+use super::{ConfigError, Layers, Secret, Sourced, duration, parse};
+use crate::backend::{self, Access, DEFAULT_TIMEOUT, KINDS, Kind, Opened};
+use crate::report::link;
+
+/// What the flags say of a backend.
+#[derive(Debug, Default)]
+pub struct BackendFlags<'a> {
+    /// `--backend KIND=TARGET`.
+    pub backend: Option<&'a str>,
+    /// `--backend-header 'Name: value'`.
+    pub headers: &'a [String],
+    /// `--backend-ca FILE`.
+    pub ca: Option<&'a PathBuf>,
+}
+
+/// A backend that was asked for.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    /// Of which kind.
+    pub kind: &'static Kind,
+    /// Its address or path.
+    pub target: String,
+    /// How it is reached.
+    pub access: Access,
+}
+
+impl Chosen {
+    /// Makes it; nothing is asked yet, a file is looked through.
+    pub fn open(&self) -> Opened {
+        (self.kind.open)(&self.target, &self.access)
+    }
+}
+
+/// Reads `KIND=TARGET`.
+fn kind_and_target(text: &str) -> Result<(&'static Kind, String), String> {
+    let forms = || KINDS.iter().map(|kind| format!("{}={}", kind.word, kind.target)).collect::<Vec<_>>().join("; ");
+    let help = |what: String| format!("{what}; give KIND=TARGET, one of: {}", forms());
+    let (word, target) = text.split_once('=').ok_or_else(|| help("it does not say of which kind".to_owned()))?;
+    let kind = backend::kind(word).ok_or_else(|| help(format!("there is no backend `{word}`")))?;
+    if target.is_empty() { Err(help("nothing stands behind the `=`".to_owned())) } else { Ok((kind, target.to_owned())) }
+}
+
+impl<E: Environment> Layers<E> {
+    /// The backend that flag, variable or file name; the state folder's journal if none does.
+    pub fn backend(&self, flags: &BackendFlags<'_>) -> Result<Option<Chosen>, ConfigError> {
+        let file = &self.file.backend;
+        let key = ("backend.source", file.source.as_deref());
+        let Some(picked) = self.pick(("--backend", flags.backend), "HUBWATCH_BACKEND", key) else { return Ok(None) };
+        // What is shown of a wrong one must not show its credentials.
+        let shown = Sourced { value: super::without_credentials(&picked.value), source: picked.source.clone() };
+        let (kind, target) = kind_and_target(&picked.value).map_err(|problem| ConfigError::Value {
+            setting: shown.source,
+            value: shown.value,
+            problem: format!("can't be used: {problem}"),
+        })?;
+        Ok(Some(Chosen { kind, target, access: self.access(flags)? }))
+    }
+
+    /// Where people see a trace, as an address with `{trace_id}` in it: the file's, or what the backend's kind has.
+    pub fn trace_url(&self, chosen: Option<&Chosen>) -> Result<Option<String>, ConfigError> {
+        let key = ("report.trace_url", self.file.report.trace_url.as_deref());
+        if let Some(picked) = self.pick(("", None), "HUBWATCH_TRACE_URL", key) {
+            let help = "it has no {trace_id}; give an address like http://jaeger:16686/trace/{trace_id}";
+            let template = |text: &str| if text.contains(link::TRACE_ID) { Ok(text.to_owned()) } else { Err(help) };
+            return parse(picked, template).map(Some);
+        }
+        let of_kind = |chosen: &Chosen| {
+            let url = super::without_credentials(&chosen.target);
+            chosen.kind.trace_url.map(|template| template.replace("{url}", url.trim_end_matches('/')))
+        };
+        Ok(chosen.and_then(of_kind))
+    }
+
+    fn access(&self, flags: &BackendFlags<'_>) -> Result<Access, ConfigError> {
+        let file = &self.file.backend;
+        let secret = |text: &String| Secret::new(text.clone());
+        let mut headers: Vec<_> = file.headers.iter().map(|(name, value)| (name.clone(), secret(value))).collect();
+        headers.extend(self.environment.get("HUBWATCH_BACKEND_HEADERS").iter().flat_map(|list| header_list(list)));
+        for flag in flags.headers {
+            let (name, value) = super::header("--backend-header", flag)?;
+            headers.push((name, Secret::new(value)));
+        }
+        let bearer = self.environment.get("HUBWATCH_BACKEND_BEARER").or_else(|| file.bearer.clone()).map(Secret::new);
+        let basic = file.user.clone().map(|user| (user, Secret::new(file.password.clone().unwrap_or_default())));
+        let timeout = self.pick(("", None), "HUBWATCH_BACKEND_TIMEOUT", ("backend.timeout", file.timeout.as_deref()));
+        let timeout = timeout.map(|picked| parse(picked, duration)).transpose()?.unwrap_or(DEFAULT_TIMEOUT);
+        Ok(Access { headers, bearer, basic, ca: flags.ca.cloned().or_else(|| file.ca.clone()), timeout })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backend_is_named_by_its_kind_and_target() {
+        let (kind, target) = kind_and_target("jaeger=http://127.0.0.1:16686/prefix?a=b").unwrap();
+        assert_eq!((kind.word, target.as_str()), ("jaeger", "http://127.0.0.1:16686/prefix?a=b"));
+        assert!(kind_and_target("http://127.0.0.1:16686").unwrap_err().contains("of which kind"));
+        assert!(kind_and_target("zipkin=http://a").unwrap_err().contains("there is no backend `zipkin`"));
+        assert!(kind_and_target("file=").unwrap_err().contains("nothing stands behind"));
+    }
+}

@@ -1,0 +1,50 @@
+//! Links from what happened to the traces that show it.
+
+use super::model::Report;
+use crate::watch::{Environment, HubName, Slot, Timestamp};
+
+/// What stands for the trace's id in a template.
+pub const TRACE_ID: &str = "{trace_id}";
+
+/// Where people see traces of a hub.
+#[derive(Debug, Clone)]
+pub struct TraceLinks {
+    /// An address with [`TRACE_ID`] in it.
+    pub template: String,
+    /// Whose watch traces.
+    pub hub: HubName,
+    /// Where that hub runs.
+    pub environment: Environment,
+}
+
+impl TraceLinks {
+    /// The trace itself where there is one of its own; otherwise that of the quarter of an hour in which it happened.
+    pub fn url(&self, trace: Option<&str>, at: Timestamp) -> String {
+        let of_watch = || Slot::of(at).trace_id(&self.hub, &self.environment, 0).to_string();
+        self.template.replace(TRACE_ID, &trace.map_or_else(of_watch, str::to_owned))
+    }
+}
+
+/// Links each piece of evidence.
+pub fn link(report: &mut Report, links: &TraceLinks) {
+    for evidence in report.criteria.iter_mut().flat_map(|criterion| &mut criterion.evidence) {
+        evidence.trace_url = Some(links.url(evidence.trace.as_deref(), evidence.at.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trace_of_its_own_goes_before_that_of_the_watch() {
+        let links = TraceLinks {
+            template: "http://jaeger/trace/{trace_id}?uiFind=hub".to_owned(),
+            hub: HubName::parse("hub-a").unwrap(),
+            environment: Environment::parse("staging").unwrap(),
+        };
+        let at = Timestamp::from_secs(1_795_000_000);
+        assert_eq!(links.url(Some("abc"), at), "http://jaeger/trace/abc?uiFind=hub");
+        assert_eq!(links.url(None, at), "http://jaeger/trace/d994d30aeb43b0bb75b0f98b13343fcb?uiFind=hub");
+    }
+}

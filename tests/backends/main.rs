@@ -1,0 +1,292 @@
+//! The same report from everywhere: Jaeger's API, Tempo's, files, the journal. What a backend lacks lowers the coverage, what goes
+//! wrong on the way is an error, and neither is ever a better verdict.
+
+mod rehearsal;
+mod server;
+
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use hubwatch::backend::otlp_json::OtlpTraces;
+use hubwatch::config::listen::Listen;
+use hubwatch::serve::{Server as Serving, Vitals, WatchedHub};
+use hubwatch::watch::{Environment, HubName};
+
+use rehearsal::{FROM, REHEARSAL, TO, hubwatch, report_embedded, report_from, report_from_server, trace_id};
+use server::{Behaviour, Contract, Fault, Server};
+
+/// The report from a server that behaves like this, and how often the server was asked.
+async fn from_server(behaviour: Behaviour, more: &'static [&'static str]) -> (rehearsal::Reported, usize) {
+    let kind = if behaviour.contract == Contract::Jaeger { "jaeger" } else { "tempo" };
+    let server = Server::start(behaviour).await;
+    let reported = report_from_server(format!("{kind}={}/behind/a/proxy", server.base), more).await;
+    (reported, server.requests())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_is_the_same_from_each_kind_of_server() {
+    let embedded = report_embedded();
+    assert_eq!((embedded.code, &embedded.json["coverage"]["missing_watches"]), (Some(1), &0.into()), "{embedded:?}");
+    for contract in [Contract::Jaeger, Contract::Tempo, Contract::OldTempo] {
+        let (reported, asked) = from_server(Behaviour::of(contract), &[]).await;
+        assert_eq!((reported.code, &reported.stderr), (embedded.code, &String::new()));
+        assert_eq!(reported.content(), embedded.content());
+        // Five quarter-hours and one more on each side, two parts of each. That there is no v2 is found out by the requests that are
+        // under way at first.
+        let at_first = if contract == Contract::OldTempo { 8 } else { 0 };
+        assert!((14..=14 + at_first).contains(&asked), "{contract:?}: {asked}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_came_twice_or_in_any_order_change_nothing() {
+    let embedded = report_embedded();
+    for contract in [Contract::Jaeger, Contract::Tempo] {
+        assert_eq!(from_server(Behaviour::with(contract, Fault::Twice), &[]).await.0.content(), embedded.content());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_served_gives_the_same_report() {
+    let (hub, environment) = (HubName::parse("demo-hub").unwrap(), Environment::parse("staging").unwrap());
+    let watched = WatchedHub::new(hub, environment, Duration::from_secs(15), Vitals::default(), REHEARSAL.state_dir());
+    let serving = Serving::start("127.0.0.1:0".parse::<Listen>().unwrap(), vec![watched]).await.unwrap();
+    let reported = report_from_server(format!("jaeger=http://{}", serving.address()), &[]).await;
+    assert_eq!(reported.content(), report_embedded().content());
+    serving.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_backend_lacks_is_named_and_lowers_the_coverage() {
+    let whole = report_embedded().json;
+    for contract in [Contract::Jaeger, Contract::Tempo] {
+        let (reported, _) = from_server(Behaviour::with(contract, Fault::Lacks(trace_id(1))), &[]).await;
+        let report = &reported.json;
+        assert_eq!((report["coverage"]["missing_watches"].as_u64(), reported.code), (Some(60), Some(1)), "{reported:?}");
+        assert!(report["coverage"]["share_permille"].as_u64() < whole["coverage"]["share_permille"].as_u64());
+        let incomplete = report["provenance"]["incomplete"].as_array().unwrap();
+        assert_eq!(incomplete.len(), 1);
+        assert!(incomplete[0].as_str().unwrap().starts_with("2026-11-01T00:1"), "{incomplete:?}");
+        assert!(incomplete[0].as_str().unwrap().ends_with("60 Watches are missing"), "{incomplete:?}");
+        assert!(report["blind_spots"].to_string().contains("Not whole in the backend: 2026-11-01T00:1"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_that_tempo_calls_partial_is_named() {
+    let (reported, _) = from_server(Behaviour::with(Contract::Tempo, Fault::Partial(trace_id(2))), &[]).await;
+    let incomplete = reported.json["provenance"]["incomplete"].to_string();
+    assert!(incomplete.contains("Tempo calls its answer partial: trace exceeds max size"), "{incomplete}");
+    assert_eq!((reported.json["coverage"]["missing_watches"].as_u64(), reported.code), (Some(30), Some(1)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_busy_at_first_is_asked_again() {
+    let (reported, asked) = from_server(Behaviour::with(Contract::Jaeger, Fault::BusyAtFirst(3)), &[]).await;
+    assert_eq!(reported.content(), report_embedded().content());
+    assert!(asked > 14, "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_links_to_where_people_see_its_trace() {
+    let server = Server::start(Behaviour::of(Contract::Jaeger)).await;
+    let reported = report_from_server(format!("jaeger={}", server.base), &[]).await;
+    let evidence = reported.json["criteria"].as_array().unwrap().iter().flat_map(|row| row["evidence"].as_array().unwrap());
+    let links: Vec<&str> = evidence.map(|evidence| evidence["trace_url"].as_str().unwrap()).collect();
+    let own = (0..4).map(|quarter| format!("{}/trace/{}", server.base, trace_id(quarter)));
+    let own: Vec<String> = own.collect();
+    assert!(!links.is_empty() && links.iter().all(|link| own.iter().any(|own| own == link)), "{links:?}");
+    let wrong = rehearsal::report_command().env("HUBWATCH_TRACE_URL", "http://grafana/").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(78), "{}", String::from_utf8_lossy(&wrong.stderr));
+}
+
+/// Each fault, and what people are told of it.
+fn faults() -> Vec<(Contract, Fault, &'static str)> {
+    let both = [Contract::Jaeger, Contract::Tempo];
+    let mut all = vec![
+        (Contract::Jaeger, Fault::CutJson, "its answer is not what Jaeger answers"),
+        (Contract::Jaeger, Fault::Page, "is not Jaeger's query API, or not at this path"),
+        (Contract::Jaeger, Fault::OtherJson, "neither a result nor an error"),
+        (Contract::Tempo, Fault::CutJson, "its answer is no protobuf of Tempo's"),
+        (Contract::Tempo, Fault::Page, "is not Tempo's query API, or not at this path"),
+        (Contract::Tempo, Fault::OtherJson, "it answers application/json where protobuf was asked for"),
+    ];
+    for contract in both {
+        all.extend([
+            (contract, Fault::Status(429), "can't be read, after 4 tries: HTTP 429"),
+            (contract, Fault::Status(503), "can't be read, after 4 tries: HTTP 503"),
+            (contract, Fault::Status(500), "answers HTTP 500: a word of the server"),
+            (contract, Fault::Status(403), "look at the credentials and the tenant"),
+            (contract, Fault::Silence, "can't be read, after 4 tries: no answer in time"),
+            (contract, Fault::HalfABody, "can't be read, after 4 tries"),
+            (contract, Fault::SomebodyElses, "when asked for trace"),
+            (contract, Fault::DiesAt(3), "can't be read, after 4 tries"),
+        ]);
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_goes_wrong_is_an_error_and_never_a_verdict() {
+    let tried = faults().into_iter().map(async |(contract, fault, told)| {
+        let (reported, _) = from_server(Behaviour::with(contract, fault.clone()), &[]).await;
+        assert_eq!((reported.code, &reported.json), (Some(4), &serde_json::Value::Null), "{contract:?} {fault:?}: {reported:?}");
+        assert!(reported.stderr.contains(told), "{contract:?} {fault:?}: {}", reported.stderr);
+        assert_eq!(reported.stderr.lines().count(), 1, "{}", reported.stderr);
+    });
+    futures_util::future::join_all(tried).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_path_is_not_taken_for_a_lack_of_traces() {
+    for (contract, told) in [(Contract::Jaeger, "tempo"), (Contract::Tempo, "jaeger"), (Contract::OldTempo, "jaeger")] {
+        let server = Server::start(Behaviour::of(contract)).await;
+        let reported = report_from_server(format!("{told}={}", server.base), &[]).await;
+        assert_eq!(reported.code, Some(4), "{reported:?}");
+        assert!(reported.stderr.contains("or not at this path: it answers HTTP 404"), "{}", reported.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_and_credentials_are_sent_and_asked_for() {
+    let tenant = Some(("x-scope-orgid", "staging"));
+    let behaviour = Behaviour { wants: tenant, ..Behaviour::of(Contract::Tempo) };
+    let (without, _) = from_server(behaviour.clone(), &[]).await;
+    assert_eq!(without.code, Some(4));
+    assert!(without.stderr.contains("(no org id): look at the credentials and the tenant (X-Scope-OrgID)"), "{}", without.stderr);
+    let (with, _) = from_server(behaviour, &["--backend-header", "X-Scope-OrgID: staging"]).await;
+    assert_eq!(with.content(), report_embedded().content());
+
+    let folder = tempfile::tempdir().unwrap();
+    let basic = Server::start(Behaviour { wants: Some(("authorization", "Basic YTpi")), ..Behaviour::of(Contract::Jaeger) }).await;
+    let bearer =
+        Server::start(Behaviour { wants: Some(("authorization", "Bearer secret-word")), ..Behaviour::of(Contract::Jaeger) }).await;
+    for (server, keys) in [(&basic, "user = 'a'\npassword = 'b'"), (&bearer, "bearer = 'secret-word'")] {
+        let file = folder.path().join("hubwatch.toml");
+        std::fs::write(&file, format!("[backend]\nsource = 'jaeger={}'\n{keys}\n", server.base)).unwrap();
+        let command = move || rehearsal::report_command().arg("--config").arg(file).output().unwrap();
+        let output = tokio::task::spawn_blocking(command).await.unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(!String::from_utf8_lossy(&output.stdout).contains("secret-word"));
+    }
+}
+
+#[test]
+fn what_can_not_be_a_backend_is_told_with_what_can() {
+    let told = |backend: &str| {
+        let reported = report_from(backend, &[]);
+        (reported.code, reported.stderr)
+    };
+    let (code, stderr) = told("zipkin=http://user:password@127.0.0.1:9");
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(
+        stderr.contains("there is no backend `zipkin`") && stderr.contains("jaeger=") && !stderr.contains("password"),
+        "{stderr}"
+    );
+    let (code, stderr) = told("jaeger=127.0.0.1:16686");
+    assert_eq!(code, Some(78), "{stderr}");
+    let (code, stderr) = told("file=/nonexistent/staging.jsonl");
+    assert_eq!(code, Some(4), "{stderr}");
+    assert!(stderr.contains("can't read /nonexistent/staging.jsonl"), "{stderr}");
+    let nameless = hubwatch().args(["report", "--backend", "jaeger=http://127.0.0.1:9", "--format", "json"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&nameless.stderr).contains("say which with --name"));
+}
+
+fn export(to: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let mut command = hubwatch();
+    command.args(["export", "--name", "demo-hub", "--from", FROM, "--to", TO, "--out"]).arg(to).args(more);
+    let output = command.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap())
+}
+
+fn export_embedded(to: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let state = REHEARSAL.state_dir();
+    export(to, &[&["--state-dir", state.to_str().unwrap()], more].concat())
+}
+
+#[test]
+fn an_archive_gives_the_same_report_however_it_is_compressed() {
+    let folder = tempfile::tempdir().unwrap();
+    let embedded = report_embedded();
+    for name in ["staging.jsonl", "staging.jsonl.gz", "staging.jsonl.zst"] {
+        let file = folder.path().join(name);
+        let (code, told) = export_embedded(&file, &["--format", "json"]);
+        assert_eq!(code, Some(0), "{told}");
+        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((&told["traces"], &told["watch_spans"]), (&5.into(), &241.into()), "{told}");
+        let reported = report_from(&format!("file={}", file.display()), &[]);
+        assert_eq!((reported.code, &reported.stderr), (embedded.code, &String::new()));
+        assert_eq!(reported.content(), embedded.content());
+    }
+    let of_folder = report_from(&format!("file={}", folder.path().display()), &[]);
+    assert_eq!(of_folder.content(), embedded.content(), "all three at once: each Watch counts once");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing unfinished is left");
+
+    let again = folder.path().join("again.jsonl");
+    let (code, told) = export(&again, &["--backend", &format!("file={}", folder.path().join("staging.jsonl.zst").display())]);
+    assert_eq!(
+        (code, told.lines().next()),
+        (
+            Some(0),
+            Some(
+                format!("241 Watches of demo-hub (staging) from file {}", folder.path().join("staging.jsonl.zst").display())
+                    .as_str()
+            )
+        )
+    );
+    assert_eq!(std::fs::read(again).unwrap(), std::fs::read(folder.path().join("staging.jsonl")).unwrap());
+}
+
+#[test]
+fn an_archive_of_nothing_is_no_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, told) = export_embedded(&folder.path().join("empty.jsonl"), &["--environment", "production"]);
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("holds no Watch of demo-hub (production)"), "{told}");
+}
+
+/// As the Collector writes a file: requests of any spans in one line each, and each line may be compressed by itself.
+#[test]
+fn a_collectors_file_gives_the_same_report_though_it_mixes_and_delays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all: Vec<_> = REHEARSAL.traces().into_values().flatten().collect();
+    // What came an hour late stands at the end.
+    all.rotate_left(100);
+    let lines = || all.chunks(50).map(|chunk| serde_json::to_vec(&OtlpTraces { resource_spans: chunk.to_vec() }).unwrap());
+    let plain = folder.path().join("plain.json");
+    std::fs::write(&plain, lines().collect::<Vec<_>>().join(&b'\n')).unwrap();
+    let mut framed = std::fs::File::create(folder.path().join("framed.json")).unwrap();
+    for line in lines() {
+        let packed = zstd::encode_all(line.as_slice(), 0).unwrap();
+        framed.write_all(&u32::try_from(packed.len()).unwrap().to_be_bytes()).unwrap();
+        framed.write_all(&packed).unwrap();
+    }
+    for name in ["plain.json", "framed.json"] {
+        let reported = report_from(&format!("file={}", folder.path().join(name).display()), &[]);
+        assert_eq!(reported.content(), report_embedded().content(), "{name}");
+    }
+}
+
+#[test]
+fn a_cut_last_line_is_missing_coverage_and_a_broken_one_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("staging.jsonl");
+    assert_eq!(export_embedded(&file, &[]).0, Some(0));
+    let whole = std::fs::read(&file).unwrap();
+    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let before_last = whole[..last - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
+    let backend = format!("file={}", file.display());
+
+    std::fs::write(&file, &whole[..(before_last + last) / 2]).unwrap();
+    let cut = report_from(&backend, &[]);
+    assert!(cut.json["provenance"]["incomplete"].to_string().contains("line 4 of"), "{cut:?}");
+    assert!(cut.json["coverage"]["watches"].as_u64() < Some(241));
+
+    let mut broken = whole.clone();
+    broken[before_last] = b'}';
+    std::fs::write(&file, broken).unwrap();
+    let reported = report_from(&backend, &[]);
+    assert_eq!(reported.code, Some(4));
+    assert!(reported.stderr.contains("line 4 is no OTLP JSON"), "{}", reported.stderr);
+}
