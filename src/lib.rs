@@ -7,6 +7,7 @@
 //!    [`sidecar`] brings them together, interval by interval.
 //! 2. The waist: [`watch`]. One interval of watching one hub is a [`watch::Watch`]; `encode` and `decode` turn it into a span and back.
 //! 3. Outlets: [`journal`] keeps what was learned, [`export`] sends it on by OTLP, [`serve`] answers whoever asks.
+//!    [`live`] judges what was committed while the watch goes on, and [`alert`] tells people of what it finds.
 //! 4. The way back: [`backend`] finds Watches by derived trace ids, [`judge`] gives verdicts on them, [`report`] renders those.
 //!
 //! Start reading at `main.rs`, then `cli/run.rs` (the way in) and `cli/report.rs` (the way back).
@@ -14,6 +15,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alert;
+mod atomic;
 pub mod backend;
 mod causes;
 pub mod cli;
@@ -22,6 +25,7 @@ pub mod export;
 pub mod hub;
 pub mod journal;
 pub mod judge;
+pub mod live;
 pub mod process;
 pub mod report;
 pub mod serve;

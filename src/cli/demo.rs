@@ -96,6 +96,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
         templates: Vec::new(),
         rules: vec![rules()],
         sign_off: SignOff::default(),
+        earlier: None,
         made_at: period.to,
     };
     report::make(job).await?;

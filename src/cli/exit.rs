@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::alert::AlertsError;
 use crate::backend::BackendError;
 use crate::config::ConfigError;
 use crate::export::SpawnError;
@@ -72,6 +73,9 @@ pub enum CliError {
     /// The address to listen on.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The targets of alerts.
+    #[error(transparent)]
+    Alerts(#[from] AlertsError),
     /// The templates.
     #[error(transparent)]
     Render(#[from] RenderError),
@@ -97,7 +101,7 @@ impl CliError {
         match self {
             // What was typed is used wrongly; what was written down is configured wrongly.
             Self::Config(ConfigError::Value { setting, .. }) if setting.starts_with("--") => Exit::Usage,
-            Self::Config(_) | Self::Client(_) => Exit::Config,
+            Self::Config(_) | Self::Client(_) | Self::Alerts(_) => Exit::Config,
             Self::Backend(BackendError::Settings(_)) => Exit::Config,
             Self::Backend(_) => Exit::Unreachable,
             Self::Discover(_)

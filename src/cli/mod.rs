@@ -9,6 +9,7 @@ mod outputs;
 mod reading;
 mod report;
 mod run;
+mod validate;
 mod watching;
 
 use std::path::PathBuf;
@@ -53,9 +54,11 @@ pub enum Color {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch a hub
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Report on a period that was watched
     Report(report::ReportArgs),
+    /// Check a hub and its integrations now, and keep the baseline
+    Validate(Box<validate::ValidateArgs>),
     /// Announce a planned disturbance
     Mark(mark::MarkArgs),
     /// Look for what would keep a watch or a report from working
@@ -78,8 +81,9 @@ const EXIT_CODES: &str = "Exit codes:
 pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
     let layers = crate::config::Layers::read(cli.config.as_deref(), crate::config::environment::ProcessEnvironment)?;
     match cli.command {
-        Command::Run(args) => run::run(args, &layers).await,
+        Command::Run(args) => run::run(*args, &layers).await,
         Command::Report(args) => report::report(args, &layers).await,
+        Command::Validate(args) => validate::validate(*args, &layers).await,
         Command::Mark(args) => mark::mark(&args, &layers),
         Command::Doctor(args) => doctor::doctor(args, &layers).await,
         Command::Export(args) => export::export(args, &layers).await,

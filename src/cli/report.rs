@@ -1,7 +1,7 @@
 //! `hubwatch report`: reads the Watches of a period back and says what they come to.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -14,11 +14,12 @@ use crate::config::environment::Environment;
 use crate::config::file::ReportSection;
 use crate::config::{self, Layers};
 use crate::judge::moment::Moment;
-use crate::judge::rules::{self, RuleFile};
+use crate::judge::rules::RuleFile;
 use crate::judge::verdict::Verdict;
 use crate::judge::{self, Judge};
+use crate::report::compare::Earlier;
 use crate::report::link::TraceLinks;
-use crate::report::{self, Given, Provenance, Report, SignOff, Template};
+use crate::report::{self, Given, Provenance, Report, SignOff, Template, baseline};
 use crate::watch::{HubName, Micros, Timestamp};
 
 /// Report on a period that was watched
@@ -32,6 +33,7 @@ use crate::watch::{HubName, Micros, Timestamp};
   hubwatch report --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z --format json
   hubwatch report --out reports/                   # every form, into that folder
   hubwatch report --out report.md --out report.html --out junit.xml
+  hubwatch report --compare promoted/report.json   # beside the build that was promoted last
   hubwatch report --since 24h --format summary     # the daily summary, to stdout")]
 pub struct ReportArgs {
     #[command(flatten)]
@@ -54,6 +56,9 @@ pub struct ReportArgs {
     /// In which form: without --out it goes to stdout; can be repeated
     #[arg(long, value_name = "FORM")]
     format: Vec<Format>,
+    /// An earlier report.json to compare with, such as that of the build that was promoted last
+    #[arg(long, value_name = "EARLIER_REPORT.json")]
+    compare: Option<PathBuf>,
     /// A template to use instead of the built-in one for .md, .html or summary.md, as its name ends; can be repeated
     #[arg(long, value_name = "FILE")]
     template: Vec<PathBuf>,
@@ -81,6 +86,8 @@ pub struct Job {
     pub rules: Vec<RuleFile>,
     /// Who signs, and whom to ask.
     pub sign_off: SignOff,
+    /// An earlier report to compare with.
+    pub earlier: Option<Earlier>,
     /// When the report is made: the end of the period for a rehearsed one.
     pub made_at: Timestamp,
 }
@@ -100,6 +107,7 @@ impl Job {
             templates: Vec::new(),
             rules: vec![layers.file.rules()],
             sign_off: sign_off(&layers.file.report),
+            earlier: None,
             made_at: now,
         })
     }
@@ -123,9 +131,16 @@ pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Resu
         environment: layers.environment_name(args.environment.as_deref())?,
         outputs: outputs(&args.out, &args.format)?,
         templates: own_templates(&args.template)?,
+        earlier: args.compare.as_deref().map(earlier).transpose()?,
         ..Job::new(layers)?
     };
     make(job).await
+}
+
+fn earlier(path: &Path) -> Result<Earlier, CliError> {
+    let json =
+        std::fs::read(path).map_err(|error| CliError::Usage(format!("--compare: can't read {}: {error}", path.display())))?;
+    Earlier::parse(&json).map_err(|problem| CliError::Usage(format!("--compare: {}: {problem}", path.display())))
 }
 
 /// Makes a report and writes it.
@@ -148,8 +163,10 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     tracing::debug!(watches = found.watches, slots = found.slots, empty = found.empty_slots, "read");
     let provisional = running.unwrap_or_else(|| goes_on(&found, wanted.to));
     let provenance = provenance(&wanted, &found, backend.name(), provisional, job.made_at);
-    let given = Given { provenance, sign_off: job.sign_off, baseline: None };
+    let baseline = baseline::read(&job.state_dir, &wanted.hub, &wanted.environment, wanted.to);
+    let given = Given { provenance, sign_off: job.sign_off, baseline };
     let mut report = report::report(judge.assess(wanted.to), given);
+    report.comparison = job.earlier.as_ref().map(|earlier| report::compare::compare(&report, earlier));
     if let Some(template) = job.trace_url {
         report::link::link(&mut report, &TraceLinks { template, hub: wanted.hub.clone(), environment: wanted.environment.clone() });
     }
@@ -186,7 +203,7 @@ fn provenance(wanted: &Wanted, found: &Found, backend: String, provisional: bool
         generated_at: Moment(made_at),
         provisional,
         watchers: Vec::new(),
-        criteria_digest: blake3::hash(rules::DEFAULT.as_bytes()).to_hex().as_str()[..16].to_owned(),
+        criteria_digest: report::built_in_digest(),
         overrides: Vec::new(),
         unreadable: found.unreadable.iter().map(ToString::to_string).collect(),
         incomplete: found.incomplete.iter().map(ToString::to_string).collect(),

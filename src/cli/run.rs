@@ -6,12 +6,16 @@ use std::time::Duration;
 use super::reading::Period;
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit, report};
+use crate::alert::Alerts;
+use crate::alert::message::Sender;
 use crate::config::destinations::Flags;
 use crate::config::environment::{self, Environment};
 use crate::config::listen::DEFAULT_LISTEN;
 use crate::config::{self, ConfigError, Layers, Sourced};
 use crate::hub::client::{ClientError, HubClient};
 use crate::hub::discover;
+use crate::live::Live;
+use crate::live::follow::{Follower, Following};
 use crate::process::{self, Find, ProcessReader};
 use crate::serve::{Server, Vitals, WatchedHub};
 use crate::sidecar::{Lines, LogSource};
@@ -20,74 +24,79 @@ use crate::watch::{Text, Timestamp};
 use clap::Args;
 
 /// Watch a hub
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = "Examples:
   hubwatch run --hub http://127.0.0.1:7000 --log ~/.local/state/mcp-hub/logs/mcp-hub.log
   hubwatch run --hub http://127.0.0.1:7000 --otlp http://127.0.0.1:4318 --name hub-a --build 4.3.0-rc.1
   mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log -
+  hubwatch run --listen                 # with a status page at http://127.0.0.1:9684, /readyz and /metrics
   hubwatch run --listen 0.0.0.0:9684    # lets a report be made elsewhere: --backend jaeger=http://here:9684
   hubwatch run --for 48h --report report.md     # watch, report, and exit with the verdict")]
 pub struct RunArgs {
     /// The hub's address, with a path prefix if it is behind a proxy [default: the hub that runs here]
     #[arg(long, value_name = "URL")]
-    hub: Option<String>,
+    pub(super) hub: Option<String>,
     /// The hub's log file, a pattern such as 'logs/mcp-hub.*.log', or - for what it writes to our stdin [default, for a hub that runs here: where it writes it]
     #[arg(long, value_name = "FILE")]
-    log: Option<PathBuf>,
+    pub(super) log: Option<PathBuf>,
     /// When to join the hub's event stream: auto, always or never [default: auto, where the log hides the meta-tool calls]
     #[arg(long, value_name = "WHEN")]
-    event_stream: Option<String>,
+    pub(super) event_stream: Option<String>,
     /// Where to begin in a log that was never read
     #[arg(long, value_name = "WHERE", default_value = "start")]
-    from: From,
+    pub(super) from: From,
     /// What the report calls the hub [default: its address]
     #[arg(long, value_name = "HUB")]
-    name: Option<String>,
+    pub(super) name: Option<String>,
     /// Where the hub runs [default: staging]
     #[arg(long, value_name = "ENV")]
-    environment: Option<String>,
+    pub(super) environment: Option<String>,
     /// The build under test
     #[arg(long, value_name = "ID")]
-    build: Option<String>,
+    pub(super) build: Option<String>,
     /// The state folder [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
+    pub(super) state_dir: Option<PathBuf>,
     /// Where telemetry goes, by OTLP [default: nowhere but the state folder]
     #[arg(long, value_name = "URL")]
-    otlp: Option<String>,
+    pub(super) otlp: Option<String>,
     /// How it is carried: grpc or http/protobuf [default: grpc to port 4317, otherwise http/protobuf]
     #[arg(long, value_name = "PROTOCOL")]
-    otlp_protocol: Option<String>,
+    pub(super) otlp_protocol: Option<String>,
     /// How long the way out may take to send what is left [default: 5s]
     #[arg(long, value_name = "TIME")]
-    drain: Option<String>,
+    pub(super) drain: Option<String>,
     /// How often the hub is polled [default: 15s]
     #[arg(long, value_name = "TIME")]
-    interval: Option<String>,
+    pub(super) interval: Option<String>,
     /// The hub's process id, where it can't be found out
     #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
+    pub(super) pid: Option<u32>,
     /// A header for every request to the hub, such as 'Authorization: Bearer …'
     #[arg(long, value_name = "HEADER")]
-    header: Vec<String>,
+    pub(super) header: Vec<String>,
     /// A certificate authority that the hub's certificate may come from
     #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
-    /// Serve health, readiness and traces by id here; without a value on 127.0.0.1:9684 [default: nothing is served]
+    pub(super) ca: Option<PathBuf>,
+    /// Serve the status page, /readyz, /metrics and traces by id here; without a value on 127.0.0.1:9684 [default: nothing is served]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DEFAULT_LISTEN)]
-    listen: Option<String>,
+    pub(super) listen: Option<String>,
+    /// Where dashboard.json is kept [default: in the state folder]
+    #[arg(long, value_name = "FILE")]
+    pub(super) dashboard: Option<PathBuf>,
     /// Watch that long, then stop
     #[arg(long = "for", value_name = "TIME")]
-    length: Option<String>,
+    pub(super) length: Option<String>,
     /// Report when the time is over, and exit with the verdict
     #[arg(long, value_name = "FILE", requires = "length")]
-    report: Option<PathBuf>,
+    pub(super) report: Option<PathBuf>,
 }
 
 /// Where to begin in a log that was never read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum From {
     /// At its beginning
+    #[default]
     Start,
     /// At its end: skip what it holds
     End,
@@ -101,12 +110,31 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         return Err(CliError::Usage("--report is for one hub; choose it with --name, or report on each afterwards".to_owned()));
     }
     let begun = Timestamp::now();
+    if let ([_, _, ..], Some(_)) = (plans.as_slice(), &layers.file.dashboard.file) {
+        return Err(CliError::Usage("[dashboard] file is for one hub; of several each has its own in its state folder".to_owned()));
+    }
     let first = plans.first().map(|plan| (plan.name.clone(), plan.environment.clone(), plan.state_dir.clone()));
+    let lives: Vec<Live> = plans.iter().map(|_| Live::default()).collect();
     let server = match layers.listen(args.listen.as_deref())? {
-        Some(listen) => Some(Server::start(listen, plans.iter().map(watched_hub).collect()).await?),
+        Some(listen) => {
+            let hubs = plans.iter().zip(&lives).map(|(plan, live)| watched_hub(plan).judged_by(live.clone()));
+            Some(Server::start(listen, hubs.collect()).await?)
+        }
         None => None,
     };
-    watch_all(plans).await?;
+    let mut followers = Vec::new();
+    for (plan, live) in plans.iter().zip(lives) {
+        let sender = Sender {
+            hub: plan.name.to_string(),
+            environment: plan.environment.to_string(),
+            build: plan.build.as_ref().map(ToString::to_string),
+        };
+        let alerts = Alerts::start(layers.alert_targets()?, &sender, &plan.state_dir)?;
+        followers.push(Follower::start(live, following(plan, &args, layers)?, alerts));
+    }
+    let watched = watch_all(plans).await;
+    futures_util::future::join_all(followers.into_iter().map(Follower::end)).await;
+    watched?;
     if let Some(server) = server {
         server.end().await;
     }
@@ -121,6 +149,18 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         ..report::Job::new(layers)?
     };
     report::make(job).await
+}
+
+/// What the live judge of a hub follows.
+fn following(plan: &Plan, args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Following, CliError> {
+    Ok(Following {
+        hub: plan.name.clone(),
+        environment: plan.environment.clone(),
+        dashboard: layers.dashboard(args.dashboard.as_deref(), &plan.state_dir)?,
+        state_dir: plan.state_dir.clone(),
+        rules: vec![layers.file.rules()],
+        vitals: plan.vitals.clone(),
+    })
 }
 
 fn watched_hub(plan: &Plan) -> WatchedHub {
@@ -142,13 +182,13 @@ async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
 }
 
 /// One plan a hub: the one that flags, variables or the file name, or all of the file's.
-fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
+pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
     let hubs = &layers.file.hubs;
     if hubs.len() < 2 || args.hub.is_some() || layers.environment().get("HUBWATCH_HUB").is_some() {
         return Ok(vec![plan(args, layers)?]);
     }
-    if args.log.is_some() || args.pid.is_some() || args.build.is_some() {
-        let problem = "--log, --pid and --build are for one hub, and the configuration has several: write them there";
+    if args.log.is_some() || args.pid.is_some() || args.build.is_some() || args.dashboard.is_some() {
+        let problem = "--log, --pid, --build and --dashboard are for one hub, and the configuration has several: write them there";
         return Err(CliError::Usage(problem.to_owned()));
     }
     let wanted = args.name.as_deref();

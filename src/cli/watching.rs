@@ -17,7 +17,7 @@ use crate::hub::interpret::PollAnswer;
 use crate::hub::subscription::{News, Subscription};
 use crate::journal::{Journal, JournalError, Limits, Opened, Recovered};
 use crate::process::HubProcess;
-use crate::serve::Vitals;
+use crate::serve::{Deployment, Vitals};
 use crate::sidecar::clock::Clock;
 use crate::sidecar::marks::{self, Mark};
 use crate::sidecar::{Lines, LogRead, LogSource, Setup, Sidecar};
@@ -307,6 +307,10 @@ impl Watcher {
         let said = said.and_then(|said| Some((said.pid?, said.started)));
         let process = self.process.as_mut().and_then(|source| source(said));
         self.tell(&asked.health);
+        if let Some(workspace) = asked.health.0.as_ref().ok().and_then(Health::workspace) {
+            let config_file = workspace.config_files.first().cloned();
+            self.vitals.deployed(Deployment { port: workspace.port, config_file });
+        }
         let now = self.now().await?;
         self.alone.auto_shutdown |= process.as_ref().is_some_and(|process| process.auto_shutdown);
         self.has_filtering &= !matches!(asked.filtering, Some((Err(ApiOutcome::NotFound), _)));
@@ -334,6 +338,9 @@ impl Watcher {
             let committed = sidecar.polled(answer).await;
             if committed.is_ok() {
                 marks::done(&marks);
+            }
+            if let Some(metrics) = sidecar.take_measured() {
+                self.vitals.measured(metrics);
             }
             self.vitals.committed(committed.as_ref().map_err(ToString::to_string).copied());
             survive(committed)?;

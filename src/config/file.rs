@@ -42,6 +42,12 @@ pub struct File {
     /// `[serve]`: what hubwatch itself serves.
     #[serde(default)]
     pub serve: ServeSection,
+    /// `[[notify]]`: who is told of incidents.
+    #[serde(default)]
+    pub notify: Vec<NotifySection>,
+    /// `[dashboard]`: the strategy's `dashboard.json`.
+    #[serde(default)]
+    pub dashboard: DashboardSection,
     /// `[servers.NAME]`: what is expected of a server.
     #[serde(default)]
     pub servers: BTreeMap<String, ServerEntry>,
@@ -225,6 +231,50 @@ pub struct ServeSection {
     pub listen: Option<String>,
 }
 
+/// `[[notify]]`
+#[derive(Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NotifySection {
+    /// Its name in logs and in the state folder.
+    pub name: Option<String>,
+    /// `webhook` (our own JSON; if not said), `slack` (Slack, Mattermost and their like) or `alertmanager` (its API, version 2).
+    pub kind: Option<String>,
+    /// Where it is. A credential, for a chat's webhook.
+    pub url: Option<String>,
+    /// A file that holds the address instead.
+    pub url_file: Option<PathBuf>,
+    /// Headers that go with every message.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The least grave incidents that it is told of: `notice`, `warning` (if not said) or `critical`.
+    pub severity: Option<String>,
+    /// How long an incident must last before it is told, such as `15m`: an escalation.
+    pub after: Option<String>,
+    /// How often it is told again of what lasts, such as `4h`.
+    pub repeat: Option<String>,
+    /// The most messages an hour.
+    pub per_hour: Option<u32>,
+    /// A certificate authority to trust beside the system's.
+    pub ca: Option<PathBuf>,
+}
+
+/// An address and headers that may be credentials are not shown.
+impl fmt::Debug for NotifySection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotifySection").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// `[dashboard]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DashboardSection {
+    /// Where it is kept.
+    pub file: Option<PathBuf>,
+    /// How often it is written at most, such as `1m`.
+    pub interval: Option<String>,
+}
+
 /// `[report]`
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -327,7 +377,8 @@ mod tests {
         assert_eq!(file.servers["github"].expected, ["connecting", "disconnected"]);
         assert!(file.hub().name.is_some() && file.watch.interval.is_some() && file.otlp.endpoint.is_some());
         assert!(file.serve.listen.is_some() && file.judge.min_period.is_some());
-        assert_eq!((file.criterion.len(), file.alert.len(), file.waiver.len()), (1, 1, 1));
+        assert!(file.dashboard.file.is_some() && file.dashboard.interval.is_some());
+        assert_eq!((file.criterion.len(), file.alert.len(), file.waiver.len(), file.notify.len()), (1, 1, 1, 2));
         assert!(file.backend.source.is_some());
     }
 }

@@ -1,11 +1,13 @@
 //! Configuration: flags go before environment variables, these before `hubwatch.toml`, that before the defaults.
 
 pub mod backend;
+pub mod dashboard;
 pub mod destinations;
 pub mod environment;
 pub mod file;
 pub mod journal;
 pub mod listen;
+pub mod notify;
 
 use std::fmt;
 use std::path::{Path, PathBuf};

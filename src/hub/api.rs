@@ -70,6 +70,9 @@ pub struct Workspace {
     /// The port that it listens on.
     #[serde(default)]
     pub port: Option<u16>,
+    /// Its configuration files.
+    #[serde(default)]
+    pub config_files: Vec<String>,
     /// When it started.
     #[serde(default, rename = "startTime", deserialize_with = "instant")]
     pub started: Option<Timestamp>,

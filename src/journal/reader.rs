@@ -21,6 +21,15 @@ pub struct Watched {
     pub last: Timestamp,
 }
 
+/// A Watch as the journal keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WatchRow {
+    /// Its place: a later one has a higher number.
+    pub id: i64,
+    /// The request that holds its span.
+    pub otlp: Vec<u8>,
+}
+
 /// A connection that only reads.
 #[derive(Debug)]
 pub struct JournalReader {
@@ -54,6 +63,32 @@ impl JournalReader {
     pub fn spans_of(&self, trace: TraceId) -> Result<Vec<Vec<u8>>, JournalError> {
         let mut statement = self.connection.prepare_cached("SELECT otlp FROM span WHERE trace_id = ? ORDER BY id")?;
         let rows = statement.query_map([trace.as_bytes()], |row| row.get(0))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// The place of the first Watch of a hub that ends at `from` or later; `None` if there is none yet.
+    pub fn first_watch(&self, hub: &HubName, environment: &Environment, from: Timestamp) -> Result<Option<i64>, JournalError> {
+        let sql = "SELECT min(id) FROM span WHERE hub = ? AND environment = ? AND end_us >= ?";
+        let from = i64::try_from(from.get()).unwrap_or(i64::MAX);
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row((hub.as_str(), environment.as_str(), from), |row| row.get(0))?)
+    }
+
+    /// The Watches of a hub from this place on, in the order in which they were committed; at most `limit`.
+    pub fn watches_from(
+        &self,
+        hub: &HubName,
+        environment: &Environment,
+        first: i64,
+        limit: usize,
+    ) -> Result<Vec<WatchRow>, JournalError> {
+        // The index by hub is not used: it would be gone through from its beginning at each look.
+        let sql = "SELECT id, otlp FROM span WHERE id >= ? AND +hub = ? AND +environment = ? ORDER BY id LIMIT ?";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map((first, hub.as_str(), environment.as_str(), limit), |row| {
+            Ok(WatchRow { id: row.get(0)?, otlp: row.get(1)? })
+        })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

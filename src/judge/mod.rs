@@ -11,6 +11,7 @@ pub mod evaluate;
 pub mod history;
 pub mod incident;
 pub mod leak;
+pub mod live;
 pub mod measure;
 mod measuring;
 pub mod moment;
@@ -107,6 +108,11 @@ impl Judge {
     /// The incidents that go on.
     pub fn ongoing(&self) -> impl Iterator<Item = &Incident> {
         self.detectors.ongoing()
+    }
+
+    /// All incidents so far, by their beginning.
+    pub fn incidents(&self) -> Vec<Incident> {
+        self.detectors.incidents()
     }
 
     /// What the period up to `to` has come to. Watches that begin later must not have been taken in.

@@ -8,7 +8,7 @@ use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::Judged;
 use crate::judge::history::History;
 use crate::judge::verdict::{RULE, Verdict};
-use crate::judge::{Assessment, Override};
+use crate::judge::{Assessment, Override, rules};
 
 /// How a verdict ends the command.
 pub const fn exit_code(verdict: Verdict) -> u8 {
@@ -17,6 +17,11 @@ pub const fn exit_code(verdict: Verdict) -> u8 {
         Verdict::Fail => 1,
         Verdict::Inconclusive => 3,
     }
+}
+
+/// What identifies the built-in criteria.
+pub fn built_in_digest() -> String {
+    blake3::hash(rules::DEFAULT.as_bytes()).to_hex().as_str()[..16].to_owned()
 }
 
 /// What a report says beside what was judged.
@@ -73,6 +78,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         baseline,
         phases: Vec::new(),
         daily: Vec::new(),
+        comparison: None,
     };
     report.baseline = report.baseline.take().or_else(|| phases::first_hour(&report));
     report.phases = phases::phases(&report);

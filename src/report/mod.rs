@@ -1,9 +1,11 @@
 //! The report: [`model`] is its data, [`build`] makes it of a judgement, [`render`](mod@render) and [`junit`](mod@junit) turn it into
 //! what people and machines read.
 
+pub mod baseline;
 mod blind;
 pub mod build;
 pub mod chart;
+pub mod compare;
 mod daily;
 mod evidence;
 pub mod figures;
@@ -17,7 +19,7 @@ mod recommend;
 mod render;
 pub mod words;
 
-pub use build::{Given, report};
+pub use build::{Given, built_in_digest, report};
 pub use json::json;
 pub use junit::junit;
 pub use model::{Baseline, Provenance, Report, SignOff, schema};

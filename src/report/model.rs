@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::compare::Comparison;
 use crate::judge::criterion::{Group, Severity};
 use crate::judge::evaluate::{Ground, LimitJudged, WaiverJudged};
 use crate::judge::history::{
@@ -73,6 +74,9 @@ pub struct Report {
     pub phases: Vec<Phase>,
     /// The strategy's daily tasks.
     pub daily: Vec<DailyCheck>,
+    /// This report beside an earlier one, where one was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Comparison>,
 }
 
 /// Where a report comes from.

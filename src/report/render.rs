@@ -6,10 +6,10 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use super::chart::{Chart, spark};
+use super::compare::{Change, FigureChange};
 use super::model::{Delta, Phase, Report};
 use super::{figures, words};
 use crate::causes;
-use crate::judge::incident::Incident;
 use crate::judge::series::{LatencyPoint, Line, Point};
 use crate::judge::verdict::Verdict;
 
@@ -76,6 +76,8 @@ struct Page<'a> {
     strips: Vec<String>,
     /// The phases, ready for a table.
     phase_rows: Vec<Vec<String>>,
+    /// The comparison's figures, ready for a table.
+    figure_rows: Vec<Vec<String>>,
     /// For each incident how long it lasted.
     lasted: Vec<String>,
     style: &'static str,
@@ -109,7 +111,8 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
         sparks: sparks(report),
         strips: report.servers.iter().map(|server| spark::states(&server.timeline, span)).collect(),
         phase_rows: report.phases.iter().map(phase_row).collect(),
-        lasted: report.incidents.iter().map(lasted).collect(),
+        figure_rows: report.comparison.iter().flat_map(|comparison| &comparison.figures).map(figure_row).collect(),
+        lasted: report.incidents.iter().map(words::lasted).collect(),
         style: STYLE,
     };
     let context = Context::from_serialize(&page).map_err(wrong)?;
@@ -146,12 +149,18 @@ fn phase_row(phase: &Phase) -> Vec<String> {
     ]
 }
 
-fn lasted(incident: &Incident) -> String {
-    match incident.end {
-        None => "goes on".to_owned(),
-        Some(end) if end <= incident.start => "a moment".to_owned(),
-        Some(end) => words::duration(end.0.since(incident.start.0).get()),
-    }
+/// Name, then, now, what became of it, and up to where a difference is noise.
+fn figure_row(figure: &FigureChange) -> Vec<String> {
+    let say = |value| words::in_unit(figure.unit, value);
+    let known = |value: Option<u64>| value.map_or("–".to_owned(), say);
+    let change = match (figure.change, figure.before, figure.now) {
+        (Change::Better | Change::Worse, Some(before), Some(now)) => {
+            let sign = if now < before { '−' } else { '+' };
+            format!("{}: {sign}{}", figure.change, say(now.abs_diff(before)))
+        }
+        _ => figure.change.to_string(),
+    };
+    vec![figure.name.clone(), known(figure.before), known(figure.now), change, format!("±{}", say(figure.noise))]
 }
 
 fn sparks(report: &Report) -> Vec<Spark> {

@@ -1,6 +1,8 @@
 //! Numbers as people read them.
 
+use crate::judge::incident::Incident;
 use crate::judge::measure::{Measure, Unit};
+use crate::judge::verdict::Verdict;
 
 /// Microseconds: `850 ms`, `12 m 3 s`, `1 d 2 h`.
 pub fn duration(micros: u64) -> String {
@@ -37,9 +39,34 @@ pub fn permille(permille: u64) -> String {
     format!("{}.{} %", permille / 10, permille % 10)
 }
 
+/// What a verdict means for the build.
+pub const fn headline(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "promote",
+        Verdict::Warn => "promote, but look",
+        Verdict::Fail => "do not promote",
+        Verdict::Inconclusive => "not enough data",
+        Verdict::NotApplicable => "nothing was judged",
+    }
+}
+
+/// How long an incident lasted.
+pub fn lasted(incident: &Incident) -> String {
+    match incident.end {
+        None => "goes on".to_owned(),
+        Some(end) if end <= incident.start => "a moment".to_owned(),
+        Some(end) => duration(end.0.since(incident.start.0).get()),
+    }
+}
+
 /// A measure's value in its unit.
 pub fn of_measure(measure: Measure, value: u64) -> String {
-    match measure.unit() {
+    in_unit(measure.unit(), value)
+}
+
+/// A value in a unit.
+pub fn in_unit(unit: Unit, value: u64) -> String {
+    match unit {
         Unit::Micros => duration(value),
         Unit::Permille => permille(value),
         Unit::Bytes => bytes(value),

@@ -1,24 +1,31 @@
-//! What `hubwatch run` serves about itself and what it watched: [`health`] for orchestrators, [`traces`] for reports made elsewhere.
-//! Read-only, and off unless an address is given.
+//! What `hubwatch run` serves about itself and what it watched: [`health`] for orchestrators, [`metrics`] for Prometheus, [`status`]
+//! for people, [`traces`] for reports made elsewhere. Read-only, and off unless an address is given.
 
 mod health;
+mod metrics;
+mod status;
 mod traces;
 mod vitals;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use vitals::{Vitals, Wellness};
+pub use vitals::{Deployment, Vitals, Wellness};
 
 use crate::config::listen::Listen;
+use crate::live::Live;
 use crate::watch::{Environment, HubName};
 use traces::SharedReader;
 
@@ -42,13 +49,21 @@ pub struct WatchedHub {
     environment: Environment,
     interval: Duration,
     vitals: Vitals,
+    live: Live,
+    state_dir: PathBuf,
     journal: SharedReader,
 }
 
 impl WatchedHub {
     /// A hub whose watch tells of itself by `vitals` and keeps its journal in `state_dir`.
     pub fn new(hub: HubName, environment: Environment, interval: Duration, vitals: Vitals, state_dir: PathBuf) -> Self {
-        Self { hub, environment, interval, vitals, journal: SharedReader::new(state_dir) }
+        Self { hub, environment, interval, vitals, live: Live::default(), journal: SharedReader::new(state_dir.clone()), state_dir }
+    }
+
+    /// With what is judged meanwhile.
+    #[must_use]
+    pub fn judged_by(self, live: Live) -> Self {
+        Self { live, ..self }
     }
 }
 
@@ -75,9 +90,13 @@ impl Server {
         if !listen.is_loopback() {
             tracing::warn!(%address, "whoever can connect here can read what was watched: let only those who may");
         }
-        tracing::info!(%address, "serving /healthz, /readyz and traces by id");
+        tracing::info!(%address, "serving the status page, /healthz, /readyz, /metrics, /dashboard.json and traces by id");
         let (stop, stopped) = oneshot::channel();
-        let serving = axum::serve(listener, router(Served { hubs: Arc::new(hubs) })).with_graceful_shutdown(async {
+        let mut router = router(Served { hubs: Arc::new(hubs) });
+        if listen.is_loopback() {
+            router = router.layer(middleware::from_fn(only_by_address));
+        }
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async {
             // A server that was dropped is told to stop, too.
             let _ = stopped.await;
         });
@@ -100,12 +119,52 @@ impl Server {
     }
 }
 
+/// Whoever is asked on this host alone is asked by an address or as `localhost`. A page of the internet whose name was made to lead
+/// here would have a browser ask by that name, and read the answer.
+async fn only_by_address(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
+    if is_address(host) {
+        return next.run(request).await;
+    }
+    let help =
+        "ask by an address or as localhost; to be asked by another name, listen on an address that is not this host's alone\n";
+    (StatusCode::FORBIDDEN, help).into_response()
+}
+
+fn is_address(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name == "localhost" || name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
+}
+
 fn router(served: Served) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
+        .route("/", get(status::page))
+        .route("/status.json", get(status::status_json))
+        .route("/dashboard.json", get(status::dashboard_json))
+        .route("/report.json", get(status::report_json))
+        .route("/metrics", get(metrics::metrics))
         .route("/api/v3/traces/{id}", get(traces::trace))
         // Where Jaeger's UI shows a trace: a report's links lead somewhere.
         .route("/trace/{id}", get(traces::trace))
         .with_state(served)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_lead_here_are_told_from_addresses() {
+        for host in ["127.0.0.1:9684", "localhost:9684", "localhost", "[::1]:9684", "[::1]", "10.0.0.7"] {
+            assert!(is_address(host), "{host}");
+        }
+        for host in ["attacker.example:9684", "localhost.attacker.example", "", "127.0.0.1.attacker.example"] {
+            assert!(!is_address(host), "{host}");
+        }
+    }
 }

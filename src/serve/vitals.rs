@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use serde::Serialize;
 
 use crate::judge::moment::Moment;
@@ -22,6 +23,17 @@ pub struct Vitals(Arc<Mutex<Signs>>);
 struct Signs {
     polled: Option<(Timestamp, ApiOutcome)>,
     refused: Option<String>,
+    deployment: Deployment,
+    metrics: Option<ExportMetricsServiceRequest>,
+}
+
+/// What the hub says of its own start.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Deployment {
+    /// The port that it listens on.
+    pub port: Option<u16>,
+    /// Its configuration file; the first one, where it has several.
+    pub config_file: Option<String>,
 }
 
 /// How a watch is.
@@ -44,6 +56,31 @@ impl Vitals {
     /// What was learned is kept, or why it can't be.
     pub fn committed(&self, result: Result<(), String>) {
         self.signs().refused = result.err();
+    }
+
+    /// The hub told of its start.
+    pub fn deployed(&self, deployment: Deployment) {
+        self.signs().deployment = deployment;
+    }
+
+    /// What the hub last said of its start.
+    pub fn deployment(&self) -> Deployment {
+        self.signs().deployment.clone()
+    }
+
+    /// These metrics go out.
+    pub fn measured(&self, metrics: ExportMetricsServiceRequest) {
+        self.signs().metrics = Some(metrics);
+    }
+
+    /// The metrics that went out last, as running totals; `None` before the first poll.
+    pub fn metrics(&self) -> Option<ExportMetricsServiceRequest> {
+        self.signs().metrics.clone()
+    }
+
+    /// When the hub was last polled.
+    pub fn polled_at(&self) -> Option<Timestamp> {
+        self.signs().polled.map(|(at, _)| at)
     }
 
     /// How the watch is at this time.

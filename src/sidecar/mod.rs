@@ -12,6 +12,7 @@ pub mod marks;
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
@@ -208,6 +209,8 @@ pub struct Sidecar {
     stream_form: Option<(u64, RecordForm)>,
     out: Dispatch,
     pending: Pending,
+    /// The last poll's metrics, until somebody takes them.
+    measured: Option<ExportMetricsServiceRequest>,
 }
 
 impl Sidecar {
@@ -273,6 +276,7 @@ impl Sidecar {
             stream_form: None,
             out,
             pending: Pending::default(),
+            measured: None,
         }
     }
 
@@ -284,6 +288,11 @@ impl Sidecar {
     /// Takes up an announcement: it is a fact of the open Watch.
     pub fn mark(&mut self, mark: &marks::Mark) {
         self.assembler.interpreter.notice(When::At(mark.at), mark.fact());
+    }
+
+    /// The metrics that went out last, if they are new.
+    pub fn take_measured(&mut self) -> Option<ExportMetricsServiceRequest> {
+        self.measured.take()
     }
 
     /// The knowledge about the hub.
@@ -637,6 +646,9 @@ impl Sidecar {
             let (start, end) = (watch.interval.start(), watch.interval.end());
             let (trace_id, span_id) = (watch.trace_id(), watch.origin.span_id());
             self.pending.spans.push(SpanRow { trace_id, span_id, kind, start, end, otlp });
+            if let Some(MetricsRequests { cumulative, .. }) = &metrics {
+                self.measured = Some(cumulative.clone());
+            }
             self.pending.metrics.extend(metrics.map(|MetricsRequests { cumulative, delta }| MetricRows {
                 time: end,
                 cumulative: cumulative.encode_to_vec(),

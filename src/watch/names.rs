@@ -231,3 +231,11 @@ pub const METRIC_PROCESS_MEMORY_UTILIZATION: &str = "process.memory.utilization"
 pub const METRIC_PROCESS_THREADS: &str = "process.thread.count";
 pub const METRIC_PROCESS_FDS: &str = "process.unix.file_descriptor.count";
 pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";
+
+// What `/metrics` tells beside the metrics above, which stand there under the names that OpenTelemetry's translation gives them.
+pub const PROMETHEUS_BUILD_INFO: &str = "hubwatch_build_info";
+pub const PROMETHEUS_READY: &str = "hubwatch_ready";
+pub const PROMETHEUS_LAST_POLL: &str = "hubwatch_last_poll_timestamp_seconds";
+pub const PROMETHEUS_VERDICT: &str = "hubwatch_verdict";
+pub const PROMETHEUS_CRITERION: &str = "hubwatch_criterion";
+pub const PROMETHEUS_INCIDENTS_OPEN: &str = "hubwatch_incidents_open";

@@ -1,5 +1,6 @@
 //! hubwatch beside a real hub: what is known to have happened must be what the report says. Run with `tests/live/run`.
 
+mod alertmanager;
 mod backends;
 mod hub;
 mod pages;

@@ -6,6 +6,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::hub::{Hub, free_port};
+use crate::sidecar::binary;
+use crate::wait::until;
+
 /// What runs inside the page: it measures what people would see, and leaves the result where `--dump-dom` shows it.
 const MEASURE: &str = r#"
 <script>
@@ -54,30 +58,51 @@ fn chromium() -> Option<PathBuf> {
     std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name))).find(|program| program.is_file())
 }
 
-/// The page with the measuring script, which the page's own policy would not let run.
-fn instrumented(page: &Path, folder: &Path) -> PathBuf {
+/// The report's page without its own policy, which would not let the measuring script run.
+fn report_page() -> String {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/STAGING_INTEGRATION_HEALTH_REPORT.html");
     let html = std::fs::read_to_string(page).unwrap();
     let policy = html.lines().find(|line| line.contains("Content-Security-Policy")).expect("the page forbids all requests");
     assert!(policy.contains("default-src 'none'"));
-    let path = folder.join("measured.html");
-    std::fs::write(&path, html.replace(policy, "").replace("</body>", &format!("{MEASURE}</body>"))).unwrap();
-    path
+    html.replace(policy, "")
 }
 
-fn measure(chromium: &Path, page: &Path, width: u32, dark: bool) -> Value {
+/// The page as it stands in the browser after its scripts ran for a while.
+fn dom(chromium: &Path, url: &str, more: &[String]) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let page = instrumented(page, folder.path());
     let mut command = Command::new(chromium);
     command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--dump-dom"]);
-    command.arg(format!("--window-size={width},2000")).arg(format!("--user-data-dir={}", folder.path().join("profile").display()));
+    command.arg(format!("--user-data-dir={}", folder.path().display())).args(more).arg(url);
+    let output = command.output().unwrap();
+    let dom = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(dom.contains("</html>"), "{}", String::from_utf8_lossy(&output.stderr));
+    dom
+}
+
+fn measure(chromium: &Path, html: &str, width: u32, dark: bool) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("measured.html");
+    std::fs::write(&page, html.replace("</body>", &format!("{MEASURE}</body>"))).unwrap();
     // 0 is dark, 1 is light.
-    command.arg(format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 }));
-    let output = command.arg(format!("file://{}", page.display())).output().unwrap();
-    let dom = String::from_utf8_lossy(&output.stdout);
-    let (_, rest) =
-        dom.split_once("<pre id=\"measured\">").unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let scheme = format!("--blink-settings=preferredColorScheme={}", if dark { 0 } else { 1 });
+    let dom = dom(chromium, &format!("file://{}", page.display()), &[format!("--window-size={width},2000"), scheme]);
+    let (_, rest) = dom.split_once("<pre id=\"measured\">").expect("the script ran");
     let json = rest.split_once("</pre>").unwrap().0;
     serde_json::from_str(&json.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")).unwrap()
+}
+
+/// Everything fits, wide and narrow, light and dark; so many charts.
+fn looks_well(chromium: &Path, html: &str, charts: u64) {
+    let mut backgrounds = std::collections::BTreeSet::new();
+    for (width, dark) in [(1200, false), (1200, true), (500, false)] {
+        let measured = measure(chromium, html, width, dark);
+        assert_eq!(measured["problems"], serde_json::json!([]), "{width} wide, dark: {dark}");
+        assert_eq!(measured["requests"], serde_json::json!([]));
+        assert_eq!(measured["dark"], dark);
+        assert!(measured["charts"].as_u64().unwrap() >= charts && measured["texts"].as_u64().unwrap() > 8 * charts, "{measured}");
+        backgrounds.insert(measured["background"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(backgrounds.len(), 2, "dark and light look alike");
 }
 
 #[test]
@@ -86,15 +111,42 @@ fn pages_show_everything_wide_and_narrow_light_and_dark() {
         eprintln!("no Chromium here: the pages are not looked at");
         return;
     };
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/STAGING_INTEGRATION_HEALTH_REPORT.html");
-    let mut backgrounds = std::collections::BTreeSet::new();
-    for (width, dark) in [(1200, false), (1200, true), (500, false)] {
-        let measured = measure(&chromium, &page, width, dark);
-        assert_eq!(measured["problems"], serde_json::json!([]), "{width} wide, dark: {dark}");
-        assert_eq!(measured["requests"], serde_json::json!([]));
-        assert_eq!(measured["dark"], dark);
-        assert!(measured["charts"].as_u64().unwrap() >= 8 && measured["texts"].as_u64().unwrap() > 100, "{measured}");
-        backgrounds.insert(measured["background"].as_str().unwrap().to_owned());
+    looks_well(&chromium, &report_page(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_of_a_real_hub_fills_itself_and_shows_everything() {
+    let Some(chromium) = chromium() else {
+        eprintln!("no Chromium here: the status page is not looked at");
+        return;
+    };
+    let hub = Hub::start().await;
+    let port = free_port();
+    let state = tempfile::tempdir().unwrap();
+    let mut command = Command::new(binary());
+    command.args(["run", "--hub", &hub.url, "--name", "live", "--interval", "1s", "--log"]).arg(hub.log());
+    command.arg("--listen").arg(port.to_string()).arg("--state-dir").arg(state.path());
+    let mut sidecar = command.spawn().unwrap();
+    let url = format!("http://127.0.0.1:{port}/");
+    let json = format!("{url}status.json");
+    hubwatch::tls::choose_provider();
+    until("charts of a few polls", async || {
+        let status: Value = serde_json::from_str(&reqwest::get(&json).await.ok()?.text().await.ok()?).ok()?;
+        (status["watched"]["charts"].as_array()?.len() >= 5).then_some(())
+    })
+    .await;
+    let page = dom(&chromium, &url, &["--virtual-time-budget=8000".to_owned()]);
+    sidecar.kill().unwrap();
+    sidecar.wait().unwrap();
+    for shown in [
+        "live <span class=\"soft\">(staging)</span>",
+        ">filesystem <",
+        "? inconclusive</strong> – not enough data",
+        "<figure id=\"chart-overview\"",
+    ] {
+        assert!(page.contains(shown), "{shown} is not on the page:\n{page}");
     }
-    assert_eq!(backgrounds.len(), 2, "dark and light look alike");
+    let (before, script) = page.split_once("<script>").unwrap();
+    let (_, after) = script.split_once("</script>").unwrap();
+    looks_well(&chromium, &format!("{before}{after}"), 5);
 }

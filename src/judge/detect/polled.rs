@@ -92,13 +92,14 @@ impl Polled {
             Some((last, floor)) if *last == index => *floor = rss.min(*floor),
             _ => self.floors.push_back((index, rss)),
         }
-        let back = alert.window.get() / FLOOR.get();
+        // The last stretch is not over: it has no floor yet, so the one before it is compared.
+        let back = alert.window.get() / FLOOR.get() + 1;
         while self.floors.front().is_some_and(|(first, _)| index.saturating_sub(*first) > back) {
             self.floors.pop_front();
         }
-        // The first stretch holds the process's start, the last one is not over: neither has its floor yet.
         let Some((first, before)) = self.floors.front().copied().filter(|(first, _)| index - *first == back) else { return };
-        let grown = share_of(rss.min(self.floors.back().map_or(rss, |floor| floor.1)).saturating_sub(before), whole);
+        let Some((_, floor)) = self.floors.iter().rev().nth(1).copied() else { return };
+        let grown = share_of(rss.min(floor).saturating_sub(before), whole);
         levels.push(Level {
             kind: IncidentKind::MemoryGrowth,
             beyond: grown > alert.threshold,

@@ -61,7 +61,9 @@ impl Register {
             return None;
         }
         let key = (draft.kind, draft.subject.to_owned());
-        let open = self.open.entry(key).or_insert_with(|| Open { incident: begun(&alert, &draft), last: draft.at, quiet });
+        let closed = &self.closed;
+        let begin = || Open { incident: begun(&alert, &draft, closed), last: draft.at, quiet };
+        let open = self.open.entry(key).or_insert_with(begin);
         open.last = open.last.max(draft.at);
         let incident = &mut open.incident;
         incident.count = incident.count.saturating_add(draft.count);
@@ -156,10 +158,17 @@ fn sort(incidents: &mut [Incident]) {
     incidents.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
 }
 
-fn begun(alert: &Alert, draft: &Draft<'_>) -> Incident {
+fn begun(alert: &Alert, draft: &Draft<'_>, closed: &[Incident]) -> Incident {
     let mut id = format!("{}-{}", draft.kind, draft.at.get());
     if !draft.subject.is_empty() {
         id = format!("{id}-{}", draft.subject);
+    }
+    // What is learned late can begin where one that is over began.
+    let same =
+        closed.iter().filter(|other| other.kind == draft.kind && other.start.0 == draft.at && other.subject == draft.subject);
+    match same.count() {
+        0 => {}
+        before => id = format!("{id}-{}", before + 1),
     }
     Incident {
         id,

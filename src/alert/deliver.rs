@@ -1,0 +1,318 @@
+//! Sending alerts: a task for each target, with retries, a limit of messages, and a ledger that survives restarts.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use reqwest::header::RETRY_AFTER;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::ledger::{Ledger, Notice, Terms};
+use super::message::{self, Sender};
+use super::target::{Target, TargetError};
+use crate::causes;
+use crate::judge::incident::Incident;
+use crate::live::follow::Audience;
+use crate::watch::{Micros, Timestamp};
+
+/// A target that doesn't take a message in this time has not taken it.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first wait after a failure; each further one is twice as long.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The longest wait: a target that is back hears of everything within five minutes.
+const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// What begins within this time goes out as one message: a hub that dies takes its servers with it.
+const GATHER: Duration = Duration::from_secs(1);
+
+/// So many messages may follow each other at once before the limit of an hour counts.
+const BURST: u32 = 5;
+
+/// More than this nobody reads in one message, and a chat would refuse it; the rest is the next message.
+const MOST: usize = 20;
+
+/// How long the last messages may take once the watch has ended.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// The ledger is looked through for old entries at least this often.
+const IDLE: Duration = Duration::from_secs(3600);
+
+/// Why alerts can't be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum AlertsError {
+    /// A target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// HTTP could not be set up.
+    #[error("can't set up HTTP for alerts: {0}")]
+    Setup(String),
+}
+
+/// The senders of alerts.
+#[derive(Debug, Default)]
+pub struct Alerts {
+    targets: Vec<(mpsc::UnboundedSender<Heard>, JoinHandle<()>)>,
+}
+
+/// What a courier hears.
+#[derive(Debug, Clone)]
+enum Heard {
+    Changed(Vec<Incident>),
+    All(Vec<Incident>),
+}
+
+impl Alerts {
+    /// Starts a task for each target. What targets were told is kept in `state_dir`.
+    pub fn start(targets: Vec<Target>, sender: &Sender, state_dir: &Path) -> Result<Self, AlertsError> {
+        crate::tls::choose_provider();
+        let mut started = Vec::new();
+        for target in targets {
+            let mut builder = reqwest::Client::builder()
+                .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))
+                .redirect(reqwest::redirect::Policy::none())
+                .default_headers(target.header_map()?)
+                .timeout(TIMEOUT);
+            if let Some(authority) = target.authority()? {
+                builder = builder.add_root_certificate(authority);
+            }
+            let http = builder.build().map_err(|error| AlertsError::Setup(causes::of(&error)))?;
+            let path = state_dir.join(format!("alerts-{}.json", file_name(&target.name)));
+            let (to, from) = mpsc::unbounded_channel();
+            let courier = Courier {
+                endpoint: target.endpoint()?,
+                terms: Terms {
+                    level: target.level,
+                    after: Micros::from_duration(target.after),
+                    repeat: Micros::from_duration(target.repeat),
+                },
+                ledger: read(&path),
+                path,
+                http,
+                sender: sender.clone(),
+                bucket: Bucket::new(target.an_hour),
+                target,
+            };
+            started.push((to, tokio::spawn(courier.run(from))));
+        }
+        Ok(Self { targets: started })
+    }
+
+    /// Never waits.
+    fn tell(&self, heard: &Heard) {
+        for (target, _) in &self.targets {
+            // A task ends only when it is told to, or by a panic that was reported.
+            let _ = target.send(heard.clone());
+        }
+    }
+}
+
+impl Audience for Alerts {
+    fn changed(&mut self, incidents: Vec<Incident>) {
+        self.tell(&Heard::Changed(incidents));
+    }
+
+    fn all(&mut self, incidents: Vec<Incident>) {
+        self.tell(&Heard::All(incidents));
+    }
+
+    /// Lets what is due go out, but not for long. What could not be told is told by the next run.
+    async fn end(self) {
+        let deadline = Instant::now() + LAST_WORDS;
+        for (target, task) in self.targets {
+            drop(target);
+            let stop = task.abort_handle();
+            if tokio::time::timeout_at(deadline, task).await.is_err() {
+                stop.abort();
+            }
+        }
+    }
+}
+
+/// A name as part of a file's.
+fn file_name(name: &str) -> String {
+    name.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '_' }).collect()
+}
+
+/// What was kept; nothing where nothing was, or what can't be read: then an alert is told twice rather than never.
+fn read(path: &Path) -> Ledger {
+    let Ok(bytes) = std::fs::read(path) else { return Ledger::default() };
+    serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(path = %path.display(), %error, "what was told of alerts can't be read: alerts that go on are told again");
+        Ledger::default()
+    })
+}
+
+/// One target's task.
+struct Courier {
+    target: Target,
+    endpoint: reqwest::Url,
+    terms: Terms,
+    ledger: Ledger,
+    path: PathBuf,
+    http: reqwest::Client,
+    sender: Sender,
+    bucket: Bucket,
+}
+
+impl Courier {
+    async fn run(mut self, mut heard: mpsc::UnboundedReceiver<Heard>) {
+        let mut failures: u32 = 0;
+        let mut not_before = Instant::now();
+        loop {
+            let now = Timestamp::now();
+            let due = self.ledger.due(self.terms, now);
+            let waiting = if due.is_empty() { self.idle(now) } else { Duration::ZERO };
+            let at = (Instant::now() + waiting).max(not_before);
+            tokio::select! {
+                heard = heard.recv() => {
+                    let Some(heard) = heard else { break };
+                    self.hear(heard);
+                    if due.is_empty() {
+                        not_before = not_before.max(Instant::now() + GATHER);
+                    }
+                }
+                () = tokio::time::sleep_until(at) => {
+                    self.ledger.forget(self.terms, Timestamp::now());
+                    if due.is_empty() {
+                        continue;
+                    }
+                    let wait = match self.deliver(&due).await {
+                        Ok(()) => {
+                            failures = 0;
+                            self.bucket.take(Instant::now())
+                        }
+                        Err(refused) => {
+                            failures += 1;
+                            self.complain(&refused, failures);
+                            refused.wait.unwrap_or_else(|| backoff(failures))
+                        }
+                    };
+                    not_before = Instant::now() + wait;
+                }
+            }
+        }
+        // The end of the watch: what is due is told now or by the next run.
+        let due = self.ledger.due(self.terms, Timestamp::now());
+        if !due.is_empty()
+            && let Err(refused) = self.deliver(&due).await
+        {
+            self.complain(&refused, 1);
+        }
+        self.keep();
+    }
+
+    fn hear(&mut self, heard: Heard) {
+        match heard {
+            Heard::Changed(incidents) => incidents.into_iter().for_each(|incident| self.ledger.take(incident, self.terms)),
+            Heard::All(incidents) => self.ledger.take_all(incidents, self.terms, Timestamp::now()),
+        }
+    }
+
+    /// How long nothing will be due, if nothing happens.
+    fn idle(&self, now: Timestamp) -> Duration {
+        let next = self.ledger.next(self.terms).map(|next| Duration::from_micros(next.since(now).get()));
+        next.unwrap_or(IDLE).clamp(Duration::from_millis(100), IDLE)
+    }
+
+    async fn deliver(&mut self, due: &[Notice]) -> Result<(), Refused> {
+        let due = &due[..due.len().min(MOST)];
+        let now = Timestamp::now();
+        let body = message::body(self.target.kind, &self.sender, due, now);
+        // A JSON value always has a text.
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        let request = self.http.post(self.endpoint.clone()).header("content-type", "application/json").body(bytes);
+        let response = request.send().await.map_err(|error| Refused { why: causes::of(&error.without_url()), wait: None })?;
+        if !response.status().is_success() {
+            let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
+            let wait = after.map(|seconds| Duration::from_secs(seconds).clamp(FIRST_WAIT, LONGEST_WAIT));
+            return Err(Refused { why: format!("HTTP {}", response.status()), wait });
+        }
+        self.ledger.told(due, now);
+        self.keep();
+        tracing::info!(target = self.target.name, alerts = due.len(), "told");
+        Ok(())
+    }
+
+    /// Each doubling of the failures is told, not each failure.
+    fn complain(&self, refused: &Refused, failures: u32) {
+        if failures.is_power_of_two() {
+            let why = &refused.why;
+            tracing::warn!(target = self.target.name, failures, why, "an alert could not be told; it is tried again");
+        }
+    }
+
+    fn keep(&self) {
+        if let Err(error) = crate::atomic::write_json(&self.path, &self.ledger) {
+            tracing::warn!(path = %self.path.display(), %error, "what was told can't be kept: a restart would tell it again");
+        }
+    }
+}
+
+/// A message that was not taken.
+struct Refused {
+    why: String,
+    /// How long the target wants to be left alone.
+    wait: Option<Duration>,
+}
+
+fn backoff(failures: u32) -> Duration {
+    let wait = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT);
+    // Spread, so that many senders don't come back at the same instant.
+    wait.mul_f64(0.75 + fastrand::f64() / 2.0)
+}
+
+/// The limit of messages: a bucket of tokens that fills again evenly.
+#[derive(Debug)]
+struct Bucket {
+    each: Duration,
+    /// When the bucket would be full.
+    full_at: Option<Instant>,
+}
+
+impl Bucket {
+    fn new(an_hour: u32) -> Self {
+        Self { each: Duration::from_secs(3600) / an_hour.max(1), full_at: None }
+    }
+
+    /// Takes a token; says how long to wait for the next.
+    fn take(&mut self, now: Instant) -> Duration {
+        let full_at = self.full_at.map_or(now, |full_at| full_at.max(now)) + self.each;
+        self.full_at = Some(full_at);
+        let capacity = self.each.saturating_mul(BURST - 1);
+        full_at.saturating_duration_since(now).saturating_sub(capacity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_messages_go_at_once_and_then_one_at_a_time() {
+        let mut bucket = Bucket::new(60);
+        let now = Instant::now();
+        let waits: Vec<_> = (0..7).map(|_| bucket.take(now).as_secs()).collect();
+        assert_eq!(waits, [0, 0, 0, 0, 60, 120, 180]);
+        assert_eq!(bucket.take(now + Duration::from_secs(3600)).as_secs(), 0);
+    }
+
+    #[test]
+    fn waits_grow_up_to_the_longest() {
+        assert!(backoff(1) <= FIRST_WAIT * 2);
+        assert!(backoff(40) <= LONGEST_WAIT.mul_f64(1.25) && backoff(40) >= LONGEST_WAIT.mul_f64(0.75));
+    }
+
+    #[test]
+    fn a_ledger_comes_back_and_a_broken_one_is_begun_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("alerts-a.json");
+        assert_eq!(read(&path), Ledger::default());
+        crate::atomic::write_json(&path, &Ledger::default()).unwrap();
+        assert_eq!(read(&path), Ledger::default());
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!(read(&path), Ledger::default());
+    }
+}

@@ -1,0 +1,337 @@
+//! What a target was told, and what it must be told now. Pure: whoever asks says what time it is.
+//!
+//! An incident is told once when it begins (or, for an escalation, once it has lasted long enough), again at long intervals while it
+//! lasts, and once when it is over. The same incident, however often it is learned of and in however many runs, has the same id and
+//! is told once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::incident::{Gravity, Incident};
+use crate::judge::moment::Moment;
+use crate::watch::{Micros, Timestamp};
+
+/// What is over is remembered for so long, lest a late amendment tells it again.
+const REMEMBERED: Micros = Micros::new(48 * 3600 * 1_000_000);
+
+/// An incident that was over before anybody could be told is news for this long: a run that takes up an old journal does not tell
+/// what happened days ago.
+const NEWS: Micros = Micros::new(3600 * 1_000_000);
+
+/// When a target is told of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// The least grave incidents that it is told of.
+    pub level: Gravity,
+    /// How long an incident must last before.
+    pub after: Micros,
+    /// How often it is told again.
+    pub repeat: Micros,
+}
+
+/// What has become of an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// It goes on, or just happened.
+    Firing,
+    /// It is over.
+    Resolved,
+}
+
+/// Something to tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    /// The incident.
+    pub incident: Incident,
+    /// What has become of it.
+    pub status: Status,
+    /// Whether it was told before.
+    pub again: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Entry {
+    incident: Incident,
+    /// When it was last told that it goes on.
+    told: Option<Moment>,
+    /// When it was told that it is over, or found not worth telling.
+    closed: Option<Moment>,
+}
+
+/// What a target was told.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ledger {
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Ledger {
+    /// Takes in an incident as it is now.
+    pub fn take(&mut self, incident: Incident, terms: Terms) {
+        if let Some(known) = self.entries.get_mut(&incident.id) {
+            known.incident = incident;
+            return;
+        }
+        // What was planned nobody needs to be woken for; what is less grave than the level nobody asked for.
+        if incident.planned.is_none() && severity(incident.severity) >= severity(terms.level) {
+            self.entries.insert(incident.id.clone(), Entry { incident, told: None, closed: None });
+        }
+    }
+
+    /// Takes in all the incidents that there are. What is open here and is not among them was not so after all: if it goes on under
+    /// another beginning it is the same alert; otherwise it is over.
+    pub fn take_all(&mut self, all: Vec<Incident>, terms: Terms, now: Timestamp) {
+        let ids: BTreeSet<&str> = all.iter().map(|incident| incident.id.as_str()).collect();
+        let strays = self.entries.iter().filter(|(id, entry)| entry.is_open() && !ids.contains(id.as_str()));
+        let strays: Vec<String> = strays.map(|(id, _)| id.clone()).collect();
+        for id in strays {
+            let Some(mut entry) = self.entries.remove(&id) else { continue };
+            let about = |incident: &Incident| (incident.kind, incident.subject.clone());
+            let same = all.iter().find(|other| {
+                other.end.is_none() && about(other) == about(&entry.incident) && !self.entries.contains_key(&other.id)
+            });
+            match same {
+                Some(same) => entry.incident = same.clone(),
+                None if entry.told.is_none() => continue,
+                None => entry.incident.end = Some(Moment(now)),
+            }
+            self.entries.insert(entry.incident.id.clone(), entry);
+        }
+        for incident in all {
+            self.take(incident, terms);
+        }
+    }
+
+    /// What must be told now.
+    pub fn due(&self, terms: Terms, now: Timestamp) -> Vec<Notice> {
+        let entries = self.entries.values().filter(|entry| entry.closed.is_none());
+        entries.filter_map(|entry| entry.due(terms, now)).collect()
+    }
+
+    /// When [`due`](Self::due) will next have something that it has not now, if nothing happens meanwhile.
+    pub fn next(&self, terms: Terms) -> Option<Timestamp> {
+        let open = self.entries.values().filter(|entry| entry.is_open());
+        let at = |entry: &Entry| match entry.told {
+            None => entry.incident.start.0.plus(terms.after),
+            Some(told) => told.0.plus(terms.repeat),
+        };
+        open.map(at).min()
+    }
+
+    /// These were told.
+    pub fn told(&mut self, notices: &[Notice], now: Timestamp) {
+        for notice in notices {
+            let Some(entry) = self.entries.get_mut(&notice.incident.id) else { continue };
+            match notice.status {
+                Status::Firing => entry.told = Some(Moment(now)),
+                Status::Resolved => entry.closed = Some(Moment(now)),
+            }
+        }
+    }
+
+    /// Forgets what nobody will ask about again.
+    pub fn forget(&mut self, terms: Terms, now: Timestamp) {
+        for entry in self.entries.values_mut().filter(|entry| entry.closed.is_none()) {
+            if entry.is_old_news(terms, now) {
+                entry.closed = Some(Moment(now));
+            }
+        }
+        self.entries.retain(|_, entry| entry.closed.is_none_or(|closed| now.since(closed.0) < REMEMBERED));
+    }
+}
+
+impl Entry {
+    /// Not over, as far as is known, and not told to be.
+    fn is_open(&self) -> bool {
+        self.closed.is_none() && self.incident.end.is_none()
+    }
+
+    fn due(&self, terms: Terms, now: Timestamp) -> Option<Notice> {
+        let notice = |status| Some(Notice { incident: self.incident.clone(), status, again: self.told.is_some() });
+        match (self.told, self.incident.end) {
+            // What is over is told as having happened first, so that a target that knows only open alerts gets both.
+            (None, _) if self.is_old_news(terms, now) => None,
+            (None, _) if now >= self.incident.start.0.plus(terms.after) => notice(Status::Firing),
+            (None, _) => None,
+            (Some(_), Some(_)) => notice(Status::Resolved),
+            (Some(told), None) => (now.since(told.0) >= terms.repeat).then(|| notice(Status::Firing)).flatten(),
+        }
+    }
+
+    /// It was over too soon for this target, or too long ago for any.
+    fn is_old_news(&self, terms: Terms, now: Timestamp) -> bool {
+        let Some(end) = self.incident.end.filter(|_| self.told.is_none()) else { return false };
+        end.0.since(self.incident.start.0) < terms.after || now.since(end.0) > NEWS
+    }
+}
+
+/// The order of gravities, the worst last.
+const fn severity(gravity: Gravity) -> u8 {
+    match gravity {
+        Gravity::Notice => 0,
+        Gravity::Warning => 1,
+        Gravity::Critical => 2,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::judge::incident::IncidentKind;
+
+    const MINUTE: Micros = Micros::new(60_000_000);
+    const AT_ONCE: Terms = Terms { level: Gravity::Warning, after: Micros::new(0), repeat: Micros::new(4 * 3600 * 1_000_000) };
+
+    fn minute(minute: u64) -> Timestamp {
+        Timestamp::from_secs(1_000_000 + minute * 60)
+    }
+
+    fn incident(id: &str, start: u64, end: Option<u64>) -> Incident {
+        Incident {
+            id: id.to_owned(),
+            kind: IncidentKind::ServerDown,
+            severity: Gravity::Critical,
+            subject: "filesystem".to_owned(),
+            start: Moment(minute(start)),
+            end: end.map(|end| Moment(minute(end))),
+            title: "Server filesystem is down".to_owned(),
+            cause: None,
+            effect: "its tools answer nothing".to_owned(),
+            count: 1,
+            evidence: Vec::new(),
+            planned: None,
+        }
+    }
+
+    /// Tells what is due and says what it was.
+    fn tell(ledger: &mut Ledger, terms: Terms, now: u64) -> Vec<(String, Status)> {
+        let due = ledger.due(terms, minute(now));
+        ledger.told(&due, minute(now));
+        due.into_iter().map(|notice| (notice.incident.id, notice.status)).collect()
+    }
+
+    #[test]
+    fn an_incident_is_told_once_and_once_more_when_it_is_over() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 0, None), AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 0), [("a".to_owned(), Status::Firing)]);
+        ledger.take(incident("a", 0, None), AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 5), []);
+        ledger.take(incident("a", 0, Some(6)), AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 6), [("a".to_owned(), Status::Resolved)]);
+        ledger.take(incident("a", 0, Some(6)), AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 7), []);
+    }
+
+    #[test]
+    fn a_long_one_is_told_again() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 0, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, 0);
+        assert_eq!(ledger.next(AT_ONCE), Some(minute(240)));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 239), []);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 240).len(), 1);
+    }
+
+    #[test]
+    fn an_escalation_hears_only_of_what_lasts() {
+        let terms = Terms { after: Micros::new(15 * MINUTE.get()), ..AT_ONCE };
+        let mut ledger = Ledger::default();
+        ledger.take(incident("short", 0, None), terms);
+        ledger.take(incident("long", 0, None), terms);
+        assert_eq!(tell(&mut ledger, terms, 14), []);
+        ledger.take(incident("short", 0, Some(10)), terms);
+        assert_eq!(tell(&mut ledger, terms, 15), [("long".to_owned(), Status::Firing)]);
+        assert_eq!(tell(&mut ledger, terms, 100), []);
+    }
+
+    #[test]
+    fn what_was_over_at_once_is_told_and_what_is_long_over_is_not() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("stop", 0, Some(0)), AT_ONCE);
+        ledger.take(incident("old", 0, Some(1)), AT_ONCE);
+        let first = tell(&mut ledger, AT_ONCE, 1);
+        assert_eq!(first, [("old".to_owned(), Status::Firing), ("stop".to_owned(), Status::Firing)]);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 1).len(), 2);
+        ledger.take(incident("older", 0, Some(1)), AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 120), []);
+    }
+
+    #[test]
+    fn what_was_planned_or_is_not_grave_enough_is_not_told() {
+        let mut ledger = Ledger::default();
+        ledger.take(Incident { planned: Some("server-crash".to_owned()), ..incident("a", 0, None) }, AT_ONCE);
+        ledger.take(Incident { severity: Gravity::Notice, ..incident("b", 0, None) }, AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 0), []);
+    }
+
+    #[test]
+    fn what_turns_out_to_have_begun_at_another_time_is_the_same_alert() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 0, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, 1);
+        ledger.take_all(vec![incident("b", 1, None)], AT_ONCE, minute(2));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 2), []);
+        ledger.take_all(vec![incident("b", 1, Some(3))], AT_ONCE, minute(3));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 3), [("b".to_owned(), Status::Resolved)]);
+    }
+
+    #[test]
+    fn what_turns_out_not_to_have_been_is_over() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("told", 0, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, 0);
+        ledger.take(incident("untold", 0, None), AT_ONCE);
+        ledger.take_all(Vec::new(), AT_ONCE, minute(2));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 2), [("told".to_owned(), Status::Resolved)]);
+    }
+
+    #[test]
+    fn what_was_told_and_turns_out_to_be_planned_is_resolved_all_the_same() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 0, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, 0);
+        ledger.take(Incident { planned: Some("server-crash".to_owned()), ..incident("a", 0, Some(1)) }, AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 1), [("a".to_owned(), Status::Resolved)]);
+    }
+
+    #[test]
+    fn a_ledger_that_was_kept_does_not_tell_twice() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 0, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, 0);
+        let mut kept: Ledger = serde_json::from_slice(&serde_json::to_vec(&ledger).unwrap()).unwrap();
+        kept.take(incident("a", 0, None), AT_ONCE);
+        assert_eq!(tell(&mut kept, AT_ONCE, 1), []);
+        kept.forget(AT_ONCE, minute(100_000));
+        assert_eq!(kept.entries.len(), 1, "what goes on is never forgotten");
+    }
+
+    proptest! {
+        #[test]
+        fn each_incident_is_opened_before_it_is_resolved_and_both_once(
+            steps in proptest::collection::vec((0..4u64, 0..30u64, any::<bool>()), 0..60),
+            after in 0..5u64,
+        ) {
+            let terms = Terms { after: Micros::new(after * MINUTE.get()), ..AT_ONCE };
+            let mut ledger = Ledger::default();
+            let (mut now, mut told) = (0, Vec::new());
+            let mut ended = std::collections::BTreeSet::new();
+            for (id, wait, end) in steps {
+                now += wait % 5;
+                if end { ended.insert(id); }
+                let over = ended.contains(&id).then_some(now);
+                ledger.take(incident(&id.to_string(), 0, over), terms);
+                told.extend(tell(&mut ledger, terms, now));
+                ledger.forget(terms, minute(now));
+            }
+            for id in 0..4 {
+                let of_id: Vec<_> = told.iter().filter(|(told, _)| *told == id.to_string()).map(|(_, status)| *status).collect();
+                prop_assert!(matches!(of_id.as_slice(), [] | [Status::Firing] | [Status::Firing, Status::Resolved]), "{of_id:?}");
+            }
+        }
+    }
+}

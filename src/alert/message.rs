@@ -1,0 +1,192 @@
+//! The words and forms of alerts.
+
+use serde_json::{Value, json};
+
+use super::ledger::{Notice, Status};
+use super::target::Kind;
+use crate::judge::incident::Incident;
+use crate::report::words;
+use crate::watch::{Micros, Timestamp};
+
+/// The version of the webhook's form.
+pub const VERSION: u32 = 1;
+
+/// Alertmanager takes an alert for over when it hears nothing of it for so long: five repetitions.
+const ALERTMANAGER_LASTS: Micros = Micros::new(5 * 60 * 1_000_000);
+
+/// Whose alerts they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sender {
+    /// The hub.
+    pub hub: String,
+    /// Where it runs.
+    pub environment: String,
+    /// The build under test.
+    pub build: Option<String>,
+}
+
+/// A message's body.
+pub fn body(kind: Kind, sender: &Sender, notices: &[Notice], now: Timestamp) -> Value {
+    match kind {
+        Kind::Webhook => webhook(sender, notices, now),
+        Kind::Slack => json!({ "text": text(sender, notices) }),
+        Kind::Alertmanager => notices.iter().map(|notice| alertmanager(sender, notice, now)).collect(),
+    }
+}
+
+fn webhook(sender: &Sender, notices: &[Notice], now: Timestamp) -> Value {
+    let alert = |notice: &Notice| {
+        let incident = &notice.incident;
+        json!({
+            "id": incident.id,
+            "status": notice.status,
+            "again": notice.again,
+            "kind": incident.kind,
+            "severity": incident.severity,
+            "subject": incident.subject,
+            "title": incident.title,
+            "cause": incident.cause,
+            "effect": incident.effect,
+            "count": incident.count,
+            "startsAt": incident.start,
+            "endsAt": incident.end,
+        })
+    };
+    json!({
+        "version": VERSION,
+        "sender": concat!("hubwatch/", env!("CARGO_PKG_VERSION")),
+        "hub": sender.hub,
+        "environment": sender.environment,
+        "build": sender.build,
+        "sentAt": now.to_string(),
+        "text": text(sender, notices),
+        "alerts": notices.iter().map(alert).collect::<Vec<_>>(),
+    })
+}
+
+/// A line for each alert. Slack's three special characters are escaped as its documentation wants it; others show them as they are.
+fn text(sender: &Sender, notices: &[Notice]) -> String {
+    let mut lines = vec![format!("hubwatch: {} ({})", sender.hub, sender.environment)];
+    lines.extend(notices.iter().map(line));
+    lines.join("\n").replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+fn line(notice: &Notice) -> String {
+    let incident = &notice.incident;
+    let cause = incident.cause.as_ref().map_or(String::new(), |cause| format!(" – {cause}"));
+    match notice.status {
+        Status::Resolved => format!("✅ over after {}: {}", lasted(incident), incident.title),
+        Status::Firing => {
+            let again = if notice.again { "still, " } else { "" };
+            format!("{} {again}{} since {}: {}{cause}", sign(incident), incident.severity, incident.start, incident.title)
+        }
+    }
+}
+
+fn sign(incident: &Incident) -> &'static str {
+    use crate::judge::incident::Gravity;
+    match incident.severity {
+        Gravity::Critical => "❌",
+        Gravity::Warning => "⚠️",
+        Gravity::Notice => "ℹ️",
+    }
+}
+
+fn lasted(incident: &Incident) -> String {
+    words::duration(incident.end.map_or(0, |end| end.0.since(incident.start.0).get()))
+}
+
+fn alertmanager(sender: &Sender, notice: &Notice, now: Timestamp) -> Value {
+    let incident = &notice.incident;
+    let mut labels = json!({
+        "alertname": alert_name(incident.kind.as_str()),
+        "hub": sender.hub,
+        "environment": sender.environment,
+        "severity": incident.severity,
+        // Two incidents of the same kind and subject are two alerts.
+        "incident": incident.id,
+    });
+    // Alertmanager takes an empty label for none.
+    if !incident.subject.is_empty() {
+        labels["subject"] = incident.subject.clone().into();
+    }
+    let ends = match (notice.status, incident.end) {
+        (Status::Resolved, Some(end)) => end.0,
+        _ => now.plus(ALERTMANAGER_LASTS),
+    };
+    let mut annotations = json!({ "summary": incident.title, "effect": incident.effect });
+    if let Some(cause) = &incident.cause {
+        annotations["cause"] = cause.clone().into();
+    }
+    json!({ "labels": labels, "annotations": annotations, "startsAt": incident.start, "endsAt": ends.to_string() })
+}
+
+/// `server_down` as alert rules are named: `McpHubServerDown`.
+fn alert_name(kind: &str) -> String {
+    let capital = |word: &str| {
+        let mut characters = word.chars();
+        characters.next().map(|first| first.to_ascii_uppercase().to_string() + characters.as_str()).unwrap_or_default()
+    };
+    std::iter::once("McpHub".to_owned()).chain(kind.split('_').map(capital)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::incident::{Gravity, IncidentKind};
+    use crate::judge::moment::Moment;
+
+    fn notices() -> Vec<Notice> {
+        let start = Timestamp::parse("2026-11-01T06:00:00Z").unwrap();
+        let incident = Incident {
+            id: "server_down/filesystem/1".to_owned(),
+            kind: IncidentKind::ServerDown,
+            severity: Gravity::Critical,
+            subject: "filesystem".to_owned(),
+            start: Moment(start),
+            end: None,
+            title: "Server filesystem is down".to_owned(),
+            cause: Some("its connection closed <early> & twice".to_owned()),
+            effect: "its tools answer nothing".to_owned(),
+            count: 1,
+            evidence: Vec::new(),
+            planned: None,
+        };
+        let over = Incident { end: Some(Moment(start.plus(Micros::new(90_000_000)))), subject: String::new(), ..incident.clone() };
+        vec![
+            Notice { incident, status: Status::Firing, again: false },
+            Notice { incident: over, status: Status::Resolved, again: true },
+        ]
+    }
+
+    fn bodies(kind: Kind) -> Value {
+        let sender = Sender { hub: "hub-a".to_owned(), environment: "staging".to_owned(), build: Some("4.3.0".to_owned()) };
+        body(kind, &sender, &notices(), Timestamp::parse("2026-11-01T06:02:00Z").unwrap())
+    }
+
+    #[test]
+    fn a_webhook_gets_all_there_is_to_know() {
+        let mut body = bodies(Kind::Webhook);
+        body["sender"] = "hubwatch".into();
+        insta::assert_snapshot!(serde_json::to_string_pretty(&body).unwrap());
+    }
+
+    #[test]
+    fn a_chat_gets_a_line_for_each_alert_with_its_special_characters_escaped() {
+        insta::assert_snapshot!(bodies(Kind::Slack)["text"].as_str().unwrap(), @r"
+        hubwatch: hub-a (staging)
+        ❌ critical since 2026-11-01T06:00:00.000Z: Server filesystem is down – its connection closed &lt;early&gt; &amp; twice
+        ✅ over after 1 m 30 s: Server filesystem is down
+        ");
+    }
+
+    #[test]
+    fn alertmanager_gets_labels_that_tell_alerts_apart_and_an_end() {
+        let body = bodies(Kind::Alertmanager);
+        assert_eq!(body[0]["labels"]["alertname"], "McpHubServerDown");
+        assert_eq!(body[0]["labels"]["subject"], "filesystem");
+        assert_eq!(body[0]["endsAt"], "2026-11-01T06:07:00.000Z");
+        assert_eq!(body[1]["endsAt"], "2026-11-01T06:01:30.000Z");
+        assert!(body[1]["labels"].get("subject").is_none());
+    }
+}

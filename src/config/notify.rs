@@ -1,0 +1,127 @@
+//! Who is told of incidents: `[[notify]]`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use super::environment::Environment;
+use super::file::NotifySection;
+use super::{ConfigError, Layers, Secret, Sourced, duration, parse};
+use crate::alert::{AN_HOUR, Kind, REPEAT, REPEAT_ALERTMANAGER, Target};
+use crate::judge::incident::Gravity;
+use crate::judge::rules::nearest;
+
+/// Telling people more often than this that something still lasts is a nuisance, and more than Alertmanager needs.
+const SHORTEST_REPEAT: Duration = Duration::from_secs(10);
+
+impl<E: Environment> Layers<E> {
+    /// All targets of alerts.
+    pub fn alert_targets(&self) -> Result<Vec<Target>, ConfigError> {
+        let mut names = BTreeSet::new();
+        let mut targets = Vec::new();
+        for section in &self.file.notify {
+            let target = target(section)?;
+            if !names.insert(target.name.clone()) {
+                return Err(wrong("notify.name", &target.name, "is the name of another target; give each its own"));
+            }
+            targets.push(target);
+        }
+        Ok(targets)
+    }
+}
+
+fn wrong(setting: &str, value: &str, problem: impl Into<String>) -> ConfigError {
+    ConfigError::Value { setting: setting.to_owned(), value: value.to_owned(), problem: problem.into() }
+}
+
+fn target(section: &NotifySection) -> Result<Target, ConfigError> {
+    let name = section.name.clone().filter(|name| !name.trim().is_empty());
+    let name = name.ok_or_else(|| wrong("notify.name", "", "is missing: logs and the state folder name the target by it"))?;
+    let kind = parse(setting("kind", section.kind.as_deref().unwrap_or("webhook")), str::parse::<Kind>)?;
+    let repeat = if kind == Kind::Alertmanager { REPEAT_ALERTMANAGER } else { REPEAT };
+    let repeat = time("repeat", section.repeat.as_deref(), repeat)?;
+    if repeat < SHORTEST_REPEAT {
+        return Err(wrong("notify.repeat", section.repeat.as_deref().unwrap_or(""), "is shorter than 10s"));
+    }
+    Ok(Target {
+        url: url(&name, section)?,
+        level: parse(setting("severity", section.severity.as_deref().unwrap_or(Gravity::Warning.as_str())), gravity)?,
+        after: time("after", section.after.as_deref(), Duration::ZERO)?,
+        repeat,
+        an_hour: section.per_hour.unwrap_or(AN_HOUR),
+        headers: section.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect(),
+        ca: section.ca.clone(),
+        name,
+        kind,
+    })
+}
+
+fn setting(key: &str, value: &str) -> Sourced<String> {
+    Sourced { value: value.to_owned(), source: format!("notify.{key}") }
+}
+
+fn time(key: &str, value: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+    value.map_or(Ok(default), |value| parse(setting(key, value), duration))
+}
+
+fn gravity(text: &str) -> Result<Gravity, String> {
+    let all = || Gravity::ALL.iter().map(|gravity| gravity.as_str());
+    Gravity::parse(text).ok_or_else(|| {
+        let meant = nearest(text, all()).map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
+        format!("it is none of {}{meant}", all().collect::<Vec<_>>().join(", "))
+    })
+}
+
+/// An address of a chat's webhook is a credential: it may lie in a file of its own, and no error shows it.
+fn url(name: &str, section: &NotifySection) -> Result<Secret, ConfigError> {
+    match (&section.url, &section.url_file) {
+        (Some(url), None) => Ok(Secret::new(url.as_str())),
+        (None, Some(file)) => read(file),
+        (Some(_), Some(_)) => Err(wrong("notify.url_file", name, "has a url, too: give one of them")),
+        (None, None) => Err(wrong("notify.url", name, "has none; give the address, or url_file with a file that holds it")),
+    }
+}
+
+fn read(file: &Path) -> Result<Secret, ConfigError> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| wrong("notify.url_file", &file.to_string_lossy(), format!("can't be read: {error}")))?;
+    Ok(Secret::new(text.trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn targets(file: &str) -> Result<Vec<Target>, String> {
+        let file = toml::from_str(file).map_err(|error: toml::de::Error| error.to_string())?;
+        let layers = Layers { environment: BTreeMap::<&str, &str>::new(), file, path: None };
+        layers.alert_targets().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_target_needs_a_name_and_an_address_and_the_rest_has_defaults() {
+        let targets = targets("[[notify]]\nname = 'am'\nkind = 'alertmanager'\nurl = 'http://am:9093'\n").unwrap();
+        let target = &targets[0];
+        assert_eq!((target.level, target.after, target.repeat), (Gravity::Warning, Duration::ZERO, REPEAT_ALERTMANAGER));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_address() {
+        let with = |more: &str| targets(&format!("[[notify]]\nname = 'a'\nurl = 'http://a/s3cret'\n{more}")).unwrap_err();
+        let told = [
+            with("severity = 'critcal'\n"),
+            with("kind = 'pager'\n"),
+            with("repeat = '1s'\n"),
+            with("after = 'soon'\n"),
+            with("url_file = '/x'\n"),
+            with("[[notify]]\nname = 'a'\nurl = 'http://b'\n"),
+            targets("[[notify]]\nname = 'a'\nurl_file = '/nonexistent'\n").unwrap_err(),
+            targets("[[notify]]\nname = 'a'\n").unwrap_err(),
+            targets("[[notify]]\nurl = 'http://a/s3cret'\n").unwrap_err(),
+        ];
+        assert!(told.iter().all(|told| !told.contains("s3cret")), "{told:#?}");
+        insta::assert_snapshot!(told.join("\n"));
+    }
+}

@@ -1,0 +1,149 @@
+//! The strategy's `dashboard.json`: its fields, its names, its units.
+
+use serde::Serialize;
+
+use super::{Latest, SoFar};
+use crate::judge::incident::Incident;
+use crate::judge::moment::Moment;
+use crate::report::words;
+use crate::serve::Deployment;
+use crate::watch::{ApiOutcome, Liveness, Poll, ServerPoll};
+
+/// Its name in the state folder.
+pub const FILE_NAME: &str = "dashboard.json";
+
+/// The dashboard.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Dashboard {
+    deployment_info: DeploymentInfo,
+    current_state: CurrentState,
+    metrics: Metrics,
+    incidents: Vec<DashboardIncident>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DeploymentInfo {
+    start_time: Option<Moment>,
+    pid: Option<u32>,
+    port: Option<u16>,
+    config_file: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CurrentState {
+    timestamp: Moment,
+    status: String,
+    uptime: Option<String>,
+    cpu: Option<String>,
+    memory: Option<String>,
+    active_clients: Option<u32>,
+    servers: Vec<Server>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+struct Server {
+    name: String,
+    status: String,
+    tools: u32,
+    uptime: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metrics {
+    total_health_checks: u64,
+    error_count: u64,
+    success_rate: Option<String>,
+    avg_response_time: Option<String>,
+    peak_memory_usage: Option<String>,
+    peak_cpu_usage: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct DashboardIncident {
+    id: String,
+    severity: &'static str,
+    title: String,
+    cause: Option<String>,
+    start_time: Moment,
+    end_time: Option<Moment>,
+}
+
+/// The dashboard as of the last poll; `None` before the first. What is not known is null.
+pub fn dashboard(so_far: &SoFar, deployment: &Deployment) -> Option<Dashboard> {
+    let Latest { at, poll } = so_far.latest.as_ref()?;
+    let assessment = &so_far.assessment;
+    let history = &assessment.history;
+    let started = poll.api.started.or(poll.process.as_ref().map(|process| process.started));
+    let (polls, answered) = (history.coverage.polls, history.coverage.polls_answered);
+    Some(Dashboard {
+        deployment_info: DeploymentInfo {
+            start_time: history.coverage.first,
+            pid: poll.process.as_ref().map(|process| process.pid).or(poll.api.pid),
+            port: deployment.port,
+            config_file: deployment.config_file.clone(),
+        },
+        current_state: CurrentState {
+            timestamp: Moment(*at),
+            status: status(poll),
+            uptime: started.map(|started| words::duration(at.since(started).get())),
+            cpu: assessment.series.cpu_permille.points.last().map(|point| percent(point.mean)),
+            memory: memory_share(poll).map(percent),
+            active_clients: poll.api.mcp_clients,
+            servers: poll.servers.iter().map(server).collect(),
+        },
+        metrics: Metrics {
+            total_health_checks: polls,
+            error_count: polls.saturating_sub(answered),
+            success_rate: answered.saturating_mul(1_000).checked_div(polls).map(percent),
+            avg_response_time: history.api.mean_us.map(words::duration),
+            peak_memory_usage: history.process.rss_peak_bytes.map(words::bytes),
+            peak_cpu_usage: history.process.cpu_peak_permille.map(percent),
+        },
+        incidents: assessment.incidents.iter().map(incident).collect(),
+    })
+}
+
+/// Of the host's memory, as the strategy has it.
+fn memory_share(poll: &Poll) -> Option<u64> {
+    let process = poll.process.as_ref()?;
+    process.rss.get().saturating_mul(1_000).checked_div(process.host_memory.get())
+}
+
+/// As the strategy writes shares: `0.4%`, `100%`.
+fn percent(permille: u64) -> String {
+    if permille.is_multiple_of(10) { format!("{}%", permille / 10) } else { format!("{}.{}%", permille / 10, permille % 10) }
+}
+
+/// The hub calls itself `ok` whenever it answers: its state says more.
+fn status(poll: &Poll) -> String {
+    match (poll.api.health, &poll.api.state) {
+        (ApiOutcome::Ok, Some(state)) if state.as_str() == "ready" => "ok".to_owned(),
+        (ApiOutcome::Ok, Some(state)) => state.to_string(),
+        (outcome, _) => outcome.to_string(),
+    }
+}
+
+/// A server that calls itself connected and is dead is not connected.
+fn server(server: &ServerPoll) -> Server {
+    let status = match server.liveness {
+        Liveness::Down if server.status.as_str() == "connected" => "down".to_owned(),
+        _ => server.status.to_string(),
+    };
+    Server { name: server.name.to_string(), status, tools: server.tools, uptime: words::duration(server.uptime.get()) }
+}
+
+fn incident(incident: &Incident) -> DashboardIncident {
+    DashboardIncident {
+        id: incident.id.clone(),
+        severity: incident.severity.as_str(),
+        title: incident.title.clone(),
+        cause: incident.cause.clone(),
+        start_time: incident.start,
+        end_time: incident.end,
+    }
+}

@@ -1,0 +1,234 @@
+//! Following the journal: each Watch that is committed is judged, and `dashboard.json` is kept true.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{Live, dashboard};
+use crate::journal::{JournalError, JournalReader, WatchRow};
+use crate::judge::incident::Incident;
+use crate::judge::live::News;
+use crate::judge::rules::RuleFile;
+use crate::serve::Vitals;
+use crate::watch::{Environment, HubName, Micros, Timestamp, Watch, decode_all};
+
+/// How often the journal is looked at: an alert is told within a second of the poll that shows its reason. A look without news costs
+/// some 20 µs.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// So many Watches are read at a time: an hour's, a megabyte or so.
+const BATCH: usize = 256;
+
+/// How much of the past is judged: the strategy's period …
+const PERIOD: Micros = Micros::new(48 * 3600 * 1_000_000);
+
+/// … and a day more before what is older is let go, which means judging anew.
+const LONGEST: Micros = Micros::new(72 * 3600 * 1_000_000);
+
+/// How long the last look may take once the watch has ended.
+const LAST_LOOK: Duration = Duration::from_secs(3);
+
+/// What is followed, and what for.
+#[derive(Debug)]
+pub struct Following {
+    /// Of which hub.
+    pub hub: HubName,
+    /// Where it runs.
+    pub environment: Environment,
+    /// Whose journal.
+    pub state_dir: PathBuf,
+    /// What the configuration here says differently from the built-in rules.
+    pub rules: Vec<RuleFile>,
+    /// What the watch tells of itself.
+    pub vitals: Vitals,
+    /// Where `dashboard.json` is kept, and how often at most it is written.
+    pub dashboard: (PathBuf, Duration),
+}
+
+/// Somebody who is told of incidents.
+pub trait Audience: Send + 'static {
+    /// These were opened, added to or closed; they are told as they are now.
+    fn changed(&mut self, incidents: Vec<Incident>);
+
+    /// These are all that there are: what was told of any other was not so.
+    fn all(&mut self, incidents: Vec<Incident>);
+
+    /// There will be no more.
+    fn end(self) -> impl Future<Output = ()> + Send;
+}
+
+/// Nobody wants to know.
+impl Audience for () {
+    fn changed(&mut self, _: Vec<Incident>) {}
+
+    fn all(&mut self, _: Vec<Incident>) {}
+
+    async fn end(self) {}
+}
+
+/// A task that follows a journal; it goes on until it is ended or dropped.
+#[derive(Debug)]
+pub struct Follower {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Follower {
+    /// Starts to follow.
+    pub fn start(live: Live, following: Following, audience: impl Audience) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            let mut follow =
+                Follow { live, following, audience, reader: None, place: None, from: None, whole: false, written: None };
+            follow.go(stopped).await;
+            follow.audience.end().await;
+        });
+        Self { stop, task }
+    }
+
+    /// Judges what was committed last, tells of it, and ends.
+    pub async fn end(self) {
+        // If nobody listens any more, it has ended already.
+        let _ = self.stop.send(());
+        let task = self.task.abort_handle();
+        if tokio::time::timeout(LAST_LOOK, self.task).await.is_err() {
+            task.abort();
+        }
+    }
+}
+
+struct Follow<A> {
+    live: Live,
+    following: Following,
+    audience: A,
+    reader: Option<JournalReader>,
+    /// The place in the journal of the next Watch.
+    place: Option<i64>,
+    /// Since when is judged.
+    from: Option<Timestamp>,
+    /// Whether all that the journal held was judged: before, nobody is told of what may be over.
+    whole: bool,
+    written: Option<Instant>,
+}
+
+/// What a look at the journal brought.
+struct Look {
+    reader: JournalReader,
+    place: Option<i64>,
+    watches: Vec<Watch>,
+    more: bool,
+}
+
+impl<A: Audience> Follow<A> {
+    async fn go(&mut self, mut stopped: oneshot::Receiver<()>) {
+        let mut looks = tokio::time::interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let last = tokio::select! {
+                _ = looks.tick() => false,
+                _ = &mut stopped => true,
+            };
+            while self.look().await {}
+            if last {
+                self.keep_dashboard(true).await;
+                return;
+            }
+        }
+    }
+
+    /// Takes in the next Watches; says whether there are more.
+    async fn look(&mut self) -> bool {
+        let now = Timestamp::now();
+        if self.from.is_some_and(|from| now.since(from) > LONGEST) {
+            (self.place, self.from, self.whole) = (None, None, false);
+        }
+        let place = self.place;
+        let (hub, environment, state_dir) =
+            (self.following.hub.clone(), self.following.environment.clone(), self.following.state_dir.clone());
+        let reader = self.reader.take();
+        let horizon = now.minus(PERIOD);
+        let read = move || look(reader, &state_dir, (&hub, &environment), horizon, place);
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok(look)) => return self.take(look, horizon).await,
+            // Before the first commit there is nothing to read.
+            Ok(Err(JournalError::Absent { .. })) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "the live judge can't read the journal; it is tried again"),
+            Err(gone) => tracing::error!(error = %gone, "reading the journal ended early"),
+        }
+        false
+    }
+
+    async fn take(&mut self, look: Look, horizon: Timestamp) -> bool {
+        self.reader = Some(look.reader);
+        self.place = look.place;
+        let news = !look.watches.is_empty();
+        for watch in look.watches {
+            if self.from.is_none() {
+                let from = watch.interval.start().max(horizon);
+                self.live.begin(self.following.rules.clone(), from);
+                self.from = Some(from);
+            }
+            match self.live.take(watch) {
+                Some(News::Incidents(incidents)) if self.whole && !incidents.is_empty() => self.audience.changed(incidents),
+                Some(News::Judged(incidents)) if self.whole => self.audience.all(incidents),
+                _ => {}
+            }
+        }
+        if !look.more && self.from.is_some() && !std::mem::replace(&mut self.whole, true) {
+            self.audience.all(self.live.incidents());
+        }
+        if news && !look.more {
+            self.keep_dashboard(false).await;
+        }
+        look.more
+    }
+
+    /// Writes the dashboard, unless it was written a moment ago.
+    async fn keep_dashboard(&mut self, in_any_case: bool) {
+        let (path, interval) = &self.following.dashboard;
+        if !in_any_case && self.written.is_some_and(|written| written.elapsed() < *interval) {
+            return;
+        }
+        let Some(so_far) = self.live.so_far(Timestamp::now()) else { return };
+        let Some(dashboard) = dashboard::dashboard(&so_far, &self.following.vitals.deployment()) else { return };
+        let target = path.clone();
+        let written = tokio::task::spawn_blocking(move || crate::atomic::write_json(&target, &dashboard)).await;
+        match written {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(path = %path.display(), %error, "the dashboard can't be written"),
+            Err(gone) => tracing::error!(error = %gone, "writing the dashboard ended early"),
+        }
+        self.written = Some(Instant::now());
+    }
+}
+
+/// The next Watches of the hub. Without a place it begins with the first one that ends at `horizon` or later.
+fn look(
+    reader: Option<JournalReader>,
+    state_dir: &Path,
+    (hub, environment): (&HubName, &Environment),
+    horizon: Timestamp,
+    place: Option<i64>,
+) -> Result<Look, JournalError> {
+    let reader = reader.map_or_else(|| JournalReader::open(state_dir), Ok)?;
+    let first = match place {
+        Some(place) => Some(place),
+        None => reader.first_watch(hub, environment, horizon)?,
+    };
+    let Some(first) = first else { return Ok(Look { reader, place, watches: Vec::new(), more: false }) };
+    let rows = reader.watches_from(hub, environment, first, BATCH)?;
+    let more = rows.len() == BATCH;
+    let place = Some(rows.last().map_or(first, |last| last.id + 1));
+    let decoded = rows.into_iter().flat_map(|WatchRow { otlp, .. }| {
+        // What the journal gives back it was given encoded; what can't be read the report tells of.
+        let request = ExportTraceServiceRequest::decode(otlp.as_slice()).unwrap_or_default();
+        decode_all(request.resource_spans).0
+    });
+    let watches = decoded.collect();
+    Ok(Look { reader, place, watches, more })
+}

@@ -1,0 +1,267 @@
+//! What people look at while the watch goes on: the status page, which is one file and asks for one JSON; `dashboard.json`; and the
+//! report as it would be now.
+
+use axum::Json;
+use axum::extract::{Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+
+use super::{Served, WatchedHub};
+use crate::judge::incident::Incident;
+use crate::judge::moment::Moment;
+use crate::judge::verdict::Verdict;
+use crate::live::{SoFar, dashboard};
+use crate::report::chart::Chart;
+use crate::report::{self, Given, Provenance, Report, SignOff, baseline, figures, words};
+use crate::watch::Timestamp;
+
+/// The page; its style is the report's.
+const PAGE: &str = include_str!("../../templates/status.html");
+
+/// Nothing but what the page itself holds, and nothing from anywhere else.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
+frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
+/// The last incidents are shown, so many of them; the report has all.
+const SHOWN_INCIDENTS: usize = 25;
+
+/// How often the page asks again, at most.
+const FASTEST_REFRESH_MS: u128 = 2_000;
+
+/// How often it asks again, at least: a page that stands still must not look alive.
+const SLOWEST_REFRESH_MS: u128 = 15_000;
+
+/// Which of several hubs.
+#[derive(Debug, Deserialize)]
+pub(super) struct Which {
+    hub: Option<String>,
+}
+
+/// `GET /`.
+pub(super) async fn page() -> Response {
+    let page = PAGE.replace("/*style*/", report::STYLE);
+    ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-cache")], Html(page)).into_response()
+}
+
+/// What the page shows.
+#[derive(Debug, Serialize)]
+struct Status {
+    hub: String,
+    environment: String,
+    /// All that are watched, for choosing another one.
+    hubs: Vec<String>,
+    builds: Vec<String>,
+    refresh_ms: u64,
+    /// What is wrong with the watch itself.
+    not_ready: Vec<String>,
+    as_of: Moment,
+    /// `None` until the first Watch is committed.
+    watched: Option<WatchedSoFar>,
+}
+
+#[derive(Debug, Serialize)]
+struct WatchedSoFar {
+    from: Moment,
+    period: String,
+    verdict: Verdict,
+    headline: String,
+    because: Vec<String>,
+    facts: Vec<(&'static str, String)>,
+    servers: Vec<ServerRow>,
+    criteria: Vec<CriterionRow>,
+    incidents: Vec<IncidentRow>,
+    incidents_in_all: usize,
+    charts: Vec<Chart>,
+}
+
+#[derive(Debug, Serialize)]
+struct ServerRow {
+    name: String,
+    transport: String,
+    claims: String,
+    judged: &'static str,
+    why: String,
+    tools: u32,
+    down: String,
+}
+
+#[derive(Debug, Serialize)]
+struct CriterionRow {
+    id: String,
+    title: String,
+    severity: &'static str,
+    verdict: Verdict,
+    value: String,
+    threshold: String,
+    why: String,
+}
+
+#[derive(Debug, Serialize)]
+struct IncidentRow {
+    start: Moment,
+    lasted: String,
+    goes_on: bool,
+    severity: &'static str,
+    title: String,
+    cause: Option<String>,
+    planned: Option<String>,
+}
+
+/// `GET /status.json`: what the page shows. Not for programs: its form changes with the page.
+pub(super) async fn status_json(State(served): State<Served>, Query(which): Query<Which>) -> Response {
+    let Some(hub) = served.find(&which) else { return unknown(&served) };
+    let now = Timestamp::now();
+    let status = Status {
+        hub: hub.hub.to_string(),
+        environment: hub.environment.to_string(),
+        hubs: served.names(),
+        builds: Vec::new(),
+        refresh_ms: u64::try_from(hub.interval.as_millis().clamp(FASTEST_REFRESH_MS, SLOWEST_REFRESH_MS)).unwrap_or(u64::MAX),
+        not_ready: hub.vitals.wellness(now, hub.interval).not_ready,
+        as_of: Moment(now),
+        watched: None,
+    };
+    let status = match report(hub, now) {
+        None => status,
+        Some(report) => Status { builds: report.provenance.builds.clone(), watched: Some(watched(&report)), ..status },
+    };
+    ([(header::CACHE_CONTROL, "no-store")], Json(status)).into_response()
+}
+
+/// `GET /dashboard.json`: the same as in the file.
+pub(super) async fn dashboard_json(State(served): State<Served>, Query(which): Query<Which>) -> Response {
+    let Some(hub) = served.find(&which) else { return unknown(&served) };
+    let so_far = hub.live.so_far(Timestamp::now());
+    match so_far.and_then(|so_far| dashboard::dashboard(&so_far, &hub.vitals.deployment())) {
+        Some(dashboard) => ([(header::CACHE_CONTROL, "no-store")], Json(dashboard)).into_response(),
+        None => not_yet(),
+    }
+}
+
+/// `GET /report.json`: what `hubwatch report --format json` would say now.
+pub(super) async fn report_json(State(served): State<Served>, Query(which): Query<Which>) -> Response {
+    let Some(hub) = served.find(&which) else { return unknown(&served) };
+    match report(hub, Timestamp::now()) {
+        Some(report) => ([(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")], report::json(&report))
+            .into_response(),
+        None => not_yet(),
+    }
+}
+
+impl Served {
+    /// The hub that was asked for, or the first one.
+    fn find(&self, which: &Which) -> Option<&WatchedHub> {
+        self.hubs.iter().find(|hub| which.hub.as_deref().is_none_or(|name| hub.hub.as_str() == name))
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.hubs.iter().map(|hub| hub.hub.to_string()).collect()
+    }
+}
+
+fn unknown(served: &Served) -> Response {
+    (StatusCode::NOT_FOUND, format!("no such hub; these are watched: {}\n", served.names().join(", "))).into_response()
+}
+
+fn not_yet() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "the hub was not polled yet\n").into_response()
+}
+
+/// The report so far; `None` before the first Watch.
+fn report(hub: &WatchedHub, now: Timestamp) -> Option<Report> {
+    let SoFar { from, assessment, .. } = hub.live.so_far(now)?;
+    let provenance = Provenance {
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        hub: hub.hub.to_string(),
+        environment: hub.environment.to_string(),
+        builds: Vec::new(),
+        backend: "embedded".to_owned(),
+        from: Moment(from),
+        to: Moment(now),
+        generated_at: Moment(now),
+        provisional: true,
+        watchers: Vec::new(),
+        criteria_digest: report::built_in_digest(),
+        overrides: Vec::new(),
+        unreadable: Vec::new(),
+        incomplete: Vec::new(),
+    };
+    let baseline = baseline::read(&hub.state_dir, &hub.hub, &hub.environment, now);
+    Some(report::report(assessment, Given { provenance, sign_off: SignOff::default(), baseline }))
+}
+
+fn watched(report: &Report) -> WatchedSoFar {
+    let shown = report.incidents.iter().rev().take(SHOWN_INCIDENTS);
+    WatchedSoFar {
+        from: report.provenance.from,
+        period: words::duration(report.coverage.period_us),
+        verdict: report.overall.verdict,
+        headline: words::headline(report.overall.verdict).to_owned(),
+        because: report.overall.because.clone(),
+        facts: facts(report),
+        servers: report.servers.iter().map(server).collect(),
+        criteria: report.criteria.iter().map(criterion).collect(),
+        incidents: shown.map(incident).collect(),
+        incidents_in_all: report.incidents.len(),
+        charts: figures::figures(report),
+    }
+}
+
+fn facts(report: &Report) -> Vec<(&'static str, String)> {
+    let or = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
+    let (coverage, process) = (&report.coverage, &report.process);
+    let open = report.incidents.iter().filter(|incident| incident.end.is_none()).count();
+    vec![
+        ("Hub", or(report.hub.last_state.clone(), "never answered")),
+        ("Polls answered", format!("{} of {}", coverage.polls_answered, coverage.polls)),
+        ("Incidents that go on", open.to_string()),
+        ("Processor, mean", or(process.cpu_mean_permille.map(words::permille), "not visible")),
+        ("Memory, peak", or(process.rss_peak_bytes.map(words::bytes), "not visible")),
+        ("API answers, mean", or(report.api.mean_us.map(words::duration), "–")),
+        ("Meta-tool calls", report.calls.total.to_string()),
+        ("MCP clients, peak", or(report.clients.peak_mcp_clients.map(|peak| peak.to_string()), "–")),
+        ("Log", words::bytes(report.log.bytes)),
+    ]
+}
+
+fn server(server: &crate::judge::history::ServerHistory) -> ServerRow {
+    let total = server.down.iter().map(|down| down.duration_us).sum();
+    ServerRow {
+        name: server.name.clone(),
+        transport: server.transport.clone(),
+        claims: server.last_status.clone(),
+        judged: server.last_liveness.as_str(),
+        why: server.last_reason.clone(),
+        tools: server.tools_last,
+        down: match (server.never_up, server.down.len()) {
+            (true, _) => "never up".to_owned(),
+            (false, 0) => "never".to_owned(),
+            (false, times) => format!("{times}×, {}", words::duration(total)),
+        },
+    }
+}
+
+fn criterion(row: &report::model::CriterionRow) -> CriterionRow {
+    CriterionRow {
+        id: row.id.clone(),
+        title: row.title.clone(),
+        severity: row.severity.as_str(),
+        verdict: row.verdict,
+        value: row.value.clone(),
+        threshold: row.threshold.clone(),
+        why: row.why.clone(),
+    }
+}
+
+fn incident(incident: &Incident) -> IncidentRow {
+    IncidentRow {
+        start: incident.start,
+        lasted: words::lasted(incident),
+        goes_on: incident.end.is_none(),
+        severity: incident.severity.as_str(),
+        title: incident.title.clone(),
+        cause: incident.cause.clone(),
+        planned: incident.planned.clone(),
+    }
+}

@@ -1,0 +1,98 @@
+//! What people and programs see while the watch goes on: the status page's data, `dashboard.json`, `/metrics`; and that the report
+//! made afterwards says the same.
+
+mod watched;
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use watched::{Hub, read_json, until};
+
+fn keys(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_has_the_fields_that_the_strategy_names_and_their_values() {
+    let hub = Hub::start().await;
+    let sidecar = hub.watch(&[]);
+    let path = hub.state_dir().join("dashboard.json");
+    let dashboard = until("the dashboard shows a server", async || {
+        read_json(&path).filter(|dashboard| dashboard["currentState"]["servers"][0]["status"] == "connected")
+    })
+    .await;
+    assert_eq!(keys(&dashboard), ["currentState", "deploymentInfo", "incidents", "metrics"].into());
+    assert_eq!(keys(&dashboard["deploymentInfo"]), ["configFile", "pid", "port", "startTime"].into());
+    let state = ["activeClients", "cpu", "memory", "servers", "status", "timestamp", "uptime"];
+    assert_eq!(keys(&dashboard["currentState"]), state.into());
+    assert_eq!(keys(&dashboard["currentState"]["servers"][0]), ["name", "status", "tools", "uptime"].into());
+    let metrics = ["avgResponseTime", "errorCount", "peakCpuUsage", "peakMemoryUsage", "successRate", "totalHealthChecks"];
+    assert_eq!(keys(&dashboard["metrics"]), metrics.into());
+
+    assert_eq!(dashboard["deploymentInfo"]["configFile"], "/srv/staging/mcp-servers.json");
+    assert!(hub.url.ends_with(&dashboard["deploymentInfo"]["port"].to_string()), "{dashboard:#}");
+    assert_eq!(dashboard["currentState"]["status"], "ok");
+    assert_eq!(dashboard["currentState"]["servers"][0]["tools"], 14);
+    assert_eq!(keys(&serde_json::from_str(&sidecar.get("/dashboard.json").await.1).unwrap()), keys(&dashboard));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_shows_everywhere_and_the_report_agrees() {
+    let hub = Hub::start().await;
+    hub.configure("[servers.github]\nexpected = ['disconnected', 'connecting']\n");
+    let sidecar = hub.watch(&["--dashboard", "elsewhere/dashboard.json"]);
+    let is_up = |name: &str, up: u8| {
+        format!(
+            "mcphub_server_up_ratio{{hub=\"simulated\",deployment_environment_name=\"staging\",mcphub_server_name=\"{name}\"}} {up}\n"
+        )
+    };
+    sidecar.until("/metrics", |page| page.contains(&is_up("filesystem", 1))).await;
+    hub.kills("filesystem");
+    let is_down = |server: &Value| server["name"] == "filesystem" && server["claims"] == "connected" && server["judged"] == "down";
+    let shows = |status: &Value| status["watched"]["servers"].as_array().is_some_and(|servers| servers.iter().any(is_down));
+    let status = sidecar.until_json("/status.json", shows).await;
+    assert_eq!(status["watched"]["verdict"], "fail");
+    let is_crash =
+        |incident: &Value| incident["title"].as_str().unwrap().contains("filesystem") && incident["severity"] == "critical";
+    assert!(status["watched"]["incidents"].as_array().unwrap().iter().any(is_crash), "{:#}", status["watched"]["incidents"]);
+    let page = sidecar.until("/metrics", |page| page.contains(&is_up("filesystem", 0))).await;
+    assert!(
+        page.contains("hubwatch_verdict{hub=\"simulated\",deployment_environment_name=\"staging\",verdict=\"fail\"} 1\n"),
+        "{page}"
+    );
+    assert!(
+        page.contains(
+            "hubwatch_incidents_open{hub=\"simulated\",deployment_environment_name=\"staging\",severity=\"critical\"} 1\n"
+        ),
+        "{page}"
+    );
+    let dashboard = hub.folder.path().join("elsewhere/dashboard.json");
+    let crashed = |dashboard: &Value| dashboard["currentState"]["servers"][0]["status"] == "down";
+    until("the dashboard says so", async || read_json(&dashboard).filter(crashed)).await;
+
+    let ids =
+        |report: &Value| report["incidents"].as_array().unwrap().iter().map(|incident| incident["id"].clone()).collect::<Vec<_>>();
+    let live = sidecar.until_json("/report.json", |report| !ids(report).is_empty()).await;
+    sidecar.stop();
+    let report = hub.report();
+    assert_eq!(ids(&live), ids(&report));
+    assert_eq!(live["overall"]["verdict"], report["overall"]["verdict"]);
+    assert!(crashed(&read_json(&dashboard).unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_page_is_one_file_that_asks_nobody_else() {
+    let hub = Hub::start().await;
+    let sidecar = hub.watch(&[]);
+    hubwatch::tls::choose_provider();
+    let response = reqwest::get(sidecar.url("/")).await.unwrap();
+    let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
+    assert!(policy.contains("default-src 'none'") && policy.contains("connect-src 'self'"), "{policy}");
+    let page = response.text().await.unwrap();
+    let outside = page.match_indices("http").filter(|(at, _)| !page[*at..].starts_with("http://www.w3.org/2000/svg"));
+    assert_eq!(outside.count(), 0, "only the name of SVG looks like an address");
+    assert!(page.contains("<noscript>") && page.contains("prefers-color-scheme: dark"));
+    assert_eq!(sidecar.get("/status.json?hub=other").await.0, 404);
+    let by_name = reqwest::Client::new().get(sidecar.url("/status.json")).header("host", "attacker.example").send().await.unwrap();
+    assert_eq!(by_name.status().as_u16(), 403, "a page of the internet can't have a browser read it");
+}

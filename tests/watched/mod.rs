@@ -1,0 +1,171 @@
+//! A sidecar beside a simulated hub that serves on a real port, as a user runs it.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use hubwatch::simulator::{FileSink, LiveSimulation, Profile, Simulation, Step, serve};
+use hubwatch::watch::Timestamp;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+/// How long a condition may take: far longer than it does, so that only a fault reaches it.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// How long to wait between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// A simulated hub on a real port, with a real log.
+pub struct Hub {
+    pub url: String,
+    pub folder: tempfile::TempDir,
+    live: Arc<Mutex<LiveSimulation>>,
+}
+
+impl Hub {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut simulation = Simulation::new(Profile { port, ..Profile::fork_pino() }, Timestamp::now());
+        simulation.schedule(simulation.now(), Step::StartHub);
+        let log = FileSink::open(&folder.path().join("mcp-hub.log")).unwrap();
+        let live = Arc::new(Mutex::new(LiveSimulation::new(simulation, Box::new(log))));
+        tokio::spawn(serve(live.clone(), listener, std::future::pending()));
+        Self { url: format!("http://127.0.0.1:{port}"), folder, live }
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("mcp-hub.log")
+    }
+
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.path().join("state")
+    }
+
+    /// Something happens now.
+    pub fn happens(&self, step: Step) {
+        let mut live = self.live.lock().unwrap();
+        live.simulation().schedule(Timestamp::now(), step);
+        live.advance().unwrap();
+    }
+
+    pub fn kills(&self, server: &str) {
+        self.happens(Step::KillServer { name: server.to_owned() });
+    }
+
+    /// As people bring a crashed server back: the hub does nothing for a start alone.
+    pub fn brings_back(&self, server: &str) {
+        self.happens(Step::StopServer { name: server.to_owned() });
+        self.happens(Step::StartServer { name: server.to_owned() });
+    }
+
+    /// `hubwatch COMMAND` about this hub.
+    pub fn command(&self, command: &str, more: &[&str]) -> Command {
+        let mut hubwatch = Command::new(env!("CARGO_BIN_EXE_hubwatch"));
+        hubwatch.arg(command).arg("--state-dir").arg(self.state_dir()).args(more).env_clear().current_dir(self.folder.path());
+        hubwatch
+    }
+
+    /// A configuration of this text for the commands that follow.
+    pub fn configure(&self, toml: &str) {
+        std::fs::write(self.folder.path().join("hubwatch.toml"), toml).unwrap();
+    }
+
+    /// A sidecar that watches it.
+    pub fn watch(&self, more: &[&str]) -> Sidecar {
+        let mut command = self.command("run", &["--hub", &self.url, "--name", "simulated", "--interval", "200ms"]);
+        command.arg("--log").arg(self.log()).args(["--listen", "127.0.0.1:0"]).args(more);
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = lines.by_ref().find_map(|line| Some(line.unwrap().split_once("address=")?.1.to_owned())).unwrap();
+        // Somebody must read on, or the sidecar would wait for room in the pipe.
+        let told = Arc::new(Mutex::new(String::new()));
+        let keep = told.clone();
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| keep.lock().unwrap().push_str(&(line + "\n"))));
+        Sidecar { process, base: format!("http://{address}"), told }
+    }
+
+    /// Its report on the last hour.
+    pub fn report(&self) -> Value {
+        let output = self.command("report", &["--name", "simulated", "--since", "1h", "--format", "json"]).output().unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// A running sidecar; killed when dropped.
+pub struct Sidecar {
+    process: Child,
+    base: String,
+    told: Arc<Mutex<String>>,
+}
+
+impl Sidecar {
+    /// What it said on stderr so far.
+    pub fn told(&self) -> String {
+        self.told.lock().unwrap().clone()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        hubwatch::tls::choose_provider();
+        let response = reqwest::get(self.url(path)).await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
+    /// What it serves, once it serves something of which this holds.
+    pub async fn until(&self, path: &str, holds: impl Fn(&str) -> bool) -> String {
+        until(path, async || {
+            let (status, body) = self.get(path).await;
+            (status == 200 && holds(&body)).then_some(body)
+        })
+        .await
+    }
+
+    pub async fn until_json(&self, path: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let parsed = |body: &str| serde_json::from_str::<Value>(body).unwrap();
+        parsed(&self.until(path, |body| holds(&parsed(body))).await)
+    }
+
+    /// Asks it to stop, and expects it to do so well.
+    pub fn stop(mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        assert_eq!(self.process.wait().unwrap().code(), Some(0), "{}", self.told());
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Waits until `look` finds something.
+pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < DEADLINE, "{what}: still not so after {} s", DEADLINE.as_secs());
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What a command said, and how it ended.
+pub fn told(output: Output) -> (Option<i32>, String, String) {
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+pub fn read_json(path: &Path) -> Option<Value> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
