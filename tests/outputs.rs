@@ -1,6 +1,7 @@
 //! Every output, from reports that differ from the example: a good one, an empty one, and one whose names are markup. (The example's
 //! own outputs are held by `tests/demo.rs`.)
 
+use hubwatch::report::compare::{Change, Compared, Comparison, compare};
 use hubwatch::report::{Report, Template, json, junit, render};
 
 fn example() -> Report {
@@ -150,4 +151,72 @@ fn junit_has_every_criterion_with_its_numbers() {
         assert_eq!((property("verdict"), property("samples")), (row.verdict.to_string(), row.samples.to_string()));
     }
     assert_eq!(parsed.failures + parsed.errors > 0, report.overall.exit_code != 0);
+}
+
+fn compared(report: &Report, earlier: &Report) -> Comparison {
+    compare(report, &Compared::parse(json(earlier).as_bytes()).unwrap())
+}
+
+fn change(comparison: &Comparison, figure: &str) -> Change {
+    comparison.figures.iter().find(|change| change.name == figure).unwrap().change
+}
+
+#[test]
+fn a_report_beside_itself_shows_no_difference() {
+    let report = example();
+    let comparison = compared(&report, &report);
+    assert_eq!((comparison.criteria.len(), comparison.caveats.len()), (0, 0));
+    assert!(comparison.figures.iter().all(|figure| figure.change == Change::Same), "{:#?}", comparison.figures);
+}
+
+#[test]
+fn differences_are_told_only_beyond_what_varies_anyway() {
+    let (report, mut earlier) = (example(), example());
+    let mean = report.api.mean_us.unwrap();
+    earlier.api.mean_us = Some(mean + mean / 50);
+    assert_eq!(change(&compared(&report, &earlier), "API answers, mean"), Change::Same);
+    earlier.api.mean_us = Some(mean * 100);
+    assert_eq!(change(&compared(&report, &earlier), "API answers, mean"), Change::Better);
+    assert_eq!(change(&compared(&earlier, &report), "API answers, mean"), Change::Worse);
+    earlier.api.mean_us = None;
+    assert_eq!(change(&compared(&report, &earlier), "API answers, mean"), Change::Unknown);
+    // Two ends of the process instead of one can be chance; thirty can't.
+    let ends = |count: u64| {
+        let mut report = example();
+        let limits = report.criteria.iter_mut().flat_map(|row| &mut row.limits);
+        limits.filter(|limit| limit.measure.as_str() == "hub.ends").for_each(|limit| limit.value = Some(count));
+        report
+    };
+    assert_eq!(change(&compared(&ends(2), &ends(1)), "Ends of the hub's process"), Change::Same);
+    assert_eq!(change(&compared(&ends(30), &ends(1)), "Ends of the hub's process"), Change::Worse);
+}
+
+#[test]
+fn a_comparison_is_shown_with_the_criteria_that_changed_and_what_makes_it_hard() {
+    let mut report = good();
+    let mut earlier = example();
+    earlier.provenance.builds = vec!["4.2.9".to_owned()];
+    earlier.provenance.criteria_digest = "another".to_owned();
+    earlier.api.mean_us = earlier.api.mean_us.map(|mean| mean * 100);
+    report.comparison = Some(compared(&report, &earlier));
+    let markdown = rendered(&report, Template::Markdown);
+    insta::assert_snapshot!("comparison", markdown.split("### Compared with").nth(1).unwrap().split("## 2.").next().unwrap());
+    let page = rendered(&report, Template::Html);
+    assert!(page.contains("Compared with build 4.2.9") && page.contains("better: −"));
+    assert_eq!(serde_json::from_str::<Report>(&json(&report)).unwrap(), report);
+}
+
+#[test]
+fn what_is_no_report_or_one_of_another_form_is_refused() {
+    let parse = |json: &str| Compared::parse(json.as_bytes()).unwrap_err();
+    assert!(parse("{}").contains("no report.json of hubwatch"));
+    let mut newer = serde_json::to_value(example()).unwrap();
+    newer["version"] = 99.into();
+    assert!(parse(&newer.to_string()).contains("version 99"));
+    // What was added since does not keep an older report from being compared.
+    let mut older = serde_json::to_value(example()).unwrap();
+    for added in ["phases", "daily", "baseline", "integration_points"] {
+        older.as_object_mut().unwrap().remove(added);
+    }
+    assert!(Compared::parse(older.to_string().as_bytes()).is_ok());
 }

@@ -30,7 +30,7 @@ impl std::str::FromStr for Kind {
             "webhook" => Ok(Self::Webhook),
             "slack" => Ok(Self::Slack),
             "alertmanager" => Ok(Self::Alertmanager),
-            _ => Err("is none of webhook, slack, alertmanager"),
+            _ => Err("it is none of webhook, slack, alertmanager"),
         }
     }
 }

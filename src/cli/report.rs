@@ -17,7 +17,7 @@ use crate::judge::moment::Moment;
 use crate::judge::rules::RuleFile;
 use crate::judge::verdict::Verdict;
 use crate::judge::{self, Judge};
-use crate::report::compare::Earlier;
+use crate::report::compare::Compared;
 use crate::report::link::TraceLinks;
 use crate::report::{self, Given, Provenance, Report, SignOff, Template, baseline};
 use crate::watch::{HubName, Micros, Timestamp};
@@ -87,7 +87,7 @@ pub struct Job {
     /// Who signs, and whom to ask.
     pub sign_off: SignOff,
     /// An earlier report to compare with.
-    pub earlier: Option<Earlier>,
+    pub earlier: Option<Compared>,
     /// When the report is made: the end of the period for a rehearsed one.
     pub made_at: Timestamp,
 }
@@ -137,10 +137,10 @@ pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Resu
     make(job).await
 }
 
-fn earlier(path: &Path) -> Result<Earlier, CliError> {
+fn earlier(path: &Path) -> Result<Compared, CliError> {
     let json =
         std::fs::read(path).map_err(|error| CliError::Usage(format!("--compare: can't read {}: {error}", path.display())))?;
-    Earlier::parse(&json).map_err(|problem| CliError::Usage(format!("--compare: {}: {problem}", path.display())))
+    Compared::parse(&json).map_err(|problem| CliError::Usage(format!("--compare: {}: {problem}", path.display())))
 }
 
 /// Makes a report and writes it.

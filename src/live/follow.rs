@@ -194,7 +194,7 @@ impl<A: Audience> Follow<A> {
         if !in_any_case && self.written.is_some_and(|written| written.elapsed() < *interval) {
             return;
         }
-        let Some(so_far) = self.live.so_far(Timestamp::now()) else { return };
+        let Some(so_far) = self.live.so_far() else { return };
         let Some(dashboard) = dashboard::dashboard(&so_far, &self.following.vitals.deployment()) else { return };
         let target = path.clone();
         let written = tokio::task::spawn_blocking(move || crate::atomic::write_json(&target, &dashboard)).await;

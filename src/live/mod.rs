@@ -21,6 +21,8 @@ pub struct Live(Arc<Mutex<Option<State>>>);
 #[derive(Debug)]
 struct State {
     from: Timestamp,
+    /// The end of the last Watch.
+    to: Timestamp,
     judge: LiveJudge,
     latest: Option<Latest>,
 }
@@ -39,6 +41,8 @@ pub struct Latest {
 pub struct SoFar {
     /// Since when it is judged.
     pub from: Timestamp,
+    /// Up to when: the end of the last Watch. What comes after it nobody has seen.
+    pub to: Timestamp,
     /// What it has come to.
     pub assessment: Assessment,
     /// What the last poll saw; `None` before the first.
@@ -48,7 +52,7 @@ pub struct SoFar {
 impl Live {
     /// Begins anew: what happened before `from` does not count.
     fn begin(&self, here: Vec<RuleFile>, from: Timestamp) {
-        *self.state() = Some(State { from, judge: LiveJudge::new(here, from), latest: None });
+        *self.state() = Some(State { from, to: from, judge: LiveJudge::new(here, from), latest: None });
     }
 
     /// Takes a Watch in; `None` before [`begin`](Self::begin).
@@ -58,14 +62,15 @@ impl Live {
         if let Some(poll) = &watch.poll {
             state.latest = Some(Latest { at: watch.interval.end(), poll: poll.clone() });
         }
+        state.to = watch.interval.end();
         Some(state.judge.take(watch))
     }
 
-    /// What the period has come to at this time; `None` before the first Watch.
-    pub fn so_far(&self, now: Timestamp) -> Option<SoFar> {
+    /// What the period has come to; `None` before the first Watch.
+    pub fn so_far(&self) -> Option<SoFar> {
         let state = self.state();
-        let state = state.as_ref()?;
-        Some(SoFar { from: state.from, assessment: state.judge.assess(now), latest: state.latest.clone() })
+        let State { from, to, judge, latest } = state.as_ref()?;
+        Some(SoFar { from: *from, to: *to, assessment: judge.assess(*to), latest: latest.clone() })
     }
 
     /// All incidents so far.

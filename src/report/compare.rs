@@ -4,11 +4,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::model::{CriterionRow, Overall, Provenance, Report};
-use crate::judge::history::{ApiHistory, CallHistory, Coverage, ProcessHistory};
+use super::model::{CriterionRow, Provenance, Report, VERSION};
+use crate::judge::evaluate::LimitJudged;
 use crate::judge::measure::{Measure, Unit};
 use crate::judge::moment::Moment;
-use crate::judge::series::Series;
+use crate::judge::series::{LatencyPoint, Line, Point};
 use crate::judge::verdict::{Verdict, weight};
 use crate::watch::terms;
 
@@ -94,53 +94,128 @@ pub struct FigureChange {
     pub change: Change,
 }
 
-/// As much of an earlier report as is compared; whatever else that version had or lacked does not matter.
+/// As much of a report as is compared; whatever else its version has or lacks does not matter.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Earlier {
+pub struct Compared {
     version: u32,
-    provenance: Provenance,
-    overall: Overall,
-    coverage: Coverage,
-    criteria: Vec<CriterionRow>,
-    calls: CallHistory,
-    process: ProcessHistory,
-    api: ApiHistory,
-    series: Series,
+    provenance: Origin,
+    overall: Whole,
+    coverage: Covered,
+    criteria: Vec<Row>,
+    calls: Calls,
+    process: Process,
+    api: Api,
+    series: Lines,
 }
 
-impl Earlier {
+#[derive(Debug, Clone, Deserialize)]
+struct Origin {
+    hub: String,
+    environment: String,
+    builds: Vec<String>,
+    from: Moment,
+    to: Moment,
+    criteria_digest: String,
+    overrides: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Whole {
+    verdict: Verdict,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Covered {
+    covered_us: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Row {
+    id: String,
+    title: String,
+    verdict: Verdict,
+    limits: Vec<Value>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Value {
+    measure: Measure,
+    value: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Calls {
+    mean_us: Option<u64>,
+    p95_us: Option<u64>,
+    gemini_mean_us: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Process {
+    cpu_mean_permille: Option<u64>,
+    cpu_peak_permille: Option<u64>,
+    rss_peak_bytes: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Api {
+    mean_us: Option<u64>,
+    p95_us: Option<u64>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Lines {
+    cpu_permille: Line<Point>,
+    rss_bytes: Line<Point>,
+    api_us: Line<LatencyPoint>,
+    calls_us: Line<LatencyPoint>,
+    error_lines: Line<Point>,
+}
+
+impl Compared {
     /// Reads `report.json` of an earlier report; the error says what is wrong with it.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
         let earlier: Self = serde_json::from_slice(json).map_err(|error| format!("it is no report.json of hubwatch: {error}"))?;
-        if earlier.version == super::model::VERSION {
+        if earlier.version == VERSION {
             Ok(earlier)
         } else {
-            Err(format!("its form is version {}, and this hubwatch compares version {}", earlier.version, super::model::VERSION))
+            Err(format!("its form is version {}, and this hubwatch compares version {VERSION}", earlier.version))
         }
     }
 }
 
-/// What is compared of a report.
-struct Side<'a> {
-    coverage: &'a Coverage,
-    criteria: &'a [CriterionRow],
-    calls: &'a CallHistory,
-    process: &'a ProcessHistory,
-    api: &'a ApiHistory,
-    series: &'a Series,
-}
-
-impl<'a> From<&'a Report> for Side<'a> {
-    fn from(report: &'a Report) -> Self {
-        let Report { coverage, criteria, calls, process, api, series, .. } = report;
-        Self { coverage, criteria, calls, process, api, series }
-    }
-}
-
-impl<'a> From<&'a Earlier> for Side<'a> {
-    fn from(report: &'a Earlier) -> Self {
-        let Earlier { coverage, criteria, calls, process, api, series, .. } = report;
-        Self { coverage, criteria, calls, process, api, series }
+impl From<&Report> for Compared {
+    fn from(report: &Report) -> Self {
+        let Provenance { hub, environment, builds, from, to, criteria_digest, overrides, .. } = report.provenance.clone();
+        let value = |limit: &LimitJudged| Value { measure: limit.measure, value: limit.value };
+        let row = |row: &CriterionRow| Row {
+            id: row.id.clone(),
+            title: row.title.clone(),
+            verdict: row.verdict,
+            limits: row.limits.iter().map(value).collect(),
+        };
+        let (calls, process, api, series) = (&report.calls, &report.process, &report.api, &report.series);
+        Self {
+            version: report.version,
+            provenance: Origin { hub, environment, builds, from, to, criteria_digest, overrides },
+            overall: Whole { verdict: report.overall.verdict },
+            coverage: Covered { covered_us: report.coverage.covered_us },
+            criteria: report.criteria.iter().map(row).collect(),
+            calls: Calls { mean_us: calls.mean_us, p95_us: calls.p95_us, gemini_mean_us: calls.gemini_mean_us },
+            process: Process {
+                cpu_mean_permille: process.cpu_mean_permille,
+                cpu_peak_permille: process.cpu_peak_permille,
+                rss_peak_bytes: process.rss_peak_bytes,
+            },
+            api: Api { mean_us: api.mean_us, p95_us: api.p95_us },
+            series: Lines {
+                cpu_permille: series.cpu_permille.clone(),
+                rss_bytes: series.rss_bytes.clone(),
+                api_us: series.api_us.clone(),
+                calls_us: series.calls_us.clone(),
+                error_lines: series.error_lines.clone(),
+            },
+        }
     }
 }
 
@@ -148,7 +223,7 @@ impl<'a> From<&'a Earlier> for Side<'a> {
 #[derive(Clone, Copy)]
 enum Noise {
     /// By as much as it varies within the periods.
-    Varies(fn(&Series) -> Vec<u64>),
+    Varies(fn(&Lines) -> Vec<u64>),
     /// A number of events: by chance alone it differs by twice the square root of both together.
     Events,
     /// Not at all.
@@ -184,41 +259,40 @@ fn means<P>(points: &[P], pick: impl Fn(&P) -> u64) -> Vec<u64> {
 }
 
 /// Compares.
-pub fn compare(report: &Report, earlier: &Earlier) -> Comparison {
-    let (now, before) = (Side::from(report), Side::from(earlier));
-    let Earlier { provenance, overall, .. } = earlier;
+pub fn compare(report: &Report, earlier: &Compared) -> Comparison {
+    let now = Compared::from(report);
+    let Origin { hub, environment, builds, from, to, .. } = earlier.provenance.clone();
     Comparison {
-        hub: provenance.hub.clone(),
-        environment: provenance.environment.clone(),
-        builds: provenance.builds.clone(),
-        from: provenance.from,
-        to: provenance.to,
-        verdict: overall.verdict,
-        caveats: caveats(report, earlier),
-        criteria: report.criteria.iter().filter_map(|row| criterion(row, &before)).collect(),
-        figures: FIGURES.iter().map(|(name, measure, noise)| figure(name, *measure, *noise, &before, &now)).collect(),
+        hub,
+        environment,
+        builds,
+        from,
+        to,
+        verdict: earlier.overall.verdict,
+        caveats: caveats(&now, earlier),
+        criteria: now.criteria.iter().filter_map(|row| criterion(row, earlier)).collect(),
+        figures: FIGURES.iter().map(|(name, measure, noise)| figure(name, *measure, *noise, earlier, &now)).collect(),
     }
 }
 
-fn caveats(report: &Report, earlier: &Earlier) -> Vec<String> {
-    let (now, before) = (&report.provenance, &earlier.provenance);
+fn caveats(now: &Compared, earlier: &Compared) -> Vec<String> {
     let mut caveats = Vec::new();
-    if (&now.hub, &now.environment) != (&before.hub, &before.environment) {
-        caveats.push(format!("the earlier report is about {} ({})", before.hub, before.environment));
+    let (one, other) = (&now.provenance, &earlier.provenance);
+    if (&one.hub, &one.environment) != (&other.hub, &other.environment) {
+        caveats.push(format!("the earlier report is about {} ({})", other.hub, other.environment));
     }
-    if (&now.criteria_digest, &now.overrides) != (&before.criteria_digest, &before.overrides) {
+    if (&one.criteria_digest, &one.overrides) != (&other.criteria_digest, &other.overrides) {
         caveats.push("it was judged by other criteria: verdicts may differ for that reason alone".to_owned());
     }
-    let (long, short) =
-        (report.coverage.covered_us.max(earlier.coverage.covered_us), report.coverage.covered_us.min(earlier.coverage.covered_us));
-    if short < long / 2 {
+    let (one, other) = (now.coverage.covered_us, earlier.coverage.covered_us);
+    if one.min(other) < one.max(other) / 2 {
         caveats.push("one of the periods is less than half as long as the other".to_owned());
     }
     caveats
 }
 
-fn criterion(row: &CriterionRow, before: &Side<'_>) -> Option<CriterionChange> {
-    let known = before.criteria.iter().find(|earlier| earlier.id == row.id).map(|earlier| earlier.verdict);
+fn criterion(row: &Row, earlier: &Compared) -> Option<CriterionChange> {
+    let known = earlier.criteria.iter().find(|before| before.id == row.id).map(|before| before.verdict);
     if known == Some(row.verdict) {
         return None;
     }
@@ -230,10 +304,10 @@ fn criterion(row: &CriterionRow, before: &Side<'_>) -> Option<CriterionChange> {
     Some(CriterionChange { id: row.id.clone(), title: row.title.clone(), before: known, now: row.verdict, change })
 }
 
-fn figure(name: &str, measure: Measure, noise: Noise, before: &Side<'_>, now: &Side<'_>) -> FigureChange {
+fn figure(name: &str, measure: Measure, noise: Noise, before: &Compared, now: &Compared) -> FigureChange {
     let (old, new) = (before.value(measure), now.value(measure));
     let varies = match noise {
-        Noise::Varies(values) => spread(values(before.series)).max(spread(values(now.series))),
+        Noise::Varies(values) => spread(values(&before.series)).max(spread(values(&now.series))),
         Noise::Events => old.unwrap_or(0).saturating_add(new.unwrap_or(0)).isqrt().saturating_mul(2),
         Noise::None => 0,
     };
@@ -253,7 +327,7 @@ fn figure(name: &str, measure: Measure, noise: Noise, before: &Side<'_>, now: &S
     FigureChange { name: name.to_owned(), unit: measure.unit(), before: old, now: new, noise, change }
 }
 
-impl Side<'_> {
+impl Compared {
     fn value(&self, measure: Measure) -> Option<u64> {
         match measure {
             Measure::CpuMean => self.process.cpu_mean_permille,

@@ -14,7 +14,7 @@ use crate::judge::verdict::Verdict;
 use crate::live::{SoFar, dashboard};
 use crate::report::chart::Chart;
 use crate::report::{self, Given, Provenance, Report, SignOff, baseline, figures, words};
-use crate::watch::Timestamp;
+use crate::watch::{Liveness, Timestamp};
 
 /// The page; its style is the report's.
 const PAGE: &str = include_str!("../../templates/status.html");
@@ -81,6 +81,8 @@ struct ServerRow {
     transport: String,
     claims: String,
     judged: &'static str,
+    /// Whether it works, or need not.
+    is_well: bool,
     why: String,
     tools: u32,
     down: String,
@@ -132,8 +134,7 @@ pub(super) async fn status_json(State(served): State<Served>, Query(which): Quer
 /// `GET /dashboard.json`: the same as in the file.
 pub(super) async fn dashboard_json(State(served): State<Served>, Query(which): Query<Which>) -> Response {
     let Some(hub) = served.find(&which) else { return unknown(&served) };
-    let so_far = hub.live.so_far(Timestamp::now());
-    match so_far.and_then(|so_far| dashboard::dashboard(&so_far, &hub.vitals.deployment())) {
+    match hub.live.so_far().and_then(|so_far| dashboard::dashboard(&so_far, &hub.vitals.deployment())) {
         Some(dashboard) => ([(header::CACHE_CONTROL, "no-store")], Json(dashboard)).into_response(),
         None => not_yet(),
     }
@@ -170,7 +171,7 @@ fn not_yet() -> Response {
 
 /// The report so far; `None` before the first Watch.
 fn report(hub: &WatchedHub, now: Timestamp) -> Option<Report> {
-    let SoFar { from, assessment, .. } = hub.live.so_far(now)?;
+    let SoFar { from, to, assessment, .. } = hub.live.so_far()?;
     let provenance = Provenance {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         hub: hub.hub.to_string(),
@@ -178,7 +179,7 @@ fn report(hub: &WatchedHub, now: Timestamp) -> Option<Report> {
         builds: Vec::new(),
         backend: "embedded".to_owned(),
         from: Moment(from),
-        to: Moment(now),
+        to: Moment(to),
         generated_at: Moment(now),
         provisional: true,
         watchers: Vec::new(),
@@ -187,7 +188,7 @@ fn report(hub: &WatchedHub, now: Timestamp) -> Option<Report> {
         unreadable: Vec::new(),
         incomplete: Vec::new(),
     };
-    let baseline = baseline::read(&hub.state_dir, &hub.hub, &hub.environment, now);
+    let baseline = baseline::read(&hub.state_dir, &hub.hub, &hub.environment, to);
     Some(report::report(assessment, Given { provenance, sign_off: SignOff::default(), baseline }))
 }
 
@@ -232,6 +233,7 @@ fn server(server: &crate::judge::history::ServerHistory) -> ServerRow {
         transport: server.transport.clone(),
         claims: server.last_status.clone(),
         judged: server.last_liveness.as_str(),
+        is_well: server.last_liveness == Liveness::Up || !server.should_work(),
         why: server.last_reason.clone(),
         tools: server.tools_last,
         down: match (server.never_up, server.down.len()) {
