@@ -12,13 +12,10 @@ use crate::hub::{Hub, free_port, signal};
 use crate::sidecar::binary;
 use crate::wait::until;
 
-/// Where Alertmanager is.
+/// Where Alertmanager is: `tests/live/run` says it.
 fn program() -> PathBuf {
-    let names = ["prometheus-alertmanager", "alertmanager"];
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found =
-        std::env::split_paths(&path).flat_map(|folder| names.map(|name| folder.join(name))).find(|program| program.is_file());
-    found.expect("this test needs Alertmanager: apt-get install prometheus-alertmanager")
+    let path = std::env::var_os("HUBWATCH_LIVE_ALERTMANAGER");
+    path.expect("run the live tests with tests/live/run, which looks for Debian's prometheus-alertmanager").into()
 }
 
 /// A program that ends with the test.

@@ -6,6 +6,7 @@ mod hub;
 mod pages;
 mod receiver;
 mod servers;
+mod serving;
 mod session;
 mod sidecar;
 mod tempo;

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::hub::{Hub, free_port};
-use crate::sidecar::binary;
+use crate::hub::Hub;
+use crate::serving::Serving;
 use crate::wait::until;
 
 /// What runs inside the page: it measures what people would see, and leaves the result where `--dump-dom` shows it.
@@ -121,27 +121,20 @@ async fn the_status_page_of_a_real_hub_fills_itself_and_shows_everything() {
         return;
     };
     let hub = Hub::start().await;
-    let port = free_port();
-    let state = tempfile::tempdir().unwrap();
-    let mut command = Command::new(binary());
-    command.args(["run", "--hub", &hub.url, "--name", "live", "--interval", "1s", "--log"]).arg(hub.log());
-    command.arg("--listen").arg(port.to_string()).arg("--state-dir").arg(state.path());
-    let mut sidecar = command.spawn().unwrap();
-    let url = format!("http://127.0.0.1:{port}/");
-    let json = format!("{url}status.json");
+    let serving = Serving::start(&hub);
+    let json = format!("{}/status.json", serving.url);
     hubwatch::tls::choose_provider();
     until("charts of a few polls", async || {
         let status: Value = serde_json::from_str(&reqwest::get(&json).await.ok()?.text().await.ok()?).ok()?;
         (status["watched"]["charts"].as_array()?.len() >= 5).then_some(())
     })
     .await;
-    let page = dom(&chromium, &url, &["--virtual-time-budget=8000".to_owned()]);
-    sidecar.kill().unwrap();
-    sidecar.wait().unwrap();
+    let page = dom(&chromium, &serving.url, &["--virtual-time-budget=8000".to_owned()]);
+    drop(serving);
     for shown in [
         "live <span class=\"soft\">(staging)</span>",
         ">filesystem <",
-        "? inconclusive</strong> – not enough data",
+        "✗ FAIL</strong> – do not promote",
         "<figure id=\"chart-overview\"",
     ] {
         assert!(page.contains(shown), "{shown} is not on the page:\n{page}");

@@ -153,9 +153,14 @@ pub struct Prometheus {
 
 impl Prometheus {
     pub async fn start(folder: &Path) -> Self {
+        Self::with(folder, &configuration("otel-config/prometheus/prometheus.yml")).await
+    }
+
+    /// With this configuration.
+    pub async fn with(folder: &Path, file: &Path) -> Self {
         let address = free();
         let configure = |command: &mut Command| {
-            command.arg(format!("--config.file={}", configuration("otel-config/prometheus/prometheus.yml").display()));
+            command.arg(format!("--config.file={}", file.display()));
             command.arg(format!("--storage.tsdb.path={}", folder.display()));
             command.args(["--web.enable-otlp-receiver", &format!("--web.listen-address={address}")]);
         };
