@@ -115,6 +115,7 @@ async fn traces_of(log: &[u8], lines: Lines, reachable: bool) -> (Vec<u8>, Vec<u
         checkpoint: None,
         recovered: None,
         tally: senders.tally(),
+        own: None,
     };
     let mut sidecar = Sidecar::begin(setup, now(0), opened.journal.clone(), senders.fast_path(), false);
     sidecar.polled(no_answer(now(0))).await.unwrap();

@@ -56,6 +56,7 @@ async fn live(folder: &Path, minute: u64, dies: bool) {
         checkpoint,
         recovered: None,
         tally: Tally::default(),
+        own: None,
     };
     let mut sidecar = Sidecar::begin(setup, begin, opened.journal.clone(), None, false);
     if minute == 0 {
@@ -143,6 +144,7 @@ async fn lines_of_an_earlier_process_of_the_hub_are_read_but_are_no_facts() {
         checkpoint: None,
         recovered: None,
         tally: Tally::default(),
+        own: None,
     };
     let mut sidecar = Sidecar::begin(setup, session_time(5), opened.journal.clone(), None, false);
     // The hub that answers started after the recorded one had ended.

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hubwatch::watch::{
-    ApiOutcome, ApiPoll, Bytes, CallEnded, CallOutcome, Count, Environment, Fact, FactId, FactKind, FilteringPoll, GeminiOutcome,
-    HubName, Interval, Liveness, LogFilePoll, LogVolume, Metrics, Micros, Origin, Pairing, Poll, ProcessPoll, RecordUid,
-    ServerPoll, SidecarPoll, Source, Sources, Text, Timestamp, TraceId, Visibility, Watch, WatcherId, When,
+    ApiOutcome, ApiPoll, Bytes, CallEnded, CallOutcome, Count, DropReason, DroppedKind, Environment, Fact, FactId, FactKind,
+    FilteringPoll, GeminiOutcome, HubName, Interval, Liveness, LogFilePoll, LogVolume, Metrics, Micros, Origin, Pairing, Poll,
+    ProcessPoll, RecordUid, ServerPoll, SidecarPoll, Source, Sources, Text, Timestamp, TraceId, Visibility, Watch, WatcherId, When,
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
@@ -162,17 +162,24 @@ fn watch() -> Watch {
             log: Visibility::Read,
             log_shape: None,
             log_read_to: None,
-            log_behind: None,
+            log_behind: Some(Bytes::new(1)),
             event_stream: Visibility::Off,
             checkpoints: None,
             process: Visibility::Read,
         },
         log: LogVolume { lines: Count::new(1), error: Count::new(1), ..LogVolume::default() },
         stream: None,
-        sidecar: SidecarPoll::default(),
+        sidecar: sidecar(),
         poll: Some(poll(start)),
         facts: vec![Fact { id: FactId::of_line(began, 0), when: When::At(end), source, kind: call.into() }],
     }
+}
+
+fn sidecar() -> SidecarPoll {
+    let (rss, lag) = (Some(Bytes::new(1)), Some(Micros::new(1)));
+    let mut sidecar = SidecarPoll { rss, lag, ..SidecarPoll::default() };
+    sidecar.dropped.add(DroppedKind::Logs, DropReason::Size, Count::new(1));
+    sidecar
 }
 
 fn poll(started: Timestamp) -> Poll {
@@ -273,7 +280,9 @@ development: the names are those of the core conventions 1.41.1, the last that h
 has no `cpu.mode`, as user and system time are not told apart; the duration metrics have the attribute of their outcome in addition.
 
 Every span, event and record belongs to a resource with `service.name=mcp-hub`, `service.instance.id` (the hub's name),
-`deployment.environment.name` and, where somebody named the build under test, `service.version`.
+`deployment.environment.name` and, where somebody named the build under test, `service.version`. The sidecar's own metrics
+(`mcphub.sidecar.*` and `process.*` that say so) belong to a resource with `service.name=hubwatch`, `service.instance.id` (the
+watcher) and `mcphub.watch.hub`.
 ";
 
 #[test]

@@ -249,6 +249,7 @@ async fn rehearse(stage: &Stage, length: Duration) -> Result<Period, CliError> {
         checkpoint: None,
         recovered: None,
         tally: Tally::default(),
+        own: None,
     };
     let mut sidecar = Sidecar::begin(setup, from, opened.journal.clone(), None, true);
     let interval = Micros::from_duration(config::DEFAULT_INTERVAL);

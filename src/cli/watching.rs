@@ -16,7 +16,7 @@ use crate::hub::client::{HubClient, Timed};
 use crate::hub::interpret::PollAnswer;
 use crate::hub::subscription::{News, Subscription};
 use crate::journal::{Journal, JournalError, Limits, Opened, Recovered};
-use crate::process::HubProcess;
+use crate::process::{HubProcess, OwnProcess};
 use crate::serve::{Deployment, Vitals};
 use crate::sidecar::clock::Clock;
 use crate::sidecar::marks::{self, Mark};
@@ -124,6 +124,7 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
         checkpoint,
         recovered,
         tally: senders.tally(),
+        own: OwnProcess::new(),
     };
     let reason = watcher.go(setup, &journal, &senders, plan.interval, &mut stop).await?;
     tracing::info!(reason, "stopping");
@@ -449,10 +450,16 @@ async fn read(stdin: &mut Option<tokio::io::Stdin>, into: &mut [u8]) -> std::io:
     }
 }
 
+/// `SIGXFSZ`: the same number on every Unix that hubwatch runs on.
+const SIGXFSZ: SignalKind = SignalKind::from_raw(25);
+
 /// What ends a run.
 struct Stop {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
+    /// Heeded and never looked at: the system ends whoever lets a file grow beyond a limit and doesn't heed it. To us that is a disk
+    /// that takes nothing.
+    _file_too_large: tokio::signal::unix::Signal,
     deadline: Option<Instant>,
 }
 
@@ -461,6 +468,7 @@ impl Stop {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            _file_too_large: signal(SIGXFSZ)?,
             deadline: length.map(|length| Instant::now() + length),
         })
     }

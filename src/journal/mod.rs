@@ -18,7 +18,7 @@ pub use retention::{Limits, MAX_AGE, MAX_BYTES, RESERVE};
 pub use schema::VERSION;
 pub use writer::{DeadLetter, Journal, Opened, Outgoing};
 
-use crate::watch::{Bytes, Count, Environment, HubName, Level, Slot, SpanId, Text, Timestamp, TraceId};
+use crate::watch::{Bytes, Count, Drops, Environment, HubName, Level, Slot, SpanId, Text, Timestamp, TraceId};
 
 /// The file's name in the state folder.
 pub const FILE_NAME: &str = "journal.db";
@@ -166,7 +166,7 @@ pub struct Commit {
     /// Warnings and errors.
     pub notable: Vec<NotableRow>,
     /// What could not be kept until now.
-    pub dropped: Vec<Dropped>,
+    pub dropped: Drops,
     /// The state that belongs to all this.
     pub checkpoint: Option<Vec<u8>>,
 }
@@ -272,17 +272,6 @@ pub struct Recipient {
     pub temporality: Temporality,
 }
 
-/// Something that had to be dropped.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dropped {
-    /// What it was: `logs`, `metrics`, `watches`, `calls`, `dead letters`, `notable lines`.
-    pub what: String,
-    /// Why: `size`, `age`, `reserve`, `disk full`.
-    pub reason: String,
-    /// How many.
-    pub records: u64,
-}
-
 /// How the journal stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -293,7 +282,7 @@ pub struct Stats {
     /// When the oldest of them was made.
     pub oldest_unsent: Option<Timestamp>,
     /// What was dropped since the journal began.
-    pub dropped: Vec<Dropped>,
+    pub dropped: Drops,
 }
 
 /// Lines of one minute and level.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::JournalError;
 use super::writer::int;
-use crate::watch::{Micros, Timestamp};
+use crate::watch::{Count, DropReason, DroppedKind, Drops, Micros, Timestamp};
 
 /// The journal's size beyond which the oldest rows are dropped: 48 hours of a busy hub take about 100 MB, so a destination can be
 /// away for days.
@@ -56,7 +56,7 @@ impl Default for Limits {
 
 /// A kind of rows that can be dropped.
 struct Kind {
-    what: &'static str,
+    what: DroppedKind,
     table: &'static str,
     condition: &'static str,
     time: &'static str,
@@ -64,15 +64,27 @@ struct Kind {
     records: &'static str,
 }
 
+macro_rules! at_rest {
+    () => {
+        "id NOT IN (SELECT lacks.spool FROM temp.under_way JOIN lacks USING (destination, signal) WHERE lacks.spool <= last)"
+    };
+}
+
 /// What goes first. A row of the spool counts once for everyone who lacks it.
 const KINDS: [Kind; 6] = [
-    Kind { what: "dead letters", table: "dead_letter", condition: "1", time: "time_us", records: "records" },
-    Kind { what: "logs", table: "spool", condition: "signal = 'logs'", time: "time_us", records: LACKED },
-    Kind { what: "notable lines", table: "notable", condition: "1", time: "time_us", records: "1" },
-    Kind { what: "metrics", table: "spool", condition: "signal = 'metrics'", time: "time_us", records: LACKED },
-    Kind { what: "calls", table: "span", condition: "kind = 'call'", time: "end_us", records: "1" },
-    Kind { what: "watches", table: "span", condition: "kind = 'watch'", time: "end_us", records: "1" },
+    Kind { what: DroppedKind::DeadLetters, table: "dead_letter", condition: "1", time: "time_us", records: "records" },
+    Kind { what: DroppedKind::Logs, table: "spool", condition: LOGS_AT_REST, time: "time_us", records: LACKED },
+    Kind { what: DroppedKind::NotableLines, table: "notable", condition: "1", time: "time_us", records: "1" },
+    Kind { what: DroppedKind::Metrics, table: "spool", condition: METRICS_AT_REST, time: "time_us", records: LACKED },
+    Kind { what: DroppedKind::Calls, table: "span", condition: "kind = 'call'", time: "end_us", records: "1" },
+    Kind { what: DroppedKind::Watches, table: "span", condition: "kind = 'watch'", time: "end_us", records: "1" },
 ];
+
+/// Log records that wait, but for those that a sender has in hand: they may have arrived already.
+const LOGS_AT_REST: &str = concat!("signal = 'logs' AND ", at_rest!());
+
+/// Metrics likewise.
+const METRICS_AT_REST: &str = concat!("signal = 'metrics' AND ", at_rest!());
 
 const LACKED: &str = "records * (SELECT count(*) FROM lacks WHERE lacks.spool = spool.id)";
 
@@ -108,16 +120,16 @@ impl Retention {
         }
         while begun.elapsed() < TURN {
             let reason = if size(connection)? > self.limits.max_bytes {
-                "size"
+                DropReason::Size
             } else if self.short && spare(connection)? < SPARE_BYTES {
-                "reserve"
+                DropReason::Reserve
             } else {
                 return Ok(());
             };
             if !drop_oldest(connection, reason)? {
                 return Ok(());
             }
-            if reason == "size" {
+            if reason == DropReason::Size {
                 connection.execute_batch("PRAGMA incremental_vacuum(500)")?;
             }
         }
@@ -135,7 +147,7 @@ impl Retention {
         let mut made = || -> Result<(), JournalError> {
             // Pages that were written home make the write-ahead log's room usable again.
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            while spare(connection)? < SPARE_BYTES && drop_oldest(connection, "disk full")? {}
+            while spare(connection)? < SPARE_BYTES && drop_oldest(connection, DropReason::DiskFull)? {}
             Ok(())
         };
         if let Err(error) = made() {
@@ -165,7 +177,7 @@ impl Retention {
         let oldest = int(self.newest.minus(Micros::from_duration(self.limits.max_age)).get());
         for kind in KINDS {
             while begun.elapsed() < TURN && first_time(connection, &kind)?.is_some_and(|time| time < oldest) {
-                drop_rows(connection, &kind, &format!("{} < {oldest}", kind.time), "age")?;
+                drop_rows(connection, &kind, &format!("{} < {oldest}", kind.time), DropReason::Age)?;
             }
         }
         connection.execute("DELETE FROM log_minute WHERE minute < ?", [oldest / 60_000_000])?;
@@ -196,8 +208,8 @@ fn spare(connection: &Connection) -> Result<u64, rusqlite::Error> {
 
 /// Drops the oldest rows of what can be spared most; false if there is nothing. Watches only go for the journal's own size: a disk
 /// that others filled is not theirs to empty.
-fn drop_oldest(connection: &mut Connection, reason: &str) -> Result<bool, JournalError> {
-    for kind in KINDS.iter().filter(|kind| kind.what != "watches" || reason == "size") {
+fn drop_oldest(connection: &mut Connection, reason: DropReason) -> Result<bool, JournalError> {
+    for kind in KINDS.iter().filter(|kind| kind.what != DroppedKind::Watches || reason == DropReason::Size) {
         if drop_rows(connection, kind, "1", reason)? {
             return Ok(true);
         }
@@ -205,7 +217,7 @@ fn drop_oldest(connection: &mut Connection, reason: &str) -> Result<bool, Journa
     Ok(false)
 }
 
-fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, reason: &str) -> Result<bool, JournalError> {
+fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, reason: DropReason) -> Result<bool, JournalError> {
     let Kind { what, table, condition, records, .. } = kind;
     let transaction = connection.transaction()?;
     let oldest = format!("SELECT id FROM {table} WHERE {condition} AND {also} ORDER BY id LIMIT {STEP_ROWS}");
@@ -218,9 +230,9 @@ fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, reason: &str)
         transaction.execute(&format!("DELETE FROM lacks WHERE spool IN ({oldest})"), [])?;
     }
     transaction.execute(&format!("DELETE FROM {table} WHERE id IN ({oldest})"), [])?;
-    count(&transaction, what, reason, u64::try_from(records).unwrap_or(0))?;
+    count(&transaction, *what, reason, Count::new(u64::try_from(records).unwrap_or(0)))?;
     transaction.commit()?;
-    tracing::warn!(what, records, reason, "the journal drops its oldest rows");
+    tracing::warn!(%what, records, %reason, "the journal drops its oldest rows");
     Ok(true)
 }
 
@@ -231,8 +243,22 @@ fn first_time(connection: &Connection, kind: &Kind) -> Result<Option<i64>, rusql
 }
 
 /// Adds to the count of what was dropped.
-pub fn count(transaction: &Transaction<'_>, what: &str, reason: &str, records: u64) -> Result<(), rusqlite::Error> {
+pub fn count(transaction: &Transaction<'_>, what: DroppedKind, reason: DropReason, records: Count) -> Result<(), rusqlite::Error> {
     let sql = "INSERT INTO dropped(what, reason, records) VALUES (?, ?, ?)
                ON CONFLICT DO UPDATE SET records = records + excluded.records";
-    transaction.prepare_cached(sql)?.execute(params![what, reason, int(records)]).map(drop)
+    transaction.prepare_cached(sql)?.execute(params![what.as_str(), reason.as_str(), int(records.get())]).map(drop)
+}
+
+/// What was dropped so far.
+pub fn dropped(connection: &Connection) -> Result<Drops, rusqlite::Error> {
+    let mut statement = connection.prepare_cached("SELECT what, reason, records FROM dropped")?;
+    let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;
+    let mut dropped = Drops::default();
+    for row in rows {
+        let (what, reason, records) = row?;
+        if let (Some(what), Some(reason)) = (DroppedKind::parse(&what), DropReason::parse(&reason)) {
+            dropped.add(what, reason, Count::new(u64::try_from(records).unwrap_or(0)));
+        }
+    }
+    Ok(dropped)
 }

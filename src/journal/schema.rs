@@ -51,6 +51,13 @@ CREATE TABLE dead_letter(
 CREATE TABLE dropped(what TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL, PRIMARY KEY(what, reason)) WITHOUT ROWID;
 ";
 
+/// What senders have in hand, up to which row of the spool: it may have arrived already, so it is neither dropped nor counted as
+/// lost. Known to this run only.
+const UNDER_WAY: &str = "
+CREATE TEMP TABLE under_way(
+  destination TEXT NOT NULL, signal TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(destination, signal)) WITHOUT ROWID;
+";
+
 /// From version 1, which kept a copy for each destination.
 const FROM_1: &str = "
 INSERT INTO spool(id, signal, records, time_us, encoding, otlp) SELECT id, signal, records, ?1, 0, otlp FROM outbox;
@@ -80,6 +87,8 @@ pub fn prepare(connection: &mut Connection, now_us: i64) -> Result<(), JournalEr
         transaction.pragma_update(None, "user_version", VERSION)?;
         transaction.commit()?;
     }
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    connection.execute_batch(UNDER_WAY)?;
     Ok(())
 }
 

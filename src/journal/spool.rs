@@ -122,7 +122,12 @@ pub fn next(
                WHERE lacks.destination = ? AND lacks.signal = ? ORDER BY lacks.spool";
     let mut statement = connection.prepare_cached(sql)?;
     // Cumulative metrics are sent one by one: a receiver that refuses a point refuses the whole request.
-    gather(statement.query(params![destination.as_str(), signal.as_str()])?, max, signal == Signal::Metrics)
+    let outgoing = gather(statement.query(params![destination.as_str(), signal.as_str()])?, max, signal == Signal::Metrics)?;
+    if let Some(Outgoing { last, .. }) = outgoing {
+        let sql = "INSERT OR REPLACE INTO temp.under_way(destination, signal, last) VALUES (?, ?, ?)";
+        connection.prepare_cached(sql)?.execute(params![destination.as_str(), signal.as_str(), last])?;
+    }
+    Ok(outgoing)
 }
 
 fn gather(mut rows: rusqlite::Rows<'_>, max: usize, alone: bool) -> Result<Option<Outgoing>, rusqlite::Error> {

@@ -9,10 +9,10 @@ use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::recovery::{self, Recovered};
-use super::retention::{Limits, Retention};
+use super::retention::{self, Limits, Retention};
 use super::{
-    Commit, Dropped, FILE_NAME, JournalError, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal, SpanRow,
-    SpanRowKind, Stats, spool,
+    Commit, FILE_NAME, JournalError, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal, SpanRow, SpanRowKind,
+    Stats, spool,
 };
 use crate::journal::DestinationName;
 use crate::watch::{Bytes, Timestamp, WatcherId};
@@ -295,8 +295,8 @@ impl Writer {
         }
         add_minutes(&transaction, &commit.minutes)?;
         insert_notable(&transaction, &commit.notable)?;
-        for Dropped { what, reason, records } in &commit.dropped {
-            super::retention::count(&transaction, what, reason, *records)?;
+        for (what, reason, records) in commit.dropped.iter() {
+            retention::count(&transaction, what, reason, records)?;
         }
         if let Some(checkpoint) = &commit.checkpoint {
             put(&transaction, "checkpoint", checkpoint)?;
@@ -335,17 +335,8 @@ impl Writer {
 
     fn stats(&self) -> Result<Stats, JournalError> {
         let (unsent, oldest_unsent) = spool::unsent(&self.connection)?;
-        let sql = "SELECT what, reason, records FROM dropped ORDER BY 1, 2";
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let dropped = statement.query_map([], |row| {
-            Ok(Dropped { what: row.get(0)?, reason: row.get(1)?, records: u64::try_from(row.get::<_, i64>(2)?).unwrap_or(0) })
-        })?;
-        Ok(Stats {
-            size: Bytes::new(super::retention::size(&self.connection)?),
-            unsent,
-            oldest_unsent,
-            dropped: dropped.collect::<Result<_, _>>()?,
-        })
+        let size = Bytes::new(retention::size(&self.connection)?);
+        Ok(Stats { size, unsent, oldest_unsent, dropped: retention::dropped(&self.connection)? })
     }
 }
 

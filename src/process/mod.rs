@@ -1,7 +1,10 @@
 //! The hub's process and its children, from the operating system.
 
+mod own;
+
 use std::path::Path;
 
+pub use own::{OwnProcess, OwnUse};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
 use crate::hub::children::Child;
@@ -166,15 +169,6 @@ pub fn is_alive(pid: u32) -> bool {
     let pid = Pid::from_u32(pid);
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
     system.process(pid).is_some()
-}
-
-/// This process's own resident memory.
-pub fn own_memory() -> Option<Bytes> {
-    let mut system = System::new().ok()?;
-    let pid = sysinfo::get_current_pid().ok()?;
-    let kind = ProcessRefreshKind::nothing().with_memory().without_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
-    system.process(pid).map(|process| Bytes::new(process.memory()))
 }
 
 /// Open file descriptors, where we may look (Linux, same user).

@@ -3,7 +3,7 @@
 use super::model::Provenance;
 use super::words;
 use crate::judge::history::History;
-use crate::watch::Visible;
+use crate::watch::{DropReason, DroppedKind, Visible};
 
 /// Each thing that the sources at hand did not show.
 pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
@@ -27,5 +27,40 @@ pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
             Visible::No(why) => all.push(format!("Not visible: {}: {why}.", aspect.title())),
         }
     }
+    losses(history, &mut all);
     all
+}
+
+/// What the sidecar itself could not keep or pass on.
+fn losses(history: &History, all: &mut Vec<String>) {
+    if history.log.lost_bytes > 0 {
+        let lost = words::bytes(history.log.lost_bytes);
+        all.push(format!("{lost} of the log were overwritten or deleted before anybody could read them."));
+    }
+    let own = &history.sidecar;
+    // What is dropped for its age is of an earlier period.
+    let of = |what: DroppedKind| {
+        let reasons = own.dropped.get(what.as_str()).into_iter().flatten();
+        reasons.filter(|(reason, _)| *reason != DropReason::Age.as_str()).map(|(_, count)| count).sum::<u64>()
+    };
+    let (watches, calls) = (of(DroppedKind::Watches), of(DroppedKind::Calls));
+    if watches + calls > 0 {
+        all.push(format!(
+            "{watches} Watches and {calls} call spans are not in the sidecar's own journal any more: there was no room."
+        ));
+    }
+    let rest = [DroppedKind::Logs, DroppedKind::Metrics].map(of);
+    if rest.iter().any(|dropped| *dropped > 0) {
+        let [logs, metrics] = rest;
+        all.push(format!(
+            "{logs} log records and {metrics} metrics never reached a destination: there was no room to keep them. \
+             No verdict is made of them."
+        ));
+    }
+    if own.rejected > 0 {
+        all.push(format!(
+            "{} records were refused by a destination for good; they are set aside in the sidecar's journal.",
+            own.rejected
+        ));
+    }
 }

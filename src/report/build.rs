@@ -67,6 +67,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         process: history.process,
         log: history.log,
         api: history.api,
+        sidecar: history.sidecar,
         series: judgement.series,
         planned: judgement.planned,
         obstacles: judgement.obstacles,

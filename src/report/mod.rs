@@ -13,6 +13,7 @@ mod json;
 mod junit;
 pub mod link;
 pub mod model;
+mod own;
 mod phases;
 mod points;
 mod recommend;

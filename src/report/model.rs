@@ -9,7 +9,7 @@ use super::compare::Comparison;
 use crate::judge::criterion::{Group, Severity};
 use crate::judge::evaluate::{Ground, LimitJudged, WaiverJudged};
 use crate::judge::history::{
-    ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory,
+    ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory, SidecarHistory,
 };
 use crate::judge::incident::Incident;
 use crate::judge::leak::MemoryTrend;
@@ -52,6 +52,9 @@ pub struct Report {
     pub log: LogHistory,
     /// The API.
     pub api: ApiHistory,
+    /// The sidecar that watched.
+    #[serde(default)]
+    pub sidecar: SidecarHistory,
     /// What charts are drawn from.
     pub series: Series,
     /// Planned disturbances.

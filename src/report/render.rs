@@ -8,7 +8,7 @@ use tera::{Context, Kwargs, State, Tera};
 use super::chart::{Chart, spark};
 use super::compare::{Change, FigureChange};
 use super::model::{Delta, Phase, Report};
-use super::{figures, words};
+use super::{figures, own, words};
 use crate::causes;
 use crate::judge::series::{LatencyPoint, Line, Point};
 use crate::judge::verdict::Verdict;
@@ -80,6 +80,8 @@ struct Page<'a> {
     figure_rows: Vec<Vec<String>>,
     /// For each incident how long it lasted.
     lasted: Vec<String>,
+    /// The sidecar's own figures, ready for a table.
+    own_rows: Vec<own::Row>,
     style: &'static str,
 }
 
@@ -113,6 +115,7 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
         phase_rows: report.phases.iter().map(phase_row).collect(),
         figure_rows: report.comparison.iter().flat_map(|comparison| &comparison.figures).map(figure_row).collect(),
         lasted: report.incidents.iter().map(words::lasted).collect(),
+        own_rows: own::rows(report),
         style: STYLE,
     };
     let context = Context::from_serialize(&page).map_err(wrong)?;

@@ -132,8 +132,7 @@ impl Assembler {
             let rest = facts.split_off(MAX_FACTS);
             let full = std::mem::replace(&mut facts, rest);
             // What was counted is told once, with the first of them.
-            let counted =
-                Counted { log: std::mem::take(&mut volume), stream: stream.take(), sidecar: std::mem::take(&mut sidecar) };
+            let counted = Counted { log: std::mem::take(&mut volume), stream: stream.take(), sidecar: sidecar.take_counts() };
             finished.push(self.finish(now, None, sources.clone(), counted, full));
         }
         finished.push(self.finish(now, poll, sources, Counted { log: volume, stream, sidecar }, facts));

@@ -10,9 +10,9 @@ use tokio::task::JoinHandle;
 use super::{CHECKPOINT_VERSION, Checkpoint, Sidecar};
 use crate::export::{Delivery, LogFastPath};
 use crate::hub::interpret::Interpreted;
-use crate::journal::{Commit, Dropped, Journal, JournalError, LogRows, MetricRows, MinuteRow, NotCommitted, NotableRow, SpanRow};
+use crate::journal::{Commit, Journal, JournalError, LogRows, MetricRows, MinuteRow, NotCommitted, NotableRow, SpanRow};
 use crate::tail::{Follower, State};
-use crate::watch::{Level, LogRequest, Micros, Text, Timestamp};
+use crate::watch::{Count, DropReason, DroppedKind, Drops, Level, LogRequest, Micros, Text, Timestamp};
 
 /// How long what was read waits for its commit. Each commit is an fsync; two a second cost nothing, and what a crash costs is half
 /// a second of reading again: until its commit a line is still in the log, and sent twice it is the same record.
@@ -44,7 +44,7 @@ pub(super) struct Pending {
     pub(super) spans: Vec<SpanRow>,
     pub(super) metrics: Vec<MetricRows>,
     kept: Vec<LogRows>,
-    dropped: Vec<Dropped>,
+    dropped: Drops,
     /// How much of the log was read for it.
     pub(super) bytes: u64,
 }
@@ -104,7 +104,7 @@ impl Pending {
         self.notable.extend(newer);
         let newer = std::mem::replace(&mut self.metrics, commit.metrics);
         self.metrics.extend(newer);
-        self.dropped.extend(commit.dropped);
+        self.dropped.extend(&commit.dropped);
         self.bound();
         for MinuteRow { minute, level, lines, bytes } in commit.minutes {
             let level = Level::parse(&level).map_or("none", Level::as_str);
@@ -116,9 +116,9 @@ impl Pending {
     /// What can't be committed for long must not fill the memory: the oldest goes, counted, and Watches last. The log's lines are
     /// still in the log.
     fn bound(&mut self) {
-        let mut drop = |what: &str, records: u64| {
+        let mut drop = |what, records: u64| {
             if records > 0 {
-                self.dropped.push(Dropped { what: what.to_owned(), reason: "disk full".to_owned(), records });
+                self.dropped.add(what, DropReason::DiskFull, Count::new(records));
             }
         };
         let mut bytes = 0;
@@ -128,10 +128,10 @@ impl Pending {
         };
         let first = self.kept.iter().rposition(over).map_or(0, |index| index + 1);
         let lost = self.kept.drain(..first).map(|rows| u64::from(rows.records) * rows.destinations.len() as u64);
-        drop("logs", lost.sum());
-        drop("notable lines", self.notable.drain(..self.notable.len().saturating_sub(COMMIT_ROWS)).count() as u64);
-        drop("metrics", self.metrics.drain(..self.metrics.len().saturating_sub(UNCOMMITTED_METRICS)).count() as u64);
-        drop("watches", self.spans.drain(..self.spans.len().saturating_sub(UNCOMMITTED_SPANS)).count() as u64);
+        drop(DroppedKind::Logs, lost.sum());
+        drop(DroppedKind::NotableLines, self.notable.drain(..self.notable.len().saturating_sub(COMMIT_ROWS)).count() as u64);
+        drop(DroppedKind::Metrics, self.metrics.drain(..self.metrics.len().saturating_sub(UNCOMMITTED_METRICS)).count() as u64);
+        drop(DroppedKind::Watches, self.spans.drain(..self.spans.len().saturating_sub(UNCOMMITTED_SPANS)).count() as u64);
     }
 
     fn into_commit(self, checkpoint: Vec<u8>) -> Commit {
@@ -217,6 +217,7 @@ impl Sidecar {
             position,
             log_reached: self.log_reached,
             lost: self.lost,
+            dropped: self.dropped.clone(),
             connections: self.connections,
             unframer: Cow::Borrowed(&self.unframer),
             assembler: Cow::Borrowed(&self.assembler),

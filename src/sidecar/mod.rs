@@ -16,19 +16,19 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 
-use crate::export::{LogFastPath, Tally};
+use crate::export::{LogFastPath, Standing, Tally};
 use crate::hub::call_trace;
 use crate::hub::events::Heard;
 use crate::hub::framing::Unframer;
 use crate::hub::interpret::{Interpreter, PollAnswer, RawLine};
 use crate::hub::merge::LineSource;
 use crate::journal::{Journal, JournalError, MetricRows, Recovered, SpanRow, SpanRowKind};
-use crate::process;
+use crate::process::{self, OwnProcess, OwnUse};
 use crate::tail::{self, Batch, Begin, Follower, Line, Pipe, TailEvent};
 use crate::watch::{
-    ApiOutcome, Bytes, Count, GenerationId, JournalRecovered, LineRecord, LogBatch, LogReplaced, LogTruncated, LogUnreadable,
-    MetricsRequests, Micros, Origin, RecordForm, SidecarPoll, Sources, SpanId, Text, Timestamp, Visibility, WatcherId,
-    WatcherStarted, WatcherStopped, When, request_of,
+    ApiOutcome, Bytes, Count, Drops, GenerationId, JournalRecovered, LineRecord, LogBatch, LogReplaced, LogTruncated,
+    LogUnreadable, MetricsRequests, Micros, Origin, RecordForm, SidecarPoll, Sources, SpanId, Text, Timestamp, Visibility,
+    WatcherId, WatcherStarted, WatcherStopped, When, request_of,
 };
 use assemble::{Assembler, Closing, Finished};
 use commit::{Dispatch, Pending};
@@ -60,6 +60,9 @@ struct Checkpoint<'a> {
     position: Option<tail::State>,
     log_reached: Option<Timestamp>,
     lost: Lost,
+    /// What the journal had dropped when that was last told.
+    #[serde(default)]
+    dropped: Drops,
     /// Connections to the event stream that were made so far: the lines of each are other lines.
     connections: u64,
     unframer: Cow<'a, Unframer>,
@@ -78,13 +81,17 @@ impl Checkpoint<'_> {
     }
 }
 
-/// What was lost since the last Watch.
+/// What was lost, or read late, since the last Watch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Lost {
     lines_cut: u64,
     bad_utf8: u64,
     bytes: u64,
     unreadable_answers: u64,
+    #[serde(default)]
+    parse_failures: u64,
+    #[serde(default)]
+    lag: Option<Micros>,
 }
 
 /// Where the hub's log is read.
@@ -174,6 +181,8 @@ pub struct Setup {
     pub recovered: Option<Recovered>,
     /// What the senders do.
     pub tally: Tally,
+    /// Shows what the sidecar itself costs. A rehearsal has none: its time is not the machine's.
+    pub own: Option<OwnProcess>,
 }
 
 /// Watches one hub.
@@ -188,8 +197,11 @@ pub struct Sidecar {
     /// Until the first poll: lines that were there before it can't be told from those of an earlier process of the hub.
     heeds_history: bool,
     lost: Lost,
-    rejected: u64,
+    /// What the senders had done when that was last told.
+    told: Sent,
+    dropped: Drops,
     tally: Tally,
+    own: Option<OwnProcess>,
     journal: Journal,
     logs: Option<LogFastPath>,
     looks_at_process: bool,
@@ -216,7 +228,7 @@ pub struct Sidecar {
 impl Sidecar {
     /// Begins at `now`. With a checkpoint it goes on where that was made.
     pub fn begin(setup: Setup, now: Timestamp, journal: Journal, logs: Option<LogFastPath>, looks_at_process: bool) -> Self {
-        let Setup { origin, key, log, begin, lines, checkpoint, recovered, tally } = setup;
+        let Setup { origin, key, log, begin, lines, checkpoint, recovered, tally, own } = setup;
         let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes)).filter(|saved| saved.is_of(&origin));
         let resumed = checkpoint.is_some();
         let pipe = (log == LogSource::Stdin).then(|| Pipe::new(u64::from(origin.run)));
@@ -228,7 +240,8 @@ impl Sidecar {
                 let position = saved.position.filter(|_| file.is_some());
                 let log_reached = saved.log_reached.filter(|_| same_log);
                 let unframer = if same_log { saved.unframer.into_owned() } else { Unframer::default() };
-                (Resumed { position, log_reached, lost: saved.lost, connections: saved.connections, unframer }, assembler)
+                let (lost, dropped, connections) = (saved.lost, saved.dropped, saved.connections);
+                (Resumed { position, log_reached, lost, dropped, connections, unframer }, assembler)
             }
             None => (Resumed::default(), Assembler::new(origin, now, key)),
         };
@@ -258,8 +271,10 @@ impl Sidecar {
             log_present: false,
             heeds_history,
             lost: saved.lost,
-            rejected: 0,
+            told: Sent::default(),
+            dropped: saved.dropped,
             tally,
+            own,
             journal,
             logs,
             looks_at_process,
@@ -555,13 +570,27 @@ impl Sidecar {
             (None, true) => Visibility::Missing,
             (None, false) => Visibility::Off,
         };
-        let stats = self.journal.stats().await?;
-        closing.sidecar.unsent = Count::new(stats.unsent);
-        closing.sidecar.journal = stats.size;
-        closing.sidecar.rss = process::own_memory();
+        self.describe_itself(&mut closing.sidecar).await?;
         let finished = self.assembler.polled(&answer, closing);
         self.keep(finished);
         self.commit(now).await
+    }
+
+    /// What the sidecar keeps and costs.
+    async fn describe_itself(&mut self, own: &mut SidecarPoll) -> Result<(), JournalError> {
+        let Some(process) = &mut self.own else { return Ok(()) };
+        if let Some(OwnUse { rss, rss_peak, cpu_time }) = process.read() {
+            own.rss = Some(rss);
+            own.rss_peak = rss_peak;
+            own.cpu_time = Some(cpu_time);
+        }
+        let stats = self.journal.stats().await?;
+        own.unsent = Count::new(stats.unsent);
+        own.oldest_unsent = stats.oldest_unsent;
+        own.journal = stats.size;
+        own.dropped = stats.dropped.since(&self.dropped);
+        self.dropped = stats.dropped;
+        Ok(())
     }
 
     /// The wall clock jumped from `before` to `now`: the interval ends in the old time, the next begins in the new one.
@@ -591,8 +620,8 @@ impl Sidecar {
 
     fn closing(&mut self) -> Closing {
         let lost = std::mem::take(&mut self.lost);
-        let rejected = self.tally.read().map(|standing| standing.rejected).sum::<u64>();
-        let newly_rejected = rejected.saturating_sub(std::mem::replace(&mut self.rejected, rejected));
+        let now = self.tally.read().fold(Sent::default(), Sent::with);
+        let before = std::mem::replace(&mut self.told, now);
         let log = match (&self.follower, self.log_present, self.log_behind) {
             (None, ..) if self.pipe.is_some() => {
                 if self.pipe_ended {
@@ -627,7 +656,10 @@ impl Sidecar {
                 bad_utf8: Count::new(lost.bad_utf8),
                 bytes_lost: Bytes::new(lost.bytes),
                 unreadable_answers: Count::new(lost.unreadable_answers),
-                rejected: Count::new(newly_rejected),
+                rejected: Count::new(now.rejected.saturating_sub(before.rejected)),
+                sent: self.tally.read().next().map(|_| Count::new(now.sent.saturating_sub(before.sent))),
+                parse_failures: Some(Count::new(lost.parse_failures)),
+                lag: lost.lag,
                 ..SidecarPoll::default()
             },
         }
@@ -683,12 +715,26 @@ fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint<'static>> {
     }
 }
 
+/// What the senders did since they were started, all together.
+#[derive(Debug, Clone, Copy, Default)]
+struct Sent {
+    sent: u64,
+    rejected: u64,
+}
+
+impl Sent {
+    fn with(self, standing: Standing) -> Self {
+        Self { sent: self.sent + standing.sent, rejected: self.rejected + standing.rejected }
+    }
+}
+
 /// What an earlier run of the sidecar left behind, besides its knowledge.
 #[derive(Default)]
 struct Resumed {
     position: Option<tail::State>,
     log_reached: Option<Timestamp>,
     lost: Lost,
+    dropped: Drops,
     connections: u64,
     unframer: Unframer,
 }
@@ -722,6 +768,11 @@ impl LineContext {
             earliest: self.earliest,
             historic: self.heeds_history && line.historic,
         });
+        let historic = self.heeds_history && line.historic;
+        if let (When::At(at), false) = (said.when, historic) {
+            into.lost.lag = into.lost.lag.max(Some(self.now.since(at)));
+        }
+        into.lost.parse_failures += u64::from(said.level.is_none() && unframed.text.starts_with('{'));
         into.pending.keep(&said, line.size);
         if said.collapsed || !self.keep_records {
             return;

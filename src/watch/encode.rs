@@ -96,6 +96,17 @@ pub fn resource(origin: &Origin) -> Resource {
     Resource { attributes: attributes.into_inner(), ..Resource::default() }
 }
 
+/// The resource of the sidecar itself: whose own figures they are.
+pub fn own_resource(origin: &Origin) -> Resource {
+    let mut attributes = Attributes::default();
+    attributes.put(names::SERVICE_NAME, &Text::from(names::OWN_SERVICE));
+    attributes.put(names::SERVICE_INSTANCE_ID, &Text::new(origin.watcher.to_string()));
+    attributes.put(names::SERVICE_VERSION, &origin.tool_version);
+    attributes.put(names::DEPLOYMENT_ENVIRONMENT_NAME, &origin.environment);
+    attributes.put(names::WATCH_HUB, &origin.hub);
+    Resource { attributes: attributes.into_inner(), ..Resource::default() }
+}
+
 /// Spans of one hub as the request that OTLP receivers take. Two such requests' bytes, one after the other, are again one.
 pub fn request_of(origin: &Origin, spans: Vec<Span>) -> ExportTraceServiceRequest {
     ExportTraceServiceRequest {

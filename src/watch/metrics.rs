@@ -1,13 +1,18 @@
 //! Metrics, derived from Watches: the same numbers that the report judges, for dashboards and alert rules. Cumulative, as
 //! Prometheus wants them; the running totals are part of what is committed, so they go on after a restart.
 
+mod own;
+
 use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
     metric, number_data_point,
 };
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use own::OwnTotals;
 use serde::{Deserialize, Serialize};
 
 use super::fact::{CallOutcome, FactKind, GeminiOutcome};
@@ -15,7 +20,7 @@ use super::operation::{OperationKind, operations};
 use super::poll::{ApiOutcome, Liveness, Poll, ProcessPoll};
 use super::quantity::{Bytes, Micros, Timestamp};
 use super::record::Attributes;
-use super::{Origin, Text, Watch, encode, names};
+use super::{Text, Watch, encode, names};
 
 /// Bucket bounds of MCP's duration metrics, in seconds (MCP conventions, "Metrics").
 const MCP_BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
@@ -42,6 +47,9 @@ struct Totals {
     http: BTreeMap<String, Durations>,
     calls: BTreeMap<String, Durations>,
     gemini: BTreeMap<String, Durations>,
+    /// The sidecar's own.
+    #[serde(default)]
+    own: OwnTotals,
 }
 
 /// The running totals.
@@ -126,8 +134,11 @@ impl Metrics {
             spent.since(self.told.spent.get(name).copied()).unwrap_or((spent.time, spent.started))
         }));
         let recent = spent.get(HUB).and_then(|now| now.since(self.told.spent.get(HUB).copied()));
-        let whole_request = |metrics| whole_request(watch, metrics, recent);
-        let requests = MetricsRequests { cumulative: whole_request(totals), delta: whole_request(added) };
+        let own_added = self.totals.own.minus(&self.told.totals.own);
+        let requests = MetricsRequests {
+            cumulative: whole_request(watch, totals, self.totals.own.metrics(cumulative), recent),
+            delta: whole_request(watch, added, own_added.metrics(delta), recent),
+        };
         self.told.at = Some(to);
         self.told.totals = self.totals.clone();
         if watch.poll.is_some() {
@@ -146,16 +157,24 @@ fn spent(poll: &Poll, at: Timestamp) -> BTreeMap<String, Spent> {
 }
 
 /// Totals with the Watch's own values beside them, and what the hub's process spent since when.
-fn whole_request(watch: &Watch, mut metrics: Vec<Metric>, recent: Option<(Micros, Timestamp)>) -> ExportMetricsServiceRequest {
+fn whole_request(
+    watch: &Watch,
+    mut metrics: Vec<Metric>,
+    mut own: Vec<Metric>,
+    recent: Option<(Micros, Timestamp)>,
+) -> ExportMetricsServiceRequest {
     let at = watch.interval.end();
     if let Some(poll) = &watch.poll {
         metrics.extend(gauges(poll, at));
         metrics.extend(server_metrics(poll, at));
         metrics.extend(poll.process.iter().flat_map(|process| process_metrics(process, recent, at)));
     }
+    own.extend(own::gauges(watch));
     // A metric without points once made a receiver refuse the whole request.
     metrics.retain(has_points);
-    request(&watch.origin, metrics)
+    own.retain(has_points);
+    let resource_metrics = vec![of(encode::resource(&watch.origin), metrics), of(encode::own_resource(&watch.origin), own)];
+    ExportMetricsServiceRequest { resource_metrics }
 }
 
 impl Totals {
@@ -172,6 +191,7 @@ impl Totals {
             *total = total.saturating_add(count.get());
         }
         self.bytes = self.bytes.saturating_add(watch.log.bytes.get());
+        self.own.count(&watch.sidecar);
         for operation in operations(watch) {
             match operation.kind {
                 OperationKind::ApiRequest => add(&mut self.http, operation.outcome, operation.duration, &HTTP_BOUNDS),
@@ -199,6 +219,7 @@ impl Totals {
             http: added(&self.http, &earlier.http),
             calls: added(&self.calls, &earlier.calls),
             gemini: added(&self.gemini, &earlier.gemini),
+            own: self.own.minus(&earlier.own),
         }
     }
 
@@ -386,7 +407,7 @@ fn empty(at: Timestamp, labels: Labels<'_>) -> NumberDataPoint {
     NumberDataPoint { attributes: attributes(labels.iter().copied()), time_unix_nano: at.as_nanos(), ..NumberDataPoint::default() }
 }
 
-fn attributes<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<opentelemetry_proto::tonic::common::v1::KeyValue> {
+fn attributes<'a>(labels: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<KeyValue> {
     let mut attributes = Attributes::default();
     labels.for_each(|(name, value)| attributes.put_named(name, &Text::new(value)));
     attributes.into_inner()
@@ -415,13 +436,11 @@ fn has_points(metric: &Metric) -> bool {
     }
 }
 
-fn request(origin: &Origin, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
-    ExportMetricsServiceRequest {
-        resource_metrics: vec![ResourceMetrics {
-            resource: Some(encode::resource(origin)),
-            scope_metrics: vec![ScopeMetrics { scope: Some(encode::scope()), metrics, schema_url: names::SCHEMA_URL.to_owned() }],
-            schema_url: names::SCHEMA_URL.to_owned(),
-        }],
+fn of(resource: Resource, metrics: Vec<Metric>) -> ResourceMetrics {
+    ResourceMetrics {
+        resource: Some(resource),
+        scope_metrics: vec![ScopeMetrics { scope: Some(encode::scope()), metrics, schema_url: names::SCHEMA_URL.to_owned() }],
+        schema_url: names::SCHEMA_URL.to_owned(),
     }
 }
 
@@ -430,6 +449,21 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::watch::{Count, DropReason, DroppedKind, SidecarPoll};
+
+    /// The sum of all points of this name under the sidecar's own resource.
+    fn own_sum(request: &ExportMetricsServiceRequest, name: &str) -> i64 {
+        let metrics = &request.resource_metrics[1].scope_metrics[0].metrics;
+        let sums = metrics.iter().filter(|metric| metric.name == name).filter_map(|metric| match &metric.data {
+            Some(metric::Data::Sum(sum)) => Some(&sum.data_points),
+            _ => None,
+        });
+        let value = |point: &NumberDataPoint| match point.value {
+            Some(number_data_point::Value::AsInt(value)) => value,
+            _ => 0,
+        };
+        sums.flatten().map(value).sum()
+    }
 
     fn histograms(request: &ExportMetricsServiceRequest) -> Vec<HistogramDataPoint> {
         let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
@@ -445,16 +479,23 @@ mod tests {
         #[test]
         fn totals_only_grow_and_what_was_added_is_the_whole(watches in proptest::collection::vec(any::<Watch>(), 1..4)) {
             let mut metrics = Metrics::new(Timestamp::new(0));
-            let (mut counted, mut added) = (0, 0);
-            for watch in &watches {
+            let (mut counted, mut added, mut own) = (0, 0, 0);
+            for (number, mut watch) in (1..).zip(watches) {
+                watch.sidecar = SidecarPoll { sent: Some(Count::new(number)), ..SidecarPoll::default() };
+                watch.sidecar.dropped.add(DroppedKind::Logs, DropReason::Size, Count::new(number));
+                own += number.cast_signed();
+                let watch = &watch;
                 metrics.count(watch);
                 let MetricsRequests { cumulative, delta } = metrics.requests(watch);
                 for request in [&cumulative, &delta] {
                     let points = histograms(request);
                     prop_assert!(points.iter().all(|point| point.bucket_counts.iter().sum::<u64>() == point.count));
                     prop_assert!(points.iter().all(|point| point.bucket_counts.len() == point.explicit_bounds.len() + 1));
-                    let empty = request.resource_metrics[0].scope_metrics[0].metrics.iter().any(|metric| !has_points(metric));
-                    prop_assert!(!empty, "a metric without points");
+                    let mut all = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics[0].metrics);
+                    prop_assert!(all.all(has_points), "a metric without points");
+                }
+                for name in [names::METRIC_SIDECAR_SENT, names::METRIC_SIDECAR_DROPPED] {
+                    prop_assert_eq!((own_sum(&cumulative, name), own_sum(&delta, name)), (own, number.cast_signed()));
                 }
                 let count = |request| histograms(request).iter().map(|point| point.count).sum::<u64>();
                 prop_assert!(count(&cumulative) >= counted);

@@ -6,6 +6,7 @@
 
 mod amend;
 mod decode;
+mod drops;
 mod encode;
 mod fact;
 mod ids;
@@ -21,7 +22,8 @@ mod text;
 
 pub use amend::amend;
 pub use decode::{DecodeError, decode, decode_all};
-pub use encode::{encode, request_of, resource, scope};
+pub use drops::{DropReason, DroppedKind, Drops};
+pub use encode::{encode, own_resource, request_of, resource, scope};
 pub use fact::*;
 pub use ids::*;
 pub use log_record::{LineRecord, LogBatch, LogRequest, RecordForm};

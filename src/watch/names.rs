@@ -15,6 +15,8 @@ pub const SERVICE_VERSION: &str = "service.version";
 pub const DEPLOYMENT_ENVIRONMENT_NAME: &str = "deployment.environment.name";
 /// `service.name` of every watched hub.
 pub const HUB_SERVICE: &str = "mcp-hub";
+/// The service name of the sidecar itself.
+pub const OWN_SERVICE: &str = "hubwatch";
 
 // The watch span.
 pub const WATCH_SPAN: &str = "hub.watch";
@@ -106,6 +108,18 @@ pub const SIDECAR_UNSENT: &str = "mcphub.sidecar.unsent";
 pub const SIDECAR_REJECTED: &str = "mcphub.sidecar.rejected";
 pub const SIDECAR_JOURNAL_BYTES: &str = "mcphub.sidecar.journal_bytes";
 pub const SIDECAR_RSS: &str = "mcphub.sidecar.rss";
+pub const SIDECAR_RSS_PEAK: &str = "mcphub.sidecar.rss_peak";
+pub const SIDECAR_CPU_TIME: &str = "mcphub.sidecar.cpu_time_us";
+pub const SIDECAR_PARSE_FAILURES: &str = "mcphub.sidecar.parse_failures";
+pub const SIDECAR_LAG: &str = "mcphub.sidecar.lag_us";
+pub const SIDECAR_SENT: &str = "mcphub.sidecar.sent";
+pub const SIDECAR_OLDEST_UNSENT: &str = "mcphub.sidecar.oldest_unsent_us";
+/// Continued by what was dropped and why: `mcphub.sidecar.dropped.logs.size`.
+pub const SIDECAR_DROPPED: &str = "mcphub.sidecar.dropped";
+/// In the metrics: what was dropped.
+pub const DROPPED_KIND: &str = "mcphub.sidecar.dropped.kind";
+/// In the metrics: why.
+pub const DROP_REASON: &str = "mcphub.sidecar.dropped.reason";
 
 // A server's event.
 pub const SERVER_EVENT: &str = "mcphub.server";
@@ -230,6 +244,16 @@ pub const METRIC_PROCESS_MEMORY: &str = "process.memory.usage";
 pub const METRIC_PROCESS_MEMORY_UTILIZATION: &str = "process.memory.utilization";
 pub const METRIC_PROCESS_THREADS: &str = "process.thread.count";
 pub const METRIC_PROCESS_FDS: &str = "process.unix.file_descriptor.count";
+pub const METRIC_SIDECAR_LAG: &str = "mcphub.sidecar.lag";
+pub const METRIC_SIDECAR_BEHIND: &str = "mcphub.sidecar.log_behind";
+pub const METRIC_SIDECAR_PARSE_FAILURES: &str = "mcphub.sidecar.parse_failures";
+pub const METRIC_SIDECAR_BYTES_LOST: &str = "mcphub.sidecar.bytes_lost";
+pub const METRIC_SIDECAR_JOURNAL: &str = "mcphub.sidecar.journal.size";
+pub const METRIC_SIDECAR_UNSENT: &str = "mcphub.sidecar.unsent";
+pub const METRIC_SIDECAR_UNSENT_AGE: &str = "mcphub.sidecar.unsent.age";
+pub const METRIC_SIDECAR_SENT: &str = "mcphub.sidecar.records.sent";
+pub const METRIC_SIDECAR_REJECTED: &str = "mcphub.sidecar.records.rejected";
+pub const METRIC_SIDECAR_DROPPED: &str = "mcphub.sidecar.records.dropped";
 pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";
 
 // What `/metrics` tells beside the metrics above, which stand there under the names that OpenTelemetry's translation gives them.

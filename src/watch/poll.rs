@@ -1,5 +1,6 @@
 //! What the hub is at the end of an interval, as its API, its process and its log file say, and what we judge of it.
 
+use super::drops::Drops;
 use super::names;
 use super::quantity::{Bytes, Count, Micros, Timestamp};
 use super::record::{record, terms};
@@ -283,6 +284,21 @@ record! {
         pub journal: Bytes = names::SIDECAR_JOURNAL_BYTES,
         /// Resident memory of the sidecar.
         pub rss: Option<Bytes> = names::SIDECAR_RSS,
+        /// The most that it was since the sidecar's process began, where the system says.
+        pub rss_peak: Option<Bytes> = names::SIDECAR_RSS_PEAK,
+        /// Processor time that the sidecar used in the interval.
+        pub cpu_time: Option<Micros> = names::SIDECAR_CPU_TIME,
+        /// Lines that begin as JSON does and are not what a logger writes; they are kept as bare text.
+        pub parse_failures: Option<Count> = names::SIDECAR_PARSE_FAILURES,
+        /// The longest time from a line's own time until it was read; absent where no line with a time was read. After a time when
+        /// nobody watched it is as long as that.
+        pub lag: Option<Micros> = names::SIDECAR_LAG,
+        /// Records that destinations took in the interval; one that two took counts twice. Absent where there is no destination.
+        pub sent: Option<Count> = names::SIDECAR_SENT,
+        /// When the oldest of what waits for a destination was made; absent where nothing waits.
+        pub oldest_unsent: Option<Timestamp> = names::SIDECAR_OLDEST_UNSENT,
+        /// What had to be dropped, as far as it became known in the interval.
+        pub dropped: Drops = names::SIDECAR_DROPPED,
     }
 }
 
@@ -335,6 +351,29 @@ impl Default for SidecarPoll {
             rejected: none,
             journal: Bytes::new(0),
             rss: None,
+            rss_peak: None,
+            cpu_time: None,
+            parse_failures: None,
+            lag: None,
+            sent: None,
+            oldest_unsent: None,
+            dropped: Drops::default(),
         }
+    }
+}
+
+impl SidecarPoll {
+    /// Takes out what was counted, which is told once; how things stand stays.
+    #[must_use]
+    pub fn take_counts(&mut self) -> Self {
+        let stand = Self {
+            unsent: self.unsent,
+            journal: self.journal,
+            rss: self.rss,
+            rss_peak: self.rss_peak,
+            oldest_unsent: self.oldest_unsent,
+            ..Self::default()
+        };
+        std::mem::replace(self, stand)
     }
 }

@@ -53,7 +53,15 @@ impl Attributes {
         self.0.iter().find(|pair| pair.key == name)?.value.as_ref()?.value.as_ref()
     }
 
-    fn push(&mut self, name: &str, value: any_value::Value) {
+    /// Attributes whose names go on after `name` and a dot: with what stands after that.
+    pub(super) fn below<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a any_value::Value)> {
+        self.0.iter().filter_map(move |pair| {
+            let rest = pair.key.strip_prefix(name)?.strip_prefix('.')?;
+            Some((rest, pair.value.as_ref()?.value.as_ref()?))
+        })
+    }
+
+    pub(super) fn push(&mut self, name: &str, value: any_value::Value) {
         self.0.push(KeyValue { key: name.to_owned(), value: Some(AnyValue { value: Some(value) }), ..KeyValue::default() });
     }
 }

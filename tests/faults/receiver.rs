@@ -1,6 +1,7 @@
 //! Receivers in bad moods: what they took is remembered, whatever they said about it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher as _};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,10 +17,12 @@ use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{LogsS
 use opentelemetry_proto::tonic::collector::logs::v1::{
     ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
 };
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{TraceService, TraceServiceServer};
 use opentelemetry_proto::tonic::collector::trace::v1::{ExportTraceServiceRequest, ExportTraceServiceResponse};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -48,6 +51,12 @@ pub enum Mood {
 
 pub const MOODS: [Mood; 7] = [Mood::Fine, Mood::Down, Mood::Slow, Mood::Busy, Mood::Exhausted, Mood::Cut, Mood::Partial];
 
+/// What tells the streams of one metric apart.
+pub type Labels = Vec<(String, String)>;
+
+/// A stream of points: whose they are, the metric's name and the labels.
+pub type Stream = (String, String, Labels);
+
 /// What was taken.
 #[derive(Default)]
 pub struct Taken {
@@ -56,6 +65,30 @@ pub struct Taken {
     /// How often a record came again.
     pub again: u64,
     pub spans: BTreeMap<Vec<u8>, Span>,
+    /// The totals of each stream in the order in which they came first, by their time.
+    pub totals: BTreeMap<Stream, Vec<(u64, f64)>>,
+    /// What the records and spans that came were like, but for the time of their observation, by their identity.
+    pub forms: BTreeMap<Vec<u8>, BTreeSet<u64>>,
+    /// Metrics that contradict what came before.
+    pub contradictions: Vec<String>,
+}
+
+impl Taken {
+    /// A total: later ones are no less, and each time has one.
+    fn total(&mut self, stream: Stream, time: u64, value: f64) {
+        let points = self.totals.entry(stream.clone()).or_default();
+        match points.iter().find(|(known, _)| *known == time) {
+            // What was taken and not acknowledged comes again, the same.
+            Some((_, known)) if known.to_bits() == value.to_bits() => {}
+            Some((_, known)) => self.contradictions.push(format!("{stream:?} at {time} is {known} and {value}")),
+            None => {
+                if let Some((last, before)) = points.last().filter(|(last, before)| time < *last || value < *before) {
+                    self.contradictions.push(format!("{stream:?} is {before} at {last} and then {value} at {time}"));
+                }
+                points.push((time, value));
+            }
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -84,8 +117,10 @@ impl Receiver {
     fn take_logs(&self, request: ExportLogsServiceRequest) {
         let mut taken = self.taken.lock().unwrap();
         let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
-        for record in scopes.flat_map(|scope| scope.log_records) {
+        for mut record in scopes.flat_map(|scope| scope.log_records) {
             let uid = text(&record.attributes, names::LOG_RECORD_UID).expect("each record has an identity").to_owned();
+            record.observed_time_unix_nano = 0;
+            taken.forms.entry(uid.clone().into_bytes()).or_default().insert(form(&record));
             let numbers = taken.lines.entry(uid).or_default();
             let again = !numbers.insert(number(&record));
             taken.again += u64::from(again);
@@ -93,9 +128,31 @@ impl Receiver {
     }
 
     fn take_spans(&self, request: ExportTraceServiceRequest) {
+        let mut taken = self.taken.lock().unwrap();
         let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-        let spans = scopes.flat_map(|scope| scope.spans).map(|span| (span.span_id.clone(), span));
-        self.taken.lock().unwrap().spans.extend(spans);
+        for span in scopes.flat_map(|scope| scope.spans) {
+            taken.forms.entry(span.span_id.clone()).or_default().insert(form(&span));
+            taken.spans.insert(span.span_id.clone(), span);
+        }
+    }
+
+    fn take_metrics(&self, request: ExportMetricsServiceRequest) {
+        let mut taken = self.taken.lock().unwrap();
+        for resource in request.resource_metrics {
+            let attributes = resource.resource.unwrap_or_default().attributes;
+            let whose = text(&attributes, names::SERVICE_NAME).unwrap_or_default().to_owned();
+            for metric in resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+                let name = metric.name;
+                for (labels, time, value) in totals(metric.data) {
+                    taken.total((whose.clone(), name.clone(), labels), time, value);
+                }
+            }
+        }
+    }
+
+    /// Forgets what was taken.
+    pub fn forget(&self) -> Taken {
+        std::mem::take(&mut self.taken.lock().unwrap())
     }
 
     /// What the mood makes of a request by HTTP; `None` lets it through.
@@ -199,8 +256,36 @@ async fn traces(State(receiver): State<Receiver>, body: Bytes) -> Response {
     StatusCode::OK.into_response()
 }
 
-async fn metrics(State(receiver): State<Receiver>) -> Response {
-    receiver.http_mood().await.unwrap_or_else(|| StatusCode::OK.into_response())
+async fn metrics(State(receiver): State<Receiver>, body: Bytes) -> Response {
+    if let Some(refusal) = receiver.http_mood().await {
+        return refusal;
+    }
+    receiver.take_metrics(ExportMetricsServiceRequest::decode(body).unwrap());
+    receiver.late().await;
+    StatusCode::OK.into_response()
+}
+
+/// The points that only grow: their labels, time and value.
+fn totals(data: Option<metric::Data>) -> Vec<(Labels, u64, f64)> {
+    let labels = |attributes: &[KeyValue]| {
+        let label = |pair: &KeyValue| (pair.key.clone(), text(attributes, &pair.key).unwrap_or_default().to_owned());
+        attributes.iter().map(label).collect()
+    };
+    match data {
+        Some(metric::Data::Sum(sum)) if sum.is_monotonic => {
+            let value = |point: &NumberDataPoint| match point.value {
+                Some(number_data_point::Value::AsInt(value)) => value as f64,
+                Some(number_data_point::Value::AsDouble(value)) => value,
+                None => f64::NAN,
+            };
+            sum.data_points.iter().map(|point| (labels(&point.attributes), point.time_unix_nano, value(point))).collect()
+        }
+        Some(metric::Data::Histogram(histogram)) => {
+            let points = histogram.data_points.iter();
+            points.map(|point| (labels(&point.attributes), point.time_unix_nano, point.count as f64)).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 #[tonic::async_trait]
@@ -241,6 +326,13 @@ pub fn integer(attributes: &[KeyValue], name: &str) -> Option<i64> {
         any_value::Value::IntValue(number) => Some(*number),
         _ => None,
     }
+}
+
+/// The bytes of a message, told apart.
+fn form(message: &impl prost::Message) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(&message.encode_to_vec());
+    hasher.finish()
 }
 
 /// The number that the writer gave the line.

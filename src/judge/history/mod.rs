@@ -9,6 +9,7 @@ mod hub;
 mod log;
 mod process;
 mod servers;
+mod sidecar;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use hub::{HubHistory, HubStop};
 pub use log::{LogHistory, NotableLine, StormHistory};
 pub use process::{ProcessHistory, WARM_UP};
 pub use servers::{ServerHistory, Servers};
+pub use sidecar::{SidecarHistory, WorstLag};
 pub use timeline::{LivenessStretch, MAX_STRETCHES, Timeline};
 
 /// The name of the planned disturbance that something belongs to.
@@ -101,6 +103,8 @@ pub struct History {
     pub log: LogHistory,
     /// The API.
     pub api: ApiHistory,
+    /// The sidecar itself.
+    pub sidecar: SidecarHistory,
     /// What scenarios checked, by their name.
     pub scenarios: BTreeMap<String, ScenarioHistory>,
     /// Clock jumps.
@@ -125,6 +129,7 @@ impl History {
             process: ProcessHistory::default(),
             log: LogHistory::default(),
             api: ApiHistory::default(),
+            sidecar: SidecarHistory::default(),
             scenarios: BTreeMap::new(),
             clock_jumps: Vec::new(),
             recorder: Recorder::default(),
@@ -149,6 +154,7 @@ impl History {
         }
         self.coverage.take(watch, planned.is_some());
         self.log.volume(watch);
+        self.sidecar.take(watch);
         self.recorder.watch(watch);
         for fact in &watch.facts {
             if self.holds(fact) {

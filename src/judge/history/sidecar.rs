@@ -1,0 +1,83 @@
+//! What the sidecar that watched could not keep, and what it cost.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::judge::moment::Moment;
+use crate::watch::Watch;
+
+/// The sidecar's own figures. What no Watch tells is absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SidecarHistory {
+    /// The longest time from a log line's own time until it was read.
+    pub worst_lag: Option<WorstLag>,
+    /// The most of the log that was still unread at the end of an interval.
+    pub most_behind_bytes: Option<u64>,
+    /// Lines that begin as JSON does and are not what a logger writes.
+    pub parse_failures: Option<u64>,
+    /// Answers of the hub that were not what a hub answers.
+    pub unreadable_answers: u64,
+    /// Records that destinations took.
+    pub sent: Option<u64>,
+    /// Records that destinations refused for good.
+    pub rejected: u64,
+    /// Records that had to be dropped, by what they were and why.
+    pub dropped: BTreeMap<String, BTreeMap<String, u64>>,
+    /// How old the oldest of what waited for a destination was at most, at the end of an interval.
+    pub oldest_unsent_us: Option<u64>,
+    /// The journal's largest size.
+    pub journal_peak_bytes: Option<u64>,
+    /// The most resident memory.
+    pub rss_peak_bytes: Option<u64>,
+    /// Processor time.
+    pub cpu_us: Option<u64>,
+    /// The time over which that was used.
+    pub cpu_over_us: u64,
+}
+
+/// The longest time from a log line's own time until it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct WorstLag {
+    /// How long.
+    pub lag_us: u64,
+    /// In the interval that ended then.
+    pub at: Moment,
+}
+
+impl SidecarHistory {
+    pub(super) fn take(&mut self, watch: &Watch) {
+        let (own, end) = (&watch.sidecar, watch.interval.end());
+        if let Some(lag) = own.lag.filter(|lag| self.worst_lag.is_none_or(|worst| lag.get() > worst.lag_us)) {
+            self.worst_lag = Some(WorstLag { lag_us: lag.get(), at: Moment(end) });
+        }
+        self.most_behind_bytes = self.most_behind_bytes.max(watch.sources.log_behind.map(|behind| behind.get()));
+        add(&mut self.parse_failures, own.parse_failures.map(|count| count.get()));
+        add(&mut self.sent, own.sent.map(|count| count.get()));
+        self.unreadable_answers = self.unreadable_answers.saturating_add(own.unreadable_answers.get());
+        self.rejected = self.rejected.saturating_add(own.rejected.get());
+        for (what, reason, count) in own.dropped.iter().filter(|(.., count)| count.get() > 0) {
+            let reasons = self.dropped.entry(what.to_string()).or_default();
+            let total = reasons.entry(reason.to_string()).or_default();
+            *total = total.saturating_add(count.get());
+        }
+        let age = own.oldest_unsent.map(|oldest| end.since(oldest).get());
+        self.oldest_unsent_us = self.oldest_unsent_us.max(age);
+        // Only a Watch that was polled tells it, and a journal is never empty.
+        self.journal_peak_bytes = self.journal_peak_bytes.max(Some(own.journal.get()).filter(|size| *size > 0));
+        let rss = own.rss_peak.max(own.rss).map(|rss| rss.get());
+        self.rss_peak_bytes = self.rss_peak_bytes.max(rss);
+        if let Some(used) = own.cpu_time {
+            add(&mut self.cpu_us, Some(used.get()));
+            self.cpu_over_us = self.cpu_over_us.saturating_add(watch.interval.length().get());
+        }
+    }
+}
+
+fn add(to: &mut Option<u64>, more: Option<u64>) {
+    if let Some(more) = more {
+        *to = Some(to.unwrap_or(0).saturating_add(more));
+    }
+}

@@ -1,0 +1,89 @@
+//! A destination that is away for a day: what there is room for arrives afterwards, and what there is no room for is counted exactly.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+
+use hubwatch::watch::names;
+
+use super::program::{self, Written, hub, numbers, of_all_watches, run, until};
+use super::receiver::{Mood, Receiver};
+
+/// What a busy hub writes in a day: two lines a second.
+const DAY: u64 = 172_800;
+
+/// What the journal holds: log records that wait, and those that were dropped.
+fn kept_and_dropped(folder: &Path) -> (u64, u64) {
+    let read = || {
+        let path = folder.join("state/journal.db");
+        let journal = rusqlite::Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY).ok()?;
+        let number = |sql| journal.query_row(sql, [], |row| row.get::<_, i64>(0)).ok();
+        let kept = number("SELECT coalesce(sum(records), 0) FROM spool WHERE signal = 'logs'")?;
+        Some((kept, number("SELECT coalesce(sum(records), 0) FROM dropped WHERE what = 'logs'")?))
+    };
+    // While a transaction is under way there may be nothing to see.
+    read().map_or((0, 0), |(kept, dropped)| (kept.cast_unsigned(), dropped.cast_unsigned()))
+}
+
+/// A day without a receiver, then one that takes everything; gives it back with what was written once all is accounted for.
+async fn day(folder: &Path, max_bytes: &str) -> (Receiver, u64) {
+    let (hub, (receiver, address)) = (hub().await, Receiver::http().await);
+    receiver.behave(Mood::Down);
+    let config = format!("[otlp]\nendpoint = '{address}'\nprotocol = 'http/protobuf'\n[journal]\nmax_bytes = '{max_bytes}'\n");
+    std::fs::write(folder.join("hubwatch.toml"), config).unwrap();
+    let mut log = File::options().append(true).create(true).open(folder.join("mcp-hub.log")).unwrap();
+    let child = run(folder, &hub);
+    until("the watch begins", folder, || folder.join("state/journal.db").exists()).await;
+    let mut written = Written::default();
+    for _ in 0..24 {
+        written.lines(&mut log, DAY / 24);
+    }
+    let lines = written.lines;
+    let accounted = || {
+        let (kept, dropped) = kept_and_dropped(folder);
+        kept + dropped == lines
+    };
+    until("each line of the day is kept or counted as dropped", folder, accounted).await;
+    receiver.behave(Mood::Fine);
+    let dropped = format!("{}.logs.size", names::SIDECAR_DROPPED);
+    let complete = || receiver.read(|taken| taken.lines.len() as u64 + of_all_watches(taken, &dropped) == lines);
+    until("what was kept arrives, and what was not is told", folder, complete).await;
+    child.stop(folder).await;
+    (receiver, lines)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_without_a_destination_costs_disk_and_no_data() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (receiver, lines) = day(folder.path(), "1 GiB").await;
+    assert_eq!(receiver.read(|taken| numbers(taken).len() as u64), lines);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_day_without_a_destination_and_with_little_disk_costs_the_oldest_lines_and_each_is_counted() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (receiver, lines) = day(folder.path(), "2 MB").await;
+    let lost = receiver.read(|taken| {
+        let came = numbers(taken);
+        let lost = lines - came.len() as u64;
+        assert!(lost > 0 && came.len() > 1_000, "{lost} of {lines} were lost");
+        // What a sender had in hand when the receiver went away stays; of the rest the oldest are lost, and no others.
+        let gaps: Vec<u64> = came.iter().copied().filter(|line| *line > 0 && !came.contains(&(line - 1))).collect();
+        assert!(gaps.len() == 1 && came.last() == Some(&(lines - 1)), "the lines that came begin anew at {gaps:?}");
+        assert_eq!(program::counted(taken), lines, "the Watches counted each line before it was dropped");
+        let totals = taken.totals.iter().filter(|((_, name, _), _)| name == names::METRIC_SIDECAR_DROPPED);
+        let told: f64 = totals.filter_map(|(_, points)| points.last()).map(|(_, value)| *value).sum();
+        assert!((told - lost as f64).abs() < 0.5, "the metrics tell of {told}, {lost} were lost");
+        lost
+    });
+    let report = Command::new(env!("CARGO_BIN_EXE_hubwatch"))
+        .args(["report", "--since", "1h", "--format", "json", "--state-dir"])
+        .arg(folder.path().join("state"))
+        .output()
+        .unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert_eq!(report["sidecar"]["dropped"]["logs"]["size"], lost, "{:#}", report["sidecar"]);
+    assert_eq!(report["log"]["lines"], lines);
+    let spots = report["blind_spots"].to_string();
+    assert!(spots.contains(&format!("{lost} log records")), "{spots}");
+}
