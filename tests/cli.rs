@@ -199,3 +199,34 @@ fn a_template_of_ones_own_is_used_and_its_faults_are_told() {
     let (code, _, stderr) = run(&args);
     assert!(code == Some(2) && stderr.contains("report.md"), "{code:?} {stderr}");
 }
+
+#[test]
+fn what_the_log_and_the_piped_output_both_show_counts_once() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let (state, log) = (folder.path().join("state"), folder.path().join("mcp-hub.log"));
+    let (state, file) = (state.to_str().unwrap(), log.to_str().unwrap());
+    let hub = ["run", "--hub", "http://127.0.0.1:9", "--name", "both", "--state-dir", state, "--interval", "200ms"];
+    let mut command = hubwatch(&[&hub[..], &["--log", file, "--stdin"]].concat());
+    let mut sidecar = Sidecar(command.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let report = || {
+        let (_, stdout, _) = run(&["report", "--name", "both", "--state-dir", state, "--format", "json"]);
+        serde_json::from_str::<serde_json::Value>(&stdout).unwrap_or_default()
+    };
+    await_that("the first poll is over", || report()["coverage"]["polls"].as_u64() > Some(0));
+    let now = hubwatch::watch::Timestamp::now();
+    let mut pipe = sidecar.0.stdin.take().unwrap();
+    for text in ["'files' MCP server connected", "'probe' client connected to MCP HUB", "'probe' client disconnected from MCP HUB"]
+    {
+        let mut log = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
+        writeln!(log, "{text}").unwrap();
+        writeln!(pipe, r#"{{"type":"info","message":"{text}","data":{{}},"timestamp":"{now}"}}"#).unwrap();
+    }
+    drop(pipe);
+    assert_eq!(sidecar.0.wait().unwrap().code(), Some(0), "the end of its input ends the watch");
+    let report = report();
+    let of_clients = |what: &str| report["clients"][what].as_u64();
+    assert_eq!((of_clients("connected"), of_clients("disconnected")), (Some(1), Some(1)));
+    assert_eq!(report["log"]["lines"].as_u64(), Some(3), "the file is the log");
+    assert_eq!(report["log"]["by_level"]["info"].as_u64(), Some(3), "its levels are known from the output");
+}

@@ -210,6 +210,56 @@ fn what_the_file_and_the_event_stream_both_show_is_told_once() {
     assert!(both.facts.iter().all(|fact| !matches!(fact.kind, FactKind::FactAmended(_))));
 }
 
+/// The plain file beside what the hub writes to a pipe, each read so many microseconds after a line was written.
+fn interpret_file_and_output(hub: &str, file_delay: u64, output_delay: u64) -> Harvest {
+    let lines = |file| String::from_utf8_lossy(&recording(hub, file)).lines().map(str::to_owned).collect::<Vec<_>>();
+    let output = lines("stdout.log.gz");
+    // A stack trace has no time: it is of the line before it.
+    let mut last = 0;
+    let parsed = output.iter().map(|text| line::parse(text));
+    let written: Vec<(u64, String)> = parsed
+        .map(|line| {
+            last = line.time.map_or(last, Timestamp::get);
+            (last, if line.object { "[object Object]".to_owned() } else { line.text.into_owned() })
+        })
+        .collect();
+    // The file lacks some of the output's lines, but has the others in their order.
+    let mut next = 0;
+    let mut when_written = |text: &str| {
+        next += written[next..].iter().position(|(_, written)| written == text).expect("the output has it") + 1;
+        written[next - 1].0
+    };
+    let logged: Vec<_> =
+        lines("mcp-hub.log.gz").into_iter().map(|text| (when_written(&text) + file_delay, LineSource::Log, text)).collect();
+    let put_out = output.into_iter().zip(&written).map(|(text, (at, _))| (at + output_delay, LineSource::Output, text));
+    let mut all: Vec<_> = put_out.chain(logged).collect();
+    all.sort_by_key(|(read, ..)| *read);
+    let mut interpreter = Interpreter::new([1; 32]);
+    interpreter.with_output();
+    for (offset, (read, source, text)) in (0..).zip(&all) {
+        feed_between(&mut interpreter, *source, text, offset, (read - 500_000, *read));
+    }
+    interpreter.harvest(READ)
+}
+
+fn feed_between(interpreter: &mut Interpreter, source: LineSource, text: &str, offset: u64, (earliest, read): (u64, u64)) {
+    let uid = RecordUid::of_line(WatcherId::from_seed(b"recordings"), &format!("{source:?}"), 0, offset);
+    let (earliest, read) = (Timestamp::new(earliest), Timestamp::new(read));
+    let size = text.len() as u64 + 1;
+    interpreter.line(RawLine { source, stamped: None, text, uid, size, read, earliest, historic: false });
+}
+
+#[test]
+fn what_the_plain_file_and_the_output_both_show_is_told_once_with_the_better_time() {
+    for (file_delay, output_delay) in [(1_000, 300_000), (400_000, 1_000)] {
+        let both = interpret_file_and_output("fork-legacy", file_delay, output_delay);
+        let alone = interpret(&recording("fork-legacy", "stdout.log.gz"));
+        assert_eq!(story(&both), story(&alone), "the file {file_delay} us late");
+        assert_eq!(both.volume.bytes.get(), recording("fork-legacy", "mcp-hub.log.gz").len() as u64, "the file is the log");
+        assert_eq!(both.volume.error, alone.volume.error, "its levels are known from the output");
+    }
+}
+
 #[test]
 fn the_killed_server_is_down_from_the_kill_to_its_restart() {
     let milli = |hour: u64, minute: u64, second: u64, milli: u64| ((hour * 60 + minute) * 60 + second) * 1_000 + milli;

@@ -29,6 +29,7 @@ use clap::Args;
   hubwatch run --hub http://127.0.0.1:7000 --log ~/.local/state/mcp-hub/logs/mcp-hub.log
   hubwatch run --hub http://127.0.0.1:7000 --otlp http://127.0.0.1:4318 --name hub-a --build 4.3.0-rc.1
   mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log -
+  mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log mcp-hub.log --stdin
   hubwatch run --listen                 # with a status page at http://127.0.0.1:9684, /readyz and /metrics
   hubwatch run --listen 0.0.0.0:9684    # lets a report be made elsewhere: --backend jaeger=http://here:9684
   hubwatch run --for 48h --report report.md     # watch, report, and exit with the verdict")]
@@ -39,6 +40,9 @@ pub struct RunArgs {
     /// The hub's log file, a pattern such as 'logs/mcp-hub.*.log', or - for what it writes to our stdin [default, for a hub that runs here: where it writes it]
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
+    /// The hub's output is piped into our stdin, too: what both show counts once
+    #[arg(long)]
+    pub(super) stdin: bool,
     /// When to join the hub's event stream: auto, always or never [default: auto, where the log hides the meta-tool calls]
     #[arg(long, value_name = "WHEN")]
     pub(super) event_stream: Option<String>,
@@ -187,8 +191,9 @@ pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Resul
     if hubs.len() < 2 || args.hub.is_some() || layers.environment().get("HUBWATCH_HUB").is_some() {
         return Ok(vec![plan(args, layers)?]);
     }
-    if args.log.is_some() || args.pid.is_some() || args.build.is_some() || args.dashboard.is_some() {
-        let problem = "--log, --pid, --build and --dashboard are for one hub, and the configuration has several: write them there";
+    if args.log.is_some() || args.stdin || args.pid.is_some() || args.build.is_some() || args.dashboard.is_some() {
+        let problem =
+            "--log, --stdin, --pid, --build and --dashboard are for one hub, and the configuration has several: write them there";
         return Err(CliError::Usage(problem.to_owned()));
     }
     let wanted = args.name.as_deref();
@@ -231,6 +236,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         None if discovered => LogSource::File(discover::log_of_this_host(&environment::home(environment), &state_home)),
         None => LogSource::None,
     };
+    let log = if layers.stdin(args.stdin)? { log.and_stdin() } else { log };
     let headers = layers.hub_headers(&args.header)?;
     let ca = args.ca.clone().or_else(|| file.ca.clone());
     let name = match layers.hub_name(args.name.as_deref())? {

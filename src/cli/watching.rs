@@ -188,7 +188,7 @@ impl Watcher {
     ) -> Result<&'static str, CliError> {
         let now = self.now().await?;
         let looks = self.process.is_some();
-        let mut stdin = (setup.log == LogSource::Stdin).then(tokio::io::stdin);
+        let mut stdin = setup.log.is_piped().then(tokio::io::stdin);
         let has_file = setup.log.file().is_some();
         let mut piped = vec![0; if stdin.is_some() { PIPE_BYTES } else { 0 }];
         self.sidecar = Some(Sidecar::begin(setup, now, journal.clone(), senders.fast_path(), looks));

@@ -80,6 +80,8 @@ pub struct HubSection {
     pub environment: Option<String>,
     /// Its log file.
     pub log: Option<PathBuf>,
+    /// Whether its output is piped into the sidecar beside that file.
+    pub stdin: Option<bool>,
     /// Its process id, where it can't be found out.
     pub pid: Option<u32>,
     /// The build under test.
@@ -356,7 +358,7 @@ mod tests {
           |
         2 | urll = 'http://127.0.0.1:7000'
           | ^^^^
-        unknown field `urll`, expected one of `url`, `name`, `environment`, `log`, `pid`, `build`, `headers`, `ca`
+        unknown field `urll`, expected one of `url`, `name`, `environment`, `log`, `stdin`, `pid`, `build`, `headers`, `ca`
         did you mean `url`?
         ");
     }

@@ -187,6 +187,13 @@ impl<E: Environment> Layers<E> {
         picked.map_or(Ok(Joining::Auto), |picked| parse(picked, str::parse))
     }
 
+    /// Whether the hub's output is piped into us beside its log file.
+    pub fn stdin(&self, flag: bool) -> Result<bool, ConfigError> {
+        let file = self.file.hub().stdin.map(|stdin| stdin.to_string());
+        let picked = self.pick(("--stdin", flag.then_some("true")), "HUBWATCH_STDIN", ("hub.stdin", file.as_deref()));
+        picked.map_or(Ok(false), |picked| parse(picked, |text| text.parse().map_err(|_| "it is neither true nor false")))
+    }
+
     /// The same settings for one hub of several.
     pub fn of_hub(&self, hub: &file::HubSection) -> Self
     where

@@ -15,11 +15,11 @@ use crate::watch::{
 use super::calls::{Calls, EndedCall, LineContext};
 use super::clients::Clients;
 use super::detail::{Detail, joined};
-use super::lane::Lane;
+use super::lane::{Brought, Lane};
 use super::line::{LogLine, parse};
 use super::mask::{self, Mask};
 use super::meaning::{self, Meaning};
-use super::merge::{LineSource, Merge, RETENTION};
+use super::merge::{LineSource, Merge, RETENTION, Sources};
 pub use super::polled::PollAnswer;
 use super::servers::{Noticed, Servers};
 use super::storms::Untimed;
@@ -124,6 +124,9 @@ pub struct Interpreter {
     clients: Clients,
     pub(super) hub: HubLife,
     log: Lane,
+    /// The hub's output, where it is read beside the log.
+    #[serde(default)]
+    output: Lane,
     stream: Lane,
     /// Whether the event stream is joined.
     #[serde(skip)]
@@ -136,6 +139,9 @@ pub struct Interpreter {
     /// Whether there is a log beside the event stream.
     #[serde(skip)]
     has_log: bool,
+    /// Whether the hub's output is read beside the log.
+    #[serde(skip)]
+    has_output: bool,
     /// Whether lines that repeat go out one by one.
     #[serde(skip)]
     keeps_storms: bool,
@@ -204,11 +210,13 @@ impl Interpreter {
             clients: Clients::default(),
             hub: HubLife::default(),
             log: Lane::default(),
+            output: Lane::default(),
             stream: Lane::default(),
             joined: false,
             stream_read: None,
             merge: Merge::default(),
             has_log: true,
+            has_output: false,
             keeps_storms: false,
             facts_since: None,
             model: None,
@@ -232,6 +240,11 @@ impl Interpreter {
     /// There is no log: the event stream's lines are all there is.
     pub fn without_log(&mut self) {
         self.has_log = false;
+    }
+
+    /// The hub's output is read beside its log.
+    pub fn with_output(&mut self) {
+        self.has_output = true;
     }
 
     /// Lines whose own time is before this are no facts of this run.
@@ -274,9 +287,13 @@ impl Interpreter {
         self.mask.text(line)
     }
 
-    /// Whether the log shows the checkpoint lines, as far as its shape tells.
+    /// Whether the log, or the output beside it, shows the checkpoint lines, as far as their shapes tell.
     pub fn log_shows_checkpoints(&self) -> Option<bool> {
-        self.log.shows_checkpoints()
+        match (self.log.shows_checkpoints(), self.output.shows_checkpoints()) {
+            (Some(true), _) | (_, Some(true)) => Some(true),
+            (Some(false), None) if self.has_output => None,
+            (log, _) => log,
+        }
     }
 
     /// Whether the log says that the hub stops once its last event-stream subscriber leaves.
@@ -306,6 +323,7 @@ impl Interpreter {
         line.time = line.time.or(raw.stamped);
         let lane = match raw.source {
             LineSource::Log => &mut self.log,
+            LineSource::Output => &mut self.output,
             LineSource::EventStream => &mut self.stream,
         };
         if raw.source == LineSource::EventStream {
@@ -339,11 +357,15 @@ impl Interpreter {
         if meaning.is_none() && !notable {
             return None;
         }
-        if !self.may_be_shown_twice(line, raw) {
+        let sources = self.shown_by(line, raw.read);
+        if !sources.are_several() {
             return self.news(meaning, line, raw, when);
         }
-        if let Some(trace) = self.merge.take(raw.source, &line.text, when) {
-            return self.complete(trace, line, when);
+        let mut merge = std::mem::take(&mut self.merge);
+        let completed = merge.shown(raw.source, sources, &line.text, when, |trace| self.complete(trace, line, when));
+        self.merge = merge;
+        if let Some(call) = completed {
+            return call;
         }
         let first = self.facts.len();
         let call = self.news(meaning, line, raw, when);
@@ -361,25 +383,36 @@ impl Interpreter {
         meaning.and_then(|meaning| self.facts_of(meaning, line, raw, when))
     }
 
-    /// Whether another source shows this line, too, or has. What a source showed before the stream ended, another may show after:
-    /// a hub that stops closes the stream before anybody looks at its log again.
-    fn may_be_shown_twice(&self, line: &LogLine<'_>, raw: &RawLine<'_>) -> bool {
-        let streamed = self.joined || self.stream_read.is_some_and(|at| raw.read.since(at) <= RETENTION);
-        let in_both = !line.object || self.log.shows_checkpoints() != Some(false);
-        self.has_log && streamed && in_both
+    /// The sources that show such a line, or have. What a source showed before the stream ended, another may show after: a hub that
+    /// stops closes the stream before anybody looks at its log again. The plain file shows no objects.
+    fn shown_by(&self, line: &LogLine<'_>, read: Timestamp) -> Sources {
+        let streamed = self.joined || self.stream_read.is_some_and(|at| read.since(at) <= RETENTION);
+        let logged = self.has_log && (!line.object || self.log.shows_checkpoints() != Some(false));
+        let sources = Sources::default().and(LineSource::Log, logged).and(LineSource::Output, self.has_output);
+        sources.and(LineSource::EventStream, streamed)
     }
 
-    /// Another source shows the same line: it may know its time or its level better.
-    fn complete(&mut self, trace: Trace, line: &LogLine<'_>, when: When) -> Option<RecordUid> {
-        let better = when.width() < trace.when.width();
-        match trace.facts {
-            Led::Pending(places) if better => {
-                self.facts.get_mut(places).unwrap_or_default().iter_mut().for_each(|fact| fact.when = when);
+    /// Another source shows the same line: it may know its time or its level better, and the error that the first one can't show.
+    fn complete(&mut self, trace: &mut Trace, line: &LogLine<'_>, when: When) -> Option<RecordUid> {
+        if when.width() < trace.when.width() {
+            trace.when = when;
+            match &trace.facts {
+                Led::Pending(places) => {
+                    self.facts.get_mut(places.clone()).unwrap_or_default().iter_mut().for_each(|fact| fact.when = when);
+                }
+                Led::Told(facts) => facts.iter().for_each(|fact| self.say_from_log(when, FactAmended { fact: *fact })),
             }
-            Led::Told(facts) if better => facts.into_iter().for_each(|fact| self.say_from_log(when, FactAmended { fact })),
-            Led::Pending(_) | Led::Told(_) => {}
         }
-        if !trace.grouped {
+        if let Led::Pending(places) = &trace.facts {
+            let cause = self.cause(when.latest());
+            for fact in self.facts.get_mut(places.clone()).unwrap_or_default() {
+                if let FactKind::HubStopping(HubStopping { cause: unknown @ None, .. }) = &mut fact.kind {
+                    unknown.clone_from(&cause);
+                }
+            }
+        }
+        if !trace.grouped && line.level.is_some() {
+            trace.grouped = true;
             self.group(line, when.latest());
         }
         trace.call
@@ -401,7 +434,7 @@ impl Interpreter {
     fn facts_of(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
         let at = when.latest();
         let source = match raw.source {
-            LineSource::Log => Source::Log,
+            LineSource::Log | LineSource::Output => Source::Log,
             LineSource::EventStream => Source::EventStream,
         };
         let mut said = Said { uid: raw.uid, when, source, facts: Vec::new() };
@@ -494,9 +527,7 @@ impl Interpreter {
                 said.noticed(unknown);
             }
             Meaning::HubStopping { signal } => {
-                let at = said.when.latest();
-                let near = |error: &&(Timestamp, Text)| at.since(error.0) <= CAUSE_WINDOW;
-                let cause = self.last_error.as_ref().filter(near).map(|(_, text)| text.clone());
+                let cause = self.cause(said.when.latest());
                 self.hub.stopping = true;
                 self.servers.hub_stopping();
                 said.say(HubStopping { signal: Some(Text::new(signal)), cause });
@@ -516,6 +547,12 @@ impl Interpreter {
             }
             _ => {}
         }
+    }
+
+    /// The error that made the hub stop at `at`.
+    fn cause(&self, at: Timestamp) -> Option<Text> {
+        let near = |error: &&(Timestamp, Text)| at.since(error.0) <= CAUSE_WINDOW;
+        self.last_error.as_ref().filter(near).map(|(_, text)| text.clone())
     }
 
     pub(super) fn hub_begins(&mut self, pid: Option<u32>, when: When) {
@@ -601,6 +638,7 @@ impl Interpreter {
         // The sources don't agree on how often a line came: the log is the hub's own record, and the stream stands in for it.
         let from_stream = self.stream.storms.report(now);
         let from_log = self.log.storms.report(now);
+        self.output.storms.report(now);
         for mut storm in if self.has_log { from_log } else { from_stream } {
             storm.line = self.masked(storm.line.as_str());
             self.say_from_log(When::between(storm.first, storm.last), storm);
@@ -611,9 +649,11 @@ impl Interpreter {
             }
         }
         self.told();
-        let checkpoints = if self.joined { Some(true) } else { self.log.shows_checkpoints() };
-        let (volume, shape, _) = self.log.harvest();
-        let (streamed, _, max_delay) = self.stream.harvest();
+        let checkpoints = if self.joined { Some(true) } else { self.log_shows_checkpoints() };
+        let logged = self.log.harvest(now);
+        let put_out = self.output.harvest(now);
+        let (volume, shape) = logged.beside(&put_out);
+        let Brought { volume: streamed, max_delay, .. } = self.stream.harvest(now);
         let stream = StreamVolume { lines: streamed.lines, bytes: streamed.bytes, max_delay };
         let stream = (self.joined || streamed.lines.get() > 0).then_some(stream);
         Harvest { facts: std::mem::take(&mut self.facts), volume, shape, stream, checkpoints }

@@ -12,6 +12,9 @@ use super::storms::Storms;
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Lane {
     last_time: Option<Timestamp>,
+    /// The latest that its last line can have been written.
+    #[serde(default)]
+    last_line: Option<Timestamp>,
     json_shape: Option<LogShape>,
     bare_lines: bool,
     /// The shape of the last line that tells one, whenever that was.
@@ -24,9 +27,40 @@ pub struct Lane {
     pub storms: Storms,
 }
 
+/// What a source brought during an interval.
+#[derive(Debug, Clone)]
+pub struct Brought {
+    /// How much.
+    pub volume: LogVolume,
+    /// In which shape.
+    pub shape: Option<LogShape>,
+    /// In which shape at last, then or before.
+    known_shape: Option<LogShape>,
+    /// The longest time between a line's own time and its arrival.
+    pub max_delay: Option<Micros>,
+}
+
+impl Brought {
+    /// The log's own volume. The console logger's file is the plain one: the levels of its output stand in for those that its lines
+    /// have not, whichever of the two was read first.
+    pub fn beside(self, output: &Self) -> (LogVolume, Option<LogShape>) {
+        let Self { mut volume, shape, known_shape, .. } = self;
+        let plain = known_shape.is_none_or(|shape| shape == LogShape::LegacyFile);
+        if !plain || output.known_shape.is_none_or(|shape| shape == LogShape::LegacyFile || shape == LogShape::Pino) {
+            return (volume, shape.or(output.shape));
+        }
+        let of = &output.volume;
+        (volume.debug, volume.info, volume.warn, volume.error) = (of.debug, of.info, of.warn, of.error);
+        volume.unlevelled = of.unlevelled;
+        let both = shape.and(output.shape).map(|_| LogShape::Mixed);
+        (volume, both.or(shape).or(output.shape))
+    }
+}
+
 impl Lane {
     /// When the line was written: its own time, or some time after the line before it.
     pub fn when(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>) -> When {
+        self.last_line = Some(line.time.unwrap_or(raw.read));
         if let Some(time) = line.time {
             self.last_time = Some(time);
             return When::At(time);
@@ -91,11 +125,14 @@ impl Lane {
     }
 
     /// Ends the interval: gives what it brought and begins to count anew.
-    pub fn harvest(&mut self) -> (LogVolume, Option<LogShape>, Option<Micros>) {
+    pub fn harvest(&mut self, now: Timestamp) -> Brought {
         let shape = self.shape();
         self.latest_shape = shape.or(self.latest_shape);
+        let known_shape = self.latest_shape;
         self.json_shape = None;
         self.bare_lines = false;
-        (std::mem::take(&mut self.volume), shape, self.max_delay.take())
+        let quiet = self.last_line.map(|last| now.since(last));
+        let volume = LogVolume { quiet, ..std::mem::take(&mut self.volume) };
+        Brought { volume, shape, known_shape, max_delay: self.max_delay.take() }
     }
 }

@@ -26,24 +26,43 @@ pub const MAX_TEXTS: usize = 4096;
 pub enum LineSource {
     /// The log: a file, or what the hub writes to a pipe.
     Log,
+    /// What the hub writes to a pipe while its log is a file.
+    Output,
     /// The event stream.
     EventStream,
 }
 
 /// A set of sources.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Sources(u8);
+pub struct Sources(u8);
 
 impl Sources {
-    const fn of(source: LineSource) -> Self {
+    /// Only this one.
+    pub const fn of(source: LineSource) -> Self {
         Self(match source {
             LineSource::Log => 1,
             LineSource::EventStream => 2,
+            LineSource::Output => 4,
         })
+    }
+
+    /// And this one, if it is one of them.
+    #[must_use]
+    pub const fn and(self, source: LineSource, belongs: bool) -> Self {
+        if belongs { Self(self.0 | Self::of(source).0) } else { self }
+    }
+
+    /// Whether there is more than one.
+    pub const fn are_several(self) -> bool {
+        self.0.count_ones() > 1
     }
 
     const fn has(self, source: LineSource) -> bool {
         self.0 & Self::of(source).0 != 0
+    }
+
+    const fn has_all(self, others: Self) -> bool {
+        self.0 & others.0 == others.0
     }
 }
 
@@ -52,6 +71,7 @@ impl Sources {
 struct Occurrence<T> {
     when: When,
     read: Timestamp,
+    /// Those that showed it.
     source: Sources,
     led_to: T,
 }
@@ -71,8 +91,16 @@ impl<T> Default for Merge<T> {
 }
 
 impl<T> Merge<T> {
-    /// A line of `source`: what its event has led to, if another source showed it before. It then waits no longer.
-    pub fn take(&mut self, source: LineSource, text: &str, when: When) -> Option<T> {
+    /// A line of `source`: completes what its event has led to, if another source showed it before, and gives what `complete` gives.
+    /// It waits no longer once all of `sources` have shown it.
+    pub fn shown<R>(
+        &mut self,
+        source: LineSource,
+        sources: Sources,
+        text: &str,
+        when: When,
+        complete: impl FnOnce(&mut T) -> R,
+    ) -> Option<R> {
         if self.waiting.is_empty() {
             return None;
         }
@@ -80,11 +108,16 @@ impl<T> Merge<T> {
         let waiting = self.waiting.get_mut(&text)?;
         // Nearly always all of them are of one source.
         let place = waiting.iter().position(|one| !one.source.has(source) && distance(one.when, when) <= WINDOW)?;
-        let taken = waiting.remove(place);
+        let one = waiting.get_mut(place)?;
+        one.source = one.source.and(source, true);
+        let completed = complete(&mut one.led_to);
+        if one.source.has_all(sources) {
+            waiting.remove(place);
+        }
         if waiting.is_empty() {
             self.waiting.remove(&text);
         }
-        taken.map(|taken| taken.led_to)
+        Some(completed)
     }
 
     /// A line that no other source has shown yet waits for one to do so.
@@ -147,9 +180,13 @@ mod tests {
         When::between(at(millis.saturating_sub(250)), at(millis))
     }
 
+    fn all() -> Sources {
+        Sources::of(LineSource::Log).and(LineSource::EventStream, true)
+    }
+
     /// Whether the line is news; if so it waits.
     fn is_news(merge: &mut Merge<()>, source: LineSource, text: &str, when: When, read: Timestamp) -> bool {
-        let news = merge.take(source, text, when).is_none();
+        let news = merge.shown(source, all(), text, when, |()| ()).is_none();
         if news {
             merge.wait(source, text, when, read, ());
         }
@@ -159,13 +196,29 @@ mod tests {
     #[test]
     fn the_second_line_of_one_source_is_another_event_and_that_of_another_source_is_not() {
         let mut merge = Merge::default();
+        let shown = |merge: &mut Merge<&'static str>, source, when| merge.shown(source, all(), "x", when, |led_to| *led_to);
         for (led_to, time) in [("one", 0), ("two", 10)] {
-            assert_eq!(merge.take(LineSource::EventStream, "x", timed(time)), None);
+            assert_eq!(shown(&mut merge, LineSource::EventStream, timed(time)), None);
             merge.wait(LineSource::EventStream, "x", timed(time), at(time + 1), led_to);
         }
-        assert_eq!(merge.take(LineSource::Log, "x", read(250)), Some("one"));
-        assert_eq!(merge.take(LineSource::Log, "x", read(250)), Some("two"));
-        assert_eq!(merge.take(LineSource::Log, "x", read(250)), None);
+        assert_eq!(shown(&mut merge, LineSource::Log, read(250)), Some("one"));
+        assert_eq!(shown(&mut merge, LineSource::Log, read(250)), Some("two"));
+        assert_eq!(shown(&mut merge, LineSource::Log, read(250)), None);
+    }
+
+    #[test]
+    fn a_third_source_completes_what_two_have_shown() {
+        let three = all().and(LineSource::Output, true);
+        let mut merge = Merge::default();
+        merge.wait(LineSource::Log, "x", read(250), at(250), 1);
+        for (source, shown) in [(LineSource::Output, Some(2)), (LineSource::EventStream, Some(3)), (LineSource::Output, None)] {
+            let count = |count: &mut u32| {
+                *count += 1;
+                *count
+            };
+            assert_eq!(merge.shown(source, three, "x", timed(240), count), shown, "{source:?}");
+        }
+        assert_eq!(merge.led_to().count(), 0, "nothing waits any more");
     }
 
     #[test]

@@ -103,15 +103,31 @@ pub enum LogSource {
     File(PathBuf),
     /// What the hub writes is piped into the sidecar.
     Stdin,
+    /// In a file, with what the hub writes piped into the sidecar as well.
+    FileAndStdin(PathBuf),
 }
 
 impl LogSource {
     /// The file, if it is one.
     pub fn file(&self) -> Option<&Path> {
         match self {
-            Self::File(path) => Some(path),
+            Self::File(path) | Self::FileAndStdin(path) => Some(path),
             Self::None | Self::Stdin => None,
         }
+    }
+
+    /// The hub's output is piped into the sidecar, too.
+    #[must_use]
+    pub fn and_stdin(self) -> Self {
+        match self {
+            Self::File(path) | Self::FileAndStdin(path) => Self::FileAndStdin(path),
+            Self::None | Self::Stdin => Self::Stdin,
+        }
+    }
+
+    /// Whether the hub's output is piped into the sidecar.
+    pub const fn is_piped(&self) -> bool {
+        matches!(self, Self::Stdin | Self::FileAndStdin(_))
     }
 }
 
@@ -121,6 +137,7 @@ impl std::fmt::Display for LogSource {
             Self::None => f.write_str("none"),
             Self::File(path) => path.display().fmt(f),
             Self::Stdin => f.write_str("stdin"),
+            Self::FileAndStdin(path) => write!(f, "{} and stdin", path.display()),
         }
     }
 }
@@ -208,6 +225,10 @@ pub struct Sidecar {
     pipe: Option<Pipe>,
     /// Whether the pipe was closed.
     pipe_ended: bool,
+    /// When the pipe was last read.
+    pipe_reached: Option<Timestamp>,
+    pipe_unframer: Unframer,
+    pipe_form: Option<(u64, RecordForm)>,
     unframer: Unframer,
     stream: Stream,
     /// Whether the stream was not joined for a part of the interval.
@@ -231,7 +252,7 @@ impl Sidecar {
         let Setup { origin, key, log, begin, lines, checkpoint, recovered, tally, own } = setup;
         let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes)).filter(|saved| saved.is_of(&origin));
         let resumed = checkpoint.is_some();
-        let pipe = (log == LogSource::Stdin).then(|| Pipe::new(u64::from(origin.run)));
+        let pipe = log.is_piped().then(|| Pipe::new(u64::from(origin.run)));
         let file = log.file().map(Path::to_owned);
         let (saved, mut assembler) = match checkpoint {
             Some(saved) => {
@@ -252,6 +273,9 @@ impl Sidecar {
         }
         if log == LogSource::None {
             assembler.interpreter.without_log();
+        }
+        if matches!(log, LogSource::FileAndStdin(_)) {
+            assembler.interpreter.with_output();
         }
         if !lines.collapse {
             assembler.interpreter.keep_storms();
@@ -280,6 +304,9 @@ impl Sidecar {
             looks_at_process,
             pipe,
             pipe_ended: false,
+            pipe_reached: None,
+            pipe_unframer: Unframer::default(),
+            pipe_form: None,
             unframer: saved.unframer,
             stream: Stream::Off,
             stream_gap: false,
@@ -365,6 +392,7 @@ impl Sidecar {
     fn read_batch(&mut self, now: Timestamp) -> Batch {
         let Some(follower) = &mut self.follower else { return Batch { at_end: true, ..Batch::default() } };
         let context = LineContext {
+            source: LineSource::Log,
             watcher: self.assembler.origin().watcher,
             now,
             earliest: self.log_reached.unwrap_or(now),
@@ -387,17 +415,18 @@ impl Sidecar {
     pub async fn piped(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), JournalError> {
         let Some(pipe) = &mut self.pipe else { return Ok(()) };
         let context = LineContext {
+            source: if self.follower.is_some() { LineSource::Output } else { LineSource::Log },
             watcher: self.assembler.origin().watcher,
             now,
-            earliest: self.log_reached.unwrap_or(now),
+            earliest: self.pipe_reached.unwrap_or(now),
             heeds_history: false,
             keep_records: self.logs.is_some(),
             original: self.original,
         };
         let mut into = Into {
             interpreter: &mut self.assembler.interpreter,
-            unframer: &mut self.unframer,
-            form: &mut self.form,
+            unframer: &mut self.pipe_unframer,
+            form: &mut self.pipe_form,
             records: &mut self.records,
             pending: &mut self.pending,
             lost: &mut self.lost,
@@ -408,7 +437,10 @@ impl Sidecar {
         } else {
             pipe.feed(bytes, |line| context.take(line, &mut into));
         }
-        self.log_reached = Some(now);
+        self.pipe_reached = Some(now);
+        if self.follower.is_none() {
+            self.log_reached = Some(now);
+        }
         self.close_if_full(now);
         // Nobody can read a pipe again.
         self.commit(now).await
@@ -741,6 +773,7 @@ struct Resumed {
 
 /// What is the same for all lines of a batch.
 struct LineContext {
+    source: LineSource,
     watcher: WatcherId,
     now: Timestamp,
     earliest: Timestamp,
@@ -759,7 +792,7 @@ impl LineContext {
         into.lost.lines_cut += u64::from(unframed.cut);
         let form = form(into.form, self.watcher, line.file, line.generation);
         let said = into.interpreter.line(RawLine {
-            source: LineSource::Log,
+            source: self.source,
             text: &unframed.text,
             uid: form.uid(line.offset),
             size: line.size,

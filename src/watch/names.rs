@@ -93,6 +93,7 @@ pub const LOG_LINES_WARN: &str = "mcphub.log.lines.warn";
 pub const LOG_LINES_ERROR: &str = "mcphub.log.lines.error";
 pub const LOG_LINES_UNLEVELLED: &str = "mcphub.log.lines.unlevelled";
 pub const LOG_LINES_COLLAPSED: &str = "mcphub.log.lines.collapsed";
+pub const LOG_QUIET: &str = "mcphub.log.quiet_us";
 
 // What was read from the event stream in the interval.
 pub const STREAM_LINES: &str = "mcphub.event_stream.lines";

@@ -250,6 +250,8 @@ record! {
         pub unlevelled: Count = names::LOG_LINES_UNLEVELLED,
         /// Lines that stand behind a storm's count instead of going out one by one.
         pub collapsed: Count = names::LOG_LINES_COLLAPSED,
+        /// How long before the interval's end the last line was written; absent before the first.
+        pub quiet: Option<Micros> = names::LOG_QUIET,
     }
 }
 
@@ -334,6 +336,7 @@ impl Default for LogVolume {
             error: none,
             unlevelled: none,
             collapsed: none,
+            quiet: None,
         }
     }
 }

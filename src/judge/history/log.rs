@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::moment::Moment;
-use crate::watch::{FactKind, Lines, LogFilePoll, Storm, Visibility, Watch};
+use crate::watch::{ApiOutcome, FactKind, Lines, LogFilePoll, Micros, Storm, Visibility, Watch};
 
 /// So many different warnings and errors are told apart; the rest is counted together.
 const MAX_NOTABLE: usize = 1_000;
@@ -37,6 +37,14 @@ pub struct LogHistory {
     pub least_disk_free_bytes: Option<u64>,
     /// Bytes that nobody could read, as far as is known.
     pub lost_bytes: u64,
+    /// The longest time in which the hub answered and its log said nothing.
+    pub longest_quiet_us: Option<u64>,
+    /// Times that it was emptied.
+    pub emptied: u64,
+    /// Times that another file came to stand under its name.
+    pub replaced: u64,
+    /// The longest time from a line's own time to its arrival by the event stream.
+    pub longest_stream_delay_us: Option<u64>,
     /// Times that it could not be read.
     pub unreadable: u64,
     /// Times that the hub could not write it.
@@ -91,6 +99,12 @@ impl LogHistory {
         for (level, count) in levels.into_iter().filter(|(_, count)| count.get() > 0) {
             add(self.by_level.entry(level.to_owned()).or_default(), count.get());
         }
+        let answered = watch.poll.as_ref().is_some_and(|poll| poll.api.health == ApiOutcome::Ok);
+        if let Some(quiet) = volume.quiet.filter(|_| answered && watch.sources.log == Visibility::Read) {
+            self.longest_quiet_us = self.longest_quiet_us.max(Some(quiet.get()));
+        }
+        let delay = watch.stream.as_ref().and_then(|stream| stream.max_delay);
+        self.longest_stream_delay_us = self.longest_stream_delay_us.max(delay.map(Micros::get));
         let sidecar = &watch.sidecar;
         add(&mut self.lost_bytes, sidecar.bytes_lost.get());
         add(&mut self.cut, sidecar.lines_cut.get());
@@ -109,6 +123,8 @@ impl LogHistory {
         match kind {
             FactKind::Storm(storm) => self.storm(storm),
             FactKind::Lines(lines) => self.notable(lines),
+            FactKind::LogTruncated(_) => self.emptied += 1,
+            FactKind::LogReplaced(_) => self.replaced += 1,
             FactKind::LogUnreadable(_) => self.unreadable += 1,
             FactKind::LogWriteFailed(_) => self.write_failures += 1,
             _ => {}
