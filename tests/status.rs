@@ -43,7 +43,7 @@ async fn a_crash_shows_everywhere_and_the_report_agrees() {
     let sidecar = hub.watch(&["--dashboard", "elsewhere/dashboard.json"]);
     let is_up = |name: &str, up: u8| {
         format!(
-            "mcphub_server_up_ratio{{hub=\"simulated\",deployment_environment_name=\"staging\",mcphub_server_name=\"{name}\"}} {up}\n"
+            "mcphub_server_up_ratio{{job=\"mcp-hub\",instance=\"simulated\",deployment_environment_name=\"staging\",mcphub_server_name=\"{name}\"}} {up}\n"
         )
     };
     sidecar.until("/metrics", |page| page.contains(&is_up("filesystem", 1))).await;
@@ -57,12 +57,14 @@ async fn a_crash_shows_everywhere_and_the_report_agrees() {
     assert!(status["watched"]["incidents"].as_array().unwrap().iter().any(is_crash), "{:#}", status["watched"]["incidents"]);
     let page = sidecar.until("/metrics", |page| page.contains(&is_up("filesystem", 0))).await;
     assert!(
-        page.contains("hubwatch_verdict{hub=\"simulated\",deployment_environment_name=\"staging\",verdict=\"fail\"} 1\n"),
+        page.contains(
+            "hubwatch_verdict{job=\"mcp-hub\",instance=\"simulated\",deployment_environment_name=\"staging\",verdict=\"fail\"} 1\n"
+        ),
         "{page}"
     );
     assert!(
         page.contains(
-            "hubwatch_incidents_open{hub=\"simulated\",deployment_environment_name=\"staging\",severity=\"critical\"} 1\n"
+            "hubwatch_incidents_open{job=\"mcp-hub\",instance=\"simulated\",deployment_environment_name=\"staging\",severity=\"critical\"} 1\n"
         ),
         "{page}"
     );

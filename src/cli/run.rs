@@ -137,11 +137,14 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         followers.push(Follower::start(live, following(plan, &args, layers)?, alerts));
     }
     let watched = watch_all(plans).await;
-    futures_util::future::join_all(followers.into_iter().map(Follower::end)).await;
+    // At once: a container runtime waits ten seconds, and the watch itself may have taken five.
+    let told = futures_util::future::join_all(followers.into_iter().map(Follower::end));
+    tokio::join!(told, async {
+        if let Some(server) = server {
+            server.end().await;
+        }
+    });
     watched?;
-    if let Some(server) = server {
-        server.end().await;
-    }
     let (Some(out), Some((name, environment, state_dir))) = (report_to, first) else { return Ok(Exit::Ok) };
     let period = Period { from: begun, to: Timestamp::now() };
     let job = report::Job {

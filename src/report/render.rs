@@ -6,7 +6,7 @@ use serde::Serialize;
 use tera::{Context, Kwargs, State, Tera};
 
 use super::chart::{Chart, spark};
-use super::compare::{Change, FigureChange};
+use super::compare::{Change, Comparison, FigureChange};
 use super::model::{Delta, Phase, Report};
 use super::{figures, own, words};
 use crate::causes;
@@ -76,6 +76,8 @@ struct Page<'a> {
     strips: Vec<String>,
     /// The phases, ready for a table.
     phase_rows: Vec<Vec<String>>,
+    /// The comparison in a line.
+    comparison_line: Option<String>,
     /// The comparison's figures, ready for a table.
     figure_rows: Vec<Vec<String>>,
     /// For each incident how long it lasted.
@@ -113,6 +115,7 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
         sparks: sparks(report),
         strips: report.servers.iter().map(|server| spark::states(&server.timeline, span)).collect(),
         phase_rows: report.phases.iter().map(phase_row).collect(),
+        comparison_line: report.comparison.as_ref().map(comparison_line),
         figure_rows: report.comparison.iter().flat_map(|comparison| &comparison.figures).map(figure_row).collect(),
         lasted: report.incidents.iter().map(words::lasted).collect(),
         own_rows: own::rows(report),
@@ -150,6 +153,22 @@ fn phase_row(phase: &Phase) -> Vec<String> {
         words::bytes(phase.log_bytes),
         phase.incidents.to_string(),
     ]
+}
+
+fn comparison_line(comparison: &Comparison) -> String {
+    let of = |change| comparison.figures.iter().filter(|figure| figure.change == change).count();
+    let (better, worse) = (of(Change::Better), of(Change::Worse));
+    let earlier = match comparison.builds.as_slice() {
+        [] => format!("the report of {}", minute(&comparison.to.to_string())),
+        builds => format!("build {}", builds.join(" → ")),
+    };
+    let criteria = match comparison.criteria.len() {
+        0 => "every verdict is as it was".to_owned(),
+        1 => "1 verdict is another one".to_owned(),
+        many => format!("{many} verdicts are other ones"),
+    };
+    let better = if better == 1 { "1 figure is better".to_owned() } else { format!("{better} figures are better") };
+    format!("Compared with {earlier}: {better}, {worse} worse; {criteria}")
 }
 
 /// Name, then, now, what became of it, and up to where a difference is noise.

@@ -32,7 +32,8 @@ pub(super) async fn metrics(State(served): State<Served>) -> Response {
 
 fn of_hub(page: &mut Page, hub: &WatchedHub, now: Timestamp) {
     let (name, environment) = (hub.hub.to_string(), hub.environment.to_string());
-    let labels = [("hub", name.as_str()), ("deployment_environment_name", environment.as_str())];
+    // The labels that Prometheus gives the same metrics when they come by OTLP, from the resource.
+    let labels = [("job", names::HUB_SERVICE), ("instance", name.as_str()), ("deployment_environment_name", environment.as_str())];
     let gauge = |page: &mut Page, name, help, more: &[(&str, &str)], value: u64| {
         let labels: Vec<_> = labels.iter().chain(more).copied().collect();
         page.put(name, "gauge", help, &labels, &value.to_string());

@@ -3,7 +3,7 @@
 use std::process::{Child, Command};
 
 use crate::hub::{Hub, free_port, signal};
-use crate::servers::Prometheus;
+use crate::servers::{self, Prometheus};
 use crate::sidecar::binary;
 use crate::wait::until;
 
@@ -37,16 +37,17 @@ async fn a_real_prometheus_scrapes_the_metrics_and_sees_a_crash() {
     let hub = Hub::start().await;
     let serving = Serving::start(&hub);
     let folder = tempfile::tempdir().unwrap();
-    let configuration = folder.path().join("prometheus.yml");
-    let target = serving.url.trim_start_matches("http://");
-    let job = format!("{{job_name: hubwatch, scrape_interval: 1s, static_configs: [{{targets: ['{target}']}}]}}");
-    std::fs::write(&configuration, format!("scrape_configs: [{job}]\n")).unwrap();
+    let configuration = folder.path().join("scrape.yml");
+    let shipped = std::fs::read_to_string(servers::configuration("otel-config/prometheus/scrape.yml")).unwrap();
+    let rules = servers::configuration("otel-config/prometheus/hubwatch-rules.yml");
+    let here = shipped.replace("127.0.0.1:9684", serving.url.trim_start_matches("http://")).replace("15s", "1s");
+    std::fs::write(&configuration, here.replace("hubwatch-rules.yml", rules.to_str().unwrap())).unwrap();
     let prometheus = Prometheus::with(folder.path(), &configuration).await;
     let value = async |query: &str| {
         let samples = prometheus.query(query).await;
         samples.first().and_then(|sample| sample["value"][1].as_str()?.parse::<f64>().ok())
     };
-    let server_up = "mcphub_server_up_ratio{hub=\"live\",mcphub_server_name=\"filesystem\"}";
+    let server_up = "mcphub_server_up_ratio{job=\"mcp-hub\",instance=\"live\",mcphub_server_name=\"filesystem\"}";
     until("the server is up", async || value(server_up).await.filter(|up| *up == 1.0)).await;
     assert_eq!(value("up{job=\"hubwatch\"}").await, Some(1.0));
     until("a rate of answers", async || value("rate(http_client_request_duration_seconds_count[10s])").await).await;
@@ -54,6 +55,7 @@ async fn a_real_prometheus_scrapes_the_metrics_and_sees_a_crash() {
     until("the server is down", async || value(server_up).await.filter(|up| *up == 0.0)).await;
     let open = "hubwatch_incidents_open{severity=\"critical\"}";
     until("a critical incident goes on", async || value(open).await.filter(|open| *open >= 1.0)).await;
+    until("the shipped rules see it", async || value("ALERTS{alertname=\"ServerDown\",instance=\"live\"}").await).await;
     assert_eq!(value("hubwatch_verdict{verdict=\"fail\"}").await, Some(1.0));
     assert_eq!(value("up{job=\"hubwatch\"}").await, Some(1.0), "all of it was understood");
 }

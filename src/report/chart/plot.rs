@@ -264,7 +264,8 @@ fn draw_trace(svg: &mut Svg, trace: &Trace, frame: &Frame) {
 fn draw_limits(svg: &mut Svg, limits: &[&Limit], frame: &Frame) {
     let mut sorted = limits.to_vec();
     sorted.sort_by_key(|limit| std::cmp::Reverse(limit.value));
-    let mut free_from = 0.0;
+    // The topmost stays clear of the time axis's unit above it.
+    let mut free_from = TOP - 12.0 + TEXT_HEIGHT;
     for limit in sorted {
         let y = frame.y(limit.value);
         svg.line("limit", (LEFT, y), (WIDTH - RIGHT, y));
