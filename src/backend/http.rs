@@ -207,7 +207,10 @@ fn is(bytes: &[u8], id: TraceId) -> bool {
 /// Connections that could not be made or broke, and answers that took too long, may do better the next time.
 fn again(error: reqwest::Error) -> Failure {
     // Its own words would hold the address, with what credentials that may have.
-    let reason = if error.is_timeout() { "no answer in time".to_owned() } else { causes::of(&error.without_url()) };
+    let mut reason = if error.is_timeout() { "no answer in time".to_owned() } else { causes::of(&error.without_url()) };
+    if reason.contains("invalid HTTP version") {
+        reason.push_str("; a gRPC port answers like this");
+    }
     Failure::Again { after: None, reason }
 }
 
@@ -223,12 +226,41 @@ fn header_map(access: &Access) -> Result<HeaderMap, BackendError> {
     Ok(map)
 }
 
+/// How a page for people is told.
+pub(super) const A_PAGE: &str = "a web page";
+
+/// The title of a page for people; empty if it has none.
+fn title(text: &str) -> Option<String> {
+    let small = text.trim_start().to_ascii_lowercase();
+    if !small.starts_with("<!doctype html") && !small.starts_with("<html") {
+        return None;
+    }
+    let title = small.split_once("<title>").and_then(|(_, rest)| rest.split_once("</title>"));
+    Some(title.map_or(String::new(), |(title, _)| format!("(\u{201c}{}\u{201d})", title.trim())))
+}
+
 /// The beginning of what a server said, in one line.
 pub(super) fn words(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_WORDS)]);
+    if let Some(title) = title(&text) {
+        return format!("{A_PAGE} {title}").trim_end().to_owned();
+    }
     let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_WORDS).collect();
     if line.is_empty() {
         line.push_str("without a word");
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_told_by_its_title_and_a_server_by_its_words() {
+        assert_eq!(words(b"<!DOCTYPE html>\n<html><head><title>Jaeger UI</title>"), "a web page (\u{201c}jaeger ui\u{201d})");
+        assert_eq!(words(b"<html><body>502"), "a web page");
+        assert_eq!(words(b"404 page\n  not found\n"), "404 page not found");
+        assert_eq!(words(b""), "without a word");
+    }
 }

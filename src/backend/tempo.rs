@@ -92,7 +92,7 @@ impl Tempo {
 /// A 404 of a router or a proxy, as opposed to Tempo's for a trace that it doesn't have.
 fn is_no_route(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
-    said.contains("page not found") || said.contains("<html") || said.contains("<!doctype")
+    said.contains("page not found") || said.starts_with(http::A_PAGE)
 }
 
 impl Backend for Tempo {

@@ -60,11 +60,15 @@ const CHILD_MEMORY: Bytes = Bytes::new(48 * 1024 * 1024);
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hubwatch demo                  # 42 s: watch a simulated hub, then report
-  hubwatch demo --period 48h     # a rehearsed staging period at high speed, with incidents")]
+  hubwatch demo --period 48h     # a rehearsed staging period at high speed, with incidents
+  hubwatch demo --period 48h --calls 200000  # one of a busy hub: what does a report on it cost, from which backend?")]
 pub struct DemoArgs {
     /// Rehearse a period of that length in virtual time instead
     #[arg(long, value_name = "TIME")]
     period: Option<String>,
+    /// So many meta-tool calls more than the few hundred a day that are rehearsed otherwise
+    #[arg(long, value_name = "CALLS", default_value_t = 0, hide_default_value = true, requires = "period")]
+    calls: u64,
     /// Where the demo's log, journal and report go
     #[arg(long, value_name = "DIR", default_value = "hubwatch-demo")]
     dir: PathBuf,
@@ -82,7 +86,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
                 let fits = (SHORTEST..=LONGEST).contains(&length);
                 if fits { Ok(length) } else { Err("it is not between 10m and 7d".to_owned()) }
             })?;
-            rehearse(&stage, length).await?
+            rehearse(&stage, length, args.calls).await?
         }
     };
     let job = Job {
@@ -231,11 +235,12 @@ fn process_poll(process: &SimulatedProcess) -> ProcessPoll {
 }
 
 /// A whole period in virtual time: the same answers, lines, Watches, spans, journal and report, without the waiting.
-async fn rehearse(stage: &Stage, length: Duration) -> Result<Period, CliError> {
+async fn rehearse(stage: &Stage, length: Duration, calls: u64) -> Result<Period, CliError> {
     let length = Micros::from_duration(length);
     let (from, to) = (REHEARSAL_START, REHEARSAL_START.plus(length));
     let mut simulation = Simulation::new(Profile::fork_pino(), from);
-    for (at, step) in Script::rehearsal(from, length, REHEARSAL_SEED) {
+    let load = Script::load(from, length, calls);
+    for (at, step) in Script::rehearsal(from, length, REHEARSAL_SEED).into_iter().chain(load) {
         simulation.schedule(at, step);
     }
     let mut log = FileSink::open(&stage.log).map_err(CliError::Start)?;

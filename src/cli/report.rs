@@ -161,7 +161,7 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     bar.finish_and_clear();
     let (judge, found) = read?;
     tracing::debug!(watches = found.watches, slots = found.slots, empty = found.empty_slots, "read");
-    let provisional = running.unwrap_or_else(|| goes_on(&found, wanted.to));
+    let provisional = goes_on(running, &found, job.made_at);
     let provenance = provenance(&wanted, &found, backend.name(), provisional, job.made_at);
     let baseline = baseline::read(&job.state_dir, &wanted.hub, &wanted.environment, wanted.to);
     let given = Given { provenance, sign_off: job.sign_off, baseline };
@@ -177,9 +177,14 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
 /// A watch whose last word is as young as this goes on: a poll every ten minutes is the rarest.
 const GOES_ON: Micros = Micros::new(11 * 60 * 1_000_000);
 
-/// Whether the watch goes on beyond the period's end, as far as its Watches tell.
-fn goes_on(found: &Found, to: Timestamp) -> bool {
-    found.last.is_some_and(|(end, ended_well)| !ended_well && to.since(end) < GOES_ON)
+/// Whether the period's watch still goes on when the report is made: a watch that runs may be about another time. Where it isn't known
+/// whether one runs, its Watches tell.
+fn goes_on(running: Option<bool>, found: &Found, made_at: Timestamp) -> bool {
+    let young = |(end, ended_well): (Timestamp, bool)| !ended_well && made_at.since(end) < GOES_ON;
+    match running {
+        Some(running) => running && found.last.is_none_or(young),
+        None => found.last.is_some_and(young),
+    }
 }
 
 /// How a verdict ends the command.

@@ -110,7 +110,7 @@ impl Grpc {
     async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
         let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
         if self.compression == Compression::Gzip {
-            client = client.send_compressed(CompressionEncoding::Gzip);
+            client = client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
         }
         if let Err(error) = client.ready().await {
             return Answer::Retry { after: None, why: causes::of(&error) };

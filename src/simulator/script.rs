@@ -14,6 +14,9 @@ const MIB: u64 = 1024 * 1024;
 const CLIENTS_A_DAY: u64 = 10;
 const CALLS: (u64, u64) = (18, 34);
 
+/// Who makes the calls of a busy period.
+const LOAD_CLIENTS: [&str; 4] = ["load-a", "load-b", "load-c", "load-d"];
+
 /// Ready-made sessions. `github` fails to start in all of them, because the profiles say so.
 #[derive(Clone, Copy, Debug)]
 pub struct Script;
@@ -27,6 +30,14 @@ impl Script {
         let mut rehearsal = Rehearsal { start, length: length.get(), random: Random::new(seed), steps: Vec::new() };
         rehearsal.run();
         sorted(rehearsal.steps)
+    }
+
+    /// What makes a rehearsal a busy one: so many calls more, evenly spread over four clients that are there all the time but for the
+    /// restart, near which nobody calls.
+    pub fn load(start: Timestamp, length: Micros, calls: u64) -> Vec<(Timestamp, Step)> {
+        let mut load = Rehearsal { start, length: length.get(), random: Random::new(calls), steps: Vec::new() };
+        load.add_load(calls);
+        sorted(load.steps)
     }
 
     /// Forty seconds that show everything: three clients call at once, one meets HTTP 429, the filesystem server crashes and is
@@ -152,6 +163,21 @@ impl Rehearsal {
         self.at(from, Step::ConnectClient { name: name.into() });
         self.add_calls(name, from + 2 * SECOND, until - 8 * SECOND);
         self.at(until, Step::DisconnectClient { name: name.into() });
+    }
+
+    fn add_load(&mut self, calls: u64) {
+        let (gone, back) = (self.restart().saturating_sub(30 * SECOND), self.restart() + 20 * SECOND);
+        let stays = [(MINUTE, gone), (back, self.length - 10 * SECOND)];
+        for (client, (from, until)) in LOAD_CLIENTS.iter().flat_map(|client| stays.map(|stay| (*client, stay))) {
+            self.at(from, Step::ConnectClient { name: client.into() });
+            self.at(until, Step::DisconnectClient { name: client.into() });
+        }
+        let (first, last) = (2 * MINUTE, self.length - MINUTE);
+        let ats = (0..calls).map(|index| (index, first + (last - first) * index / calls));
+        for (index, at) in ats.filter(|(_, at)| !(gone - MINUTE / 2..back + MINUTE / 2).contains(at)) {
+            let answer = self.usual_answer();
+            self.at(at, call(LOAD_CLIENTS[index as usize % LOAD_CLIENTS.len()], answer));
+        }
     }
 
     fn add_calls(&mut self, name: &str, from: u64, until: u64) {

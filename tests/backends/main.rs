@@ -1,6 +1,7 @@
 //! The same report from everywhere: Jaeger's API, Tempo's, files, the journal. What a backend lacks lowers the coverage, what goes
 //! wrong on the way is an error, and neither is ever a better verdict.
 
+mod doctor;
 mod rehearsal;
 mod server;
 
