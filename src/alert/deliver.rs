@@ -80,6 +80,7 @@ impl Alerts {
             }
             let http = builder.build().map_err(|error| AlertsError::Setup(causes::of(&error)))?;
             let path = state_dir.join(format!("alerts-{}.json", file_name(&target.name)));
+            tracing::info!(to = target.name, kind = ?target.kind, from = %target.level, "incidents are told");
             let (to, from) = mpsc::unbounded_channel();
             let courier = Courier {
                 endpoint: target.endpoint()?,

@@ -172,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_form_is_the_form() {
+        let page = include_str!("../../docs/alerts.md");
+        let example = page.split("```json").nth(1).unwrap().split("```").next().unwrap();
+        let example: Value = serde_json::from_str(example).unwrap();
+        let body = bodies(Kind::Webhook);
+        let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&example), keys(&body));
+        assert_eq!(keys(&example["alerts"][0]), keys(&body["alerts"][0]));
+        let labels = keys(&bodies(Kind::Alertmanager)[0]["labels"]);
+        assert!(labels.iter().all(|label| page.contains(&format!("`{label}`"))), "{labels:?}");
+    }
+
+    #[test]
     fn a_chat_gets_a_line_for_each_alert_with_its_special_characters_escaped() {
         insta::assert_snapshot!(bodies(Kind::Slack)["text"].as_str().unwrap(), @r"
         hubwatch: hub-a (staging)

@@ -9,4 +9,4 @@ pub mod message;
 mod target;
 
 pub use deliver::{Alerts, AlertsError};
-pub use target::{AN_HOUR, Kind, REPEAT, REPEAT_ALERTMANAGER, Target, TargetError};
+pub use target::{AN_HOUR, AN_HOUR_ALERTMANAGER, Kind, REPEAT, REPEAT_ALERTMANAGER, Target, TargetError};

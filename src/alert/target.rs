@@ -44,6 +44,9 @@ pub const REPEAT_ALERTMANAGER: Duration = Duration::from_secs(60);
 /// How many messages an hour a target gets: one every two minutes, each with all there is to say by then.
 pub const AN_HOUR: u32 = 30;
 
+/// The same for Alertmanager, which is told again each minute and is no person.
+pub const AN_HOUR_ALERTMANAGER: u32 = 600;
+
 /// A target.
 #[derive(Clone)]
 pub struct Target {

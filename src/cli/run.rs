@@ -167,6 +167,7 @@ fn following(plan: &Plan, args: &RunArgs, layers: &Layers<impl Environment>) -> 
         state_dir: plan.state_dir.clone(),
         rules: vec![layers.file.rules()],
         vitals: plan.vitals.clone(),
+        interval: plan.interval,
     })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::environment::Environment;
 use super::file::NotifySection;
 use super::{ConfigError, Layers, Secret, Sourced, duration, parse};
-use crate::alert::{AN_HOUR, Kind, REPEAT, REPEAT_ALERTMANAGER, Target};
+use crate::alert::{AN_HOUR, AN_HOUR_ALERTMANAGER, Kind, REPEAT, REPEAT_ALERTMANAGER, Target};
 use crate::judge::incident::Gravity;
 use crate::judge::rules::nearest;
 
@@ -38,7 +38,10 @@ fn target(section: &NotifySection) -> Result<Target, ConfigError> {
     let name = section.name.clone().filter(|name| !name.trim().is_empty());
     let name = name.ok_or_else(|| wrong("notify.name", "", "is missing: logs and the state folder name the target by it"))?;
     let kind = parse(setting("kind", section.kind.as_deref().unwrap_or("webhook")), str::parse::<Kind>)?;
-    let repeat = if kind == Kind::Alertmanager { REPEAT_ALERTMANAGER } else { REPEAT };
+    let (repeat, an_hour) = match kind {
+        Kind::Alertmanager => (REPEAT_ALERTMANAGER, AN_HOUR_ALERTMANAGER),
+        Kind::Webhook | Kind::Slack => (REPEAT, AN_HOUR),
+    };
     let repeat = time("repeat", section.repeat.as_deref(), repeat)?;
     if repeat < SHORTEST_REPEAT {
         return Err(wrong("notify.repeat", section.repeat.as_deref().unwrap_or(""), "is shorter than 10s"));
@@ -48,7 +51,7 @@ fn target(section: &NotifySection) -> Result<Target, ConfigError> {
         level: parse(setting("severity", section.severity.as_deref().unwrap_or(Gravity::Warning.as_str())), gravity)?,
         after: time("after", section.after.as_deref(), Duration::ZERO)?,
         repeat,
-        an_hour: section.per_hour.unwrap_or(AN_HOUR),
+        an_hour: section.per_hour.unwrap_or(an_hour),
         headers: section.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.as_str()))).collect(),
         ca: section.ca.clone(),
         name,

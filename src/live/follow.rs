@@ -11,8 +11,9 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::{Live, dashboard};
 use crate::journal::{JournalError, JournalReader, WatchRow};
-use crate::judge::incident::Incident;
+use crate::judge::incident::{Gravity, Incident, IncidentKind};
 use crate::judge::live::News;
+use crate::judge::moment::Moment;
 use crate::judge::rules::RuleFile;
 use crate::serve::Vitals;
 use crate::watch::{Environment, HubName, Micros, Timestamp, Watch, decode_all};
@@ -46,6 +47,8 @@ pub struct Following {
     pub rules: Vec<RuleFile>,
     /// What the watch tells of itself.
     pub vitals: Vitals,
+    /// How often it polls.
+    pub interval: Duration,
     /// Where `dashboard.json` is kept, and how often at most it is written.
     pub dashboard: (PathBuf, Duration),
 }
@@ -83,8 +86,17 @@ impl Follower {
     pub fn start(live: Live, following: Following, audience: impl Audience) -> Self {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
-            let mut follow =
-                Follow { live, following, audience, reader: None, place: None, from: None, whole: false, written: None };
+            let mut follow = Follow {
+                live,
+                following,
+                audience,
+                reader: None,
+                place: None,
+                from: None,
+                whole: false,
+                unwell: None,
+                written: None,
+            };
             follow.go(stopped).await;
             follow.audience.end().await;
         });
@@ -113,6 +125,8 @@ struct Follow<A> {
     from: Option<Timestamp>,
     /// Whether all that the journal held was judged: before, nobody is told of what may be over.
     whole: bool,
+    /// What keeps the watch itself from its work. It can't be learned from Watches: there are none then.
+    unwell: Option<Incident>,
     written: Option<Instant>,
 }
 
@@ -134,6 +148,7 @@ impl<A: Audience> Follow<A> {
                 _ = &mut stopped => true,
             };
             while self.look().await {}
+            self.look_at_ourselves();
             if last {
                 self.keep_dashboard(true).await;
                 return;
@@ -175,17 +190,39 @@ impl<A: Audience> Follow<A> {
             }
             match self.live.take(watch) {
                 Some(News::Incidents(incidents)) if self.whole && !incidents.is_empty() => self.audience.changed(incidents),
-                Some(News::Judged(incidents)) if self.whole => self.audience.all(incidents),
+                Some(News::Judged(incidents)) if self.whole => self.tell_all(incidents),
                 _ => {}
             }
         }
         if !look.more && self.from.is_some() && !std::mem::replace(&mut self.whole, true) {
-            self.audience.all(self.live.incidents());
+            self.tell_all(self.live.incidents());
         }
         if news && !look.more {
             self.keep_dashboard(false).await;
         }
         look.more
+    }
+
+    fn tell_all(&mut self, mut incidents: Vec<Incident>) {
+        incidents.extend(self.unwell.clone());
+        self.audience.all(incidents);
+    }
+
+    /// A disk that is full or a poll that hangs keeps everything from being judged: that is told, too.
+    fn look_at_ourselves(&mut self) {
+        let now = Timestamp::now();
+        let reasons = self.following.vitals.wellness(now, self.following.interval).not_ready;
+        // Before the first poll there was nothing to be well at.
+        let begun = self.following.vitals.polled_at().is_some();
+        match (reasons.is_empty(), self.unwell.take()) {
+            (false, None) if begun => {
+                let incident = unwell(now, reasons.join("; "));
+                self.audience.changed(vec![incident.clone()]);
+                self.unwell = Some(incident);
+            }
+            (true, Some(incident)) => self.audience.changed(vec![Incident { end: Some(Moment(now)), ..incident }]),
+            (_, still) => self.unwell = still,
+        }
     }
 
     /// Writes the dashboard, unless it was written a moment ago.
@@ -204,6 +241,24 @@ impl<A: Audience> Follow<A> {
             Err(gone) => tracing::error!(error = %gone, "writing the dashboard ended early"),
         }
         self.written = Some(Instant::now());
+    }
+}
+
+/// In the report it is the time when nobody watched, if it comes to that.
+fn unwell(now: Timestamp, cause: String) -> Incident {
+    Incident {
+        id: format!("{}-{}-hubwatch", IncidentKind::WatchGap, now.get()),
+        kind: IncidentKind::WatchGap,
+        severity: Gravity::Critical,
+        subject: "hubwatch".to_owned(),
+        start: Moment(now),
+        end: None,
+        title: "The watch itself is not well".to_owned(),
+        cause: Some(cause),
+        effect: "what happens to the hub now may not be seen".to_owned(),
+        count: 1,
+        evidence: Vec::new(),
+        planned: None,
     }
 }
 
@@ -231,4 +286,64 @@ fn look(
     });
     let watches = decoded.collect();
     Ok(Look { reader, place, watches, more })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::watch::ApiOutcome;
+
+    #[derive(Clone, Default)]
+    struct Ear(Arc<Mutex<Vec<Incident>>>);
+
+    impl Audience for Ear {
+        fn changed(&mut self, incidents: Vec<Incident>) {
+            self.0.lock().unwrap().extend(incidents);
+        }
+
+        fn all(&mut self, _: Vec<Incident>) {}
+
+        async fn end(self) {}
+    }
+
+    async fn heard(ear: &Ear, count: usize) -> Incident {
+        let heard = async {
+            loop {
+                let heard = ear.0.lock().unwrap().clone();
+                if heard.len() >= count {
+                    return heard[count - 1].clone();
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), heard).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_watch_that_can_not_keep_what_it_sees_is_told_and_so_is_its_recovery() {
+        let folder = tempfile::tempdir().unwrap();
+        let vitals = Vitals::default();
+        let following = Following {
+            hub: HubName::parse("hub").unwrap(),
+            environment: Environment::parse("staging").unwrap(),
+            state_dir: folder.path().to_owned(),
+            rules: Vec::new(),
+            vitals: vitals.clone(),
+            interval: Duration::from_secs(15),
+            dashboard: (folder.path().join("dashboard.json"), Duration::ZERO),
+        };
+        let ear = Ear::default();
+        vitals.polled(Timestamp::now(), ApiOutcome::Ok);
+        vitals.committed(Err("the disk is full".to_owned()));
+        let follower = Follower::start(Live::default(), following, ear.clone());
+        let unwell = heard(&ear, 1).await;
+        assert!(unwell.cause.as_deref().unwrap().contains("the disk is full") && unwell.end.is_none(), "{unwell:#?}");
+        vitals.committed(Ok(()));
+        let well = heard(&ear, 2).await;
+        assert!(well.id == unwell.id && well.end.is_some(), "{well:#?}");
+        follower.end().await;
+        assert_eq!(ear.0.lock().unwrap().len(), 2, "each is told once");
+    }
 }

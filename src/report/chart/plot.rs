@@ -18,6 +18,9 @@ const FAR: f64 = 3.0;
 const FEW: usize = 80;
 /// The least distance between two texts of the same column.
 const TEXT_HEIGHT: f64 = 13.0;
+
+/// The room that "time in UTC" takes at the right edge.
+const UNIT_WIDTH: f64 = 80.0;
 /// The rows of a chart's table.
 const TABLE_ROWS: u64 = 12;
 
@@ -264,14 +267,15 @@ fn draw_trace(svg: &mut Svg, trace: &Trace, frame: &Frame) {
 fn draw_limits(svg: &mut Svg, limits: &[&Limit], frame: &Frame) {
     let mut sorted = limits.to_vec();
     sorted.sort_by_key(|limit| std::cmp::Reverse(limit.value));
-    // The topmost stays clear of the time axis's unit above it.
-    let mut free_from = TOP - 12.0 + TEXT_HEIGHT;
+    let mut free_from = 0.0;
     for limit in sorted {
         let y = frame.y(limit.value);
         svg.line("limit", (LEFT, y), (WIDTH - RIGHT, y));
         let text = f64::max(y - 4.0, free_from);
         free_from = text + TEXT_HEIGHT;
-        svg.text("name", (WIDTH - RIGHT - 4.0, text), Anchor::End, &limit.name);
+        // At the very top the time axis's unit stands in the corner.
+        let right = if text < TOP + TEXT_HEIGHT - 12.0 { WIDTH - UNIT_WIDTH } else { WIDTH - RIGHT - 4.0 };
+        svg.text("name", (right, text), Anchor::End, &limit.name);
     }
 }
 
