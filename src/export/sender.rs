@@ -1,5 +1,6 @@
 //! One sender per destination and signal: takes what the destination lacks from the journal, until it is acknowledged.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -278,13 +279,18 @@ enum Next {
 
 impl Sender {
     async fn work(mut self) {
-        if let Err(error) = self.send_all().await {
-            // The journal is gone at the end of a run; anything else is a damage that the next run repairs.
-            tracing::debug!(%error, signal = self.signal.as_str(), "sending ends");
+        loop {
+            match self.send_all().await {
+                // What was under way is sent again: it is the same records.
+                Err(error) if error.is_full() => tokio::time::sleep(FIRST_WAIT).await,
+                // The journal is gone at the end of a run; anything else is a damage that the next run repairs.
+                Err(error) => return tracing::debug!(%error, signal = self.signal.as_str(), "sending ends"),
+                Ok(never) => match never {},
+            }
         }
     }
 
-    async fn send_all(&mut self) -> Result<(), JournalError> {
+    async fn send_all(&mut self) -> Result<Infallible, JournalError> {
         let mut seen = 0;
         loop {
             match self.journal.outgoing(&self.name, self.signal, self.max_bytes).await? {
@@ -321,7 +327,13 @@ impl Sender {
                 Next::SetAside(why) => self.set_aside(piece, why).await?,
             }
         }
-        self.journal.sent(&self.name, self.signal, last).await
+        // The receiver has it: it is not sent again because the disk is full, but told to the journal once that has room.
+        loop {
+            match self.journal.sent(&self.name, self.signal, last).await {
+                Err(error) if error.is_full() => tokio::time::sleep(FIRST_WAIT).await,
+                told => return told,
+            }
+        }
     }
 
     async fn try_piece(&mut self, piece: &Piece) -> Next {
