@@ -10,7 +10,7 @@ use hubwatch::hub::interpret::{Harvest, Interpreter, RawLine};
 use hubwatch::hub::line;
 use hubwatch::hub::merge::LineSource;
 use hubwatch::watch::{
-    CallEnded, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, Liveness, RecordUid, Storm, Timestamp, WatcherId,
+    CallEnded, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, Liveness, LogShape, RecordUid, Storm, Timestamp, WatcherId,
 };
 use proptest::prelude::*;
 
@@ -289,6 +289,16 @@ fn the_plain_file_tells_what_it_can() {
     };
     assert_eq!(sorted(&file), sorted(&console));
     assert!(file.iter().any(|(_, told)| told == "stopping because of None"));
+}
+
+#[test]
+fn a_log_whose_shape_changes_at_a_restart_tells_what_each_part_of_it_told() {
+    let (pino, console) = (recording("fork-pino", "mcp-hub.log.gz"), recording("fork-legacy", "stdout.log.gz"));
+    let both = interpret(&[&pino[..], &console[..]].concat());
+    let mut parts = [story(&interpret(&pino)), story(&interpret(&console))].concat();
+    parts.sort();
+    assert_eq!(story(&both), parts);
+    assert_eq!(both.shape, Some(LogShape::Mixed));
 }
 
 #[test]

@@ -2,12 +2,15 @@
 //! nothing invented, each at its time.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
 
 use hubwatch::hub::interpret::{Evidence, Interpreter, PollAnswer, RawLine};
 use hubwatch::hub::merge::LineSource;
 use hubwatch::simulator::{
     ApiAnswer, CallOutcome as Really, Entry, Gemini, Happening, Logger, Profile, Script, Simulation, Step, Truth,
 };
+use hubwatch::tail::{Begin, Follower, Line};
 use hubwatch::watch::{
     ApiOutcome, CallEnded, CallOutcome, Fact, FactId, FactKind, Liveness, Micros, Pairing, RecordUid, SessionHash, Timestamp,
     WatcherId,
@@ -24,10 +27,16 @@ const INTERVAL: u64 = 15 * SECOND;
 enum Seen {
     /// Its JSON log file.
     PinoFile,
+    /// Its JSON log file on disk, which is rotated again and again.
+    RotatedPinoFile,
     /// Its console output: with session ids.
     LegacyStdout,
     /// The file without times and checkpoints, completed from the event stream.
     LegacyFileAndStream,
+    /// That file, completed from what the hub writes to its console.
+    LegacyFileAndOutput,
+    /// That file, that console and the event stream at once.
+    LegacyEverything,
     /// The event stream alone, with session ids.
     StreamOfLegacy,
     /// The event stream alone, where every line is `debug`.
@@ -35,12 +44,20 @@ enum Seen {
 }
 
 impl Seen {
-    const ALL: [Self; 5] =
-        [Self::PinoFile, Self::LegacyStdout, Self::LegacyFileAndStream, Self::StreamOfLegacy, Self::StreamOfPino];
+    const ALL: [Self; 8] = [
+        Self::PinoFile,
+        Self::RotatedPinoFile,
+        Self::LegacyStdout,
+        Self::LegacyFileAndStream,
+        Self::LegacyFileAndOutput,
+        Self::LegacyEverything,
+        Self::StreamOfLegacy,
+        Self::StreamOfPino,
+    ];
 
     fn profile(self, seed: u64) -> Profile {
         let profile = match self {
-            Self::PinoFile | Self::StreamOfPino => Profile::fork_pino(),
+            Self::PinoFile | Self::RotatedPinoFile | Self::StreamOfPino => Profile::fork_pino(),
             _ => Profile::fork_legacy(),
         };
         // Long storms are played in the recordings' tests; here they would only take time.
@@ -48,7 +65,29 @@ impl Seen {
     }
 
     fn sees_sessions(self) -> bool {
-        !matches!(self, Self::PinoFile | Self::StreamOfPino)
+        !matches!(self, Self::PinoFile | Self::RotatedPinoFile | Self::StreamOfPino)
+    }
+
+    fn has_output(self) -> bool {
+        matches!(self, Self::LegacyFileAndOutput | Self::LegacyEverything)
+    }
+
+    fn has_stream(self) -> bool {
+        matches!(self, Self::LegacyFileAndStream | Self::LegacyEverything | Self::StreamOfLegacy | Self::StreamOfPino)
+    }
+
+    /// An interpreter, new or taken up, that is told which sources it has.
+    fn prepare(self, mut interpreter: Interpreter, now: Timestamp) -> Interpreter {
+        if !self.has_log() {
+            interpreter.without_log();
+        }
+        if self.has_output() {
+            interpreter.with_output();
+        }
+        if self.has_stream() {
+            interpreter.stream_joined(now);
+        }
+        interpreter
     }
 
     /// Whether the hub's own start and stop lines are seen.
@@ -62,9 +101,18 @@ impl Seen {
         let looked = at.div_ceil(250_000) * 250_000;
         let streamed = delays.arrival(at);
         match self {
-            Self::PinoFile => vec![(looked, LineSource::Log, entry.file_line(logger).into_owned())],
+            Self::PinoFile | Self::RotatedPinoFile => vec![(looked, LineSource::Log, entry.file_line(logger).into_owned())],
             Self::LegacyStdout => vec![(looked, LineSource::Log, entry.stdout_line(logger))],
             Self::LegacyFileAndStream => vec![
+                (streamed, LineSource::EventStream, entry.event_json(logger)),
+                (looked, LineSource::Log, entry.file_line(logger).into_owned()),
+            ],
+            Self::LegacyFileAndOutput => vec![
+                (streamed, LineSource::Output, entry.stdout_line(logger)),
+                (looked, LineSource::Log, entry.file_line(logger).into_owned()),
+            ],
+            Self::LegacyEverything => vec![
+                (at + 1_000, LineSource::Output, entry.stdout_line(logger)),
                 (streamed, LineSource::EventStream, entry.event_json(logger)),
                 (looked, LineSource::Log, entry.file_line(logger).into_owned()),
             ],
@@ -157,13 +205,8 @@ fn play(seen: Seen, seed: u64, steps: Vec<(Timestamp, Step)>, length: Micros) ->
     for (at, step) in steps {
         simulation.schedule(at, step);
     }
-    let mut interpreter = Interpreter::new(KEY);
-    if !seen.has_log() {
-        interpreter.without_log();
-    }
-    if !matches!(seen, Seen::PinoFile | Seen::LegacyStdout) {
-        interpreter.stream_joined(START);
-    }
+    let mut interpreter = seen.prepare(Interpreter::new(KEY), START);
+    let mut disk = (seen == Seen::RotatedPinoFile).then(|| Disk::new(seed));
     let mut delays = Delays { random: fastrand::Rng::with_seed(seed), last: 0 };
     let mut restarts = fastrand::Rng::with_seed(!seed);
     let (mut facts, mut waiting, mut ordinal) = (Vec::new(), Vec::new(), 0);
@@ -175,18 +218,24 @@ fn play(seen: Seen, seed: u64, steps: Vec<(Timestamp, Step)>, length: Micros) ->
         waiting.sort_by_key(|(read, ..)| *read);
         // What is read after this poll is read before the next.
         let later = waiting.split_off(waiting.partition_point(|(read, ..)| *read <= now.get()));
-        for (read, source, text) in std::mem::replace(&mut waiting, later) {
-            feed(&mut interpreter, source, &text, Timestamp::new(read), &mut ordinal);
+        let due = std::mem::replace(&mut waiting, later);
+        if let Some(disk) = &mut disk {
+            disk.feed(&due, &mut interpreter);
+        } else {
+            due.iter().for_each(|(read, source, text)| feed(&mut interpreter, *source, text, Timestamp::new(*read), &mut ordinal));
         }
         interpreter.poll(&answer(&simulation, now));
         facts.extend(interpreter.harvest(now).facts);
         if restarts.u8(0..8) == 0 {
             interpreter = restarted(&interpreter, seen, now);
+            disk.iter_mut().for_each(Disk::restart);
         }
     }
     let end = START.plus(length).plus(Micros::new(SECOND));
-    for (_, source, text) in waiting {
-        feed(&mut interpreter, source, &text, end, &mut ordinal);
+    if let Some(disk) = &mut disk {
+        disk.feed(&waiting, &mut interpreter);
+    } else {
+        waiting.iter().for_each(|(_, source, text)| feed(&mut interpreter, *source, text, end, &mut ordinal));
     }
     facts.extend(interpreter.harvest(end).facts);
     let facts = facts.into_iter().map(|fact| {
@@ -203,14 +252,71 @@ fn play(seen: Seen, seed: u64, steps: Vec<(Timestamp, Step)>, length: Micros) ->
 /// The sidecar is killed and takes up what it had committed.
 fn restarted(interpreter: &Interpreter, seen: Seen, now: Timestamp) -> Interpreter {
     let saved = serde_json::to_vec(interpreter).unwrap();
-    let mut interpreter = serde_json::from_slice::<Interpreter>(&saved).unwrap().with_key(KEY);
-    if !seen.has_log() {
-        interpreter.without_log();
+    seen.prepare(serde_json::from_slice::<Interpreter>(&saved).unwrap().with_key(KEY), now)
+}
+
+/// A log on disk that is written, rotated and followed.
+struct Disk {
+    folder: tempfile::TempDir,
+    follower: Follower,
+    random: fastrand::Rng,
+}
+
+impl Disk {
+    fn new(seed: u64) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let follower = Follower::new(folder.path().join("mcp-hub.log"), Begin::Start, None);
+        Self { folder, follower, random: fastrand::Rng::with_seed(seed) }
     }
-    if !matches!(seen, Seen::PinoFile | Seen::LegacyStdout) {
-        interpreter.stream_joined(now);
+
+    /// Lines that are read together are written together, with rotations among them.
+    fn feed(&mut self, lines: &[(u64, LineSource, String)], interpreter: &mut Interpreter) {
+        for look in lines.chunk_by(|(one, ..), (other, ..)| one == other) {
+            for (.., text) in look {
+                // What is written and renamed within the tick of the clock in which its folder was made can't be told from what was
+                // there before.
+                let begun = self.follower.generations() > 0;
+                if self.random.u8(0..60) == 0 && begun {
+                    self.rotate();
+                }
+                let mut log = std::fs::OpenOptions::new().create(true).append(true).open(self.path(0)).unwrap();
+                log.write_all(format!("{text}\n").as_bytes()).unwrap();
+            }
+            self.read(Timestamp::new(look[0].0), interpreter);
+        }
     }
-    interpreter
+
+    fn read(&mut self, read: Timestamp, interpreter: &mut Interpreter) {
+        let earliest = read.minus(Micros::new(250_000));
+        let watcher = WatcherId::from_seed(b"truth");
+        let mut take = |line: Line<'_>| {
+            let uid = RecordUid::of_line(watcher, line.file, line.generation, line.offset);
+            let text = std::str::from_utf8(line.bytes).unwrap();
+            let (source, size) = (LineSource::Log, line.size);
+            interpreter.line(RawLine { source, text, uid, size, stamped: None, read, earliest, historic: line.historic });
+        };
+        while !self.follower.read(100_000, &mut take).at_end {}
+    }
+
+    /// The older ones go one further, the log becomes the first of them. None is deleted: a file that is born in the same tick of the
+    /// clock in which another with its inode was would be taken for that one.
+    fn rotate(&self) {
+        let rotated = std::fs::read_dir(self.folder.path()).unwrap().count();
+        for number in (0..rotated).rev() {
+            let _ = std::fs::rename(self.path(number), self.path(number + 1));
+        }
+    }
+
+    fn path(&self, number: usize) -> PathBuf {
+        let suffix = if number == 0 { String::new() } else { format!(".{number}") };
+        self.folder.path().join(format!("mcp-hub.log{suffix}"))
+    }
+
+    /// The sidecar is killed and reads on where it was.
+    fn restart(&mut self) {
+        let saved = serde_json::from_slice(&serde_json::to_vec(&self.follower.state()).unwrap()).unwrap();
+        self.follower = Follower::new(self.path(0), Begin::Start, Some(saved));
+    }
 }
 
 fn uid(ordinal: u64) -> RecordUid {

@@ -45,10 +45,13 @@ impl Clients {
         }
     }
 
-    /// A line says that closing a client's connection met an error: the disconnect lines that follow are of this connection.
-    pub fn closing(&mut self, name: &str, at: Timestamp) {
+    /// A line says that closing a client's connection met an error: the disconnect lines that follow are of this connection. A line
+    /// without a time that can be of the last one is.
+    pub fn closing(&mut self, name: &str, when: When) {
+        let at = when.earliest();
         let Some(connections) = self.by_name.get_mut(name) else { return };
-        let before = connections.last_closing.replace(at);
+        let before = connections.last_closing;
+        connections.last_closing = before.max(Some(at));
         if before.is_some_and(|before| at.since(before) > SAME_CLOSING) {
             connections.last_line = None;
         }
@@ -118,6 +121,22 @@ mod tests {
         assert!(clients.disconnected("a", When::At(Timestamp::from_secs(10))));
         assert!(!clients.disconnected("a", When::between(Timestamp::from_secs(9), Timestamp::from_secs(30))));
         assert!(clients.disconnected("a", When::At(Timestamp::from_secs(13))));
+    }
+
+    #[test]
+    fn the_second_error_of_a_closing_read_first_from_a_source_without_times_is_of_the_same_closing() {
+        let at = Timestamp::from_millis;
+        let mut clients = Clients::default();
+        clients.connected("a");
+        clients.connected("a");
+        clients.closing("a", When::At(at(10_848)));
+        assert!(clients.disconnected("a", When::At(at(10_850))));
+        clients.closing("a", When::between(at(10_750), at(11_000)));
+        assert!(!clients.disconnected("a", When::between(at(10_750), at(11_000))));
+        clients.closing("a", When::At(at(10_851)));
+        assert!(!clients.disconnected("a", When::At(at(10_852))));
+        clients.closing("a", When::At(at(11_400)));
+        assert!(clients.disconnected("a", When::At(at(11_402))), "another connection of the same name");
     }
 
     #[test]

@@ -585,7 +585,7 @@ impl Interpreter {
                 self.clients.connected(name);
                 said.say(ClientConnected { client: Text::new(name) });
             }
-            Meaning::ClientClosing(name) => self.clients.closing(name, said.when.latest()),
+            Meaning::ClientClosing(name) => self.clients.closing(name, said.when),
             Meaning::ClientDisconnected(name) if self.clients.disconnected(name, said.when) => {
                 said.say(ClientDisconnected { client: Text::new(name) });
             }

@@ -257,6 +257,23 @@ mod tests {
     }
 
     #[test]
+    fn a_rotated_file_that_went_one_further_while_nobody_looked_is_not_taken_for_its_successor() {
+        let log = Log::new();
+        let rotated = |number: u32| log.path.with_file_name(format!("mcp-hub.log.{number}"));
+        let mut first = log.follow(Begin::Start, None);
+        log.append("the same\n");
+        assert_eq!(texts(&mut first), ["the same"]);
+        std::fs::rename(&log.path, rotated(1)).unwrap();
+        log.append("the same\nmore\n");
+        assert_eq!(texts(&mut first), ["the same", "more"]);
+        let saved = first.state();
+        std::fs::rename(rotated(1), rotated(2)).unwrap();
+        std::fs::rename(&log.path, rotated(1)).unwrap();
+        log.append("new\n");
+        assert_eq!(texts(&mut log.follow(Begin::Start, Some(saved))), ["new"]);
+    }
+
+    #[test]
     fn an_emptied_file_begins_a_new_generation_even_if_it_grew_past_the_old_size() {
         let log = Log::new();
         log.append("start\nold\n");

@@ -266,14 +266,16 @@ impl Set {
 
     /// Finds a file of an earlier run that is no longer where it was.
     fn find(&mut self, saved: &SavedFile, events: &mut Vec<TailEvent>) {
-        let mut beside = siblings(&saved.path);
+        // A rotated file's name has a number that changes with each rotation: it is looked for by the name that it had as the log.
+        let log = saved.path.with_file_name(&saved.name);
+        let mut beside = siblings(&log);
         for _ in 0..ATTEMPTS {
             if let Some(tracked) = standing_at(saved, &beside) {
                 self.insert(tracked);
                 return;
             }
             // It may have been renamed between the listing and the opening.
-            beside = siblings(&saved.path);
+            beside = siblings(&log);
         }
         let unread = saved.size.saturating_sub(saved.position.offset);
         let identity = saved.position.file;
