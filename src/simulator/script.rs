@@ -36,7 +36,9 @@ impl Script {
     /// restart, near which nobody calls.
     pub fn load(start: Timestamp, length: Micros, calls: u64) -> Vec<(Timestamp, Step)> {
         let mut load = Rehearsal { start, length: length.get(), random: Random::new(calls), steps: Vec::new() };
-        load.add_load(calls);
+        if calls > 0 {
+            load.add_load(calls);
+        }
         sorted(load.steps)
     }
 
