@@ -5,3 +5,10 @@ pub fn choose_provider() {
     // An error means that one is installed already: that one serves.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
+
+/// Whom a client of this address trusts beside whoever it is told to: the system's roots, or nobody where nothing is encrypted.
+/// Reading the roots takes a megabyte of memory and some milliseconds for each client. Only for clients that follow no redirect and use
+/// no proxy.
+pub fn with_system_roots(builder: reqwest::ClientBuilder, url: &str) -> reqwest::ClientBuilder {
+    if url.starts_with("http:") { builder.tls_certs_only([]) } else { builder }
+}

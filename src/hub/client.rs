@@ -68,7 +68,7 @@ impl HubClient {
         crate::tls::choose_provider();
         let certificate = ca.map(certificate).transpose()?;
         let builder = || {
-            let builder = reqwest::Client::builder()
+            let builder = crate::tls::with_system_roots(reqwest::Client::builder(), parsed.as_str())
                 .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
                 .pool_max_idle_per_host(1)

@@ -1,6 +1,7 @@
 //! The hub's process and its children, from the operating system.
 
 mod own;
+mod tree;
 
 use std::path::Path;
 
@@ -13,6 +14,10 @@ use crate::watch::{Bytes, Micros, ProcessPoll, Timestamp};
 /// The hub notes its start a moment after its process began (Node itself takes most of a second). A process with the hub's id that
 /// began further away from the hub's own start is another one: the id was reused, or it counts in another PID namespace.
 pub const SAME_PROCESS: Micros = Micros::new(60_000_000);
+
+/// Who listens on a port shows only after a look at all sockets and all processes' files, 20 ms on a large host. A hub that answers
+/// says its id; where it doesn't, looks that found nobody are repeated less and less often, down to every eighth poll.
+const LONGEST_PAUSE: u32 = 7;
 
 /// A server with more processes than this is counted with the first ones only.
 const MAX_FAMILY: usize = 256;
@@ -52,6 +57,11 @@ pub struct ProcessReader {
     host_cpus: u32,
     /// The process that was last recognised as the hub's: its id and its start.
     known: Option<(Pid, u64)>,
+    /// The children and theirs that were there at the last poll: those that are gone are forgotten.
+    family: Vec<Pid>,
+    /// How long to do without a look for the port's owner after one that found nobody, in polls, and how much of that is left.
+    fruitless: u32,
+    pause: u32,
 }
 
 impl ProcessReader {
@@ -63,7 +73,16 @@ impl ProcessReader {
             Bytes::new(system.total_memory())
         });
         let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { find, system, host_memory, host_cpus: u32::try_from(cpus).unwrap_or(u32::MAX), known: None }
+        Self {
+            find,
+            system,
+            host_memory,
+            host_cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
+            known: None,
+            family: Vec::new(),
+            fruitless: 0,
+            pause: 0,
+        }
     }
 
     /// The process as it is now. `said` is what the hub's API says of itself: its id and when it started.
@@ -71,8 +90,6 @@ impl ProcessReader {
         if self.find == Find::Elsewhere {
             return None;
         }
-        let all = ProcessRefreshKind::nothing().without_tasks();
-        self.system.as_mut()?.refresh_processes_specifics(ProcessesToUpdate::All, true, all);
         let pid = self.pid(said)?;
         let system = self.system.as_mut()?;
         system.refresh_processes_specifics(
@@ -80,7 +97,7 @@ impl ProcessReader {
             true,
             ProcessRefreshKind::nothing().with_memory().with_cpu().with_tasks().with_cmd(UpdateKind::OnlyIfNotSet),
         );
-        let children = children(system, pid);
+        let children = children(system, pid, &mut self.family);
         let process = system.process(pid)?;
         let auto_shutdown = process.cmd().iter().any(|word| word == "--auto-shutdown");
         self.known = Some((pid, process.start_time()));
@@ -99,39 +116,59 @@ impl ProcessReader {
         Some(HubProcess { poll, children, auto_shutdown })
     }
 
-    fn pid(&self, said: Option<(u32, Option<Timestamp>)>) -> Option<Pid> {
+    fn pid(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<Pid> {
         match (self.find, said) {
             (Find::Pid(pid), _) => Some(Pid::from_u32(pid)),
             (_, Some((pid, started))) => {
-                Some(Pid::from_u32(pid)).filter(|pid| self.is_since(*pid, started)).or_else(|| self.owner_of_port())
+                let pid = Pid::from_u32(pid);
+                if self.is_since(pid, started) { Some(pid) } else { self.owner_of_port() }
             }
             (_, None) => match self.known {
-                Some((pid, start)) => Some(pid).filter(|pid| self.start_of(*pid) == Some(start)),
+                Some((pid, start)) => (self.start_of(pid) == Some(start)).then_some(pid),
                 None => self.owner_of_port(),
             },
         }
     }
 
     /// Whether the process with this id began about when the hub says that it did.
-    fn is_since(&self, pid: Pid, started: Option<Timestamp>) -> bool {
+    fn is_since(&mut self, pid: Pid, started: Option<Timestamp>) -> bool {
         let Some(begun) = self.start_of(pid).map(Timestamp::from_secs) else { return false };
         started.is_none_or(|started| begun.since(started).get().max(started.since(begun).get()) <= SAME_PROCESS.get())
     }
 
-    fn start_of(&self, pid: Pid) -> Option<u64> {
-        self.system.as_ref()?.process(pid).map(sysinfo::Process::start_time)
+    fn start_of(&mut self, pid: Pid) -> Option<u64> {
+        let system = self.system.as_mut()?;
+        let kind = ProcessRefreshKind::nothing().without_tasks();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, kind);
+        system.process(pid).map(sysinfo::Process::start_time)
     }
 
-    fn owner_of_port(&self) -> Option<Pid> {
+    fn owner_of_port(&mut self) -> Option<Pid> {
         let Find::OnThisHost { port } = self.find else { return None };
-        let owners = listeners::get_processes_by_port(port).ok()?;
-        owners.into_iter().next().map(|owner| Pid::from_u32(owner.pid))
+        if self.pause > 0 {
+            self.pause -= 1;
+            return None;
+        }
+        let owners = listeners::get_processes_by_port(port).unwrap_or_default();
+        let owner = owners.into_iter().next().map(|owner| Pid::from_u32(owner.pid));
+        self.fruitless = if owner.is_some() { 0 } else { (self.fruitless * 2 + 1).min(LONGEST_PAUSE) };
+        self.pause = self.fruitless;
+        owner
     }
 }
 
 /// The children of a process, each with what belongs to its own children: a server started by `npx` is three processes deep.
-fn children(system: &mut System, parent: Pid) -> Vec<Child> {
+fn children(system: &mut System, parent: Pid, family: &mut Vec<Pid>) -> Vec<Child> {
+    let listed = tree::children_of(parent.as_u32()).is_some();
+    if !listed {
+        // The whole process table tells it, too; on a large host that is a hundred times as much to read.
+        let kind = ProcessRefreshKind::nothing().without_tasks();
+        system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
+    }
     let members = |system: &System, of: Pid| -> Vec<Pid> {
+        if listed {
+            return tree::children_of(of.as_u32()).unwrap_or_default().into_iter().map(Pid::from_u32).collect();
+        }
         let all = system.processes().iter();
         all.filter(|(_, process)| process.parent() == Some(of)).map(|(pid, _)| *pid).collect()
     };
@@ -146,7 +183,9 @@ fn children(system: &mut System, parent: Pid) -> Vec<Child> {
     }
     let everybody: Vec<Pid> = families.iter().flatten().copied().collect();
     let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().with_cmd(UpdateKind::OnlyIfNotSet).without_tasks();
-    system.refresh_processes_specifics(ProcessesToUpdate::Some(&everybody), true, kind);
+    let gone = std::mem::replace(family, everybody.clone());
+    let with_gone: Vec<Pid> = everybody.into_iter().chain(gone).collect();
+    system.refresh_processes_specifics(ProcessesToUpdate::Some(&with_gone), true, kind);
     families.iter().filter_map(|family| child(system, family)).collect()
 }
 
