@@ -1,11 +1,15 @@
 //! The journal as a backend.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
 
 use super::{Backend, BackendError, Reading, Trace};
 use crate::journal::JournalReader;
 use crate::watch::TraceId;
+
+/// One trace that is judged, one that is decoded meanwhile.
+const CONCURRENCY: usize = 2;
 
 /// The journal of a state folder.
 #[derive(Debug)]
@@ -19,15 +23,22 @@ impl Embedded {
         Self { reader }
     }
 
-    fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
-        let mut trace = Trace::default();
-        for otlp in self.reader.spans_of(id)? {
-            let request = ExportTraceServiceRequest::decode(otlp.as_slice())
-                .map_err(|error| BackendError::Unreadable { trace: id, reason: error.to_string() })?;
-            trace.spans.extend(request.resource_spans);
-        }
-        Ok(trace)
+    async fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
+        let rows = self.reader.spans_of(id)?;
+        // Decoding takes longer than reading: it goes on while the slot before is judged.
+        let decoded = tokio::task::spawn_blocking(move || decode(&rows)).await;
+        let unreadable = |reason: String| BackendError::Unreadable { trace: id, reason };
+        let spans = decoded.map_err(|gone| unreadable(gone.to_string()))?.map_err(|error| unreadable(error.to_string()))?;
+        Ok(Trace { spans, partial: None })
     }
+}
+
+fn decode(rows: &[Vec<u8>]) -> Result<Vec<ResourceSpans>, prost::DecodeError> {
+    let mut spans = Vec::new();
+    for otlp in rows {
+        spans.extend(ExportTraceServiceRequest::decode(otlp.as_slice())?.resource_spans);
+    }
+    Ok(spans)
 }
 
 impl Backend for Embedded {
@@ -35,7 +46,11 @@ impl Backend for Embedded {
         "embedded".to_owned()
     }
 
+    fn concurrency(&self) -> usize {
+        CONCURRENCY
+    }
+
     fn trace(&self, id: TraceId) -> Reading<'_> {
-        Box::pin(std::future::ready(self.read(id)))
+        Box::pin(self.read(id))
     }
 }

@@ -80,6 +80,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         phases: Vec::new(),
         daily: Vec::new(),
         comparison: None,
+        trace_urls: BTreeMap::new(),
     };
     report.baseline = report.baseline.take().or_else(|| phases::first_hour(&report));
     report.phases = phases::phases(&report);

@@ -25,11 +25,15 @@ impl TraceLinks {
     }
 }
 
-/// Links each piece of evidence.
+/// Links each incident, each call that was kept and each piece of evidence.
 pub fn link(report: &mut Report, links: &TraceLinks) {
     for evidence in report.criteria.iter_mut().flat_map(|criterion| &mut criterion.evidence) {
         evidence.trace_url = Some(links.url(evidence.trace.as_deref(), evidence.at.0));
     }
+    let incidents = report.incidents.iter().map(|incident| (incident.id.clone(), links.url(None, incident.start.0)));
+    let calls = report.calls.slowest.iter().chain(&report.calls.failed).map(|call| call.trace.to_string());
+    let calls = calls.map(|trace| (trace.clone(), links.template.replace(TRACE_ID, &trace)));
+    report.trace_urls = incidents.chain(calls).collect();
 }
 
 #[cfg(test)]

@@ -80,6 +80,9 @@ pub struct Report {
     /// This report beside an earlier one, where one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
+    /// Where to see what, if an address is known: by an incident's id, and by a kept call's trace.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub trace_urls: BTreeMap<String, String>,
 }
 
 /// Where a report comes from.

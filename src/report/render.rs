@@ -82,6 +82,8 @@ struct Page<'a> {
     figure_rows: Vec<Vec<String>>,
     /// For each incident how long it lasted.
     lasted: Vec<String>,
+    /// For each incident where to see it; empty if no address is known.
+    incident_urls: Vec<String>,
     /// The sidecar's own figures, ready for a table.
     own_rows: Vec<own::Row>,
     style: &'static str,
@@ -118,6 +120,11 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
         comparison_line: report.comparison.as_ref().map(comparison_line),
         figure_rows: report.comparison.iter().flat_map(|comparison| &comparison.figures).map(figure_row).collect(),
         lasted: report.incidents.iter().map(words::lasted).collect(),
+        incident_urls: report
+            .incidents
+            .iter()
+            .map(|incident| report.trace_urls.get(&incident.id).cloned().unwrap_or_default())
+            .collect(),
         own_rows: own::rows(report),
         style: STYLE,
     };

@@ -98,6 +98,17 @@ async fn evidence_links_to_where_people_see_its_trace() {
     let own = (0..4).map(|quarter| format!("{}/trace/{}", server.base, trace_id(quarter)));
     let own: Vec<String> = own.collect();
     assert!(!links.is_empty() && links.iter().all(|link| own.iter().any(|own| own == link)), "{links:?}");
+    let of_incidents = reported.json["incidents"].as_array().unwrap().iter().map(|incident| incident["id"].as_str().unwrap());
+    let of_calls = reported.json["calls"]["slowest"].as_array().unwrap().iter().map(|call| call["trace"].as_str().unwrap());
+    let urls = &reported.json["trace_urls"];
+    assert!(of_incidents.chain(of_calls.clone()).all(|key| urls[key].as_str().unwrap().starts_with(&server.base)), "{urls}");
+    assert!(of_calls.clone().count() > 2 && of_calls.clone().all(|trace| urls[trace].as_str().unwrap().ends_with(trace)), "{urls}");
+    let template = "http://grafana/{trace_id}";
+    let mut shown = hubwatch();
+    shown.env("HUBWATCH_TRACE_URL", template).args(["report", "--name", "demo-hub", "--from", FROM, "--to", TO]);
+    shown.args(["--format", "md", "--state-dir"]).arg(REHEARSAL.state_dir());
+    let shown = shown.output().unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("[trace](http://grafana/"), "{shown:?}");
     let wrong = rehearsal::report_command().env("HUBWATCH_TRACE_URL", "http://grafana/").output().unwrap();
     assert_eq!(wrong.status.code(), Some(78), "{}", String::from_utf8_lossy(&wrong.stderr));
 }

@@ -95,6 +95,7 @@ fn without_links(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.remove("trace_url");
+            fields.remove("trace_urls");
             fields.values_mut().for_each(without_links);
         }
         Value::Array(items) => items.iter_mut().for_each(without_links),

@@ -5,6 +5,7 @@ mod backends;
 mod hub;
 mod pages;
 mod receiver;
+mod rehearsed;
 mod servers;
 mod serving;
 mod session;
