@@ -79,7 +79,7 @@ impl Alerts {
                 builder = builder.add_root_certificate(authority);
             }
             let http = builder.build().map_err(|error| AlertsError::Setup(causes::of(&error)))?;
-            let path = state_dir.join(format!("alerts-{}.json", file_name(&target.name)));
+            let path = state_dir.join(target.file_name());
             tracing::info!(to = target.name, kind = ?target.kind, from = %target.level, "incidents are told");
             let (to, from) = mpsc::unbounded_channel();
             let courier = Courier {
@@ -130,11 +130,6 @@ impl Audience for Alerts {
             }
         }
     }
-}
-
-/// A name as part of a file's.
-fn file_name(name: &str) -> String {
-    name.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '_' }).collect()
 }
 
 /// What was kept; nothing where nothing was, or what can't be read: then an alert is told twice rather than never.

@@ -98,6 +98,12 @@ pub enum TargetError {
 }
 
 impl Target {
+    /// The file in the state folder that keeps what it was told.
+    pub(crate) fn file_name(&self) -> String {
+        let safe = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
+        format!("alerts-{}.json", self.name.chars().map(safe).collect::<String>())
+    }
+
     /// The address that messages are posted to.
     pub(super) fn endpoint(&self) -> Result<Url, TargetError> {
         let wrong = || TargetError::Url(self.name.clone());

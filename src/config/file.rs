@@ -327,15 +327,38 @@ pub fn read(path: &Path) -> Result<File, FileError> {
     Ok(file)
 }
 
-/// Reads the text of one; an error says where and what may have been meant.
+/// Reads the text of one; an error says where and what may have been meant. It shows no value: any may be a credential.
 pub fn parse(text: &str) -> Result<File, String> {
     toml::from_str(text).map_err(|error| {
-        let mut problem = error.to_string().trim_end().to_owned();
-        if let Some(meant) = suggestion(error.message()) {
+        let message = error.message();
+        let mut problem = without_value(message);
+        if let Some(start) = error.span().map(|span| span.start) {
+            problem = format!("{}: {problem}", place(text, start, message));
+        }
+        if let Some(meant) = suggestion(message) {
             problem.push_str(&format!("\ndid you mean `{meant}`?"));
         }
         problem
     })
+}
+
+/// The place of what an error is about and, where that is a value, its key.
+fn place(text: &str, start: usize, message: &str) -> String {
+    let before = text.get(..start).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or(before);
+    let place = format!("line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1);
+    let is_value = ["invalid type", "invalid value", "invalid length"].iter().any(|about| message.starts_with(about));
+    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|_| is_value);
+    let bare = |key: &&str| key.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character));
+    key.filter(bare).map_or(place.clone(), |key| format!("{place}, `{key}`"))
+}
+
+/// serde names a value of the wrong type: `invalid type: string "…", expected a map`. What it expected holds no quotation marks.
+fn without_value(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => format!("{}[hidden]{}", &message[..first], &message[last + 1..]),
+        _ => message.to_owned(),
+    }
 }
 
 /// The known name nearest to the unknown one that serde complains of: "unknown field `x`, expected one of `a`, `b`".
@@ -354,13 +377,26 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_place_and_a_suggestion() {
         let problem = parse("[hub]\nurll = 'http://127.0.0.1:7000'\n").unwrap_err();
         insta::assert_snapshot!(problem, @r"
-        TOML parse error at line 2, column 1
-          |
-        2 | urll = 'http://127.0.0.1:7000'
-          | ^^^^
-        unknown field `urll`, expected one of `url`, `name`, `environment`, `log`, `stdin`, `pid`, `build`, `headers`, `ca`
+        line 2, column 1: unknown field `urll`, expected one of `url`, `name`, `environment`, `log`, `stdin`, `pid`, `build`, `headers`, `ca`
         did you mean `url`?
         ");
+    }
+
+    #[test]
+    fn no_error_shows_a_value() {
+        let told = [
+            "[[notify]]\nname = 'a'\nurll = 'https://hooks.example.com/s3cret'\n",
+            "[backend]\nbearerr = 's3cret'\n",
+            "[otlp]\nheaders = 'Authorization: Bearer \"s3cret\"'\n",
+            "[hub]\npid = 's3cret'\n",
+            "[backend]\nbearer = \"s3cret\npassword = 's3cret'\n",
+            "[backend]\nbearer = s3cret\n",
+            "[backend]\nbearer = 's3cret'\nbearer = 's3cret'\n",
+        ]
+        .map(|text| parse(text).unwrap_err());
+        assert!(told.iter().all(|told| !told.contains("s3cret") && told.starts_with("line ")), "{told:#?}");
+        assert!(told[0].contains("`urll`") && told[0].contains("did you mean `url`?"), "{}", told[0]);
+        insta::assert_snapshot!(told[2], @"line 2, column 11, `headers`: invalid type: string [hidden], expected a map");
     }
 
     #[test]

@@ -17,16 +17,27 @@ const SHORTEST_REPEAT: Duration = Duration::from_secs(10);
 impl<E: Environment> Layers<E> {
     /// All targets of alerts.
     pub fn alert_targets(&self) -> Result<Vec<Target>, ConfigError> {
-        let mut names = BTreeSet::new();
+        let mut files = BTreeSet::new();
         let mut targets = Vec::new();
         for section in &self.file.notify {
-            let target = target(section)?;
-            if !names.insert(target.name.clone()) {
-                return Err(wrong("notify.name", &target.name, "is the name of another target; give each its own"));
+            let target = target(section).map_err(without_address)?;
+            if !files.insert(target.file_name()) {
+                let problem = "is the name of another target, or differs from it only in signs that a file's name can't hold; give each its own";
+                return Err(without_address(wrong("notify.name", &target.name, problem)));
             }
             targets.push(target);
         }
         Ok(targets)
+    }
+}
+
+/// An address that was written where something else belongs is a credential all the same.
+fn without_address(error: ConfigError) -> ConfigError {
+    match error {
+        ConfigError::Value { setting, value, problem } if value.contains("://") => {
+            ConfigError::Value { setting, value: "[hidden]".to_owned(), problem }
+        }
+        other => other,
     }
 }
 
@@ -122,9 +133,20 @@ mod tests {
             with("[[notify]]\nname = 'a'\nurl = 'http://b'\n"),
             targets("[[notify]]\nname = 'a'\nurl_file = '/nonexistent'\n").unwrap_err(),
             targets("[[notify]]\nname = 'a'\n").unwrap_err(),
+            targets("[[notify]]\nname = 'a'\nurl_file = 'https://a/s3cret'\n").unwrap_err(),
+            targets("[[notify]]\nname = 'a'\nkind = 'https://a/s3cret'\nurl = 'x'\n").unwrap_err(),
             targets("[[notify]]\nurl = 'http://a/s3cret'\n").unwrap_err(),
         ];
         assert!(told.iter().all(|told| !told.contains("s3cret")), "{told:#?}");
         insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn targets_whose_files_would_be_one_are_refused() {
+        let of = |one: &str, other: &str| {
+            targets(&format!("[[notify]]\nname = '{one}'\nurl = 'http://a'\n[[notify]]\nname = '{other}'\nurl = 'http://b'\n"))
+        };
+        assert!(of("team-a", "team.a").unwrap_err().contains("`team.a` is the name of another target"));
+        assert_eq!(of("team-a", "team-b").unwrap().len(), 2);
     }
 }
