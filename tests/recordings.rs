@@ -261,6 +261,32 @@ fn what_the_plain_file_and_the_output_both_show_is_told_once_with_the_better_tim
 }
 
 #[test]
+fn a_storm_that_only_the_output_shows_is_counted_beside_those_of_the_log() {
+    let mut interpreter = Interpreter::new([1; 32]);
+    interpreter.with_output();
+    feed(&mut interpreter, LineSource::Log, "Starting HTTP server on port 7000", 0, 10, READ);
+    for offset in 0..5_000 {
+        feed(&mut interpreter, LineSource::Output, "(node:1) MaxListenersExceededWarning", offset, 37, READ);
+    }
+    assert!(collapsed(&interpreter.harvest(READ)) > 4_900);
+}
+
+#[test]
+fn what_an_earlier_run_read_of_a_pipe_says_nothing_of_one_without() {
+    let mut interpreter = Interpreter::new([1; 32]);
+    interpreter.with_output();
+    let line = r#"{"type":"info","message":"x","data":{},"timestamp":"2026-11-23T03:41:39.589Z"}"#;
+    feed(&mut interpreter, LineSource::Output, line, 0, 10, READ);
+    interpreter.harvest(READ);
+    let saved = serde_json::to_vec(&interpreter).unwrap();
+    let mut resumed = serde_json::from_slice::<Interpreter>(&saved).unwrap().with_key([1; 32]);
+    feed(&mut resumed, LineSource::Log, "a plain line", 1, 13, READ);
+    let harvest = resumed.harvest(READ);
+    assert_eq!(harvest.checkpoints, Some(false));
+    assert_eq!(harvest.volume.unlevelled.get(), 1);
+}
+
+#[test]
 fn the_killed_server_is_down_from_the_kill_to_its_restart() {
     let milli = |hour: u64, minute: u64, second: u64, milli: u64| ((hour * 60 + minute) * 60 + second) * 1_000 + milli;
     let outages = [

@@ -221,7 +221,8 @@ fn header_map(access: &Access) -> Result<HeaderMap, BackendError> {
         let wrong = || BackendError::Settings(format!("`{name}` is not an HTTP header; give it as `Name: value`"));
         let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
         value.set_sensitive(true);
-        map.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
+        // Flags come last and go before what the file says: two values of one name would be no choice.
+        map.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
     }
     Ok(map)
 }

@@ -76,6 +76,8 @@ struct Written {
     backend: String,
     traces: u64,
     watch_spans: u64,
+    /// Traces of which the backend said that they are not whole: what they lack, the archive lacks.
+    partial_traces: u64,
     /// Before compression.
     bytes: u64,
     file: String,
@@ -96,9 +98,11 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
     let (from, of) = (&*backend, &wanted);
     let ask = |slot: Slot| async move { (slot, period::parts(from, of, slot).await) };
     let mut slots = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());
-    let (mut traces, mut watch_spans) = (0, 0);
+    let (mut traces, mut watch_spans, mut partial_traces) = (0, 0, 0);
     while let Some((slot, parts)) = slots.next().await {
-        for trace in parts?.into_iter().map(|part| merged(slot, part)).filter(|trace| !trace.is_empty()) {
+        let parts = parts?;
+        partial_traces += parts.iter().filter(|part| part.partial.is_some()).count() as u64;
+        for trace in parts.into_iter().map(|part| merged(slot, part)).filter(|trace| !trace.is_empty()) {
             archive.line(&trace).map_err(failed)?;
             traces += 1;
             watch_spans += watch_spans_of(&trace);
@@ -115,11 +119,12 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
         backend: backend.name(),
         traces,
         watch_spans,
+        partial_traces,
         bytes,
         file: args.out.display().to_string(),
     };
     tell(&written, args.format, args.out == Path::new("-"))?;
-    Ok(if watch_spans == 0 { Exit::NoVerdict } else { Exit::Ok })
+    Ok(if watch_spans == 0 || partial_traces > 0 { Exit::NoVerdict } else { Exit::Ok })
 }
 
 fn merged(slot: Slot, trace: Trace) -> OtlpTraces {

@@ -234,6 +234,8 @@ impl Interpreter {
     pub fn with_key(mut self, key: [u8; 32]) -> Self {
         self.mask = Mask::new(key);
         self.has_log = true;
+        // A pipe can't be taken up: what an earlier run knew of its own says nothing of this one's.
+        self.output = Lane::default();
         self
     }
 
@@ -321,22 +323,23 @@ impl Interpreter {
     pub fn line<'a>(&mut self, raw: RawLine<'a>) -> Interpreted<'a> {
         let mut line = parse(raw.text);
         line.time = line.time.or(raw.stamped);
-        let lane = match raw.source {
-            LineSource::Log => &mut self.log,
-            LineSource::Output => &mut self.output,
-            LineSource::EventStream => &mut self.stream,
-        };
+        // The sources don't agree on how often a line came, so a storm is the log's; but what the log can't show is counted with it.
+        let hidden = self.is_hidden_from_log(&line, raw.source);
+        let lane = self.lane(raw.source);
         if raw.source == LineSource::EventStream {
             line.level = lane.believe_level(line.level);
             lane.delayed(line.time, raw.read);
-            self.stream_read = Some(raw.read);
         }
         let when = lane.when(&line, &raw);
         lane.count(&line, raw.size);
+        if raw.source == LineSource::EventStream {
+            self.stream_read = Some(raw.read);
+        }
         let untimed = Untimed::new(raw.text, line.time_at.clone());
-        let collapsed = !self.keeps_storms && lane.storms.line(untimed, &line.text, raw.size, when.latest());
+        let counted_with = if hidden { LineSource::Log } else { raw.source };
+        let collapsed = !self.keeps_storms && self.lane(counted_with).storms.line(untimed, &line.text, raw.size, when.latest());
         if collapsed {
-            lane.collapsed();
+            self.lane(raw.source).collapsed();
         }
         let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
         let call = if raw.historic || earlier { None } else { self.learn(&line, &raw, when) };
@@ -345,6 +348,14 @@ impl Interpreter {
             Cow::Owned(text) => Cow::Owned(self.mask.text(&text).into_owned()),
         };
         Interpreted { when, level: line.level, text, collapsed, object: line.object, call }
+    }
+
+    fn lane(&mut self, source: LineSource) -> &mut Lane {
+        match source {
+            LineSource::Log => &mut self.log,
+            LineSource::Output => &mut self.output,
+            LineSource::EventStream => &mut self.stream,
+        }
     }
 
     /// What the line tells about the hub; the call that it belongs to.
@@ -370,8 +381,10 @@ impl Interpreter {
         let first = self.facts.len();
         let call = self.news(meaning, line, raw, when);
         let facts = first..self.facts.len();
-        // Of thousands of equal lines only those that told something wait: the sources don't agree on how many there are.
-        if !facts.is_empty() || !matches!(meaning, Some(Meaning::ClientDisconnected(_))) {
+        // Of thousands of equal lines only those that told something wait: the sources don't agree on how many there are. Neither
+        // may thousands of warnings, each another, take the place of what told something.
+        let may_wait = self.merge.has_room() && !matches!(meaning, Some(Meaning::ClientDisconnected(_)));
+        if !facts.is_empty() || may_wait {
             let trace = Trace { facts: Led::Pending(facts), when, grouped: line.level.is_some(), call };
             self.merge.wait(raw.source, &line.text, when, raw.read, trace);
         }
@@ -381,6 +394,16 @@ impl Interpreter {
     fn news(&mut self, meaning: Option<Meaning<'_>>, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
         self.group(line, when.latest());
         meaning.and_then(|meaning| self.facts_of(meaning, line, raw, when))
+    }
+
+    /// Whether the log beside this source can't show the line: objects in the plain file, and what the runtime itself writes.
+    fn is_hidden_from_log(&self, line: &LogLine<'_>, source: LineSource) -> bool {
+        let object = line.object && self.log.shows_checkpoints() == Some(false);
+        match source {
+            LineSource::Log => false,
+            LineSource::Output => object || line.shape == LogShape::LegacyFile,
+            LineSource::EventStream => self.has_log && object,
+        }
     }
 
     /// The sources that show such a line, or have. What a source showed before the stream ended, another may show after: a hub that

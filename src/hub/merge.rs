@@ -120,6 +120,11 @@ impl<T> Merge<T> {
         Some(completed)
     }
 
+    /// Whether so few lines wait that also those may that told nothing.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < MAX_TEXTS / 2
+    }
+
     /// A line that no other source has shown yet waits for one to do so.
     pub fn wait(&mut self, source: LineSource, text: &str, when: When, read: Timestamp, led_to: T) {
         self.prune(read);

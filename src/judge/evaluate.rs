@@ -113,10 +113,11 @@ fn waive(judged: &mut Judged, waiver: &Waiver, to: Timestamp) {
 
 /// Judges one criterion: the worst of its limits decides.
 fn judge(criterion: &Criterion, history: &History, degradations: &Degradations) -> Judged {
-    let coverage = history.coverage.share_permille;
-    let measured = criterion.limits.iter().map(|limit| (limit, measure(limit.measure, history, degradations)));
-    let mut limits: Vec<LimitJudged> =
-        measured.map(|(limit, measured)| judge_limit(criterion, limit, measured, coverage)).collect();
+    let judge_one = |limit: &Limit| {
+        let measured = measure(limit.measure, history, degradations);
+        judge_limit(criterion, limit, measured, coverage(limit.measure, history))
+    };
+    let mut limits: Vec<LimitJudged> = criterion.limits.iter().map(judge_one).collect();
     let unseen = |judged: &LimitJudged| matches!(judged.ground, Ground::NotVisible | Ground::NotExercised);
     if limits.iter().any(|judged| !unseen(judged)) {
         for (judged, limit) in limits.iter_mut().zip(&criterion.limits) {
@@ -131,6 +132,16 @@ fn judge(criterion: &Criterion, history: &History, degradations: &Degradations) 
         None => (Verdict::Inconclusive, Ground::NotVisible, 0, "nothing measures it".to_owned()),
     };
     Judged { verdict, ground, samples, why, limits, waiver: None }
+}
+
+/// In which share of the period a measure could be seen, in thousandths.
+fn coverage(measure: Measure, history: &History) -> u64 {
+    let watched = history.coverage.share_permille;
+    if measure.is_of_calls() {
+        let seen = 1_000u64.saturating_sub(history.coverage.sight.calls_unseen_permille());
+        return watched.saturating_mul(seen) / 1_000;
+    }
+    watched
 }
 
 fn judge_limit(criterion: &Criterion, limit: &Limit, measured: Measured, coverage: u64) -> LimitJudged {

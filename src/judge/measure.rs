@@ -111,6 +111,22 @@ terms! {
 }
 
 impl Measure {
+    /// Whether it is seen only where a source shows the lines of meta-tool calls.
+    pub const fn is_of_calls(self) -> bool {
+        matches!(
+            self,
+            Self::GeminiFailedShare
+                | Self::GeminiNotFallenBack
+                | Self::GeminiMean
+                | Self::CallsFailedShare
+                | Self::CallsInvalid
+                | Self::CallsNotificationsFailed
+                | Self::CallsMean
+                | Self::CallsP95
+                | Self::CallsP99
+        )
+    }
+
     /// In which unit it is.
     pub const fn unit(self) -> Unit {
         match self {

@@ -31,6 +31,14 @@ pub enum DecodeError {
         /// What is wrong with it.
         error: RecordError,
     },
+    /// Events that it was written with are not in it.
+    #[error("the watch span has {found} of its {written} events: a limit on events on its way or in the backend cut it")]
+    EventsMissing {
+        /// How many it was written with.
+        written: u64,
+        /// How many are there.
+        found: u64,
+    },
     /// The span has an event of ours that this version does not know.
     #[error("the watch span has an event `{0}` that this hubwatch does not know")]
     UnknownEvent(String),
@@ -51,7 +59,7 @@ pub fn decode(span: Span) -> Result<Watch, DecodeError> {
         Timestamp::from_nanos(span.start_time_unix_nano), //
         Timestamp::from_nanos(span.end_time_unix_nano),
     );
-    let (servers, facts) = read_events(span.events)?;
+    let (servers, facts) = read_events(span.events, attributes.take(names::WATCH_EVENTS)?)?;
     Ok(Watch {
         origin: Origin::read(&attributes)?,
         interval,
@@ -88,7 +96,8 @@ fn read_poll(attributes: &Attributes, servers: Vec<ServerPoll>) -> Result<Poll, 
     })
 }
 
-fn read_events(events: Vec<Event>) -> Result<(Vec<ServerPoll>, Vec<Fact>), DecodeError> {
+/// The number of events that were written is absent in spans of the first versions.
+fn read_events(events: Vec<Event>, written: Option<Count>) -> Result<(Vec<ServerPoll>, Vec<Fact>), DecodeError> {
     let mut ours: Vec<(Count, Event, Attributes)> = Vec::with_capacity(events.len());
     for mut event in events {
         let attributes = Attributes::from(std::mem::take(&mut event.attributes));
@@ -98,6 +107,11 @@ fn read_events(events: Vec<Event>) -> Result<(Vec<ServerPoll>, Vec<Fact>), Decod
         }
     }
     ours.sort_by_key(|(index, ..)| *index);
+    let found = ours.len() as u64;
+    let written = written.map_or(found, Count::get);
+    if found != written || ours.iter().zip(0..).any(|((index, ..), place)| index.get() != place) {
+        return Err(DecodeError::EventsMissing { written, found });
+    }
     let mut servers = Vec::new();
     let mut facts = Vec::new();
     for (_, event, attributes) in &ours {

@@ -31,6 +31,8 @@ pub fn encode(watch: &Watch) -> Span {
         events.extend(poll.servers.iter().map(|server| (names::SERVER_EVENT, watch.interval.end(), server_attributes(server))));
     }
     events.extend(watch.facts.iter().map(|fact| fact_event(fact, watch.interval)));
+    // Backends and what lies before them may keep only the first so many events of a span, and say nothing.
+    attributes.put(names::WATCH_EVENTS, &Count::new(events.len() as u64));
     Span {
         trace_id: watch.trace_id().as_bytes().to_vec(),
         span_id: watch.origin.span_id().as_bytes().to_vec(),

@@ -189,6 +189,16 @@ mod tests {
         }
 
         #[test]
+        fn a_span_of_which_a_limit_took_events_is_no_whole_watch(watch: Watch, which: prop::sample::Index) {
+            let mut span = encode(&watch);
+            prop_assume!(!span.events.is_empty());
+            let index = which.index(span.events.len());
+            span.events.remove(index);
+            let cut = matches!(decode(span), Err(DecodeError::EventsMissing { .. }));
+            prop_assert!(cut);
+        }
+
+        #[test]
         fn the_order_in_which_a_backend_gives_events_back_does_not_matter(watch: Watch) {
             let mut span = encode(&watch);
             span.events.reverse();

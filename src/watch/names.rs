@@ -31,6 +31,7 @@ pub const WATCH_TOOL_VERSION: &str = "mcphub.watch.tool_version";
 pub const WATCH_BUILD: &str = "mcphub.watch.build";
 pub const WATCH_INTERVAL: &str = "mcphub.watch.interval_us";
 pub const WATCH_POLLED: &str = "mcphub.watch.polled";
+pub const WATCH_EVENTS: &str = "mcphub.watch.events";
 pub const EVENT_INDEX: &str = "mcphub.event.index";
 
 // How far each source was read.

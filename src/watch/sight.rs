@@ -113,7 +113,8 @@ pub struct Sight {
     stream: Readings,
     process: Readings,
     shapes: BTreeSet<LogShape>,
-    checkpoints: bool,
+    /// Watches whose sources show the checkpoint lines, or don't.
+    checkpoints: Readings,
     levels: bool,
     children: bool,
     log_file: bool,
@@ -147,7 +148,11 @@ impl Sight {
         self.log.add(sources.log);
         self.stream.add(sources.event_stream);
         self.shapes.extend(sources.log_shape);
-        self.checkpoints |= sources.checkpoints == Some(true);
+        match sources.checkpoints {
+            Some(true) => self.checkpoints.add(Visibility::Read),
+            Some(false) => self.checkpoints.add(Visibility::Missing),
+            None => {}
+        }
     }
 
     /// Whether an aspect can be seen.
@@ -160,9 +165,11 @@ impl Sight {
             Aspect::ServerProcesses => no("no child process of the hub could be told to be a server's; remote servers have none"),
             Aspect::Clients => self.clients(),
             Aspect::Sessions => self.sessions(),
-            Aspect::Calls if self.checkpoints => Visible::Yes,
-            Aspect::Calls => no("no source shows the lines of meta-tool calls (the plain log file never does): \
-                                 let the event stream be joined, or read the hub's standard output"),
+            Aspect::Calls => of_source(
+                self.checkpoints,
+                "no source shows the lines of meta-tool calls (the plain log file never does): \
+                 let the event stream be joined, or read the hub's standard output",
+            ),
             Aspect::CallPairing => self.pairing(),
             Aspect::LogVolume => self.log_volume(),
             Aspect::LogLevels => self.log_levels(),
@@ -176,6 +183,11 @@ impl Sight {
             },
             Aspect::ToolCalls => no("ordinary tool calls leave no line in any of the hub's sources"),
         }
+    }
+
+    /// In which share of the Watches no source showed meta-tool calls, in thousandths.
+    pub fn calls_unseen_permille(&self) -> u64 {
+        self.checkpoints.missing_permille()
     }
 
     /// Every aspect that is not wholly visible.
@@ -226,8 +238,8 @@ impl Sight {
     }
 
     fn sessions(&self) -> Visible {
-        if self.checkpoints {
-            return Visible::Yes;
+        if self.checkpoints.any() {
+            return of_source(self.checkpoints, "no source shows sessions");
         }
         if self.log.any() {
             return partly("the plain log file shows the ends of sessions, not their beginnings nor what they are offered");
@@ -236,7 +248,7 @@ impl Sight {
     }
 
     fn pairing(&self) -> Visible {
-        if !self.checkpoints {
+        if !self.checkpoints.any() {
             return no("no source shows the lines of meta-tool calls");
         }
         let of_console = self.shapes.contains(&LogShape::LegacyStdout) || self.shapes.contains(&LogShape::Mixed);
@@ -351,6 +363,14 @@ mod tests {
         let mut seen = sight(sources(Visibility::Read, Some(LogShape::Pino), Visibility::Off));
         seen.add_sources(&sources(Visibility::Missing, None, Visibility::Off));
         assert_eq!(seen.of(Aspect::HubEnds), Visible::Partly("not seen 50.0 % of the time".to_owned()));
+    }
+
+    #[test]
+    fn calls_that_could_be_seen_for_an_hour_of_two_days_are_seen_in_part() {
+        let mut seen = sight(sources(Visibility::Read, Some(LogShape::LegacyFile), Visibility::Read));
+        (0..47).for_each(|_| seen.add_sources(&sources(Visibility::Read, Some(LogShape::LegacyFile), Visibility::Off)));
+        assert_eq!(seen.of(Aspect::Calls), Visible::Partly("not seen 97.9 % of the time".to_owned()));
+        assert_eq!(seen.calls_unseen_permille(), 979);
     }
 
     proptest! {
