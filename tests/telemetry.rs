@@ -91,9 +91,11 @@ fn attributes() -> String {
         let _ = write!(table, "\n### {title}\n\n| name | type | meaning |\n| --- | --- | --- |\n");
         for (constant, name, own) in constants {
             let used = fields.get(&constant).map(Vec::as_slice).unwrap_or_default();
-            let kind = used.first().map_or("string", |field| field.of);
+            // A name that no record holds says its type itself, unless it is a string.
+            let (said, own) = own.strip_prefix('(').and_then(|own| own.split_once(") ")).unwrap_or(("string", own.as_str()));
+            let kind = used.first().map_or(said, |field| field.of);
             let optional = if !used.is_empty() && used.iter().all(|field| field.optional) { ", where known" } else { "" };
-            let mut meanings: Vec<&str> = used.iter().map(|field| field.doc.as_str()).chain([own.as_str()]).collect();
+            let mut meanings: Vec<&str> = used.iter().map(|field| field.doc.as_str()).chain([own]).collect();
             meanings.retain(|meaning| !meaning.is_empty());
             meanings.dedup();
             let _ = writeln!(table, "| `{name}` | {kind}{optional} | {} |", meanings.join(" / ").replace('|', "\\|"));

@@ -9,9 +9,13 @@ pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.41.0";
 pub const SCOPE: &str = "hubwatch";
 
 // Resource.
+/// Whose telemetry it is: `mcp-hub` for a hub, `hubwatch` for the sidecar itself.
 pub const SERVICE_NAME: &str = "service.name";
+/// The hub's name; of the sidecar's own figures the watcher.
 pub const SERVICE_INSTANCE_ID: &str = "service.instance.id";
+/// The build under test; of the sidecar its own version.
 pub const SERVICE_VERSION: &str = "service.version";
+/// Where the hub runs, such as `staging`.
 pub const DEPLOYMENT_ENVIRONMENT_NAME: &str = "deployment.environment.name";
 /// `service.name` of every watched hub.
 pub const HUB_SERVICE: &str = "mcp-hub";
@@ -19,7 +23,9 @@ pub const HUB_SERVICE: &str = "mcp-hub";
 pub const OWN_SERVICE: &str = "hubwatch";
 
 // The watch span.
+/// The name of the span that a Watch is.
 pub const WATCH_SPAN: &str = "hub.watch";
+/// (int) The version of this table.
 pub const WATCH_SCHEMA: &str = "mcphub.watch.schema";
 pub const WATCH_HUB: &str = "mcphub.watch.hub";
 pub const WATCH_ENVIRONMENT: &str = "mcphub.watch.environment";
@@ -30,8 +36,11 @@ pub const WATCH_PART: &str = "mcphub.watch.part";
 pub const WATCH_TOOL_VERSION: &str = "mcphub.watch.tool_version";
 pub const WATCH_BUILD: &str = "mcphub.watch.build";
 pub const WATCH_INTERVAL: &str = "mcphub.watch.interval_us";
+/// (bool) Whether the interval ended with a poll.
 pub const WATCH_POLLED: &str = "mcphub.watch.polled";
+/// (int) How many events the span was written with: a backend that keeps fewer is noticed.
 pub const WATCH_EVENTS: &str = "mcphub.watch.events";
+/// (int) The place of an event among those of its span.
 pub const EVENT_INDEX: &str = "mcphub.event.index";
 
 // How far each source was read.
@@ -124,6 +133,7 @@ pub const DROPPED_KIND: &str = "mcphub.sidecar.dropped.kind";
 pub const DROP_REASON: &str = "mcphub.sidecar.dropped.reason";
 
 // A server's event.
+/// The name of the event that each server at a poll is.
 pub const SERVER_EVENT: &str = "mcphub.server";
 pub const SERVER_NAME: &str = "mcphub.server.name";
 pub const SERVER_TRANSPORT: &str = "mcphub.server.transport";
@@ -139,11 +149,16 @@ pub const SERVER_CHILD_RSS: &str = "mcphub.server.child_rss";
 pub const SERVER_CHILD_CPU_TIME: &str = "mcphub.server.child_cpu_time_us";
 
 // Facts.
+/// The id of what happened: the same however often it is read or sent.
 pub const FACT_ID: &str = "mcphub.fact.id";
+/// What showed it.
 pub const FACT_SOURCE: &str = "mcphub.fact.source";
+/// (int, µs since 1970) When it happened, where that is not the time of the event: it was learned late.
 pub const FACT_AT: &str = "mcphub.fact.at_us";
+/// (int, µs since 1970) It happened not before this.
 pub const FACT_EARLIEST: &str = "mcphub.fact.earliest_us";
 pub const FACT_AMENDED: &str = "mcphub.fact.amended_id";
+/// (int, µs since 1970) It happened not after this.
 pub const FACT_LATEST: &str = "mcphub.fact.latest_us";
 pub const FROM: &str = "mcphub.from";
 pub const TO: &str = "mcphub.to";
@@ -170,7 +185,6 @@ pub const CHECK: &str = "mcphub.scenario.check";
 pub const HELD: &str = "mcphub.scenario.held";
 pub const DETAIL: &str = "mcphub.detail";
 pub const RULE: &str = "mcphub.rule";
-pub const STATED: &str = "mcphub.stated";
 pub const CATEGORIES: &str = "mcphub.categories";
 pub const CATEGORIES_ADDED: &str = "mcphub.categories.added";
 pub const TOOL: &str = "mcphub.tool";
@@ -198,28 +212,47 @@ pub const CALL_CONFIDENCE: &str = "mcphub.call.confidence_permille";
 pub const CALL_RESPONSE_COMPLETE: &str = "mcphub.call.response.complete";
 
 // A meta-tool call, as its own trace.
+/// The meta-tool's name.
 pub const META_TOOL: &str = "hub__analyze_prompt";
+/// The MCP method that a call is of.
 pub const MCP_METHOD_NAME: &str = "mcp.method.name";
+/// The method of a call.
 pub const MCP_TOOLS_CALL: &str = "tools/call";
+/// The meta-tool.
 pub const GEN_AI_TOOL_NAME: &str = "gen_ai.tool.name";
+/// What the operation is.
 pub const GEN_AI_OPERATION_NAME: &str = "gen_ai.operation.name";
+/// The operation that a meta-tool call is.
 pub const GEN_AI_EXECUTE_TOOL: &str = "execute_tool";
+/// The operation that its Gemini part is.
 pub const GEN_AI_GENERATE_CONTENT: &str = "generate_content";
+/// Whose model it is.
 pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
+/// The provider of the Gemini part.
 pub const GEN_AI_GEMINI: &str = "gcp.gemini";
+/// The model that the hub says it uses.
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
+/// What went wrong; absent where nothing did.
 pub const ERROR_TYPE: &str = "error.type";
 /// `error.type` of a tool call that ended in an error.
 pub const TOOL_ERROR: &str = "tool_error";
+/// Of our own requests to the hub's API.
 pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
 
 // Log records.
+/// The same however often a line is read or sent.
 pub const LOG_RECORD_UID: &str = "log.record.uid";
+/// The file that the line stands in.
 pub const LOG_FILE_NAME: &str = "log.file.name";
+/// The whole line, where its message is less.
 pub const LOG_RECORD_ORIGINAL: &str = "log.record.original";
+/// (int, bytes) How long a line was that had to be cut.
 pub const LOG_TRUNCATED: &str = "mcphub.log.record.cut_from_bytes";
+/// (bool) Whether the line had bytes that are not UTF-8.
 pub const LOG_BAD_UTF8: &str = "mcphub.log.record.bad_utf8";
+/// (int) How many lines stand behind a storm.
 pub const STORM_COUNT: &str = "mcphub.storm.count";
+/// (int, bytes) How many bytes these are.
 pub const STORM_BYTES: &str = "mcphub.storm.bytes";
 /// `event_name` of the one record that stands for the rest of a storm.
 pub const STORM_EVENT: &str = "mcphub.storm";
@@ -259,9 +292,15 @@ pub const METRIC_SIDECAR_DROPPED: &str = "mcphub.sidecar.records.dropped";
 pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";
 
 // What `/metrics` tells beside the metrics above, which stand there under the names that OpenTelemetry's translation gives them.
+/// Which hubwatch serves this.
 pub const PROMETHEUS_BUILD_INFO: &str = "hubwatch_build_info";
+/// Whether `/readyz` says ready.
 pub const PROMETHEUS_READY: &str = "hubwatch_ready";
+/// When the hub was last polled.
 pub const PROMETHEUS_LAST_POLL: &str = "hubwatch_last_poll_timestamp_seconds";
+/// The verdict as of now, one series for each.
 pub const PROMETHEUS_VERDICT: &str = "hubwatch_verdict";
+/// The verdict of each criterion.
 pub const PROMETHEUS_CRITERION: &str = "hubwatch_criterion";
+/// Open incidents by severity.
 pub const PROMETHEUS_INCIDENTS_OPEN: &str = "hubwatch_incidents_open";
