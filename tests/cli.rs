@@ -230,3 +230,21 @@ fn what_the_log_and_the_piped_output_both_show_counts_once() {
     assert_eq!(report["log"]["lines"].as_u64(), Some(3), "the file is the log");
     assert_eq!(report["log"]["by_level"]["info"].as_u64(), Some(3), "its levels are known from the output");
 }
+
+#[test]
+fn a_run_without_a_log_says_what_it_can_not_see() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().to_str().unwrap();
+    let (code, _, stderr) = run(&["run", "--hub", "http://127.0.0.1:9", "--for", "1s", "--state-dir", state]);
+    assert!(code == Some(0) && stderr.contains("no log is given"), "{stderr}");
+}
+
+#[test]
+fn one_dashboard_for_several_hubs_is_refused_wherever_it_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let hubs = "[[hub]]\nurl = 'http://127.0.0.1:9'\nname = 'a'\n[[hub]]\nurl = 'http://127.0.0.1:9'\nname = 'b'\n";
+    std::fs::write(folder.path().join("hubwatch.toml"), hubs).unwrap();
+    let mut command = hubwatch(&["run", "--for", "1s", "--state-dir", "state"]);
+    let (code, _, stderr) = told(command.current_dir(&folder).env("HUBWATCH_DASHBOARD", "one.json").output().unwrap());
+    assert!(code == Some(2) && stderr.contains("HUBWATCH_DASHBOARD"), "{stderr}");
+}

@@ -1,6 +1,7 @@
 //! Every output, from reports that differ from the example: a good one, an empty one, and one whose names are markup. (The example's
 //! own outputs are held by `tests/demo.rs`.)
 
+use hubwatch::judge::verdict::Verdict;
 use hubwatch::report::compare::{Change, Compared, Comparison, compare};
 use hubwatch::report::{Report, Template, json, junit, render};
 
@@ -189,6 +190,26 @@ fn differences_are_told_only_beyond_what_varies_anyway() {
     };
     assert_eq!(change(&compared(&ends(2), &ends(1)), "Ends of the hub's process"), Change::Same);
     assert_eq!(change(&compared(&ends(30), &ends(1)), "Ends of the hub's process"), Change::Worse);
+    assert_eq!(change(&compared(&ends(1), &ends(0)), "Ends of the hub's process"), Change::Worse);
+}
+
+#[test]
+fn what_adds_up_is_compared_as_if_both_periods_were_as_long() {
+    let (report, mut earlier) = (example(), example());
+    earlier.coverage.covered_us /= 4;
+    let comparison = compared(&report, &earlier);
+    let down = comparison.figures.iter().find(|figure| figure.name == "Servers down").unwrap();
+    assert_eq!((down.before, down.change), (down.now.map(|now| now * 4), Change::Better));
+    assert!(comparison.caveats.iter().any(|caveat| caveat.contains("scaled")), "{:?}", comparison.caveats);
+}
+
+#[test]
+fn what_was_not_known_is_neither_better_nor_worse() {
+    let (report, mut earlier) = (example(), example());
+    let row = earlier.criteria.iter_mut().zip(&report.criteria).find(|(_, now)| now.verdict == Verdict::Pass).unwrap().0;
+    row.verdict = Verdict::Inconclusive;
+    assert_eq!(compared(&report, &earlier).criteria[0].change, Change::Unknown);
+    assert_eq!(compared(&earlier, &report).criteria[0].change, Change::Unknown);
 }
 
 #[test]

@@ -83,6 +83,19 @@ async fn a_dead_server_that_claims_to_be_connected_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_newest_log_of_a_pattern_is_read_and_what_is_piped_is_not() {
+    let hub = started().await;
+    hub.configure(&format!("{EXPECTED}[hub]\nstdin = true\n"));
+    let mut command = hub.command("validate", &["--hub", &hub.url, "--for", "3s", "--format", "json"]);
+    command.arg("--log").arg(hub.log().with_extension("l?g"));
+    let begun = std::time::Instant::now();
+    let (_, stdout, stderr) = told(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap());
+    // A closed input would end the look at once.
+    assert!(begun.elapsed() >= std::time::Duration::from_secs(3), "{stdout}{stderr}");
+    assert_eq!(of(&serde_json::from_str(&stdout).unwrap(), "recent errors"), "pass", "{stdout}{stderr}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_is_not_there_can_not_be_reached_and_leaves_no_baseline() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hubwatch"));

@@ -197,7 +197,7 @@ impl Courier {
         {
             self.complain(&refused, 1);
         }
-        self.keep();
+        self.keep().await;
     }
 
     fn hear(&mut self, heard: Heard) {
@@ -216,7 +216,7 @@ impl Courier {
     async fn deliver(&mut self, due: &[Notice]) -> Result<(), Refused> {
         let due = &due[..due.len().min(MOST)];
         let now = Timestamp::now();
-        let body = message::body(self.target.kind, &self.sender, due, now);
+        let body = message::body(self.target.kind, &self.sender, due, now, Micros::from_duration(self.target.lasts()));
         // A JSON value always has a text.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
         let request = self.http.post(self.endpoint.clone()).header("content-type", "application/json").body(bytes);
@@ -227,7 +227,7 @@ impl Courier {
             return Err(Refused { why: format!("HTTP {}", response.status()), wait });
         }
         self.ledger.told(due, now);
-        self.keep();
+        self.keep().await;
         tracing::info!(target = self.target.name, alerts = due.len(), "told");
         Ok(())
     }
@@ -240,8 +240,11 @@ impl Courier {
         }
     }
 
-    fn keep(&self) {
-        if let Err(error) = crate::atomic::write_json(&self.path, &self.ledger) {
+    /// Elsewhere: the disk may be slow, and this thread watches the hub.
+    async fn keep(&self) {
+        let (path, ledger) = (self.path.clone(), self.ledger.clone());
+        let kept = tokio::task::spawn_blocking(move || crate::atomic::write_json(&path, &ledger)).await;
+        if let Err(error) = kept.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             tracing::warn!(path = %self.path.display(), %error, "what was told can't be kept: a restart would tell it again");
         }
     }

@@ -60,7 +60,8 @@ struct Entry {
     closed: Option<Moment>,
 }
 
-/// What a target was told.
+/// What a target was told, by the id that it was told first: an incident that turns out to have begun at another time has another id,
+/// and is the same alert.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     entries: BTreeMap<String, Entry>,
@@ -69,13 +70,13 @@ pub struct Ledger {
 impl Ledger {
     /// Takes in an incident as it is now.
     pub fn take(&mut self, incident: Incident, terms: Terms) {
-        if let Some(known) = self.entries.get_mut(&incident.id) {
+        if let Some(known) = self.entries.values_mut().find(|entry| entry.incident.id == incident.id) {
             known.incident = incident;
             return;
         }
         // What was planned nobody needs to be woken for; what is less grave than the level nobody asked for.
         if incident.planned.is_none() && severity(incident.severity) >= severity(terms.level) {
-            self.entries.insert(incident.id.clone(), Entry { incident, told: None, closed: None });
+            self.enter(incident.id.clone(), Entry { incident, told: None, closed: None });
         }
     }
 
@@ -83,30 +84,41 @@ impl Ledger {
     /// another beginning it is the same alert; otherwise it is over.
     pub fn take_all(&mut self, all: Vec<Incident>, terms: Terms, now: Timestamp) {
         let ids: BTreeSet<&str> = all.iter().map(|incident| incident.id.as_str()).collect();
-        let strays = self.entries.iter().filter(|(id, entry)| entry.is_open() && !ids.contains(id.as_str()));
+        let strays = self.entries.iter().filter(|(_, entry)| entry.is_open() && !ids.contains(entry.incident.id.as_str()));
         let strays: Vec<String> = strays.map(|(id, _)| id.clone()).collect();
         for id in strays {
             let Some(mut entry) = self.entries.remove(&id) else { continue };
-            let about = |incident: &Incident| (incident.kind, incident.subject.clone());
-            let same = all.iter().find(|other| {
-                other.end.is_none() && about(other) == about(&entry.incident) && !self.entries.contains_key(&other.id)
+            let known: BTreeSet<&str> = self.entries.values().map(|entry| entry.incident.id.as_str()).collect();
+            let stray = &entry.incident;
+            let same = all.iter().filter(|other| {
+                let lasted = other.end.is_none_or(|end| end.0 >= stray.start.0);
+                lasted && (other.kind, &other.subject) == (stray.kind, &stray.subject) && !known.contains(other.id.as_str())
             });
-            match same {
+            match same.min_by_key(|other| other.start.0) {
                 Some(same) => entry.incident = same.clone(),
                 None if entry.told.is_none() => continue,
                 None => entry.incident.end = Some(Moment(now)),
             }
-            self.entries.insert(entry.incident.id.clone(), entry);
+            let id = if entry.told.is_some() { id } else { entry.incident.id.clone() };
+            self.enter(id, entry);
         }
         for incident in all {
             self.take(incident, terms);
         }
     }
 
+    /// Under this id, unless another alert was told by it.
+    fn enter(&mut self, mut id: String, entry: Entry) {
+        while self.entries.contains_key(&id) {
+            id.push('+');
+        }
+        self.entries.insert(id, entry);
+    }
+
     /// What must be told now.
     pub fn due(&self, terms: Terms, now: Timestamp) -> Vec<Notice> {
-        let entries = self.entries.values().filter(|entry| entry.closed.is_none());
-        entries.filter_map(|entry| entry.due(terms, now)).collect()
+        let entries = self.entries.iter().filter(|(_, entry)| entry.closed.is_none());
+        entries.filter_map(|(id, entry)| entry.due(id, terms, now)).collect()
     }
 
     /// When [`due`](Self::due) will next have something that it has not now, if nothing happens meanwhile.
@@ -147,8 +159,9 @@ impl Entry {
         self.closed.is_none() && self.incident.end.is_none()
     }
 
-    fn due(&self, terms: Terms, now: Timestamp) -> Option<Notice> {
-        let notice = |status| Some(Notice { incident: self.incident.clone(), status, again: self.told.is_some() });
+    fn due(&self, id: &str, terms: Terms, now: Timestamp) -> Option<Notice> {
+        let incident = || Incident { id: id.to_owned(), ..self.incident.clone() };
+        let notice = |status| Some(Notice { incident: incident(), status, again: self.told.is_some() });
         match (self.told, self.incident.end) {
             // What is over is told as having happened first, so that a target that knows only open alerts gets both.
             (None, _) if self.is_old_news(terms, now) => None,
@@ -276,7 +289,23 @@ mod tests {
         ledger.take_all(vec![incident("b", 1, None)], AT_ONCE, minute(2));
         assert_eq!(tell(&mut ledger, AT_ONCE, 2), []);
         ledger.take_all(vec![incident("b", 1, Some(3))], AT_ONCE, minute(3));
-        assert_eq!(tell(&mut ledger, AT_ONCE, 3), [("b".to_owned(), Status::Resolved)]);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 3), [("a".to_owned(), Status::Resolved)], "as it was told first");
+        ledger.take_all(vec![incident("b", 1, Some(3))], AT_ONCE, minute(4));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 4), []);
+    }
+
+    #[test]
+    fn what_turns_out_to_have_begun_at_another_time_and_to_be_over_is_told_to_be_over_and_no_more() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 10, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, 10);
+        let all = vec![incident("earlier", 0, Some(5)), incident("b", 9, Some(11))];
+        ledger.take_all(all.clone(), Terms { level: Gravity::Critical, ..AT_ONCE }, minute(12));
+        let told = tell(&mut ledger, AT_ONCE, 12);
+        assert!(told.contains(&("a".to_owned(), Status::Resolved)) && told.iter().all(|(id, _)| id != "b"), "{told:?}");
+        // Another one may get the id that the alert was told by.
+        ledger.take_all([all, vec![incident("a", 13, None)]].concat(), AT_ONCE, minute(13));
+        assert!(tell(&mut ledger, AT_ONCE, 13).contains(&("a+".to_owned(), Status::Firing)));
     }
 
     #[test]

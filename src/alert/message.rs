@@ -11,9 +11,6 @@ use crate::watch::{Micros, Timestamp};
 /// The version of the webhook's form.
 pub const VERSION: u32 = 1;
 
-/// Alertmanager takes an alert for over when it hears nothing of it for so long: five repetitions.
-const ALERTMANAGER_LASTS: Micros = Micros::new(5 * 60 * 1_000_000);
-
 /// Whose alerts they are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
@@ -25,12 +22,12 @@ pub struct Sender {
     pub build: Option<String>,
 }
 
-/// A message's body.
-pub fn body(kind: Kind, sender: &Sender, notices: &[Notice], now: Timestamp) -> Value {
+/// A message's body. `lasts`: Alertmanager takes an alert for over when it hears nothing of it for so long.
+pub fn body(kind: Kind, sender: &Sender, notices: &[Notice], now: Timestamp, lasts: Micros) -> Value {
     match kind {
         Kind::Webhook => webhook(sender, notices, now),
         Kind::Slack => json!({ "text": text(sender, notices) }),
-        Kind::Alertmanager => notices.iter().map(|notice| alertmanager(sender, notice, now)).collect(),
+        Kind::Alertmanager => notices.iter().map(|notice| alertmanager(sender, notice, now.plus(lasts))).collect(),
     }
 }
 
@@ -96,7 +93,7 @@ fn lasted(incident: &Incident) -> String {
     words::duration(incident.end.map_or(0, |end| end.0.since(incident.start.0).get()))
 }
 
-fn alertmanager(sender: &Sender, notice: &Notice, now: Timestamp) -> Value {
+fn alertmanager(sender: &Sender, notice: &Notice, forgotten: Timestamp) -> Value {
     let incident = &notice.incident;
     let mut labels = json!({
         "alertname": alert_name(incident.kind.as_str()),
@@ -112,7 +109,7 @@ fn alertmanager(sender: &Sender, notice: &Notice, now: Timestamp) -> Value {
     }
     let ends = match (notice.status, incident.end) {
         (Status::Resolved, Some(end)) => end.0,
-        _ => now.plus(ALERTMANAGER_LASTS),
+        _ => forgotten,
     };
     let mut annotations = json!({ "summary": incident.title, "effect": incident.effect });
     if let Some(cause) = &incident.cause {
@@ -161,7 +158,7 @@ mod tests {
 
     fn bodies(kind: Kind) -> Value {
         let sender = Sender { hub: "hub-a".to_owned(), environment: "staging".to_owned(), build: Some("4.3.0".to_owned()) };
-        body(kind, &sender, &notices(), Timestamp::parse("2026-11-01T06:02:00Z").unwrap())
+        body(kind, &sender, &notices(), Timestamp::parse("2026-11-01T06:02:00Z").unwrap(), Micros::new(5 * 60 * 1_000_000))
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub const AN_HOUR: u32 = 30;
 /// The same for Alertmanager, which is told again each minute and is no person.
 pub const AN_HOUR_ALERTMANAGER: u32 = 600;
 
+/// An alert that Alertmanager isn't told again lasts at least so long, as it does by Alertmanager's own default (`resolve_timeout`).
+const LASTS: Duration = Duration::from_secs(5 * 60);
+
 /// A target.
 #[derive(Clone)]
 pub struct Target {
@@ -98,6 +101,12 @@ pub enum TargetError {
 }
 
 impl Target {
+    /// How long it takes an alert for one that goes on without being told again: five repetitions, as often as they may be sent.
+    pub(super) fn lasts(&self) -> Duration {
+        let each = Duration::from_secs(3600) / self.an_hour.max(1);
+        LASTS.max(self.repeat.max(each).saturating_mul(5))
+    }
+
     /// The file in the state folder that keeps what it was told.
     pub(crate) fn file_name(&self) -> String {
         let safe = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };

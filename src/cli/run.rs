@@ -114,8 +114,10 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         return Err(CliError::Usage("--report is for one hub; choose it with --name, or report on each afterwards".to_owned()));
     }
     let begun = Timestamp::now();
-    if let ([_, _, ..], Some(_)) = (plans.as_slice(), &layers.file.dashboard.file) {
-        return Err(CliError::Usage("[dashboard] file is for one hub; of several each has its own in its state folder".to_owned()));
+    let one_dashboard = layers.file.dashboard.file.is_some() || layers.environment().get("HUBWATCH_DASHBOARD").is_some();
+    if plans.len() > 1 && one_dashboard {
+        let problem = "[dashboard] file and HUBWATCH_DASHBOARD are for one hub; of several each has its own in its state folder";
+        return Err(CliError::Usage(problem.to_owned()));
     }
     let first = plans.first().map(|plan| (plan.name.clone(), plan.environment.clone(), plan.state_dir.clone()));
     let lives: Vec<Live> = plans.iter().map(|_| Live::default()).collect();
@@ -126,6 +128,9 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         }
         None => None,
     };
+    for plan in plans.iter().filter(|plan| matches!(plan.log, LogSource::None)) {
+        tracing::warn!(hub = %plan.name, "no log is given: what only the hub's log shows can't be judged; give it with --log FILE, or - for what is piped");
+    }
     let mut followers = Vec::new();
     for (plan, live) in plans.iter().zip(lives) {
         let sender = Sender {

@@ -24,7 +24,7 @@ use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
 use crate::report::{Baseline, baseline, words};
 use crate::serve::Vitals;
-use crate::tail::Begin;
+use crate::tail::{self, Begin};
 use crate::watch::{ApiOutcome, Level, Liveness, Poll, ProcessPoll, ServerPoll, Timestamp, Watch};
 
 /// How long it looks unless told otherwise: four polls, enough to tell a dead server from one that just started.
@@ -199,9 +199,10 @@ fn expected(layers: &Layers<impl Environment>) -> BTreeMap<String, Vec<String>> 
     layers.file.servers.iter().map(|(name, server)| (name.clone(), server.expected.clone())).collect()
 }
 
-/// A watch that leaves nothing behind: neither telemetry nor a place in the journal.
+/// A watch that leaves nothing behind, neither telemetry nor a place in the journal, and takes nothing from what is piped.
 fn look(plan: Plan, folder: &Path, length: Duration) -> Plan {
     Plan {
+        log: plan.log.without_stdin(),
         begin: Begin::End,
         event_stream: Joining::Never,
         state_dir: folder.to_owned(),
@@ -348,11 +349,11 @@ fn is_expected(line: &str, expected: &BTreeMap<String, Vec<String>>) -> bool {
 
 /// The last lines of the log: errors, but for those about servers that need not work, and levels.
 fn recent(log: &Path, expected: &BTreeMap<String, Vec<String>>) -> Vec<Check> {
-    let tail = match end_of(log) {
-        Ok(tail) => tail,
+    let end = match end_of(&tail::newest(log)) {
+        Ok(end) => end,
         Err(error) => return vec![check("log", Verdict::Fail, format!("{} can't be read: {error}", log.display()), None)],
     };
-    let lines: Vec<&str> = tail.lines().filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = end.lines().filter(|line| !line.trim().is_empty()).collect();
     let last = &lines[lines.len().saturating_sub(RECENT_LINES)..];
     let mut levels: BTreeMap<&str, usize> = BTreeMap::new();
     let mut errors = Vec::new();

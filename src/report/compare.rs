@@ -84,7 +84,7 @@ pub struct FigureChange {
     pub name: String,
     /// In which unit.
     pub unit: Unit,
-    /// What it was.
+    /// What it was. What adds up over a period is scaled to the length of this one.
     pub before: Option<u64>,
     /// What it is.
     pub now: Option<u64>,
@@ -224,8 +224,10 @@ impl From<&Report> for Compared {
 enum Noise {
     /// By as much as it varies within the periods.
     Varies(fn(&Lines) -> Vec<u64>),
-    /// A number of events: by chance alone it differs by twice the square root of both together.
+    /// A number of events: by chance alone it differs by twice the square root of both together, as they were counted.
     Events,
+    /// Not at all, but it adds up: a longer period has more of it.
+    Adds,
     /// Not at all.
     None,
 }
@@ -248,9 +250,9 @@ const FIGURES: &[(&str, Measure, Noise)] = &[
     ("Failed operations", Measure::ErrorsShare, Noise::None),
     ("Log, a day", Measure::LogGrowthPerDay, Noise::None),
     ("Lines of level error, a day", Measure::LogErrors, Noise::Events),
-    ("Servers down", Measure::ServersDownTime, Noise::None),
+    ("Servers down", Measure::ServersDownTime, Noise::Adds),
     ("Disconnections of servers", Measure::ServersDisconnections, Noise::Events),
-    ("Hub not answering", Measure::HubDownTime, Noise::None),
+    ("Hub not answering", Measure::HubDownTime, Noise::Adds),
     ("Ends of the hub's process", Measure::HubEnds, Noise::Events),
 ];
 
@@ -285,6 +287,9 @@ fn caveats(now: &Compared, earlier: &Compared) -> Vec<String> {
         caveats.push("it was judged by other criteria: verdicts may differ for that reason alone".to_owned());
     }
     let (one, other) = (now.coverage.covered_us, earlier.coverage.covered_us);
+    if one.abs_diff(other) > one.max(other) / 100 * LEAST_SHARE {
+        caveats.push("what was counted then is scaled to the length of this period".to_owned());
+    }
     if one.min(other) < one.max(other) / 2 {
         caveats.push("one of the periods is less than half as long as the other".to_owned());
     }
@@ -298,6 +303,10 @@ fn criterion(row: &Row, earlier: &Compared) -> Option<CriterionChange> {
     }
     let change = match known {
         None => Change::Unknown,
+        // What was not known, or could not apply, is neither better nor worse than what is.
+        Some(before) if [before, row.verdict].iter().any(|one| matches!(one, Verdict::Inconclusive | Verdict::NotApplicable)) => {
+            Change::Unknown
+        }
         Some(before) if weight(row.verdict) < weight(before) => Change::Better,
         Some(_) => Change::Worse,
     };
@@ -305,11 +314,24 @@ fn criterion(row: &Row, earlier: &Compared) -> Option<CriterionChange> {
 }
 
 fn figure(name: &str, measure: Measure, noise: Noise, before: &Compared, now: &Compared) -> FigureChange {
-    let (old, new) = (before.value(measure), now.value(measure));
+    let new = now.value(measure);
+    let raw = before.value(measure);
+    let lengths = (now.coverage.covered_us, before.coverage.covered_us);
+    let old = match noise {
+        // It is counted by the day already.
+        Noise::Events if measure == Measure::LogErrors => raw,
+        Noise::Events | Noise::Adds => raw.and_then(|raw| scaled(raw, lengths)),
+        Noise::Varies(_) | Noise::None => raw,
+    };
     let varies = match noise {
         Noise::Varies(values) => spread(values(&before.series)).max(spread(values(&now.series))),
-        Noise::Events => old.unwrap_or(0).saturating_add(new.unwrap_or(0)).isqrt().saturating_mul(2),
-        Noise::None => 0,
+        // A hub that never ended and now does has changed, however seldom it does.
+        Noise::Events if measure == Measure::HubEnds && raw == Some(0) => 0,
+        Noise::Events if measure == Measure::LogErrors => {
+            chance((before.error_lines(), (DAY, lengths.1)), (now.error_lines(), (DAY, lengths.0)))
+        }
+        Noise::Events => chance((raw.unwrap_or(0), lengths), (new.unwrap_or(0), (1, 1))),
+        Noise::Adds | Noise::None => 0,
     };
     let least = match (noise, measure.unit()) {
         (Noise::Events, _) | (_, Unit::Count) => 0,
@@ -325,6 +347,25 @@ fn figure(name: &str, measure: Measure, noise: Noise, before: &Compared, now: &C
         _ => Change::Unknown,
     };
     FigureChange { name: name.to_owned(), unit: measure.unit(), before: old, now: new, noise, change }
+}
+
+const DAY: u64 = 24 * 3600 * 1_000_000;
+
+/// Times a ratio, to the nearest; `None` for a period without length.
+fn scaled(value: u64, (to, from): (u64, u64)) -> Option<u64> {
+    let (to, from) = (u128::from(to), u128::from(from));
+    u64::try_from((u128::from(value) * to + from / 2).checked_div(from)?).ok()
+}
+
+/// Twice the standard deviation of the difference of two counts, each times its ratio.
+fn chance(one: (u64, (u64, u64)), other: (u64, (u64, u64))) -> u64 {
+    let variance = |(count, (to, from)): (u64, (u64, u64))| {
+        // In thousandths: the square of a ratio of microseconds would leave 128 bits.
+        let thousandths = (u128::from(to) * 1_000).checked_div(u128::from(from)).unwrap_or(0);
+        u128::from(count).saturating_mul(thousandths.saturating_mul(thousandths))
+    };
+    let deviation = variance(one).saturating_add(variance(other)).isqrt() * 2 / 1_000;
+    u64::try_from(deviation).unwrap_or(u64::MAX)
 }
 
 impl Compared {
@@ -345,10 +386,12 @@ impl Compared {
 
     /// Periods differ in length: what is counted is counted by the day.
     fn error_lines_a_day(&self) -> Option<u64> {
-        const DAY: u128 = 24 * 3600 * 1_000_000;
-        let lines: u64 = self.series.error_lines.points.iter().map(|point| point.sum).sum();
-        let a_day = (u128::from(lines) * DAY).checked_div(u128::from(self.coverage.covered_us))?;
+        let a_day = (u128::from(self.error_lines()) * u128::from(DAY)).checked_div(u128::from(self.coverage.covered_us))?;
         u64::try_from(a_day).ok()
+    }
+
+    fn error_lines(&self) -> u64 {
+        self.series.error_lines.points.iter().map(|point| point.sum).sum()
     }
 }
 
@@ -365,6 +408,15 @@ fn spread(mut values: Vec<u64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chance_is_reckoned_with_what_was_counted_and_scaled_afterwards() {
+        assert_eq!(scaled(3, (24, 48)), Some(2), "to the nearest");
+        assert_eq!(scaled(3, (24, 0)), None);
+        assert_eq!(chance((50, (1, 1)), (50, (1, 1))), 20);
+        // Four in an hour are 96 a day, give or take 2 × 2 × 24.
+        assert_eq!(chance((4, (24, 1)), (0, (24, 1))), 96);
+    }
 
     #[test]
     fn a_period_varies_by_half_the_distance_of_its_quartiles() {

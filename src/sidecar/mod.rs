@@ -125,6 +125,15 @@ impl LogSource {
         }
     }
 
+    /// Without what is piped into the sidecar.
+    #[must_use]
+    pub fn without_stdin(self) -> Self {
+        match self {
+            Self::File(path) | Self::FileAndStdin(path) => Self::File(path),
+            Self::None | Self::Stdin => Self::None,
+        }
+    }
+
     /// Whether the hub's output is piped into the sidecar.
     pub const fn is_piped(&self) -> bool {
         matches!(self, Self::Stdin | Self::FileAndStdin(_))

@@ -28,7 +28,7 @@ pub use follower::{Batch, Follower};
 pub use line::{Line, MAX_LINE_BYTES};
 pub use mount::is_mount_point;
 pub use pipe::Pipe;
-pub use places::{PatternError, check_pattern, is_pattern};
+pub use places::{PatternError, check_pattern, is_pattern, newest};
 pub use position::Begin;
 pub use set::TailEvent;
 pub use state::State;

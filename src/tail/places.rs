@@ -47,6 +47,13 @@ pub fn is_pattern(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) && !path.exists()
 }
 
+/// The file at a path that may be a pattern: of those that the pattern finds, the one that was written last.
+pub fn newest(path: &Path) -> PathBuf {
+    let places = Places::new(path.to_owned());
+    let found = if places.is_pattern { places.look().unwrap_or_default() } else { Vec::new() };
+    found.into_iter().max_by_key(|found| modified(&found.metadata)).map_or_else(|| path.to_owned(), |found| found.path)
+}
+
 /// Checks a path that may be a pattern.
 pub fn check_pattern(path: &Path) -> Result<(), PatternError> {
     let pattern = path.to_string_lossy();
