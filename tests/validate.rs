@@ -59,6 +59,9 @@ async fn a_hub_that_is_well_holds_and_its_baseline_is_kept_once() {
     let validation: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, &validation["baseline_stored"]), (Some(0), &Value::Bool(false)));
     assert_eq!(of(&validation, "server filesystem"), "pass");
+    let unseen: Vec<&str> = validation["not_visible"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    assert!(unseen.iter().any(|unseen| unseen.contains("ordinary tool calls")), "{unseen:?}");
+    assert!(unseen.iter().all(|unseen| !unseen.contains("meta-tool calls:")), "this log shows them: {unseen:?}");
     assert_eq!(read_json(&path).unwrap(), first, "the first one stays");
     let (_, stdout, _) = validate(&hub, &["--rebaseline"]).await;
     assert!(stdout.contains("baseline T+0"), "{stdout}");

@@ -22,10 +22,10 @@ use crate::journal::JournalReader;
 use crate::judge;
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
-use crate::report::{Baseline, baseline, words};
+use crate::report::{Baseline, baseline, blind, words};
 use crate::serve::Vitals;
 use crate::tail::{self, Begin};
-use crate::watch::{ApiOutcome, Level, Liveness, Poll, ProcessPoll, ServerPoll, Timestamp, Watch};
+use crate::watch::{ApiOutcome, Level, Liveness, LogShape, Poll, ProcessPoll, ServerPoll, Sight, Timestamp, Watch};
 
 /// How long it looks unless told otherwise: four polls, enough to tell a dead server from one that just started.
 const LOOK: &str = "6s";
@@ -127,6 +127,8 @@ struct Validation {
     at: Moment,
     verdict: Verdict,
     checks: Vec<Check>,
+    /// What a report on such a watch can't know, and why.
+    not_visible: Vec<String>,
     baseline: Option<Baseline>,
     baseline_stored: bool,
 }
@@ -150,6 +152,7 @@ pub async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clo
     let polls: Vec<(&Watch, &Poll)> = watches.iter().filter_map(|watch| Some((watch, watch.poll.as_ref()?))).collect();
     let answered = polls.iter().any(|(_, poll)| poll.api.health == ApiOutcome::Ok);
     let checks = checks(&polls, &expected, log.as_deref());
+    let not_visible = if answered { blind_spots(&watches, log.as_deref()) } else { Vec::new() };
     let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
     let baseline = polls.last().filter(|_| answered).map(|(watch, poll)| measured(watch, poll, &polls));
     let known = baseline::read(&state_dir, &hub, &environment, Timestamp::now());
@@ -166,6 +169,7 @@ pub async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clo
         verdict: if failed { Verdict::Fail } else { worst.unwrap_or(Verdict::Inconclusive) },
         baseline_stored: store.is_some(),
         checks,
+        not_visible,
         baseline,
     };
     report::print(&match form {
@@ -389,6 +393,27 @@ fn recent(log: &Path, expected: &BTreeMap<String, Vec<String>>) -> Vec<Check> {
     ]
 }
 
+/// What the sources at hand don't show. In a few seconds a log may say nothing: its last lines tell in which shape it is.
+fn blind_spots(watches: &[Watch], log: Option<&Path>) -> Vec<String> {
+    let shape = log.and_then(shape_at_end);
+    let mut sight = Sight::default();
+    for watch in watches {
+        let mut watch = watch.clone();
+        let sources = &mut watch.sources;
+        sources.log_shape = sources.log_shape.or(shape);
+        sources.checkpoints = sources.checkpoints.or(shape.map(|shape| shape != LogShape::LegacyFile));
+        sight.add(&watch);
+    }
+    blind::unseen(&sight)
+}
+
+fn shape_at_end(log: &Path) -> Option<LogShape> {
+    let end = end_of(&tail::newest(log)).ok()?;
+    let shapes: Vec<_> = end.lines().filter(|line| !line.trim().is_empty()).map(|text| line::parse(text).shape).collect();
+    // Bare lines beside JSON are stack traces.
+    shapes.iter().rfind(|shape| **shape != LogShape::LegacyFile).or(shapes.last()).copied()
+}
+
 fn end_of(log: &Path) -> std::io::Result<String> {
     let mut file = std::fs::File::open(log)?;
     let size = file.metadata()?.len();
@@ -437,6 +462,7 @@ fn text(validation: &Validation, state_dir: &Path) -> String {
         0 => format!("All checks hold{rest}."),
         failed => format!("{failed} of {} checks failed{rest}.", validation.checks.len()),
     });
+    lines.extend(validation.not_visible.iter().map(|unseen| format!("· {unseen}")));
     if validation.baseline_stored {
         lines.push(format!("Kept as the baseline T+0 in {}.", state_dir.join(baseline::FILE_NAME).display()));
     }

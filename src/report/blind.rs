@@ -3,7 +3,7 @@
 use super::model::Provenance;
 use super::words;
 use crate::judge::history::History;
-use crate::watch::{DropReason, DroppedKind, Visible};
+use crate::watch::{Aspect, DropReason, DroppedKind, Sight, Visible};
 
 /// Each thing that the sources at hand did not show.
 pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
@@ -20,15 +20,19 @@ pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
     if !provenance.unreadable.is_empty() {
         all.push(format!("{} watch spans could not be read.", provenance.unreadable.len()));
     }
-    for (aspect, visible) in coverage.sight.blind_spots() {
-        match visible {
-            Visible::Yes => {}
-            Visible::Partly(what) => all.push(format!("Partly visible: {}: {what}.", aspect.title())),
-            Visible::No(why) => all.push(format!("Not visible: {}: {why}.", aspect.title())),
-        }
-    }
+    all.extend(unseen(&coverage.sight));
     losses(history, &mut all);
     all
+}
+
+/// What the sources did not show, or not always.
+pub fn unseen(sight: &Sight) -> Vec<String> {
+    let told = |(aspect, visible): (Aspect, Visible)| match visible {
+        Visible::Yes => None,
+        Visible::Partly(what) => Some(format!("Partly visible: {}: {what}.", aspect.title())),
+        Visible::No(why) => Some(format!("Not visible: {}: {why}.", aspect.title())),
+    };
+    sight.blind_spots().into_iter().filter_map(told).collect()
 }
 
 /// What the sidecar itself could not keep or pass on.

@@ -2,7 +2,7 @@
 //! what people and machines read.
 
 pub mod baseline;
-mod blind;
+pub mod blind;
 pub mod build;
 pub mod chart;
 pub mod compare;
