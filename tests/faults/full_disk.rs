@@ -95,6 +95,8 @@ struct Tmpfs {
 impl Tmpfs {
     /// Mounts it over the state folder; not every system allows that.
     async fn over(state: &Path, folder: &Path) -> Option<Self> {
+        // A link on the way would lead out of the namespace.
+        let state = &state.canonicalize().unwrap();
         // A user namespace needs no privileges where there are such; otherwise a privileged user needs none.
         for namespaces in [&["--user", "--map-root-user", "--mount"][..], &["--mount"]] {
             let script = "mount -t tmpfs -o size=24m,mode=700 tmpfs \"$0\" && touch \"$0/mounted\" && exec sleep 1000";
