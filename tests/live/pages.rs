@@ -99,7 +99,8 @@ fn looks_well(chromium: &Path, html: &str, charts: u64) {
         assert_eq!(measured["problems"], serde_json::json!([]), "{width} wide, dark: {dark}");
         assert_eq!(measured["requests"], serde_json::json!([]));
         assert_eq!(measured["dark"], dark);
-        assert!(measured["charts"].as_u64().unwrap() >= charts && measured["texts"].as_u64().unwrap() > 8 * charts, "{measured}");
+        // A chart of few polls has few marks on its axes, but some on each.
+        assert!(measured["charts"].as_u64().unwrap() >= charts && measured["texts"].as_u64().unwrap() >= 4 * charts, "{measured}");
         backgrounds.insert(measured["background"].as_str().unwrap().to_owned());
     }
     assert_eq!(backgrounds.len(), 2, "dark and light look alike");
