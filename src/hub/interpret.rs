@@ -325,16 +325,14 @@ impl Interpreter {
         line.time = line.time.or(raw.stamped);
         // The sources don't agree on how often a line came, so a storm is the log's; but what the log can't show is counted with it.
         let hidden = self.is_hidden_from_log(&line, raw.source);
-        let lane = self.lane(raw.source);
         if raw.source == LineSource::EventStream {
-            line.level = lane.believe_level(line.level);
-            lane.delayed(line.time, raw.read);
-        }
-        let when = lane.when(&line, &raw);
-        lane.count(&line, raw.size);
-        if raw.source == LineSource::EventStream {
+            line.level = self.stream.believe_level(line.level);
+            self.stream.delayed(line.time, raw.read);
             self.stream_read = Some(raw.read);
         }
+        let lane = self.lane(raw.source);
+        let when = lane.when(&line, &raw);
+        lane.count(&line, raw.size);
         let untimed = Untimed::new(raw.text, line.time_at.clone());
         let counted_with = if hidden { LineSource::Log } else { raw.source };
         let collapsed = !self.keeps_storms && self.lane(counted_with).storms.line(untimed, &line.text, raw.size, when.latest());
