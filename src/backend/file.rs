@@ -1,5 +1,6 @@
 //! Files with a line of OTLP JSON a request: what the OpenTelemetry Collector's file exporter and `hubwatch export` write, plain or
-//! compressed. A file is looked through once, for where each trace lies; lines without a watch span are passed over.
+//! compressed. A file is looked through once, for where each trace lies; lines without a watch span are passed over. What a file that was
+//! cut (its writer was killed, its copy broke off) still holds in whole lines is read, and the cut is told.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use flate2::read::MultiGzDecoder;
 use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use serde::de::IgnoredAny;
 
 use super::access::Access;
 use super::http::MAX_BODY_BYTES;
@@ -29,6 +31,9 @@ pub const KIND: Kind = Kind {
 /// Names that may be files of ours in a folder.
 const ENDINGS: [&str; 3] = [".json", ".jsonl", ".ndjson"];
 const COMPRESSED: [&str; 3] = ["", ".gz", ".zst"];
+
+/// What `hubwatch export` adds to a file's name until all of it is written.
+pub const UNFINISHED: &str = ".unfinished";
 
 /// How many lines are parsed at once: one a processor of a small machine. A busy quarter-hour takes some 10 MB while it is parsed.
 const CONCURRENCY: usize = 2;
@@ -53,6 +58,8 @@ struct Index {
     lines: Vec<Line>,
     /// The first half of a trace's id, and a line that names it; sorted.
     traces: Vec<(u64, u32)>,
+    /// Which files are not whole, in words.
+    cuts: Vec<String>,
 }
 
 /// A file that lines can be read from: the named one, or what a compressed one was unpacked to.
@@ -68,8 +75,6 @@ struct Line {
     number: u64,
     offset: u64,
     length: usize,
-    /// The last line of a file that is still written, or was cut.
-    unended: bool,
 }
 
 impl OtlpFile {
@@ -137,27 +142,24 @@ impl Index {
         self.look_through(name, packed, Place::Unpacked(BufWriter::new(unnamed()?)))
     }
 
-    fn look_through(&mut self, name: &Path, mut from: impl BufRead, mut place: Place) -> io::Result<()> {
+    fn look_through(&mut self, name: &Path, from: impl BufRead, mut place: Place) -> io::Result<()> {
         let (file, watch) = (self.files.len(), Finder::new(names::WATCH_SPAN));
-        let (mut offset, mut number, mut line) = (0, 0, Vec::new());
-        loop {
-            line.clear();
-            let length = (&mut from).take(MAX_BODY_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
-            if length == 0 {
-                break;
+        let (mut lines, mut offset) = (Lines { from, line: Vec::new(), number: 0 }, 0);
+        let end = loop {
+            match lines.next()? {
+                Next::Line => {}
+                end => break end,
             }
-            number += 1;
-            if length > MAX_BODY_BYTES {
-                return Err(io::Error::other(format!("line {number} has more than {MAX_BODY_BYTES} bytes")));
-            }
-            let holds_watches = watch.find(&line).is_some();
+            let (line, number) = (&lines.line, lines.number);
+            let holds_watches = watch.find(line).is_some();
             if holds_watches {
                 let at = u32::try_from(self.lines.len()).map_err(io::Error::other)?;
-                self.traces.extend(trace_ids(&line).map(|id| (id, at)));
-                self.lines.push(Line { file, number, offset, length, unended: !line.ends_with(b"\n") });
+                self.traces.extend(trace_ids(line).map(|id| (id, at)));
+                self.lines.push(Line { file, number, offset, length: line.len() });
             }
-            offset += place.keep(&line, holds_watches)?;
-        }
+            offset += place.keep(line, holds_watches)?;
+        };
+        self.cuts.extend(cut(name, &end, lines.number));
         self.files.push(Indexed { name: name.to_owned(), content: place.content()? });
         Ok(())
     }
@@ -178,15 +180,73 @@ impl Index {
         let failed = |reason: String| BackendError::File { path: name.clone(), reason };
         let mut text = vec![0; line.length];
         content.read_exact_at(&mut text, line.offset).map_err(|error| failed(error.to_string()))?;
-        match serde_json::from_slice::<OtlpTraces>(&text) {
-            Ok(traces) => into.spans.extend(traces.resource_spans.into_iter().filter_map(|resource| of_trace(resource, id))),
-            Err(error) if error.is_eof() && line.unended => {
-                into.partial = Some(format!("line {} of {} is cut", line.number, name.display()));
-            }
-            Err(error) => return Err(failed(format!("line {} is no OTLP JSON: {error}", line.number))),
-        }
+        let traces: OtlpTraces =
+            serde_json::from_slice(&text).map_err(|error| failed(format!("line {} is no OTLP JSON: {error}", line.number)))?;
+        into.spans.extend(traces.resource_spans.into_iter().filter_map(|resource| of_trace(resource, id)));
         Ok(())
     }
+}
+
+/// The lines of a file, as far as they are whole.
+struct Lines<R> {
+    from: R,
+    line: Vec<u8>,
+    /// Of the last whole line.
+    number: u64,
+}
+
+/// How it goes on behind a line.
+enum Next {
+    Line,
+    End,
+    /// In the middle of the next line.
+    CutInside,
+    /// The line before is whole; that more was to come is known.
+    CutBehind,
+}
+
+impl<R: BufRead> Lines<R> {
+    fn next(&mut self) -> io::Result<Next> {
+        self.line.clear();
+        let read = (&mut self.from).take(MAX_BODY_BYTES as u64 + 1).read_until(b'\n', &mut self.line);
+        match read {
+            // A compressed stream that ends before its end.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(if self.line.is_empty() { Next::CutBehind } else { Next::CutInside });
+            }
+            Err(error) => return Err(error),
+            Ok(0) => return Ok(Next::End),
+            Ok(length) if length > MAX_BODY_BYTES => {
+                return Err(io::Error::other(format!("line {} has more than {MAX_BODY_BYTES} bytes", self.number + 1)));
+            }
+            // The last line of a file that is still written has no end yet, but may be all there.
+            Ok(_) if !self.line.ends_with(b"\n") && serde_json::from_slice::<IgnoredAny>(&self.line).is_err() => {
+                return Ok(Next::CutInside);
+            }
+            Ok(_) => self.number += 1,
+        }
+        Ok(Next::Line)
+    }
+}
+
+/// What is to be told of a file that ends like this after so many whole lines.
+fn cut(name: &Path, end: &Next, lines: u64) -> Option<String> {
+    let ending = name.extension().unwrap_or_default();
+    let shown = name.display();
+    match end {
+        Next::CutInside => Some(format!("{shown} is cut in line {}: what followed is lost", lines + 1)),
+        Next::CutBehind => Some(format!("{shown} is cut after line {lines}: what followed is lost")),
+        _ if name.to_string_lossy().ends_with(UNFINISHED) => {
+            Some(format!("{shown} was not written to its end: `hubwatch export` was stopped after line {lines}"))
+        }
+        // Even nothing has a beginning and an end once it is compressed.
+        _ if lines == 0 && (ending == "gz" || ending == "zst") && is_empty(name) => Some(format!("{shown} is cut: it is empty")),
+        _ => None,
+    }
+}
+
+fn is_empty(name: &Path) -> bool {
+    std::fs::metadata(name).is_ok_and(|metadata| metadata.len() == 0)
 }
 
 /// A line holds spans of other traces, too.
@@ -255,7 +315,7 @@ struct Framed<R> {
     frame: io::Cursor<Vec<u8>>,
 }
 
-impl<R: Read> Read for Framed<R> {
+impl<R: BufRead> Read for Framed<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
             let read = self.frame.read(into)?;
@@ -266,13 +326,13 @@ impl<R: Read> Read for Framed<R> {
     }
 }
 
-impl<R: Read> Framed<R> {
+impl<R: BufRead> Framed<R> {
     fn next(&mut self) -> io::Result<bool> {
-        let mut length = [0; LENGTH_BYTES];
-        match self.file.read_exact(&mut length) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
+        if self.file.fill_buf()?.is_empty() {
+            return Ok(false);
         }
+        let mut length = [0; LENGTH_BYTES];
+        self.file.read_exact(&mut length)?;
         let packed = (&mut self.file).take(u64::from(u32::from_be_bytes(length)));
         let mut line = Vec::new();
         zstd::Decoder::new(packed)?.take(MAX_BODY_BYTES as u64).read_to_end(&mut line)?;
@@ -291,6 +351,10 @@ impl Backend for OtlpFile {
 
     fn concurrency(&self) -> usize {
         CONCURRENCY
+    }
+
+    fn cuts(&self) -> &[String] {
+        &self.index.cuts
     }
 
     fn trace(&self, id: TraceId) -> Reading<'_> {

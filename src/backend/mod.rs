@@ -134,6 +134,11 @@ pub trait Backend: std::fmt::Debug {
         None
     }
 
+    /// What of it is lost, whichever trace is asked for, in words: a file that was cut can't say which traces it held.
+    fn cuts(&self) -> &[String] {
+        &[]
+    }
+
     /// All spans of a trace.
     fn trace(&self, id: TraceId) -> Reading<'_>;
 }

@@ -51,6 +51,8 @@ pub struct Found {
     pub unreadable: Vec<DecodeError>,
     /// Where Watches are missing though they were made, and what the backend itself calls incomplete.
     pub incomplete: Vec<Incomplete>,
+    /// What of the backend is lost without it being known of which times, in words.
+    pub cuts: Vec<String>,
     /// How many slots were asked for.
     pub slots: u64,
     /// How many of them had no trace.
@@ -191,7 +193,7 @@ async fn slots(
     progress: &impl Fn(u64, u64),
     mut give: impl FnMut(Watches) -> ControlFlow<()>,
 ) -> Result<ControlFlow<(), Found>, BackendError> {
-    let (mut found, mut runs) = (Found::default(), BTreeMap::new());
+    let (mut found, mut runs) = (Found { cuts: backend.cuts().to_vec(), ..Found::default() }, BTreeMap::new());
     let count = wanted.slots().len() as u64;
     let ask = |slot: Slot| async move { (slot, parts(backend, wanted, slot).await) };
     let mut answers = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());

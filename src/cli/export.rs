@@ -13,6 +13,7 @@ use super::reading::{self, BackendArgs, PeriodArgs, Source, progress};
 use super::report::print;
 use super::{CliError, Exit};
 use crate::backend::Trace;
+use crate::backend::file::UNFINISHED;
 use crate::backend::otlp_json::OtlpTraces;
 use crate::backend::period::{self, Wanted};
 use crate::config::environment::Environment;
@@ -78,6 +79,8 @@ struct Written {
     watch_spans: u64,
     /// Traces of which the backend said that they are not whole: what they lack, the archive lacks.
     partial_traces: u64,
+    /// What the backend itself says is lost, of traces that nobody can name.
+    cuts: Vec<String>,
     /// Before compression.
     bytes: u64,
     file: String,
@@ -120,11 +123,16 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
         traces,
         watch_spans,
         partial_traces,
+        cuts: backend.cuts().to_vec(),
         bytes,
         file: args.out.display().to_string(),
     };
     tell(&written, args.format, args.out == Path::new("-"))?;
-    Ok(if watch_spans == 0 || partial_traces > 0 { Exit::NoVerdict } else { Exit::Ok })
+    for cut in &written.cuts {
+        tracing::warn!("{cut}");
+    }
+    let whole = watch_spans > 0 && partial_traces == 0 && written.cuts.is_empty();
+    Ok(if whole { Exit::Ok } else { Exit::NoVerdict })
 }
 
 fn merged(slot: Slot, trace: Trace) -> OtlpTraces {
@@ -172,7 +180,7 @@ impl Archive {
             return Ok(Self { to: Compressed::Plain(Box::new(BufWriter::new(io::stdout()))), unfinished: None, bytes: 0 });
         }
         let mut unfinished = path.to_owned().into_os_string();
-        unfinished.push(".unfinished");
+        unfinished.push(UNFINISHED);
         let unfinished = PathBuf::from(unfinished);
         let file = BufWriter::new(File::create(&unfinished)?);
         let to = match path.extension().and_then(|ending| ending.to_str()) {

@@ -211,7 +211,7 @@ fn provenance(wanted: &Wanted, found: &Found, backend: String, provisional: bool
         criteria_digest: report::built_in_digest(),
         overrides: Vec::new(),
         unreadable: found.unreadable.iter().map(ToString::to_string).collect(),
-        incomplete: found.incomplete.iter().map(ToString::to_string).collect(),
+        incomplete: found.cuts.iter().cloned().chain(found.incomplete.iter().map(ToString::to_string)).collect(),
     }
 }
 

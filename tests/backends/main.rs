@@ -280,25 +280,108 @@ fn a_collectors_file_gives_the_same_report_though_it_mixes_and_delays() {
     }
 }
 
+/// Where the lines of a text begin, and where the last one ends.
+fn borders(text: &[u8]) -> Vec<usize> {
+    let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+    std::iter::once(0).chain(ends).collect()
+}
+
 #[test]
-fn a_cut_last_line_is_missing_coverage_and_a_broken_one_an_error() {
+fn of_a_cut_archive_all_whole_lines_are_read_and_the_cut_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("staging.jsonl");
+    assert_eq!(export_embedded(&plain, &[]).0, Some(0));
+    let whole = std::fs::read(&plain).unwrap();
+    let borders = borders(&whole);
+    let inside = (borders[3] + borders[4]) / 2;
+    // A compressed stream is told from a whole one at a border, too: it lacks its end.
+    let cuts = [
+        ("jsonl", whole[..inside].to_vec(), "is cut in line 4"),
+        ("jsonl.gz", without_its_end(gzip(&whole[..inside])), "is cut in line 4"),
+        ("jsonl.gz", without_its_end(gzip(&whole[..borders[3]])), "is cut after line 3"),
+        ("jsonl.zst", without_its_end(zstd(&whole[..inside])), "is cut in line 4"),
+        ("jsonl.zst", without_its_end(zstd(&whole[..borders[3]])), "is cut after line 3"),
+        ("json", framed(&whole, &borders[..5], 10), "is cut after line 3"),
+        ("jsonl.unfinished", whole[..borders[3]].to_vec(), "`hubwatch export` was stopped after line 3"),
+    ];
+    let first_lines = folder.path().join("lines.jsonl");
+    std::fs::write(&first_lines, &whole[..borders[3]]).unwrap();
+    let readable = report_from(&format!("file={}", first_lines.display()), &[]);
+    let without_words = |reported: &rehearsal::Reported| {
+        let mut content = reported.content();
+        content["provenance"]["incomplete"].take();
+        content["blind_spots"].take();
+        content
+    };
+    for (ending, bytes, told) in cuts {
+        let file = folder.path().join(format!("cut.{ending}"));
+        std::fs::write(&file, bytes).unwrap();
+        let backend = format!("file={}", file.display());
+        let cut = report_from(&backend, &[]);
+        assert_eq!(without_words(&cut), without_words(&readable), "{ending}: all whole lines count, and no more than these");
+        let incomplete = cut.json["provenance"]["incomplete"].as_array().unwrap();
+        assert!(incomplete[0].as_str().unwrap().contains(told), "{ending}: {incomplete:?}");
+        assert!(cut.json["blind_spots"].to_string().contains(told), "{ending}: {cut:?}");
+        assert!(cut.json["coverage"]["share_permille"].as_u64() < Some(800), "{ending}: {}", cut.json["coverage"]);
+        let (code, said) = export(&folder.path().join("again.ndjson"), &["--backend", &backend]);
+        assert!(code == Some(3) && said.contains(told), "{ending}: an archive of a cut one is no whole one: {said}");
+    }
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text).and_then(|()| encoder.flush()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 0).unwrap();
+    encoder.write_all(text).and_then(|()| encoder.flush()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// What a killed writer leaves: everything that it flushed, but no end of the stream.
+fn without_its_end(mut packed: Vec<u8>) -> Vec<u8> {
+    packed.truncate(packed.len() - 3);
+    packed
+}
+
+/// As the Collector compresses: each line by itself, and of the last one only so many bytes.
+fn framed(text: &[u8], borders: &[usize], last: usize) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut begins = 0;
+    for line in borders.windows(2) {
+        let packed = zstd::encode_all(&text[line[0]..line[1]], 0).unwrap();
+        begins = file.len();
+        file.extend(u32::try_from(packed.len()).unwrap().to_be_bytes());
+        file.extend(packed);
+    }
+    file.truncate(begins + last);
+    file
+}
+
+#[test]
+fn of_an_empty_archive_it_is_told_that_it_is_cut_only_where_that_is_certain() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, cut) in [("empty.jsonl", false), ("empty.jsonl.gz", true), ("empty.jsonl.zst", true)] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, []).unwrap();
+        let reported = report_from(&format!("file={}", file.display()), &[]);
+        assert_eq!(reported.code, Some(3), "{reported:?}");
+        assert_eq!(reported.json["provenance"]["incomplete"].to_string().contains("is cut: it is empty"), cut, "{name}");
+    }
+}
+
+#[test]
+fn a_broken_line_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("staging.jsonl");
     assert_eq!(export_embedded(&file, &[]).0, Some(0));
-    let whole = std::fs::read(&file).unwrap();
-    let last = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
-    let before_last = whole[..last - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
-    let backend = format!("file={}", file.display());
-
-    std::fs::write(&file, &whole[..(before_last + last) / 2]).unwrap();
-    let cut = report_from(&backend, &[]);
-    assert!(cut.json["provenance"]["incomplete"].to_string().contains("line 4 of"), "{cut:?}");
-    assert!(cut.json["coverage"]["watches"].as_u64() < Some(241));
-
-    let mut broken = whole.clone();
-    broken[before_last] = b'}';
+    let mut broken = std::fs::read(&file).unwrap();
+    let fourth = borders(&broken)[3];
+    broken[fourth] = b'}';
     std::fs::write(&file, broken).unwrap();
-    let reported = report_from(&backend, &[]);
+    let reported = report_from(&format!("file={}", file.display()), &[]);
     assert_eq!(reported.code, Some(4));
     assert!(reported.stderr.contains("line 4 is no OTLP JSON"), "{}", reported.stderr);
 }
