@@ -1,11 +1,11 @@
 //! Asking a server for one thing: bounded in time and size, tried again where that can help, every failure told apart.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use reqwest::{RequestBuilder, StatusCode, Url};
 
 use super::access::Access;
@@ -29,6 +29,9 @@ const FIRST_WAIT: Duration = Duration::from_millis(250);
 /// The longest that a server may make us wait by `Retry-After`.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// What a hubwatch that serves its journal calls itself; its version follows.
+const SERVED_BY: &str = "hubwatch/";
+
 /// As much of a server's words as people want to read.
 const MAX_WORDS: usize = 200;
 
@@ -41,6 +44,8 @@ pub(super) struct Server {
     kind: &'static str,
     /// By how many seconds its clock was ahead of ours at its last answer.
     clock: AtomicI64,
+    /// Whether it called itself hubwatch.
+    hubwatch: AtomicBool,
 }
 
 /// The server did not say the time yet.
@@ -90,7 +95,8 @@ impl Server {
             let certificate = reqwest::Certificate::from_pem(&pem).map_err(|error| unusable(causes::of(&error)))?;
             builder = builder.add_root_certificate(certificate);
         }
-        Ok(Self { client: builder.build().map_err(setup)?, base, access: access.clone(), kind, clock: AtomicI64::new(NO_CLOCK) })
+        let (clock, hubwatch) = (AtomicI64::new(NO_CLOCK), AtomicBool::new(false));
+        Ok(Self { client: builder.build().map_err(setup)?, base, access: access.clone(), kind, clock, hubwatch })
     }
 
     /// Its address, without credentials.
@@ -101,6 +107,11 @@ impl Server {
     /// By how many seconds its clock was ahead of ours at its last answer.
     pub(super) fn clock_offset(&self) -> Option<i64> {
         Some(self.clock.load(Ordering::Relaxed)).filter(|offset| *offset != NO_CLOCK)
+    }
+
+    /// Whether it is a `hubwatch run --listen`, as far as it has answered.
+    pub(super) fn is_hubwatch(&self) -> bool {
+        self.hubwatch.load(Ordering::Relaxed)
     }
 
     /// Asks for a path below the address.
@@ -133,6 +144,8 @@ impl Server {
         let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let after = after.and_then(|text| answer::delay(text, SystemTime::now()));
         self.note_clock(response.headers());
+        let server = response.headers().get(SERVER).and_then(|value| value.to_str().ok()).unwrap_or("");
+        self.hubwatch.store(server.starts_with(SERVED_BY), Ordering::Relaxed);
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
         let body = self.body(response).await?;
         let said = || words(&body);

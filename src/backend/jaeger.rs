@@ -95,6 +95,10 @@ impl Backend for Jaeger {
         self.server.clock_offset()
     }
 
+    fn serves_a_journal(&self) -> bool {
+        self.server.is_hubwatch()
+    }
+
     fn trace(&self, id: TraceId) -> Reading<'_> {
         Box::pin(self.read(id))
     }

@@ -134,6 +134,11 @@ pub trait Backend: std::fmt::Debug {
         None
     }
 
+    /// Whether it is a hubwatch that serves what it saw, which takes nothing from others; known once it has answered.
+    fn serves_a_journal(&self) -> bool {
+        false
+    }
+
     /// What of it is lost, whichever trace is asked for, in words: a file that was cut can't say which traces it held.
     fn cuts(&self) -> &[String] {
         &[]

@@ -92,7 +92,7 @@ impl Server {
         }
         tracing::info!(%address, "serving the status page, /healthz, /readyz, /metrics, /dashboard.json and traces by id");
         let (stop, stopped) = oneshot::channel();
-        let mut router = router(Served { hubs: Arc::new(hubs) });
+        let mut router = router(Served { hubs: Arc::new(hubs) }).layer(middleware::map_response(name_ourselves));
         if listen.is_loopback() {
             router = router.layer(middleware::from_fn(only_by_address));
         }
@@ -117,6 +117,13 @@ impl Server {
             task.abort();
         }
     }
+}
+
+/// Whoever reads a journal from here can know that it is no backend that others write to.
+async fn name_ourselves(mut response: Response) -> Response {
+    const NAME: &str = concat!("hubwatch/", env!("CARGO_PKG_VERSION"));
+    response.headers_mut().insert(header::SERVER, header::HeaderValue::from_static(NAME));
+    response
 }
 
 /// Whoever is asked on this host alone is asked by an address or as `localhost`. A page of the internet whose name was made to lead

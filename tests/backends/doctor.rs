@@ -1,5 +1,6 @@
 //! What `hubwatch doctor` says of a backend, and of a watch's sources.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use hubwatch::simulator::{FileSink, LiveSimulation, LogSink as _, Profile, Simul
 use hubwatch::watch::{Environment, HubName, Micros, Timestamp};
 use serde_json::Value;
 
-use crate::rehearsal::hubwatch;
+use crate::rehearsal::{FROM, TO, hubwatch};
 use crate::server::{Behaviour, Contract, Fault, Server};
+use crate::way::Way;
 
 /// What was found, by what was looked at; and how the doctor ended.
 struct Told {
@@ -24,12 +26,29 @@ impl Told {
         let found = self.findings.iter().find(|finding| finding["check"] == check);
         found.unwrap_or_else(|| panic!("no {check}: {}", self.text))["outcome"].as_str().unwrap()
     }
+
+    fn has(&self, check: &str) -> bool {
+        self.findings.iter().any(|finding| finding["check"] == check)
+    }
+
+    /// What was seen there.
+    fn seen(&self, check: &str) -> &str {
+        let found = self.findings.iter().find(|finding| finding["check"] == check);
+        found.unwrap_or_else(|| panic!("no {check}: {}", self.text))["seen"].as_str().unwrap()
+    }
 }
 
 async fn doctor(arguments: Vec<String>) -> Told {
+    doctor_with(&[], &arguments.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
+async fn doctor_with(variables: &[(&str, &str)], arguments: &[&str]) -> Told {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let variables: Vec<(String, String)> = variables.iter().map(owned).collect();
+    let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
     let output = tokio::task::spawn_blocking(move || {
         let mut command = hubwatch();
-        command.env("HUBWATCH_BACKEND_TIMEOUT", "500ms").args(["doctor", "--format", "json"]);
+        command.envs(variables).env("HUBWATCH_BACKEND_TIMEOUT", "500ms").args(["doctor", "--format", "json"]);
         command.args(arguments).output().unwrap()
     });
     let output = output.await.unwrap();
@@ -160,6 +179,111 @@ async fn what_the_journal_has_and_the_backend_has_not_is_told() {
     let watched = WatchedHub::new(hub, environment, Duration::from_secs(15), Vitals::default(), state.path().to_owned());
     let serving = Serving::start("127.0.0.1:0".parse::<Listen>().unwrap(), vec![watched]).await.unwrap();
     let having = told(format!("jaeger=http://{}", serving.address())).await;
-    assert_eq!((having.code, having.outcome("retention")), (Some(0), "ok"), "{}", having.text);
+    let outcomes = ["retention", "watches", "probes"].map(|check| having.outcome(check));
+    assert_eq!((having.code, outcomes), (Some(0), ["ok", "ok", "note"]), "{}", having.text);
+    assert!(having.seen("probes").contains("a hubwatch that serves its journal"), "{}", having.text);
     serving.end().await;
+}
+
+/// With the probes that were asked for.
+async fn probed(way: Way) -> Told {
+    let laid = way.lay().await;
+    of_backend(&format!("jaeger={}", laid.base), &["--otlp", &laid.base, "--wait", "1s"]).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_traces_on_their_way_is_said_in_words() {
+    let well = probed(Way::default()).await;
+    let checks = ["reading", "clock", "writing", "sampling", "delay", "content", "size", "late data"];
+    assert_eq!((well.code, checks.map(|check| well.outcome(check))), (Some(0), ["ok"; 8]), "{}", well.text);
+
+    let (day, none) = (Duration::from_secs(24 * 3600), Way::default());
+    let losses = [
+        (Way { samples: Some(2), ..none }, "sampling", "10 of 20 small probes came back within 1 s"),
+        (Way { retention: Some(day), ..none }, "late data", "a trace of 48 hours ago did not come back"),
+        (Way { longest_text: Some(256), ..none }, "content", "a text of 1024 bytes came back with 256"),
+        (Way { most_spans: Some(20), ..none }, "size", "20 of 60 spans came back"),
+        (Way { largest_request: Some(1_000_000), ..none }, "writing", "takes no request of 2 MB"),
+    ];
+    for (way, check, said) in losses {
+        let told = probed(way).await;
+        assert_eq!((told.code, told.outcome(check)), (Some(1), "wrong"), "{way:?}: {}", told.text);
+        assert!(told.seen(check).contains(said), "{way:?}: {}", told.text);
+        let others = ["sampling", "content"].into_iter().filter(|other| *other != check);
+        assert!(others.clone().all(|other| told.outcome(other) == "ok"), "one lack is no other: {}", told.text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_told_by_how_much_and_a_delay_how_long_it_was() {
+    for (clock, word) in [(300, "ahead of"), (-600, "behind")] {
+        let told = probed(Way { clock, ..Way::default() }).await;
+        assert_eq!((told.code, told.outcome("clock")), (Some(0), "note"), "{}", told.text);
+        let off = |second: i64| format!("the backend's clock is {} s {word} ours", clock.abs() + second);
+        assert!((-1..=1).any(|second| told.seen("clock") == off(second)), "{}", told.text);
+    }
+    let late = probed(Way { delay: Duration::from_millis(700), ..Way::default() }).await;
+    let seconds: f64 = late.seen("delay").split_whitespace().nth_back(1).unwrap().parse().unwrap();
+    assert!(late.code == Some(0) && (0.5..3.0).contains(&seconds), "{}", late.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_can_not_be_read_back_is_a_finding_and_the_rest_is_looked_at() {
+    let too_large = probed(Way { most_read: Some(20), ..Way::default() }).await;
+    assert_eq!((too_large.code, too_large.outcome("reading back"), too_large.outcome("size")), (Some(4), "unreachable", "wrong"));
+    assert!(too_large.seen("size").contains("HTTP 500: trace is too large"), "{}", too_large.text);
+    let others = ["sampling", "content", "late data"].map(|check| too_large.outcome(check));
+    assert_eq!(others, ["ok"; 3], "{}", too_large.text);
+
+    let dying = probed(Way { dies_after: Some(7), ..Way::default() }).await;
+    assert_eq!((dying.code, dying.outcome("reading back"), dying.outcome("sampling")), (Some(4), "unreachable", "ok"));
+    assert!(dying.seen("reading back").starts_with("15 of 22 probes could not be read"), "{}", dying.text);
+    assert!(!dying.has("late data"), "what could not be asked for is not said to be lost: {}", dying.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_anywhere_unless_that_was_asked_for() {
+    let laid = Way::default().lay().await;
+    let backend = format!("jaeger={}", laid.base);
+    let told =
+        doctor_with(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &laid.base)], &["--state-dir", "/nonexistent", "--backend", &backend]).await;
+    assert_eq!((told.code, told.outcome("probes"), laid.written()), (Some(0), "note", 0), "{}", told.text);
+    assert!(told.text.contains("nobody asked for it") && told.text.contains(&format!("--otlp {}", laid.base)), "{}", told.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_is_looked_at_as_far_as_an_archive_can_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = folder.path().join("staging.jsonl");
+    assert_eq!(crate::export_embedded(&archive, &[]).0, Some(0));
+    let laid = Way::default().lay().await;
+    let told = async |archive: &Path, name: &str| {
+        let period = ["--name", name, "--from", FROM, "--to", TO, "--otlp", &laid.base];
+        of_backend(&format!("file={}", archive.display()), &period).await
+    };
+    let whole = told(&archive, "demo-hub").await;
+    let outcomes = ["reading", "probes", "watches"].map(|check| whole.outcome(check));
+    assert_eq!((whole.code, outcomes, laid.written()), (Some(0), ["ok", "note", "ok"], 0), "{}", whole.text);
+    assert!(whole.seen("probes").contains("a file gives back what it holds"), "{}", whole.text);
+    assert!(whole.seen("watches").contains("from 2026-11-01T00:00:00.000Z to 2026-11-01T01:15:00.000Z"), "{}", whole.text);
+
+    let other = told(&archive, "other-hub").await;
+    assert_eq!((other.code, other.outcome("watches")), (Some(1), "wrong"), "{}", other.text);
+
+    let bytes = std::fs::read(&archive).unwrap();
+    std::fs::write(&archive, &bytes[..bytes.len() / 2]).unwrap();
+    let cut = told(&archive, "demo-hub").await;
+    assert_eq!((cut.code, cut.outcome("watches")), (Some(1), "ok"), "{}", cut.text);
+    assert!(cut.text.contains("is cut in line"), "{}", cut.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_hub_everything_else_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("mcp-hub.log");
+    std::fs::write(&log, "{\"level\":30,\"time\":1795000000000,\"msg\":\"hub is ready\"}\n").unwrap();
+    let told = doctor(["--log", log.to_str().unwrap()].map(str::to_owned).to_vec()).await;
+    let outcomes = ["hub", "log file", "process", "not visible"].map(|check| told.outcome(check));
+    assert_eq!((told.code, outcomes), (Some(4), ["unreachable", "ok", "note", "note"]), "{}", told.text);
+    assert!(told.seen("hub").contains("no hub was named and none is listed"), "{}", told.text);
 }

@@ -4,6 +4,7 @@
 mod doctor;
 mod rehearsal;
 mod server;
+mod way;
 
 use std::io::Write as _;
 use std::path::Path;

@@ -2,13 +2,14 @@
 
 mod backend;
 mod finding;
+mod probes;
 mod sources;
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::reading::BackendArgs;
+use super::reading::{BackendArgs, PeriodArgs};
 use super::report::print;
 use super::{CliError, Exit};
 use crate::config::environment::Environment;
@@ -19,7 +20,8 @@ use finding::{Finding, Outcome};
 #[derive(Debug, Args)]
 #[command(
     after_help = "Without --backend the sources of a watch are looked at: the hub, its log, its process, and what stays invisible.
-With --backend it is looked at how a backend can be read; with --otlp, too, probe traces are written there and read back.
+With --backend it is looked at how a backend can be read, and whether it has Watches of the period. Only with --otlp, too,
+probe traces are written there and read back: they stay in the backend as long as it keeps traces.
 
 Exit codes: 0 nothing is wrong, 1 something is, 4 the hub or the backend can't be reached.
 
@@ -27,12 +29,15 @@ Examples:
   hubwatch doctor                                     # the hub of this host
   hubwatch doctor --hub http://127.0.0.1:7000 --log ~/.local/state/mcp-hub/logs/mcp-hub.log
   hubwatch doctor --backend jaeger=http://jaeger:16686 --otlp http://collector:4318
+  hubwatch doctor --backend file=staging.jsonl.zst --name hub-a --from 2026-11-21T06:00:00Z
   hubwatch doctor --backend tempo=http://tempo:3200 --backend-header 'X-Scope-OrgID: staging' --format json"
 )]
 pub struct DoctorArgs {
     #[command(flatten)]
     pub(super) backend: BackendArgs,
-    /// Where a watch would send its telemetry, by OTLP
+    #[command(flatten)]
+    pub(super) period: PeriodArgs,
+    /// Write probe traces there, by OTLP, and read them back: where a watch sends its telemetry
     #[arg(long, value_name = "URL")]
     pub(super) otlp: Option<String>,
     /// How long to wait for the probes to come back [default: 30s]
@@ -81,7 +86,7 @@ pub async fn doctor(args: DoctorArgs, layers: &Layers<impl Environment>) -> Resu
     let findings = match args.backend.chosen(layers)? {
         Some(chosen) => {
             let wait = args.wait.clone().map(|value| Sourced { value, source: "--wait".to_owned() });
-            let wait = wait.map_or(Ok(backend::DEFAULT_WAIT), |wait| config::parse(wait, config::duration))?;
+            let wait = wait.map_or(Ok(probes::DEFAULT_WAIT), |wait| config::parse(wait, config::duration))?;
             backend::examine(&args, &chosen, wait, layers).await?
         }
         None => sources::examine(&args, layers).await?,

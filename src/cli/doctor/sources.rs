@@ -10,6 +10,7 @@ use crate::cli::{CliError, run};
 use crate::config::environment::{self, Environment};
 use crate::config::{self, Layers};
 use crate::hub::api::Health;
+use crate::hub::client::HubClient;
 use crate::hub::{discover, line};
 use crate::process::{self, ProcessReader};
 use crate::watch::{ApiOutcome, LogShape};
@@ -23,17 +24,40 @@ pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment>
     let state_home = environment::state_home(layers.environment());
     let named = layers.pick(("--hub", args.hub.as_deref()), "HUBWATCH_HUB", ("hub.url", file.url.as_deref()));
     let discovered = named.is_none();
-    let hub = match named {
-        Some(named) => named,
-        None => {
-            let value = discover::hub_of_this_host(&state_home, process::is_alive)?;
-            config::Sourced { value, source: "the hub of this host".to_owned() }
+    let of_this_host = |value| config::Sourced { value, source: "the hub of this host".to_owned() };
+    let hub = named.map_or_else(|| discover::hub_of_this_host(&state_home, process::is_alive).map(of_this_host), Ok);
+    let mut findings = Vec::new();
+    let (url, health) = match hub {
+        Ok(hub) => {
+            let url = hub.value.clone();
+            let client = run::client(hub, &layers.hub_headers(&args.header)?, args.ca.as_deref().or(file.ca.as_deref()))?;
+            let health = of_hub(&url, &client, &mut findings).await;
+            (Some(url), health)
+        }
+        // Without a hub there are its log and its process to look at.
+        Err(none) => {
+            findings.push(Finding::unreachable(
+                "hub",
+                none.to_string(),
+                "a watch needs its address, and waits for a hub that is away",
+            ));
+            (None, None)
         }
     };
-    let url = hub.value.clone();
-    let client = run::client(hub, &layers.hub_headers(&args.header)?, args.ca.as_deref().or(file.ca.as_deref()))?;
+    let log_flag = args.log.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let log_file = file.log.as_ref().map(|path| path.to_string_lossy().into_owned());
+    let log = layers.pick(("--log", log_flag.as_deref()), "HUBWATCH_LOG", ("hub.log", log_file.as_deref()));
+    let log = log.map(|picked| PathBuf::from(picked.value));
+    let found = || discovered.then(|| discover::log_of_this_host(&environment::home(layers.environment()), &state_home));
+    let shapes = of_log(log.or_else(found).as_deref(), &mut findings);
+    let sees_process = of_process(args.pid.or(file.pid), url.as_deref(), health.as_ref(), &mut findings);
+    findings.extend(invisible(&shapes, sees_process));
+    Ok(findings)
+}
+
+async fn of_hub(url: &str, client: &HubClient, findings: &mut Vec<Finding>) -> Option<Health> {
     let (health, took) = client.health().await;
-    let mut findings = vec![of_health(&config::without_credentials(&url), &health, took.get())];
+    findings.push(of_health(&config::without_credentials(url), &health, took.get()));
     if health.is_ok() {
         findings.push(match client.servers().await.0 {
             Ok(servers) => Finding::ok("servers", format!("the hub lists {}", servers.servers.len())),
@@ -42,15 +66,7 @@ pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment>
             }
         });
     }
-    let log_flag = args.log.as_ref().map(|path| path.to_string_lossy().into_owned());
-    let log_file = file.log.as_ref().map(|path| path.to_string_lossy().into_owned());
-    let log = layers.pick(("--log", log_flag.as_deref()), "HUBWATCH_LOG", ("hub.log", log_file.as_deref()));
-    let log = log.map(|picked| PathBuf::from(picked.value));
-    let found = || discovered.then(|| discover::log_of_this_host(&environment::home(layers.environment()), &state_home));
-    let shapes = of_log(log.or_else(found).as_deref(), &mut findings);
-    let sees_process = of_process(args.pid.or(file.pid), &url, health.as_ref().ok(), &mut findings);
-    findings.extend(invisible(&shapes, sees_process));
-    Ok(findings)
+    health.ok()
 }
 
 fn of_health(url: &str, health: &Result<Health, ApiOutcome>, took_us: u64) -> Finding {
@@ -116,8 +132,16 @@ fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(end.split_off(whole))
 }
 
-fn of_process(pid: Option<u32>, url: &str, health: Option<&Health>, findings: &mut Vec<Finding>) -> bool {
-    let find = run::find(pid, url);
+fn of_process(pid: Option<u32>, url: Option<&str>, health: Option<&Health>, findings: &mut Vec<Finding>) -> bool {
+    let find = match (pid, url) {
+        (Some(pid), _) => process::Find::Pid(pid),
+        (None, Some(url)) => run::find(None, url),
+        (None, None) => {
+            let advice = "give the hub's address with --hub, or the process with --pid";
+            findings.push(Finding::note("process", "it isn't known which is the hub's", advice));
+            return false;
+        }
+    };
     let said = health.and_then(Health::workspace).and_then(|said| Some((said.pid?, said.started)));
     let seen = ProcessReader::new(find).read(said);
     findings.push(match &seen {
