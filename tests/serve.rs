@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hubwatch::backend::jaeger::TraceAnswer;
-use hubwatch::watch::{Environment, HubName, Slot, Timestamp, decode_all};
+use hubwatch::watch::{Decoded, Environment, HubName, Slot, Timestamp};
 use serde_json::{Value, json};
 
 fn run(state_dir: &Path, listen: &str) -> Command {
@@ -76,9 +76,9 @@ async fn the_journal_is_served_as_jaeger_serves_a_trace() {
     let path = || format!("/api/v3/traces/{}?raw_traces=true", Slot::of(Timestamp::now()).trace_id(&hub, &environment, 0));
     let watches = |answer: &str| {
         let answer: TraceAnswer = serde_json::from_str(answer).unwrap();
-        let (watches, unreadable) = decode_all(answer.result.unwrap_or_default().resource_spans);
-        assert_eq!(unreadable, []);
-        watches
+        let decoded = Decoded::of(&answer.result.unwrap_or_default().resource_spans);
+        assert_eq!(decoded.unreadable, []);
+        decoded.watches
     };
     let body = serving.until(path, |(status, body)| *status == 200 && watches(body).len() > 2).await;
     let watches = watches(&body);

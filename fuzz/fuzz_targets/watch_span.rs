@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use hubwatch::hub::interpret::{Interpreter, RawLine};
 use hubwatch::hub::merge::LineSource;
 use hubwatch::watch::{
-    Bytes, Count, Environment, Fact, FactId, HubName, Interval, Micros, Origin, RecordUid, SidecarPoll, Sources, Text, Timestamp,
-    Visibility, Watch, WatcherId, decode, decode_all, encode,
+    Bytes, Count, Decoded, Environment, Fact, FactId, HubName, Interval, JsonTraces, Micros, Origin, RecordUid, SidecarPoll, Sources, Text, Timestamp,
+    Visibility, Watch, WatcherId, decode, encode, spans_of_request,
 };
 use libfuzzer_sys::fuzz_target;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -114,15 +114,23 @@ fn change(span: &mut Span, edit: &[u8]) {
 }
 
 fuzz_target!(|data: &[u8]| {
-    if let Ok(request) = ExportTraceServiceRequest::decode(data) {
-        decode_all(&request.resource_spans);
+    // Read without a copy, it says the same as read by the library.
+    let mut borrowed = Decoded::default();
+    if spans_of_request(data, |span| borrowed.take(&span)).is_ok()
+        && let Ok(request) = ExportTraceServiceRequest::decode(data)
+    {
+        assert_eq!(borrowed, Decoded::of(&request.resource_spans));
     }
-    if let Ok(request) = serde_json::from_slice::<ExportTraceServiceRequest>(data) {
-        decode_all(&request.resource_spans);
+    let mut borrowed = Decoded::default();
+    if let Ok(traces) = serde_json::from_slice::<JsonTraces<'_>>(data) {
+        traces.into_spans().for_each(|span| borrowed.take(&span));
+        if let Ok(request) = serde_json::from_slice::<ExportTraceServiceRequest>(data) {
+            assert_eq!(borrowed, Decoded::of(&request.resource_spans));
+        }
     }
     let mut span = SPAN.clone();
     data.chunks_exact(12).take(8).for_each(|edit| change(&mut span, edit));
-    if let Ok(watch) = decode(&span) {
-        assert_eq!(decode(&encode(&watch)).as_ref(), Ok(&watch));
+    if let Ok(watch) = decode(&(&span).into()) {
+        assert_eq!(decode(&(&encode(&watch)).into()).as_ref(), Ok(&watch));
     }
 });

@@ -4,9 +4,9 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
 
-use super::{Backend, BackendError, Reading, Trace};
+use super::{Backend, BackendError, Reading, Trace, TraceWatches};
 use crate::journal::JournalReader;
-use crate::watch::TraceId;
+use crate::watch::{Decoded, TraceId, WireError, spans_of_request};
 
 /// One trace that is judged, one that is decoded meanwhile.
 const CONCURRENCY: usize = 2;
@@ -23,13 +23,18 @@ impl Embedded {
         Self { reader }
     }
 
-    async fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
+    fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
         let rows = self.reader.spans_of(id)?;
-        // Decoding takes longer than reading: it goes on while the slot before is judged.
-        let decoded = tokio::task::spawn_blocking(move || decode(&rows)).await;
-        let unreadable = |reason: String| BackendError::Unreadable { trace: id, reason };
-        let spans = decoded.map_err(|gone| unreadable(gone.to_string()))?.map_err(|error| unreadable(error.to_string()))?;
+        let spans = decode(&rows).map_err(|error| BackendError::Unreadable { trace: id, reason: error.to_string() })?;
         Ok(Trace { spans, partial: None })
+    }
+
+    async fn read_watches(&self, id: TraceId) -> Result<TraceWatches, BackendError> {
+        let rows = self.reader.spans_of(id)?;
+        // It goes on while the slot before is judged.
+        let decoded = tokio::task::spawn_blocking(move || watches(&rows)).await;
+        let unreadable = |reason: String| BackendError::Unreadable { trace: id, reason };
+        decoded.map_err(|gone| unreadable(gone.to_string()))?.map_err(|error| unreadable(error.to_string()))
     }
 }
 
@@ -39,6 +44,14 @@ fn decode(rows: &[Vec<u8>]) -> Result<Vec<ResourceSpans>, prost::DecodeError> {
         spans.extend(ExportTraceServiceRequest::decode(otlp.as_slice())?.resource_spans);
     }
     Ok(spans)
+}
+
+fn watches(rows: &[Vec<u8>]) -> Result<TraceWatches, WireError> {
+    let mut decoded = Decoded::default();
+    for otlp in rows {
+        spans_of_request(otlp, |span| decoded.take(&span))?;
+    }
+    Ok(TraceWatches { decoded, exists: !rows.is_empty(), partial: None })
 }
 
 impl Backend for Embedded {
@@ -51,6 +64,10 @@ impl Backend for Embedded {
     }
 
     fn trace(&self, id: TraceId) -> Reading<'_> {
-        Box::pin(self.read(id))
+        Box::pin(std::future::ready(self.read(id)))
+    }
+
+    fn watches(&self, id: TraceId) -> Reading<'_, TraceWatches> {
+        Box::pin(self.read_watches(id))
     }
 }

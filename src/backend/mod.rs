@@ -17,7 +17,7 @@ use std::pin::Pin;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use crate::journal::JournalError;
-use crate::watch::TraceId;
+use crate::watch::{Decoded, TraceId};
 pub use access::{Access, DEFAULT_TIMEOUT};
 
 /// Why a backend could not be read. A trace that it doesn't have is no error.
@@ -116,8 +116,25 @@ pub struct Trace {
     pub partial: Option<String>,
 }
 
+/// What a report wants of a trace.
+#[derive(Debug, Default, PartialEq)]
+pub struct TraceWatches {
+    /// Its Watches, and those of its watch spans that are none.
+    pub decoded: Decoded,
+    /// Whether it has any span at all, of whomever.
+    pub exists: bool,
+    /// Why spans may be missing, where the backend says so itself.
+    pub partial: Option<String>,
+}
+
+impl From<Trace> for TraceWatches {
+    fn from(trace: Trace) -> Self {
+        Self { decoded: Decoded::of(&trace.spans), exists: !trace.spans.is_empty(), partial: trace.partial }
+    }
+}
+
 /// The answer to come.
-pub type Reading<'a> = Pin<Box<dyn Future<Output = Result<Trace, BackendError>> + 'a>>;
+pub type Reading<'a, T = Trace> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + 'a>>;
 
 /// Gives traces by their id.
 pub trait Backend: std::fmt::Debug {
@@ -146,6 +163,11 @@ pub trait Backend: std::fmt::Debug {
 
     /// All spans of a trace.
     fn trace(&self, id: TraceId) -> Reading<'_>;
+
+    /// The Watches of a trace. A backend says how where it can do so without making all of the trace's spans.
+    fn watches(&self, id: TraceId) -> Reading<'_, TraceWatches> {
+        Box::pin(async move { Ok(self.trace(id).await?.into()) })
+    }
 }
 
 /// A backend, or why what was named can't be one.

@@ -8,9 +8,9 @@ use std::ops::ControlFlow;
 use futures_util::future::try_join;
 use futures_util::{StreamExt as _, stream};
 
-use super::{Backend, BackendError, Trace};
+use super::{Backend, BackendError, Reading, Trace, TraceWatches};
 use crate::watch::{
-    Count, DecodeError, Environment, FactId, FactKind, HubName, Slot, Timestamp, Watch, WatcherId, amend, decode_all,
+    Count, DecodeError, Environment, FactId, FactKind, HubName, Slot, Timestamp, Watch, WatcherId, amend,
 };
 
 /// A slot's trace has one part unless it outgrew what backends keep; more than this many would be a fault of ours.
@@ -171,14 +171,18 @@ fn amends_only_itself(watches: &[Watch]) -> bool {
     amended.is_empty()
 }
 
-/// All parts of a slot's trace. The second one is always asked for: that it is there can be known from the first one only if nothing of
-/// that is missing.
+/// All parts of a slot's trace.
 pub async fn parts(backend: &dyn Backend, wanted: &Wanted, slot: Slot) -> Result<Vec<Trace>, BackendError> {
     let part = |part| backend.trace(slot.trace_id(&wanted.hub, &wanted.environment, part));
+    all_parts(part, |trace| trace.spans.is_empty() && trace.partial.is_none()).await
+}
+
+/// The second one is always asked for: that it is there can be known from the first one only if nothing of that is missing.
+async fn all_parts<'a, T>(part: impl Fn(u32) -> Reading<'a, T>, is_absent: impl Fn(&T) -> bool) -> Result<Vec<T>, BackendError> {
     let (first, second) = try_join(part(0), part(1)).await?;
     let mut parts = vec![first, second];
     for next in 2..MAX_PARTS {
-        if parts.last().is_some_and(|last| last.spans.is_empty() && last.partial.is_none()) {
+        if parts.last().is_some_and(&is_absent) {
             break;
         }
         parts.push(part(next).await?);
@@ -195,7 +199,10 @@ async fn slots(
 ) -> Result<ControlFlow<(), Found>, BackendError> {
     let (mut found, mut runs) = (Found { cuts: backend.cuts().to_vec(), ..Found::default() }, BTreeMap::new());
     let count = wanted.slots().len() as u64;
-    let ask = |slot: Slot| async move { (slot, parts(backend, wanted, slot).await) };
+    let ask = |slot: Slot| async move {
+        let part = |part| backend.watches(slot.trace_id(&wanted.hub, &wanted.environment, part));
+        (slot, all_parts(part, |trace| !trace.exists && trace.partial.is_none()).await)
+    };
     let mut answers = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());
     while let Some((slot, parts)) = answers.next().await {
         let mut watches = Watches::new();
@@ -213,14 +220,13 @@ async fn slots(
     Ok(ControlFlow::Continue(found))
 }
 
-fn decoded(slot: Slot, trace: Trace, found: &mut Found) -> Watches {
+fn decoded(slot: Slot, trace: TraceWatches, found: &mut Found) -> Watches {
     if let Some(reason) = trace.partial {
         let (from, to) = (slot.start(), Slot(slot.0 + 1).start());
         found.incomplete.push(Incomplete { from, to, lack: Lack::Partial(reason) });
     }
-    let (watches, unreadable) = decode_all(trace.spans);
-    found.unreadable.extend(unreadable);
-    watches.into_iter().map(|watch| (watch.origin.order(), watch)).collect()
+    found.unreadable.extend(trace.decoded.unreadable);
+    trace.decoded.watches.into_iter().map(|watch| (watch.origin.order(), watch)).collect()
 }
 
 /// Each run's last Watch: its number and end.
@@ -252,7 +258,6 @@ mod tests {
     use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
     use proptest::prelude::*;
 
-    use super::super::Reading;
     use super::*;
     use crate::watch::{Interval, Micros, TraceId, encode, request_of};
 

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
 use super::Trace;
-use crate::watch::{self, Attributes, Count, MAX_TEXT_BYTES, Micros, SpanId, Text, Timestamp, TraceId, names};
+use crate::watch::{self, Attributes, Count, MAX_TEXT_BYTES, Micros, ReadAttributes, SpanId, Text, Timestamp, TraceId, names};
 
 /// The spans' name: a sampler that keeps the watch keeps it, too (`otel-config/collector/tail-sampling.yaml`).
 pub const PROBE_SPAN: &str = "hubwatch.probe";
@@ -137,7 +137,7 @@ impl Probe {
             differences.push(Difference::Time);
         }
         for attributes in std::iter::once(&span.attributes).chain(span.events.iter().map(|event| &event.attributes)) {
-            let attributes = Attributes::from(attributes.clone());
+            let attributes = ReadAttributes::from(attributes.as_slice());
             let came = attributes.take::<Text>(TEXT).map_or(0, |text| text.as_str().len());
             if came != longest_text().as_str().len() {
                 differences.push(Difference::Text { came, of: longest_text().as_str().len() });

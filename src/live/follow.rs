@@ -3,8 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use prost::Message as _;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -16,7 +14,7 @@ use crate::judge::live::News;
 use crate::judge::moment::Moment;
 use crate::judge::rules::RuleFile;
 use crate::serve::Vitals;
-use crate::watch::{Environment, HubName, Micros, Timestamp, Watch, decode_all};
+use crate::watch::{Decoded, Environment, HubName, Micros, Timestamp, Watch, spans_of_request};
 
 /// How often the journal is looked at: an alert is told within a second of the poll that shows its reason. A look without news costs
 /// some 20 µs.
@@ -279,13 +277,12 @@ fn look(
     let rows = reader.watches_from(hub, environment, first, BATCH)?;
     let more = rows.len() == BATCH;
     let place = Some(rows.last().map_or(first, |last| last.id + 1));
-    let decoded = rows.into_iter().flat_map(|WatchRow { otlp, .. }| {
+    let mut decoded = Decoded::default();
+    for WatchRow { otlp, .. } in rows {
         // What the journal gives back it was given encoded; what can't be read the report tells of.
-        let request = ExportTraceServiceRequest::decode(otlp.as_slice()).unwrap_or_default();
-        decode_all(request.resource_spans).0
-    });
-    let watches = decoded.collect();
-    Ok(Look { reader, place, watches, more })
+        let _ = spans_of_request(&otlp, |span| decoded.take(&span));
+    }
+    Ok(Look { reader, place, watches: decoded.watches, more })
 }
 
 #[cfg(test)]

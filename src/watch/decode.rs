@@ -1,14 +1,14 @@
 //! The span of a Watch back into the Watch.
 
-use opentelemetry_proto::tonic::trace::v1::span::Event;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use super::fact::{Fact, FactKind, When};
 use super::poll::{
     ApiPoll, FilteringPoll, LogFilePoll, LogVolume, Poll, ProcessPoll, ServerPoll, SidecarPoll, Sources, StreamVolume,
 };
 use super::quantity::{Count, Timestamp};
-use super::record::{Attributes, RecordError};
+use super::read::{ReadAttributes, ReadEvent, ReadSpan};
+use super::record::RecordError;
 use super::{Interval, Origin, WATCH_SCHEMA, Watch, names};
 
 /// Why a span could not be read as a Watch.
@@ -46,47 +46,61 @@ pub enum DecodeError {
 
 /// Reads the Watch that [`encode`](super::encode()) wrote. Events may come in any order, attributes that were added on the way are
 /// passed over.
-pub fn decode(span: Span) -> Result<Watch, DecodeError> {
+pub fn decode(span: &ReadSpan<'_>) -> Result<Watch, DecodeError> {
     if span.name != names::WATCH_SPAN {
-        return Err(DecodeError::NotAWatch(span.name));
+        return Err(DecodeError::NotAWatch(span.name.to_string()));
     }
-    let attributes = Attributes::from(span.attributes);
+    let attributes = &span.attributes;
     let schema: u32 = attributes.take(names::WATCH_SCHEMA)?;
     if schema > WATCH_SCHEMA {
         return Err(DecodeError::Newer(schema));
     }
-    let interval = Interval::new(
-        Timestamp::from_nanos(span.start_time_unix_nano), //
-        Timestamp::from_nanos(span.end_time_unix_nano),
-    );
-    let (servers, facts) = read_events(span.events, attributes.take(names::WATCH_EVENTS)?)?;
+    let interval = Interval::new(Timestamp::from_nanos(span.start_nanos), Timestamp::from_nanos(span.end_nanos));
+    let (servers, facts) = read_events(&span.events, attributes.take(names::WATCH_EVENTS)?)?;
     Ok(Watch {
-        origin: Origin::read(&attributes)?,
+        origin: Origin::read(attributes)?,
         interval,
-        sources: Sources::read(&attributes)?,
-        log: LogVolume::read(&attributes)?,
-        stream: attributes.has(names::STREAM_LINES).then(|| StreamVolume::read(&attributes)).transpose()?,
-        sidecar: SidecarPoll::read(&attributes)?,
-        poll: attributes.take::<bool>(names::WATCH_POLLED)?.then(|| read_poll(&attributes, servers)).transpose()?,
+        sources: Sources::read(attributes)?,
+        log: LogVolume::read(attributes)?,
+        stream: attributes.has(names::STREAM_LINES).then(|| StreamVolume::read(attributes)).transpose()?,
+        sidecar: SidecarPoll::read(attributes)?,
+        poll: attributes.take::<bool>(names::WATCH_POLLED)?.then(|| read_poll(attributes, servers)).transpose()?,
         facts,
     })
 }
 
-/// Every Watch of a trace, and what is wrong with the watch spans that can't be read. Spans of others are passed over.
-pub fn decode_all(spans: Vec<ResourceSpans>) -> (Vec<Watch>, Vec<DecodeError>) {
-    let spans = spans.into_iter().flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans);
-    let mut watches = Vec::new();
-    let mut errors = Vec::new();
-    for span in spans.filter(|span| span.name == names::WATCH_SPAN) {
-        match decode(span) {
-            Ok(watch) => watches.push(watch),
-            Err(error) => errors.push(error),
-        }
-    }
-    (watches, errors)
+/// The Watches among spans, and what is wrong with those watch spans that can't be read.
+#[derive(Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// The Watches.
+    pub watches: Vec<Watch>,
+    /// What is wrong with the others.
+    pub unreadable: Vec<DecodeError>,
 }
 
-fn read_poll(attributes: &Attributes, servers: Vec<ServerPoll>) -> Result<Poll, RecordError> {
+impl Decoded {
+    /// Takes a span in; one of others is passed over.
+    pub fn take(&mut self, span: &ReadSpan<'_>) {
+        if span.name != names::WATCH_SPAN {
+            return;
+        }
+        match decode(span) {
+            Ok(watch) => self.watches.push(watch),
+            Err(error) => self.unreadable.push(error),
+        }
+    }
+
+    /// Of spans as the OTLP library has them.
+    pub fn of(spans: &[ResourceSpans]) -> Self {
+        let mut decoded = Self::default();
+        let spans = spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
+        // What is no Watch is not looked at further.
+        spans.filter(|span| span.name == names::WATCH_SPAN).for_each(|span| decoded.take(&span.into()));
+        decoded
+    }
+}
+
+fn read_poll(attributes: &ReadAttributes<'_>, servers: Vec<ServerPoll>) -> Result<Poll, RecordError> {
     Ok(Poll {
         api: ApiPoll::read(attributes)?,
         process: attributes.has(names::PROCESS_PID).then(|| ProcessPoll::read(attributes)).transpose()?,
@@ -97,54 +111,49 @@ fn read_poll(attributes: &Attributes, servers: Vec<ServerPoll>) -> Result<Poll, 
 }
 
 /// The number of events that were written is absent in spans of the first versions.
-fn read_events(events: Vec<Event>, written: Option<Count>) -> Result<(Vec<ServerPoll>, Vec<Fact>), DecodeError> {
-    let mut ours: Vec<(Count, Event, Attributes)> = Vec::with_capacity(events.len());
-    for mut event in events {
-        let attributes = Attributes::from(std::mem::take(&mut event.attributes));
-        if attributes.has(names::EVENT_INDEX) {
-            let index = attributes.take(names::EVENT_INDEX).map_err(|error| of_event(&event, error))?;
-            ours.push((index, event, attributes));
-        }
+fn read_events(events: &[ReadEvent<'_>], written: Option<Count>) -> Result<(Vec<ServerPoll>, Vec<Fact>), DecodeError> {
+    let mut ours: Vec<(Count, &ReadEvent<'_>)> = Vec::with_capacity(events.len());
+    for event in events.iter().filter(|event| event.attributes.has(names::EVENT_INDEX)) {
+        let index = event.attributes.take(names::EVENT_INDEX).map_err(|error| of_event(event, error))?;
+        ours.push((index, event));
     }
-    ours.sort_by_key(|(index, ..)| *index);
+    ours.sort_by_key(|(index, _)| *index);
     let found = ours.len() as u64;
     let written = written.map_or(found, Count::get);
-    if found != written || ours.iter().zip(0..).any(|((index, ..), place)| index.get() != place) {
+    if found != written || ours.iter().zip(0..).any(|((index, _), place)| index.get() != place) {
         return Err(DecodeError::EventsMissing { written, found });
     }
-    let mut servers = Vec::new();
-    let mut facts = Vec::new();
-    for (_, event, attributes) in &ours {
+    let (mut servers, mut facts) = (Vec::new(), Vec::with_capacity(ours.len()));
+    for (_, event) in ours {
         if event.name == names::SERVER_EVENT {
-            servers.push(ServerPoll::read(attributes).map_err(|error| of_event(event, error))?);
+            servers.push(ServerPoll::read(&event.attributes).map_err(|error| of_event(event, error))?);
         } else {
-            facts.push(read_fact(event, attributes)?);
+            facts.push(read_fact(event)?);
         }
     }
     Ok((servers, facts))
 }
 
-fn read_fact(event: &Event, attributes: &Attributes) -> Result<Fact, DecodeError> {
-    let kind = FactKind::read(&event.name, attributes).ok_or_else(|| DecodeError::UnknownEvent(event.name.clone()))?;
+fn read_fact(event: &ReadEvent<'_>) -> Result<Fact, DecodeError> {
+    let attributes = &event.attributes;
+    let unknown = || DecodeError::UnknownEvent(event.name.to_string());
     let read = || {
-        Ok(Fact {
-            id: attributes.take(names::FACT_ID)?,
-            when: read_when(event, attributes)?,
-            source: attributes.take(names::FACT_SOURCE)?,
-            kind: kind?,
-        })
+        let (id, source) = (attributes.take(names::FACT_ID)?, attributes.take(names::FACT_SOURCE)?);
+        let when = read_when(event)?;
+        FactKind::read(&event.name, attributes).transpose().map(|kind| kind.map(|kind| Fact { id, when, source, kind }))
     };
-    read().map_err(|error| of_event(event, error))
+    read().map_err(|error| of_event(event, error))?.ok_or_else(unknown)
 }
 
-fn read_when(event: &Event, attributes: &Attributes) -> Result<When, RecordError> {
+fn read_when(event: &ReadEvent<'_>) -> Result<When, RecordError> {
+    let attributes = &event.attributes;
     if let Some(earliest) = attributes.take(names::FACT_EARLIEST)? {
         return Ok(When::between(earliest, attributes.take(names::FACT_LATEST)?));
     }
     let own: Option<Timestamp> = attributes.take(names::FACT_AT)?;
-    Ok(When::At(own.unwrap_or(Timestamp::from_nanos(event.time_unix_nano))))
+    Ok(When::At(own.unwrap_or(Timestamp::from_nanos(event.nanos))))
 }
 
-fn of_event(event: &Event, error: RecordError) -> DecodeError {
-    DecodeError::Event { name: event.name.clone(), error }
+fn of_event(event: &ReadEvent<'_>, error: RecordError) -> DecodeError {
+    DecodeError::Event { name: event.name.to_string(), error }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use opentelemetry_proto::tonic::common::v1::any_value;
 
 use super::quantity::Count;
+use super::read::{ReadAttributes, Scalar};
 use super::record::{Attributes, RecordError, Value, terms};
 
 terms! {
@@ -94,14 +95,14 @@ impl Value for Drops {
         }
     }
 
-    fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+    fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
         let mut drops = Self::default();
         for (rest, value) in from.below(name) {
             let parts =
                 rest.split_once('.').and_then(|(what, reason)| Some((DroppedKind::parse(what)?, DropReason::parse(reason)?)));
             // A newer hubwatch can drop more kinds of things, for more reasons.
             let Some((what, reason)) = parts else { continue };
-            let any_value::Value::IntValue(count) = value else { return Err(RecordError::Unreadable(name)) };
+            let Scalar::Integer(count) = value else { return Err(RecordError::Unreadable(name)) };
             drops.add(what, reason, Count::new(u64::try_from(*count).map_err(|_| RecordError::Unreadable(name))?));
         }
         Ok(drops)

@@ -4,6 +4,7 @@ use super::ids::{FactId, SessionHash, TraceId};
 use super::names;
 use super::poll::{ApiOutcome, Liveness};
 use super::quantity::{Bytes, Count, Micros, Timestamp};
+use super::read::ReadAttributes;
 use super::record::{Attributes, RecordError, record, terms};
 use super::text::Text;
 
@@ -576,7 +577,7 @@ macro_rules! facts {
             }
 
             /// Reads the kind that an event's name stands for; `None` for a name that this version does not know.
-            pub fn read(name: &str, from: &Attributes) -> Option<Result<Self, RecordError>> {
+            pub fn read(name: &str, from: &ReadAttributes<'_>) -> Option<Result<Self, RecordError>> {
                 match name { $($name => Some($kind::read(from).map(Self::$kind)),)+ _ => None }
             }
         }

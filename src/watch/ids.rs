@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::quantity::{Count, Micros, Timestamp};
+use super::read::ReadAttributes;
 use super::record::{Attributes, RecordError, Value, put_str, take_str};
 use super::text::Text;
 
@@ -80,7 +81,7 @@ macro_rules! name {
                 put_str(&self.0, name, to);
             }
 
-            fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+            fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
                 Self::parse(take_str(name, from)?).map_err(|_| RecordError::Unreadable(name))
             }
         }
@@ -173,7 +174,7 @@ macro_rules! hex_id {
                 put_str(&self.to_string(), name, to);
             }
 
-            fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+            fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
                 Self::parse(take_str(name, from)?).ok_or(RecordError::Unreadable(name))
             }
         }

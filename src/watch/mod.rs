@@ -16,12 +16,13 @@ pub mod names;
 mod operation;
 mod poll;
 mod quantity;
+mod read;
 pub(crate) mod record;
 mod sight;
 mod text;
 
 pub use amend::amend;
-pub use decode::{DecodeError, decode, decode_all};
+pub use decode::{DecodeError, Decoded, decode};
 pub use drops::{DropReason, DroppedKind, Drops};
 pub use encode::{encode, own_resource, request_of, resource, scope};
 pub use fact::*;
@@ -31,6 +32,7 @@ pub use metrics::{Metrics, MetricsRequests};
 pub use operation::{Operation, OperationKind, operations};
 pub use poll::*;
 pub use quantity::{Bytes, Count, Micros, Timestamp};
+pub use read::{JsonTraces, ReadAttributes, ReadEvent, ReadSpan, Scalar, WireError, spans_of_request};
 pub use record::{Attributes, RecordError};
 pub use sight::{Aspect, Sight, Visible};
 pub use text::{CUT_MARK, MAX_TEXT_BYTES, Text};
@@ -165,19 +167,29 @@ mod tests {
 
     use super::*;
 
+    fn whole(watch: Watch) -> Decoded {
+        Decoded { watches: vec![watch], unreadable: vec![] }
+    }
+
     proptest! {
         #[test]
         fn decode_gives_back_what_encode_was_given_through_protobuf(watch: Watch) {
             let bytes = request_of(&watch.origin, vec![encode(&watch)]).encode_to_vec();
+            let mut borrowed = Decoded::default();
+            spans_of_request(&bytes, |span| borrowed.take(&span)).unwrap();
+            prop_assert_eq!(borrowed, whole(watch.clone()));
             let request = ExportTraceServiceRequest::decode(bytes.as_slice()).unwrap();
-            prop_assert_eq!(decode_all(request.resource_spans), (vec![watch], vec![]));
+            prop_assert_eq!(Decoded::of(&request.resource_spans), whole(watch));
         }
 
         #[test]
         fn decode_gives_back_what_encode_was_given_through_otlp_json(watch: Watch) {
             let json = serde_json::to_vec(&request_of(&watch.origin, vec![encode(&watch)])).unwrap();
+            let mut borrowed = Decoded::default();
+            serde_json::from_slice::<JsonTraces<'_>>(&json).unwrap().into_spans().for_each(|span| borrowed.take(&span));
+            prop_assert_eq!(borrowed, whole(watch.clone()));
             let request: ExportTraceServiceRequest = serde_json::from_slice(&json).unwrap();
-            prop_assert_eq!(decode_all(request.resource_spans), (vec![watch], vec![]));
+            prop_assert_eq!(Decoded::of(&request.resource_spans), whole(watch));
         }
 
         #[test]
@@ -194,7 +206,7 @@ mod tests {
             prop_assume!(!span.events.is_empty());
             let index = which.index(span.events.len());
             span.events.remove(index);
-            let cut = matches!(decode(span), Err(DecodeError::EventsMissing { .. }));
+            let cut = matches!(decode(&(&span).into()), Err(DecodeError::EventsMissing { .. }));
             prop_assert!(cut);
         }
 
@@ -202,7 +214,7 @@ mod tests {
         fn the_order_in_which_a_backend_gives_events_back_does_not_matter(watch: Watch) {
             let mut span = encode(&watch);
             span.events.reverse();
-            prop_assert_eq!(decode(span).unwrap(), watch);
+            prop_assert_eq!(decode(&(&span).into()).unwrap(), watch);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 
+use super::read::{ReadAttributes, Scalar};
 use super::quantity::{Bytes, Count, MAX_QUANTITY, Micros, Timestamp};
 use super::text::Text;
 
@@ -34,31 +35,9 @@ impl Attributes {
         self.push(name, any_value::Value::StringValue(text.as_str().to_owned()));
     }
 
-    /// Reads one attribute.
-    pub fn take<V: Value>(&self, name: &'static str) -> Result<V, RecordError> {
-        V::take(name, self)
-    }
-
-    /// Whether there is an attribute of this name.
-    pub fn has(&self, name: &str) -> bool {
-        self.find(name).is_some()
-    }
-
     /// The OTLP form.
     pub fn into_inner(self) -> Vec<KeyValue> {
         self.0
-    }
-
-    fn find(&self, name: &str) -> Option<&any_value::Value> {
-        self.0.iter().find(|pair| pair.key == name)?.value.as_ref()?.value.as_ref()
-    }
-
-    /// Attributes whose names go on after `name` and a dot: with what stands after that.
-    pub(super) fn below<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a any_value::Value)> {
-        self.0.iter().filter_map(move |pair| {
-            let rest = pair.key.strip_prefix(name)?.strip_prefix('.')?;
-            Some((rest, pair.value.as_ref()?.value.as_ref()?))
-        })
     }
 
     pub(super) fn push(&mut self, name: &str, value: any_value::Value) {
@@ -66,9 +45,10 @@ impl Attributes {
     }
 }
 
-impl From<Vec<KeyValue>> for Attributes {
-    fn from(pairs: Vec<KeyValue>) -> Self {
-        Self(pairs)
+impl ReadAttributes<'_> {
+    /// Reads one attribute.
+    pub fn take<V: Value>(&self, name: &'static str) -> Result<V, RecordError> {
+        V::take(name, self)
     }
 }
 
@@ -77,7 +57,7 @@ pub trait Value: Sized {
     /// Writes the value under this name.
     fn put(&self, name: &'static str, to: &mut Attributes);
     /// Reads the value of this name.
-    fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError>;
+    fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError>;
 }
 
 impl<V: Value> Value for Option<V> {
@@ -87,7 +67,7 @@ impl<V: Value> Value for Option<V> {
         }
     }
 
-    fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+    fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
         if from.has(name) { V::take(name, from).map(Some) } else { Ok(None) }
     }
 }
@@ -97,9 +77,9 @@ impl Value for bool {
         to.push(name, any_value::Value::BoolValue(*self));
     }
 
-    fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+    fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
         match from.find(name).ok_or(RecordError::Missing(name))? {
-            any_value::Value::BoolValue(value) => Ok(*value),
+            Scalar::Truth(value) => Ok(*value),
             _ => Err(RecordError::Unreadable(name)),
         }
     }
@@ -110,9 +90,9 @@ impl Value for i64 {
         to.push(name, any_value::Value::IntValue(*self));
     }
 
-    fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+    fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
         match from.find(name).ok_or(RecordError::Missing(name))? {
-            any_value::Value::IntValue(value) => Ok(*value),
+            Scalar::Integer(value) => Ok(*value),
             _ => Err(RecordError::Unreadable(name)),
         }
     }
@@ -124,9 +104,9 @@ pub fn put_str(text: &str, name: &'static str, to: &mut Attributes) {
 }
 
 /// Reads a string; the base of every textual value.
-pub fn take_str<'a>(name: &'static str, from: &'a Attributes) -> Result<&'a str, RecordError> {
+pub fn take_str<'a>(name: &'static str, from: &'a ReadAttributes<'_>) -> Result<&'a str, RecordError> {
     match from.find(name).ok_or(RecordError::Missing(name))? {
-        any_value::Value::StringValue(value) => Ok(value),
+        Scalar::Text(value) => Ok(value),
         _ => Err(RecordError::Unreadable(name)),
     }
 }
@@ -136,7 +116,7 @@ impl Value for Text {
         put_str(self.as_str(), name, to);
     }
 
-    fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+    fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
         take_str(name, from).map(Self::from)
     }
 }
@@ -146,7 +126,7 @@ impl Value for u32 {
         i64::from(*self).put(name, to);
     }
 
-    fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+    fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
         Self::try_from(i64::take(name, from)?).map_err(|_| RecordError::Unreadable(name))
     }
 }
@@ -159,7 +139,7 @@ macro_rules! quantity_value {
                 i64::try_from(self.get()).unwrap_or(i64::MAX).put(name, to);
             }
 
-            fn take(name: &'static str, from: &Attributes) -> Result<Self, RecordError> {
+            fn take(name: &'static str, from: &ReadAttributes<'_>) -> Result<Self, RecordError> {
                 let value = u64::try_from(i64::take(name, from)?).map_err(|_| RecordError::Unreadable(name))?;
                 let quantity = Self::new(value);
                 if quantity.get() == value { Ok(quantity) } else { Err(RecordError::Unreadable(name)) }
@@ -207,7 +187,7 @@ macro_rules! terms {
 
             fn take(
                 name: &'static str,
-                from: &$crate::watch::record::Attributes,
+                from: &$crate::watch::ReadAttributes<'_>,
             ) -> Result<Self, $crate::watch::record::RecordError> {
                 let word = $crate::watch::record::take_str(name, from)?;
                 Self::parse(word).ok_or($crate::watch::record::RecordError::Unreadable(name))
@@ -234,7 +214,7 @@ macro_rules! record {
 
             /// Reads each field by its name.
             #[allow(unused_variables)]
-            pub fn read(from: &$crate::watch::record::Attributes) -> Result<Self, $crate::watch::record::RecordError> {
+            pub fn read(from: &$crate::watch::ReadAttributes<'_>) -> Result<Self, $crate::watch::record::RecordError> {
                 Ok(Self { $($field: from.take($attribute)?,)* })
             }
         }

@@ -1,0 +1,183 @@
+//! Spans out of OTLP JSON: texts without escapes are borrowed. Ids are hexadecimal there, and 64-bit numbers are strings (OTLP's own
+//! rule) or, from some writers, numbers.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
+
+use super::{ReadAttributes, ReadEvent, ReadSpan, Scalar, USUAL_ATTRIBUTES};
+
+/// OTLP's `TracesData`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub struct JsonTraces<'a> {
+    #[serde(borrow)]
+    resource_spans: Vec<Resource<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct Resource<'a> {
+    #[serde(borrow)]
+    scope_spans: Vec<Scope<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Scope<'a> {
+    #[serde(borrow)]
+    spans: Vec<SpanForm<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct SpanForm<'a> {
+    #[serde(borrow)]
+    trace_id: Borrowing<'a>,
+    #[serde(borrow)]
+    name: Borrowing<'a>,
+    start_time_unix_nano: Number<u64>,
+    end_time_unix_nano: Number<u64>,
+    #[serde(borrow)]
+    attributes: ReadAttributes<'a>,
+    #[serde(borrow)]
+    events: Vec<EventForm<'a>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct EventForm<'a> {
+    time_unix_nano: Number<u64>,
+    #[serde(borrow)]
+    name: Borrowing<'a>,
+    #[serde(borrow)]
+    attributes: ReadAttributes<'a>,
+}
+
+/// A text that is borrowed where it has no escapes.
+#[derive(Debug, Default, Deserialize)]
+struct Borrowing<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A 64-bit number, as OTLP writes it or as a number.
+#[derive(Debug, Default)]
+struct Number<N>(N);
+
+impl<'a> JsonTraces<'a> {
+    /// Its spans.
+    pub fn into_spans(self) -> impl Iterator<Item = ReadSpan<'a>> {
+        self.resource_spans.into_iter().flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans).map(ReadSpan::from)
+    }
+}
+
+impl<'a> From<SpanForm<'a>> for ReadSpan<'a> {
+    fn from(span: SpanForm<'a>) -> Self {
+        Self {
+            // What is no id is the id of no trace of ours.
+            trace_id: Cow::Owned(const_hex::decode(span.trace_id.0.as_bytes()).unwrap_or_default()),
+            name: span.name.0,
+            start_nanos: span.start_time_unix_nano.0,
+            end_nanos: span.end_time_unix_nano.0,
+            attributes: span.attributes,
+            events: span.events.into_iter().map(ReadEvent::from).collect(),
+        }
+    }
+}
+
+impl<'a> From<EventForm<'a>> for ReadEvent<'a> {
+    fn from(event: EventForm<'a>) -> Self {
+        Self { nanos: event.time_unix_nano.0, name: event.name.0, attributes: event.attributes }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ReadAttributes<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Pair<'a> {
+            #[serde(borrow)]
+            key: Borrowing<'a>,
+            #[serde(borrow, default)]
+            value: Scalar<'a>,
+        }
+
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = ReadAttributes<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of attributes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut pairs: A) -> Result<Self::Value, A::Error> {
+                let mut read = ReadAttributes::with_capacity(USUAL_ATTRIBUTES);
+                while let Some(Pair { key, value }) = pairs.next_element()? {
+                    let key = match key.0 {
+                        Cow::Borrowed(key) => Cow::Borrowed(key.as_bytes()),
+                        Cow::Owned(key) => Cow::Owned(key.into_bytes()),
+                    };
+                    read.push(key, value);
+                }
+                Ok(read)
+            }
+        }
+        from.deserialize_seq(Pairs)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct AnyValue;
+        impl<'de> Visitor<'de> for AnyValue {
+            type Value = Scalar<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value")
+            }
+
+            fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+                Ok(Scalar::Other)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut forms: A) -> Result<Self::Value, A::Error> {
+                let mut value = Scalar::Other;
+                while let Some(Borrowing(form)) = forms.next_key()? {
+                    value = match &*form {
+                        "stringValue" => Scalar::Text(forms.next_value::<Borrowing<'de>>()?.0),
+                        "intValue" => Scalar::Integer(forms.next_value::<Number<i64>>()?.0),
+                        "boolValue" => Scalar::Truth(forms.next_value()?),
+                        _ => forms.next_value::<IgnoredAny>().map(|_| Scalar::Other)?,
+                    };
+                }
+                Ok(value)
+            }
+        }
+        from.deserialize_any(AnyValue)
+    }
+}
+
+impl<'de, N: TryFrom<u64> + TryFrom<i64> + std::str::FromStr> Deserialize<'de> for Number<N> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Digits<N>(std::marker::PhantomData<N>);
+        impl<N: TryFrom<u64> + TryFrom<i64> + std::str::FromStr> Visitor<'_> for Digits<N> {
+            type Value = Number<N>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a 64-bit number, or one in a string")
+            }
+
+            fn visit_str<E: Error>(self, digits: &str) -> Result<Self::Value, E> {
+                digits.parse().map(Number).map_err(|_| E::invalid_value(Unexpected::Str(digits), &self))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
+                N::try_from(number).map(Number).map_err(|_| E::invalid_value(Unexpected::Unsigned(number), &self))
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
+                N::try_from(number).map(Number).map_err(|_| E::invalid_value(Unexpected::Signed(number), &self))
+            }
+        }
+        from.deserialize_any(Digits(std::marker::PhantomData))
+    }
+}
