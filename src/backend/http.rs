@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SERVER};
 use reqwest::{RequestBuilder, StatusCode, Url};
 
@@ -200,19 +199,21 @@ impl Server {
 
     /// A trace whose spans all have the id that was asked for.
     pub(super) fn checked(&self, id: TraceId, trace: Trace) -> Result<Trace, BackendError> {
-        let spans = |resource: &ResourceSpans| -> Vec<Vec<u8>> {
-            let spans = resource.scope_spans.iter().flat_map(|scope| &scope.spans);
-            spans.filter(|span| !is(&span.trace_id, id)).map(|span| span.trace_id.clone()).take(1).collect()
-        };
-        match trace.spans.iter().flat_map(spans).next() {
-            Some(got) => Err(BackendError::Foreign { url: self.shown(), asked: id, got: const_hex::encode(got) }),
+        let spans = trace.spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
+        match spans.map(|span| &span.trace_id).find(|got| !is(got, id)) {
+            Some(got) => Err(self.foreign(id, got)),
             None => Ok(trace),
         }
+    }
+
+    /// The error of a trace that nobody asked for.
+    pub(super) fn foreign(&self, asked: TraceId, got: &[u8]) -> BackendError {
+        BackendError::Foreign { url: self.shown(), asked, got: const_hex::encode(got) }
     }
 }
 
 /// Some servers drop the zeros that an id begins with.
-fn is(bytes: &[u8], id: TraceId) -> bool {
+pub(super) fn is(bytes: &[u8], id: TraceId) -> bool {
     let zeros = id.as_bytes().len().saturating_sub(bytes.len());
     bytes.len() <= id.as_bytes().len() && id.as_bytes()[..zeros].iter().all(|byte| *byte == 0) && id.as_bytes()[zeros..] == *bytes
 }

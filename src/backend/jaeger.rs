@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::access::Access;
 use super::http::{self, Reply, Server};
 use super::otlp_json::OtlpTraces;
-use super::{Backend, BackendError, Kind, Reading, Trace};
-use crate::watch::TraceId;
+use super::{Backend, BackendError, Kind, Reading, Trace, TraceWatches};
+use crate::watch::{Decoded, JsonTraces, TraceId};
 
 /// `--backend jaeger=URL`.
 pub const KIND: Kind = Kind {
@@ -18,14 +18,13 @@ pub const KIND: Kind = Kind {
 };
 
 /// Jaeger's answer: OTLP inside `result`.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct TraceAnswer {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TraceAnswer<T = OtlpTraces> {
     /// The trace, absent beside an error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<OtlpTraces>,
+    #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
+    pub result: Option<T>,
     /// What went wrong.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<ErrorAnswer>,
 }
 
@@ -51,35 +50,77 @@ impl Jaeger {
         Ok(Self { server: Server::new("Jaeger's query API", url, access)? })
     }
 
-    async fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
+    /// Reads an answer with `parse`; `None` if there is no such trace.
+    async fn answer<T: Send + 'static>(
+        &self,
+        id: TraceId,
+        parse: impl FnOnce(&[u8]) -> Result<T, String> + Send + 'static,
+    ) -> Result<Option<(T, Option<String>)>, BackendError> {
         let (body, partial) = match self.server.get(&format!("/api/v3/traces/{id}"), "application/json").await? {
             Reply::Found { body, partial, .. } => (body, partial),
             // A lack is told in Jaeger's form; any other 404 is a wrong path's.
             Reply::Absent(said) if serde_json::from_str::<TraceAnswer>(&said).is_ok_and(|answer| answer.error.is_some()) => {
-                return Ok(Trace::default());
+                return Ok(None);
             }
             Reply::Absent(said) => return Err(self.server.wrong(format!("it answers HTTP 404 ({said})"))),
         };
         // Parsing takes longer than asking: it must not keep the next answers waiting.
         let parsed = tokio::task::spawn_blocking(move || parse(&body)).await;
-        let spans = parsed.unwrap_or_else(|gone| Err(gone.to_string())).map_err(|reason| self.server.wrong(reason))?;
-        let partial = partial.then(|| "the server calls its answer partial".to_owned());
-        self.server.checked(id, Trace { spans, partial })
+        let parsed = parsed.unwrap_or_else(|gone| Err(gone.to_string())).map_err(|reason| self.server.wrong(reason))?;
+        Ok(Some((parsed, partial.then(|| "the server calls its answer partial".to_owned()))))
+    }
+
+    async fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
+        match self.answer(id, spans).await? {
+            Some((spans, partial)) => self.server.checked(id, Trace { spans, partial }),
+            None => Ok(Trace::default()),
+        }
+    }
+
+    async fn read_watches(&self, id: TraceId) -> Result<TraceWatches, BackendError> {
+        match self.answer(id, move |body| watches(body, id)).await? {
+            Some((Ok(decoded), partial)) => Ok(TraceWatches { decoded, exists: true, partial }),
+            Some((Err(foreign), _)) => Err(self.server.foreign(id, &foreign)),
+            None => Ok(TraceWatches::default()),
+        }
     }
 }
 
-/// Older servers write one answer after the other.
-fn parse(body: &[u8]) -> Result<Vec<ResourceSpans>, String> {
+fn spans(body: &[u8]) -> Result<Vec<ResourceSpans>, String> {
     let mut spans = Vec::new();
-    for answer in serde_json::Deserializer::from_slice(body).into_iter::<TraceAnswer>() {
+    parse(body, |traces: OtlpTraces| spans.extend(traces.resource_spans))?;
+    if spans.is_empty() { Err(EMPTY.to_owned()) } else { Ok(spans) }
+}
+
+/// The Watches, or the id of another trace.
+fn watches(body: &[u8], id: TraceId) -> Result<Result<Decoded, Vec<u8>>, String> {
+    let (mut decoded, mut is_empty, mut foreign) = (Decoded::default(), true, None);
+    parse(body, |traces: JsonTraces<'_>| {
+        is_empty &= traces.is_empty();
+        for span in traces.into_spans() {
+            if http::is(&span.trace_id, id) {
+                decoded.take(&span);
+            } else {
+                foreign = Some(span.trace_id.into_owned());
+            }
+        }
+    })?;
+    if is_empty { Err(EMPTY.to_owned()) } else { Ok(foreign.map_or(Ok(decoded), Err)) }
+}
+
+const EMPTY: &str = "its answer is empty";
+
+/// Older servers write one answer after the other.
+fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], mut take: impl FnMut(T)) -> Result<(), String> {
+    for answer in serde_json::Deserializer::from_slice(body).into_iter::<TraceAnswer<T>>() {
         match answer {
-            Ok(TraceAnswer { result: Some(traces), error: None }) => spans.extend(traces.resource_spans),
+            Ok(TraceAnswer { result: Some(traces), error: None }) => take(traces),
             Ok(TraceAnswer { error: Some(error), .. }) => return Err(format!("it says: {}", error.message)),
             Ok(_) => return Err(format!("its answer holds neither a result nor an error: {}", http::words(body))),
             Err(error) => return Err(format!("its answer is not what Jaeger answers ({error}): {}", http::words(body))),
         }
     }
-    if spans.is_empty() { Err("its answer is empty".to_owned()) } else { Ok(spans) }
+    Ok(())
 }
 
 impl Backend for Jaeger {
@@ -102,19 +143,38 @@ impl Backend for Jaeger {
     fn trace(&self, id: TraceId) -> Reading<'_> {
         Box::pin(self.read(id))
     }
+
+    fn watches(&self, id: TraceId) -> Reading<'_, TraceWatches> {
+        Box::pin(self.read_watches(id))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Both ways of reading an answer say the same of it.
+    fn read(body: &[u8]) -> Result<usize, String> {
+        let spans = spans(body);
+        let watches = watches(body, TraceId::of_probe(1, 1));
+        assert_eq!(spans.as_ref().err(), watches.as_ref().err());
+        spans.map(|spans| spans.len())
+    }
+
     #[test]
     fn what_is_no_answer_of_jaeger_is_told_as_that() {
-        assert!(parse(b"<!doctype html>").unwrap_err().contains("not what Jaeger answers"));
-        assert!(parse(b"{\"data\":[]}").unwrap_err().contains("neither"));
-        assert!(parse(b"{\"result\":{\"resourceSpans\":[{\"scopeSpans\":[{}]}]}}").is_ok(), "a scope without spans");
-        assert_eq!(parse(br#"{"error":{"httpCode":500,"message":"no disk"}}"#).unwrap_err(), "it says: no disk");
+        assert!(read(b"<!doctype html>").unwrap_err().contains("not what Jaeger answers"));
+        assert!(read(b"{\"data\":[]}").unwrap_err().contains("neither"));
+        assert!(read(b"{\"result\":{\"resourceSpans\":[{\"scopeSpans\":[{}]}]}}").is_ok(), "a scope without spans");
+        assert!(read(b"{\"result\":{\"resourceSpans\":[]}}").unwrap_err().contains("empty"));
+        assert_eq!(read(br#"{"error":{"httpCode":500,"message":"no disk"}}"#).unwrap_err(), "it says: no disk");
         let two = br#"{"result":{"resourceSpans":[{}]}} {"result":{"resourceSpans":[{}]}}"#;
-        assert_eq!(parse(two).map(|spans| spans.len()), Ok(2));
+        assert_eq!(read(two), Ok(2));
+    }
+
+    #[test]
+    fn a_watch_of_another_trace_is_not_taken_for_one_of_this() {
+        let body = br#"{"result":{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0f"}]}]}]}}"#;
+        assert_eq!(watches(body, TraceId::of_probe(1, 1)), Ok(Err(vec![0x0f])));
     }
 }

@@ -8,8 +8,8 @@ use prost::Message;
 
 use super::access::Access;
 use super::http::{self, Reply, Server};
-use super::{Backend, BackendError, Kind, Reading, Trace};
-use crate::watch::TraceId;
+use super::{Backend, BackendError, Kind, Reading, Trace, TraceWatches};
+use crate::watch::{Decoded, TraceId, spans_of_request};
 
 /// `--backend tempo=URL`.
 pub const KIND: Kind = Kind {
@@ -26,8 +26,8 @@ const PROTOBUF: &str = "application/protobuf";
 #[derive(Clone, PartialEq, Message)]
 struct TraceByIdResponse {
     /// `tempopb.Trace` has the shape of OTLP's `TracesData`.
-    #[prost(message, optional, tag = "1")]
-    trace: Option<TracesData>,
+    #[prost(bytes = "vec", tag = "1")]
+    trace: Vec<u8>,
     /// `COMPLETE` is 0, `PARTIAL` is 1.
     #[prost(int32, tag = "3")]
     status: i32,
@@ -51,42 +51,76 @@ impl Tempo {
         Ok(Self { server: Server::new("Tempo's query API", url, access)?, only_v1: AtomicBool::new(false) })
     }
 
-    async fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
+    /// Asks for a trace; `None` if there is no such one.
+    async fn answer(&self, id: TraceId) -> Result<Option<Answer>, BackendError> {
         if !self.only_v1.load(Ordering::Relaxed) {
             match self.server.get(&format!("/api/v2/traces/{id}"), PROTOBUF).await? {
                 Reply::Absent(said) if is_no_route(&said) => self.only_v1.store(true, Ordering::Relaxed),
-                Reply::Absent(_) => return Ok(Trace::default()),
-                Reply::Found { body, partial, content_type } => return self.of_v2(id, &body, partial, &content_type),
+                Reply::Absent(_) => return Ok(None),
+                Reply::Found { body, partial, content_type } => return self.of_v2(&body, partial, &content_type).map(Some),
             }
         }
         match self.server.get(&format!("/api/traces/{id}"), PROTOBUF).await? {
             Reply::Absent(said) if is_no_route(&said) => Err(self.server.wrong(format!("it answers HTTP 404 ({said})"))),
-            Reply::Absent(_) => Ok(Trace::default()),
+            Reply::Absent(_) => Ok(None),
             Reply::Found { body, partial, content_type } => {
-                let traces = self.decode::<TracesData>(&body, &content_type)?;
-                let partial = partial.then(|| "Tempo calls its answer partial".to_owned());
-                self.server.checked(id, Trace { spans: traces.resource_spans, partial })
+                self.expect_protobuf(&body, &content_type)?;
+                Ok(Some(Answer { trace: body, partial: partial.then(|| "Tempo calls its answer partial".to_owned()) }))
             }
         }
     }
 
-    fn of_v2(&self, id: TraceId, body: &[u8], partial: bool, content_type: &str) -> Result<Trace, BackendError> {
-        let answer = self.decode::<TraceByIdResponse>(body, content_type)?;
+    fn of_v2(&self, body: &[u8], partial: bool, content_type: &str) -> Result<Answer, BackendError> {
+        self.expect_protobuf(body, content_type)?;
+        let answer = TraceByIdResponse::decode(body).map_err(|error| self.no_tempo(&error.to_string()))?;
         let partial = (partial || answer.status == PARTIAL).then(|| match answer.message.as_str() {
             "" => "Tempo calls its answer partial".to_owned(),
             message => format!("Tempo calls its answer partial: {message}"),
         });
-        self.server.checked(id, Trace { spans: answer.trace.unwrap_or_default().resource_spans, partial })
+        Ok(Answer { trace: answer.trace, partial })
     }
 
-    fn decode<M: Message + Default>(&self, body: &[u8], content_type: &str) -> Result<M, BackendError> {
+    async fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
+        let Some(Answer { trace, partial }) = self.answer(id).await? else { return Ok(Trace::default()) };
+        let traces = TracesData::decode(trace.as_slice()).map_err(|error| self.no_tempo(&error.to_string()))?;
+        self.server.checked(id, Trace { spans: traces.resource_spans, partial })
+    }
+
+    async fn read_watches(&self, id: TraceId) -> Result<TraceWatches, BackendError> {
+        let Some(Answer { trace, partial }) = self.answer(id).await? else { return Ok(TraceWatches::default()) };
+        let (mut decoded, mut foreign) = (Decoded::default(), None);
+        let read = spans_of_request(&trace, |span| {
+            if http::is(&span.trace_id, id) {
+                decoded.take(&span);
+            } else {
+                foreign = Some(span.trace_id.into_owned());
+            }
+        });
+        read.map_err(|error| self.no_tempo(&error.to_string()))?;
+        match foreign {
+            Some(foreign) => Err(self.server.foreign(id, &foreign)),
+            None => Ok(TraceWatches { decoded, exists: !trace.is_empty(), partial }),
+        }
+    }
+
+    fn no_tempo(&self, reason: &str) -> BackendError {
+        self.server.wrong(format!("its answer is no protobuf of Tempo's ({reason})"))
+    }
+
+    fn expect_protobuf(&self, body: &[u8], content_type: &str) -> Result<(), BackendError> {
         if content_type.starts_with("text/html") || content_type.starts_with("application/json") {
             return Err(self
                 .server
                 .wrong(format!("it answers {content_type} where protobuf was asked for: {}", http::words(body))));
         }
-        M::decode(body).map_err(|error| self.server.wrong(format!("its answer is no protobuf of Tempo's ({error})")))
+        Ok(())
     }
+}
+
+/// A trace as Tempo gives it: protobuf of OTLP's `TracesData`.
+struct Answer {
+    trace: Vec<u8>,
+    partial: Option<String>,
 }
 
 /// A 404 of a router or a proxy, as opposed to Tempo's for a trace that it doesn't have.
@@ -110,5 +144,9 @@ impl Backend for Tempo {
 
     fn trace(&self, id: TraceId) -> Reading<'_> {
         Box::pin(self.read(id))
+    }
+
+    fn watches(&self, id: TraceId) -> Reading<'_, TraceWatches> {
+        Box::pin(self.read_watches(id))
     }
 }

@@ -29,7 +29,7 @@ impl IntoResponse for NoTrace {
             Self::Journal(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         };
         let error = Some(ErrorAnswer { http_code: status.as_u16(), message });
-        (status, Json(TraceAnswer { result: None, error })).into_response()
+        (status, Json(TraceAnswer::<OtlpTraces> { result: None, error })).into_response()
     }
 }
 

@@ -65,6 +65,11 @@ struct Borrowing<'a>(#[serde(borrow)] Cow<'a, str>);
 struct Number<N>(N);
 
 impl<'a> JsonTraces<'a> {
+    /// Whether there is nothing in it at all.
+    pub fn is_empty(&self) -> bool {
+        self.resource_spans.is_empty()
+    }
+
     /// Its spans.
     pub fn into_spans(self) -> impl Iterator<Item = ReadSpan<'a>> {
         self.resource_spans.into_iter().flat_map(|resource| resource.scope_spans).flat_map(|scope| scope.spans).map(ReadSpan::from)
