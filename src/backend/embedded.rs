@@ -1,5 +1,7 @@
 //! The journal as a backend.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use prost::Message as _;
@@ -8,37 +10,39 @@ use super::{Backend, BackendError, Reading, Trace, TraceWatches};
 use crate::journal::JournalReader;
 use crate::watch::{Decoded, TraceId, WireError, spans_of_request};
 
-/// One trace that is judged, one that is decoded meanwhile.
+/// Two traces are read while one is judged: one a processor of a small machine.
 const CONCURRENCY: usize = 2;
 
 /// The journal of a state folder.
 #[derive(Debug)]
 pub struct Embedded {
-    reader: JournalReader,
+    reader: Arc<Mutex<JournalReader>>,
 }
 
 impl Embedded {
     /// Reads through this reader.
     pub fn new(reader: JournalReader) -> Self {
-        Self { reader }
+        Self { reader: Arc::new(Mutex::new(reader)) }
     }
 
-    fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
-        let rows = self.reader.spans_of(id)?;
-        let spans = decode(&rows).map_err(|error| BackendError::Unreadable { trace: id, reason: error.to_string() })?;
-        Ok(Trace { spans, partial: None })
-    }
-
-    async fn read_watches(&self, id: TraceId) -> Result<TraceWatches, BackendError> {
-        let rows = self.reader.spans_of(id)?;
-        // It goes on while the slot before is judged.
-        let decoded = tokio::task::spawn_blocking(move || watches(&rows)).await;
-        let unreadable = |reason: String| BackendError::Unreadable { trace: id, reason };
-        decoded.map_err(|gone| unreadable(gone.to_string()))?.map_err(|error| unreadable(error.to_string()))
+    /// Reads the rows of a trace and makes of them what is wanted, beside whoever judges the trace before.
+    async fn read<T: Send + 'static, E: std::fmt::Display>(
+        &self,
+        id: TraceId,
+        make: impl FnOnce(&[Vec<u8>]) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, BackendError> {
+        let reader = self.reader.clone();
+        let unreadable = move |reason: String| BackendError::Unreadable { trace: id, reason };
+        let read = move || {
+            // A reader that panicked had nothing half done.
+            let rows = reader.lock().unwrap_or_else(PoisonError::into_inner).spans_of(id)?;
+            make(&rows).map_err(|error| unreadable(error.to_string()))
+        };
+        tokio::task::spawn_blocking(read).await.map_err(|gone| unreadable(gone.to_string()))?
     }
 }
 
-fn decode(rows: &[Vec<u8>]) -> Result<Vec<ResourceSpans>, prost::DecodeError> {
+fn spans(rows: &[Vec<u8>]) -> Result<Vec<ResourceSpans>, prost::DecodeError> {
     let mut spans = Vec::new();
     for otlp in rows {
         spans.extend(ExportTraceServiceRequest::decode(otlp.as_slice())?.resource_spans);
@@ -64,10 +68,10 @@ impl Backend for Embedded {
     }
 
     fn trace(&self, id: TraceId) -> Reading<'_> {
-        Box::pin(std::future::ready(self.read(id)))
+        Box::pin(async move { Ok(Trace { spans: self.read(id, spans).await?, partial: None }) })
     }
 
     fn watches(&self, id: TraceId) -> Reading<'_, TraceWatches> {
-        Box::pin(self.read_watches(id))
+        Box::pin(self.read(id, watches))
     }
 }

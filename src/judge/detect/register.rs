@@ -33,6 +33,13 @@ struct Open {
     quiet: Option<Micros>,
 }
 
+impl Open {
+    /// After this it is over, unless there is news of it.
+    fn over_after(&self) -> Option<Timestamp> {
+        self.quiet.map(|quiet| self.last.plus(quiet))
+    }
+}
+
 type Key = (IncidentKind, String);
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,6 +48,8 @@ pub(super) struct Register {
     closed: Vec<Incident>,
     touched: BTreeSet<String>,
     pub dropped: u64,
+    /// Nothing is over before this: most facts need not look at what is open.
+    next_over: Option<Timestamp>,
 }
 
 impl Register {
@@ -65,6 +74,7 @@ impl Register {
         let begin = || Open { incident: begun(&alert, &draft, closed), last: draft.at, quiet };
         let open = self.open.entry(key).or_insert_with(begin);
         open.last = open.last.max(draft.at);
+        self.next_over = self.next_over.into_iter().chain(open.over_after()).min();
         let incident = &mut open.incident;
         incident.count = incident.count.saturating_add(draft.count);
         if incident.cause.is_none() {
@@ -108,12 +118,16 @@ impl Register {
 
     /// Ends what was quiet for long enough.
     pub fn advance(&mut self, now: Timestamp) {
-        let over = |open: &Open| open.quiet.is_some_and(|quiet| now.since(open.last) > quiet);
+        if self.next_over.is_none_or(|next| now <= next) {
+            return;
+        }
+        let over = |open: &Open| open.over_after().is_some_and(|over| now > over);
         let keys: Vec<Key> = self.open.iter().filter(|(_, open)| over(open)).map(|(key, _)| key.clone()).collect();
         for open in keys.iter().filter_map(|key| self.open.remove(key)).collect::<Vec<_>>() {
             let last = open.last;
             self.close(open.incident, last);
         }
+        self.next_over = self.open.values().filter_map(Open::over_after).min();
     }
 
     fn close(&mut self, mut incident: Incident, at: Timestamp) {

@@ -124,7 +124,10 @@ impl CallHistory {
     pub(super) fn take(&mut self, call: &CallEnded, at: Timestamp, planned: Planned<'_>) {
         self.total += 1;
         self.planned += u64::from(planned.is_some());
-        *self.by_outcome.entry(call.outcome.to_string()).or_default() += 1;
+        match self.by_outcome.get_mut(call.outcome.as_str()) {
+            Some(count) => *count += 1,
+            None => _ = self.by_outcome.insert(call.outcome.to_string(), 1),
+        }
         self.sum_us = self.sum_us.saturating_add(call.duration.get());
         match call.pairing {
             Pairing::Exact => self.durations.push(at, call.duration),

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use prost::encoding::{WireType, decode_key, decode_varint};
+use prost::encoding::{WireType, decode_varint};
 
 use super::{ReadAttributes, ReadEvent, ReadSpan, Scalar, USUAL_ATTRIBUTES};
 
@@ -42,14 +42,28 @@ impl<'a> Fields<'a> {
         Ok(taken)
     }
 
+    /// Most numbers are small: one byte.
+    #[inline]
+    fn varint(&mut self) -> Result<u64, WireError> {
+        match self.0 {
+            [byte @ ..0x80, rest @ ..] => {
+                self.0 = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => Ok(decode_varint(&mut self.0)?),
+        }
+    }
+
+    #[inline]
     fn field(&mut self) -> Result<(u32, Field<'a>), WireError> {
-        let (number, kind) = decode_key(&mut self.0)?;
+        let key = u32::try_from(self.varint()?).map_err(|_| WireError::Kind)?;
+        let (number, kind) = (key >> 3, WireType::try_from(u64::from(key & 0b111))?);
         let field = match kind {
-            WireType::Varint => Field::Varint(decode_varint(&mut self.0)?),
+            WireType::Varint => Field::Varint(self.varint()?),
             // A slice of eight bytes is an array of them.
             WireType::SixtyFourBit => Field::Fixed64(u64::from_le_bytes(self.take(8)?.try_into().map_err(|_| WireError::Cut)?)),
             WireType::LengthDelimited => {
-                let length = usize::try_from(decode_varint(&mut self.0)?).map_err(|_| WireError::Cut)?;
+                let length = usize::try_from(self.varint()?).map_err(|_| WireError::Cut)?;
                 Field::Bytes(self.take(length)?)
             }
             WireType::ThirtyTwoBit => self.take(4).map(|_| Field::Fixed32)?,
@@ -62,6 +76,7 @@ impl<'a> Fields<'a> {
 impl<'a> Iterator for Fields<'a> {
     type Item = Result<(u32, Field<'a>), WireError>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         (!self.0.is_empty()).then(|| self.field())
     }
