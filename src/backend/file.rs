@@ -17,8 +17,8 @@ use serde::de::IgnoredAny;
 use super::access::Access;
 use super::http::MAX_BODY_BYTES;
 use super::otlp_json::OtlpTraces;
-use super::{Backend, BackendError, Kind, Reading, Trace};
-use crate::watch::{TraceId, names};
+use super::{Backend, BackendError, Kind, Reading, Trace, TraceWatches};
+use crate::watch::{JsonTraces, TraceId, names};
 
 /// `--backend file=PATH`.
 pub const KIND: Kind = Kind {
@@ -93,10 +93,14 @@ impl OtlpFile {
         Ok(Self { path: path.to_owned(), index: Arc::new(index) })
     }
 
-    async fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
+    async fn read<T: Send + 'static>(
+        &self,
+        id: TraceId,
+        read: fn(&Index, TraceId) -> Result<T, BackendError>,
+    ) -> Result<T, BackendError> {
         let index = self.index.clone();
         // Parsing takes longer than reading: several lines at once use several processors.
-        let read = tokio::task::spawn_blocking(move || index.trace(id)).await;
+        let read = tokio::task::spawn_blocking(move || read(&index, id)).await;
         read.unwrap_or_else(|gone| Err(BackendError::Unreadable { trace: id, reason: gone.to_string() }))
     }
 }
@@ -164,26 +168,46 @@ impl Index {
         Ok(())
     }
 
-    fn trace(&self, id: TraceId) -> Result<Trace, BackendError> {
+    /// Where lines with spans of a trace are; perhaps others, too, since half an id is compared.
+    fn lines_of(&self, id: TraceId) -> impl Iterator<Item = &Line> {
         let half = half_of(&id.to_string()).unwrap_or_default();
         let from = self.traces.partition_point(|(other, _)| *other < half);
-        let lines = self.traces[from..].iter().take_while(|(other, _)| *other == half);
+        self.traces[from..].iter().take_while(move |(other, _)| *other == half).map(|(_, line)| &self.lines[*line as usize])
+    }
+
+    fn trace(&self, id: TraceId) -> Result<Trace, BackendError> {
         let mut trace = Trace::default();
-        for (_, line) in lines {
-            self.read(&self.lines[*line as usize], id, &mut trace)?;
+        for line in self.lines_of(id) {
+            let traces: OtlpTraces = serde_json::from_slice(&self.text(line)?).map_err(|error| self.no_otlp(line, &error))?;
+            trace.spans.extend(traces.resource_spans.into_iter().filter_map(|resource| of_trace(resource, id)));
         }
         Ok(trace)
     }
 
-    fn read(&self, line: &Line, id: TraceId, into: &mut Trace) -> Result<(), BackendError> {
+    fn watches(&self, id: TraceId) -> Result<TraceWatches, BackendError> {
+        let mut trace = TraceWatches::default();
+        for line in self.lines_of(id) {
+            let text = self.text(line)?;
+            let traces: JsonTraces<'_> = serde_json::from_slice(&text).map_err(|error| self.no_otlp(line, &error))?;
+            for span in traces.into_spans().filter(|span| *span.trace_id == *id.as_bytes()) {
+                trace.exists = true;
+                trace.decoded.take(&span);
+            }
+        }
+        Ok(trace)
+    }
+
+    fn text(&self, line: &Line) -> Result<Vec<u8>, BackendError> {
         let Indexed { name, content } = &self.files[line.file];
-        let failed = |reason: String| BackendError::File { path: name.clone(), reason };
+        let failed = |error: io::Error| BackendError::File { path: name.clone(), reason: error.to_string() };
         let mut text = vec![0; line.length];
-        content.read_exact_at(&mut text, line.offset).map_err(|error| failed(error.to_string()))?;
-        let traces: OtlpTraces =
-            serde_json::from_slice(&text).map_err(|error| failed(format!("line {} is no OTLP JSON: {error}", line.number)))?;
-        into.spans.extend(traces.resource_spans.into_iter().filter_map(|resource| of_trace(resource, id)));
-        Ok(())
+        content.read_exact_at(&mut text, line.offset).map_err(failed)?;
+        Ok(text)
+    }
+
+    fn no_otlp(&self, line: &Line, error: &serde_json::Error) -> BackendError {
+        let reason = format!("line {} is no OTLP JSON: {error}", line.number);
+        BackendError::File { path: self.files[line.file].name.clone(), reason }
     }
 }
 
@@ -358,6 +382,10 @@ impl Backend for OtlpFile {
     }
 
     fn trace(&self, id: TraceId) -> Reading<'_> {
-        Box::pin(self.read(id))
+        Box::pin(self.read(id, Index::trace))
+    }
+
+    fn watches(&self, id: TraceId) -> Reading<'_, TraceWatches> {
+        Box::pin(self.read(id, Index::watches))
     }
 }

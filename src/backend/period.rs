@@ -9,9 +9,7 @@ use futures_util::future::try_join;
 use futures_util::{StreamExt as _, stream};
 
 use super::{Backend, BackendError, Reading, Trace, TraceWatches};
-use crate::watch::{
-    Count, DecodeError, Environment, FactId, FactKind, HubName, Slot, Timestamp, Watch, WatcherId, amend,
-};
+use crate::watch::{Count, DecodeError, Environment, FactId, FactKind, HubName, Slot, Timestamp, Watch, WatcherId, amend};
 
 /// A slot's trace has one part unless it outgrew what backends keep; more than this many would be a fault of ours.
 const MAX_PARTS: u32 = 64;

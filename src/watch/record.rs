@@ -5,8 +5,8 @@
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 
-use super::read::{ReadAttributes, Scalar};
 use super::quantity::{Bytes, Count, MAX_QUANTITY, Micros, Timestamp};
+use super::read::{ReadAttributes, Scalar};
 use super::text::Text;
 
 /// What stood in the way of reading a record back from its attributes.
