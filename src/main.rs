@@ -5,14 +5,19 @@
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
-use clap::Parser as _;
-use hubwatch::cli::{self, Cli, CliError, Color, Exit};
+use hubwatch::cli::{self, Cli, CliError, Color, Exit, Verbosity};
 use hubwatch::config::environment::{Environment as _, ProcessEnvironment};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    listen_to_ourselves(&cli);
-    match execute(cli) {
+    let cli = Cli::of_process();
+    let done = match cli.verbosity(&ProcessEnvironment) {
+        Ok(verbosity) => {
+            listen_to_ourselves(verbosity, cli.color);
+            execute(cli)
+        }
+        Err(error) => Err(error.into()),
+    };
+    match done {
         Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("hubwatch: {error}");
@@ -31,14 +36,14 @@ fn execute(cli: Cli) -> Result<Exit, CliError> {
 }
 
 /// What hubwatch says about itself goes to stderr.
-fn listen_to_ourselves(cli: &Cli) {
-    let level = match (cli.quiet, cli.verbose) {
-        (true, _) => "error",
-        (false, 0) => "hubwatch=info,warn",
-        (false, 1) => "hubwatch=debug,info",
-        (false, _) => "debug",
+fn listen_to_ourselves(verbosity: Verbosity, color: Color) {
+    let level = match verbosity {
+        Verbosity::Quiet => "error",
+        Verbosity::Normal => "hubwatch=info,warn",
+        Verbosity::Verbose => "hubwatch=debug,info",
+        Verbosity::Debug => "debug",
     };
-    let colours = match cli.color {
+    let colours = match color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => std::io::stderr().is_terminal() && ProcessEnvironment.get("NO_COLOR").is_none(),

@@ -175,7 +175,7 @@ async fn live(stage: &Stage) -> Result<Period, CliError> {
         state_dir: stage.state_dir.clone(),
         destinations: Vec::new(),
         limits: Limits::default(),
-        drain: watching::DRAIN,
+        drain: crate::config::DEFAULT_DRAIN,
         interval: LIVE_INTERVAL,
         vitals: crate::serve::Vitals::default(),
         process: Some(process_of(live)),

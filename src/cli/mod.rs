@@ -4,18 +4,25 @@ mod demo;
 mod doctor;
 mod exit;
 mod export;
+mod first_process;
+mod given;
+mod health;
 mod mark;
 mod outputs;
 mod reading;
 mod report;
 mod run;
+mod supervisor;
 mod validate;
 mod watching;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use crate::config::environment::{Environment, ProcessEnvironment};
+use crate::config::origin::GivenFlag;
+use crate::config::{ConfigError, Layers, Sourced, parse};
 pub use exit::{CliError, Exit};
 
 /// Watches an MCP Hub in staging, and says at the end whether the build may be promoted.
@@ -37,6 +44,52 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub command: Command,
+    /// The flags as they were typed, for telling where a setting came from.
+    #[arg(skip)]
+    flags: Vec<GivenFlag>,
+}
+
+impl Cli {
+    /// Reads the command line; where that is wrong or asks for help, the process ends here.
+    pub fn of_process() -> Self {
+        let mut command = Self::command();
+        let matches = command.get_matches_mut();
+        let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        cli.flags = given::flags(&command, &matches);
+        cli
+    }
+
+    /// How much is said: as the flags want it, or the variable.
+    ///
+    /// # Errors
+    /// The variable has another value than those that it can have.
+    pub fn verbosity(&self, environment: &impl Environment) -> Result<Verbosity, ConfigError> {
+        match (self.quiet, self.verbose) {
+            (true, _) => Ok(Verbosity::Quiet),
+            (false, 1) => Ok(Verbosity::Verbose),
+            (false, 2..) => Ok(Verbosity::Debug),
+            (false, 0) => match environment.get(VERBOSITY) {
+                Some(value) => parse(Sourced { value, source: VERBOSITY.to_owned() }, |text| Verbosity::from_str(text, false)),
+                None => Ok(Verbosity::Normal),
+            },
+        }
+    }
+}
+
+/// The variable beside `-q` and `-v`.
+const VERBOSITY: &str = "HUBWATCH_VERBOSITY";
+
+/// How much is said on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Verbosity {
+    /// Only what went wrong
+    Quiet,
+    /// What people want to know
+    Normal,
+    /// What is done
+    Verbose,
+    /// Everything
+    Debug,
 }
 
 /// When to use colours.
@@ -63,6 +116,8 @@ pub enum Command {
     Mark(mark::MarkArgs),
     /// Look for what would keep a watch or a report from working
     Doctor(doctor::DoctorArgs),
+    /// Ask a watch that listens whether it is well: for a container's health check
+    Health(health::HealthArgs),
     /// Archive a period as a file
     Export(export::ExportArgs),
     /// Show it all on a simulated hub: watch it for 42 s, then report
@@ -71,7 +126,7 @@ pub enum Command {
 
 const EXIT_CODES: &str = "Exit codes:
   0   promote; or the command did what it should
-  1   a criterion that must hold failed
+  1   a criterion that must hold failed; of health: the watch is not ready, or nobody answers
   2   used wrongly, or the state folder can't be used
   3   no verdict: not enough data
   4   the hub or the backend can't be reached
@@ -79,14 +134,29 @@ const EXIT_CODES: &str = "Exit codes:
 
 /// Does what was asked; gives back how to exit.
 pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
-    let layers = crate::config::Layers::read(cli.config.as_deref(), crate::config::environment::ProcessEnvironment)?;
+    first_process::take_over(matches!(cli.command, Command::Run(_)));
+    let layers = Layers::read(cli.config.as_deref(), ProcessEnvironment)?;
+    for name in layers.strangers() {
+        tracing::warn!("{name} is no setting of hubwatch; it is left alone (docs/configuration.md lists all)");
+    }
     match cli.command {
-        Command::Run(args) => run::run(*args, &layers).await,
+        Command::Run(args) => {
+            tell_origins(&layers, &cli.flags);
+            run::run(*args, &layers).await
+        }
         Command::Report(args) => report::report(args, &layers).await,
         Command::Validate(args) => validate::validate(*args, &layers).await,
         Command::Mark(args) => mark::mark(&args, &layers),
         Command::Doctor(args) => doctor::doctor(args, &layers).await,
+        Command::Health(args) => health::health(&args, &layers).await,
         Command::Export(args) => export::export(args, &layers).await,
         Command::Demo(args) => demo::demo(args).await,
     }
+}
+
+/// A run begins with where its settings came from.
+fn tell_origins(layers: &Layers<impl Environment>, flags: &[GivenFlag]) {
+    let origins: Vec<String> = layers.origins(flags).iter().map(ToString::to_string).collect();
+    let told = if origins.is_empty() { "nothing is set".to_owned() } else { origins.join(", ") };
+    tracing::info!("configured: {told}; the rest is as by default");
 }

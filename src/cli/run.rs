@@ -4,19 +4,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::reading::Period;
+use super::supervisor::{Attended, Supervisor};
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit, report};
 use crate::alert::Alerts;
 use crate::alert::message::Sender;
 use crate::config::destinations::Flags;
 use crate::config::environment::{self, Environment};
+use crate::config::file::HubSection;
 use crate::config::listen::DEFAULT_LISTEN;
 use crate::config::{self, ConfigError, Layers, Sourced};
 use crate::hub::client::{ClientError, HubClient};
 use crate::hub::discover;
 use crate::live::Live;
 use crate::live::follow::{Follower, Following};
-use crate::process::{self, Find, ProcessReader};
+use crate::process::{self, ControlGroup, Find, ProcessReader};
 use crate::serve::{Server, Vitals, WatchedHub};
 use crate::sidecar::{Lines, LogSource};
 use crate::tail::{self, Begin, PatternError};
@@ -114,7 +116,7 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         return Err(CliError::Usage("--report is for one hub; choose it with --name, or report on each afterwards".to_owned()));
     }
     let begun = Timestamp::now();
-    let one_dashboard = layers.file.dashboard.file.is_some() || layers.environment().get("HUBWATCH_DASHBOARD").is_some();
+    let one_dashboard = layers.file.dashboard.file.is_some();
     if plans.len() > 1 && one_dashboard {
         let problem = "[dashboard] file and HUBWATCH_DASHBOARD are for one hub; of several each has its own in its state folder";
         return Err(CliError::Usage(problem.to_owned()));
@@ -141,7 +143,14 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         let alerts = Alerts::start(layers.alert_targets()?, &sender, &plan.state_dir)?;
         followers.push(Follower::start(live, following(plan, &args, layers)?, alerts));
     }
-    let watched = watch_all(plans).await;
+    let supervisor = Supervisor::of(layers.environment());
+    let attended = |plan: &Plan| Attended { hub: plan.name.to_string(), vitals: plan.vitals.clone(), interval: plan.interval };
+    let attended = plans.iter().map(attended).collect();
+    let watched = tokio::select! {
+        watched = watch_all(plans) => watched,
+        never = supervisor.attend(attended) => match never {},
+    };
+    supervisor.stopping();
     // At once: a container runtime waits ten seconds, and the watch itself may have taken five.
     let told = futures_util::future::join_all(followers.into_iter().map(Follower::end));
     tokio::join!(told, async {
@@ -197,7 +206,7 @@ async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
 /// One plan a hub: the one that flags, variables or the file name, or all of the file's.
 pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
     let hubs = &layers.file.hubs;
-    if hubs.len() < 2 || args.hub.is_some() || layers.environment().get("HUBWATCH_HUB").is_some() {
+    if hubs.len() < 2 || args.hub.is_some() || layers.variable("HUBWATCH_HUB").is_some() {
         return Ok(vec![plan(args, layers)?]);
     }
     if args.log.is_some() || args.stdin || args.pid.is_some() || args.build.is_some() || args.dashboard.is_some() {
@@ -270,13 +279,10 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         rules: layers.file.rules().entries().map_err(|error| CliError::Usage(error.to_string()))?,
         destinations: layers.destinations(Flags { endpoint: args.otlp.as_deref(), protocol: args.otlp_protocol.as_deref() })?,
         limits: layers.journal_limits()?,
-        drain: match &args.drain {
-            Some(drain) => config::parse(Sourced { value: drain.clone(), source: "--drain".to_owned() }, config::duration)?,
-            None => watching::DRAIN,
-        },
+        drain: layers.drain(args.drain.as_deref())?,
         interval: layers.interval(args.interval.as_deref())?,
         vitals: Vitals::default(),
-        process: process_source(find(args.pid.or(file.pid), &url)),
+        process: process_source(seen(args, file, &url)),
         length: args.length.as_deref().map(length_of).transpose()?,
     })
 }
@@ -305,12 +311,33 @@ fn length_of(text: &str) -> Result<Duration, ConfigError> {
     config::parse(Sourced { value: text.to_owned(), source: "--for".to_owned() }, config::duration)
 }
 
-fn process_source(find: Find) -> Option<ProcessSource> {
-    if find == Find::Elsewhere {
-        return None;
+/// How the hub's process is seen: by its id or its port, or by its control group.
+fn seen(args: &RunArgs, file: &HubSection, url: &str) -> Seen {
+    match &file.cgroup {
+        Some(folder) if args.pid.is_none() => Seen::Group(folder.clone()),
+        _ if args.pid.or(file.pid).is_none() && file.shared_pids == Some(true) => Seen::Process(Find::Told),
+        _ => Seen::Process(find(args.pid.or(file.pid), url)),
     }
-    let mut reader = ProcessReader::new(find);
-    Some(Box::new(move |said| reader.read(said)))
+}
+
+/// See [`seen`].
+enum Seen {
+    Process(Find),
+    Group(PathBuf),
+}
+
+fn process_source(seen: Seen) -> Option<ProcessSource> {
+    match seen {
+        Seen::Process(Find::Elsewhere) => None,
+        Seen::Process(find) => {
+            let mut reader = ProcessReader::new(find);
+            Some(Box::new(move |said| reader.read(said)))
+        }
+        Seen::Group(folder) => {
+            let mut group = ControlGroup::new(folder);
+            Some(Box::new(move |said| group.read(said)))
+        }
+    }
 }
 
 /// The hub's process can be seen if the hub is on this host.

@@ -24,9 +24,6 @@ use crate::sidecar::{Lines, LogRead, LogSource, Setup, Sidecar};
 use crate::tail::{self, Begin, Wake};
 use crate::watch::{ApiOutcome, Count, FilteringPoll, HubName, Micros, Origin, Text, Timestamp};
 
-/// How long the way out may take: a container runtime kills after ten seconds.
-pub const DRAIN: Duration = Duration::from_secs(5);
-
 /// How much is read from a pipe at a time: what a pipe holds.
 const PIPE_BYTES: usize = 64 * 1024;
 

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use super::destinations::header_list;
 use super::environment::Environment;
 use super::{ConfigError, Layers, Secret, Sourced, duration, parse};
 use crate::backend::{self, Access, DEFAULT_TIMEOUT, KINDS, Kind, Opened};
@@ -81,12 +80,11 @@ impl<E: Environment> Layers<E> {
         let file = &self.file.backend;
         let secret = |text: &String| Secret::new(text.clone());
         let mut headers: Vec<_> = file.headers.iter().map(|(name, value)| (name.clone(), secret(value))).collect();
-        headers.extend(self.environment.get("HUBWATCH_BACKEND_HEADERS").iter().flat_map(|list| header_list(list)));
         for flag in flags.headers {
             let (name, value) = super::header("--backend-header", flag)?;
             headers.push((name, Secret::new(value)));
         }
-        let bearer = self.environment.get("HUBWATCH_BACKEND_BEARER").or_else(|| file.bearer.clone()).map(Secret::new);
+        let bearer = file.bearer.clone().map(Secret::new);
         let basic = file.user.clone().map(|user| (user, Secret::new(file.password.clone().unwrap_or_default())));
         let timeout = self.pick(("", None), "HUBWATCH_BACKEND_TIMEOUT", ("backend.timeout", file.timeout.as_deref()));
         let timeout = timeout.map(|picked| parse(picked, duration)).transpose()?.unwrap_or(DEFAULT_TIMEOUT);

@@ -4,18 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::environment::Environment;
-use super::{ConfigError, Layers, Sourced, duration, parse};
+use super::{ConfigError, Layers, duration, parse};
 use crate::live::dashboard::FILE_NAME;
 
 impl<E: Environment> Layers<E> {
     /// The file, in the state folder unless told otherwise, and how often at most it is written: with each poll unless told otherwise.
     pub fn dashboard(&self, flag: Option<&Path>, state_dir: &Path) -> Result<(PathBuf, Duration), ConfigError> {
         let section = &self.file.dashboard;
-        let variable = || self.environment.get("HUBWATCH_DASHBOARD").map(PathBuf::from);
-        let file = flag.map(Path::to_owned).or_else(variable).or_else(|| section.file.clone());
-        let interval = section.interval.as_ref().map_or(Ok(Duration::ZERO), |interval| {
-            parse(Sourced { value: interval.clone(), source: "dashboard.interval".to_owned() }, duration)
-        })?;
+        let file = flag.map(Path::to_owned).or_else(|| section.file.clone());
+        let key = ("dashboard.interval", section.interval.as_deref());
+        let interval = self.pick(("", None), "HUBWATCH_DASHBOARD_INTERVAL", key);
+        let interval = interval.map_or(Ok(Duration::ZERO), |interval| parse(interval, duration))?;
         Ok((file.unwrap_or_else(|| state_dir.join(FILE_NAME)), interval))
     }
 }
@@ -25,15 +24,10 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::File;
+    use crate::config::layers;
 
     #[test]
     fn it_is_in_the_state_folder_unless_told_otherwise() {
-        let layers = |variables: &[(&'static str, &'static str)], file: &str| Layers {
-            environment: variables.iter().copied().collect::<BTreeMap<_, _>>(),
-            file: toml::from_str::<File>(file).unwrap(),
-            path: None,
-        };
         let of = |layers: Layers<BTreeMap<&str, &str>>, flag| layers.dashboard(flag, Path::new("/state")).unwrap();
         assert_eq!(of(layers(&[], ""), None), (PathBuf::from("/state/dashboard.json"), Duration::ZERO));
         let file = "[dashboard]\nfile = '/file'\ninterval = '1m'";

@@ -38,7 +38,7 @@ impl<E: Environment> Layers<E> {
 
     fn main_destination(&self, flags: Flags<'_>) -> Result<Option<Destination>, ConfigError> {
         let file = &self.file.otlp;
-        let wanted = signals("otlp.signals", file)?;
+        let wanted = self.without_left_out(signals("otlp.signals", file)?)?;
         let mut routes = Vec::new();
         let mut source = None;
         for signal in Signal::ALL.into_iter().filter(|signal| wanted.contains(signal)) {
@@ -57,6 +57,23 @@ impl<E: Environment> Layers<E> {
         let route = |signal| routes.iter().find(|(of, _)| *of == signal).map(|(_, route)| route.clone());
         let destination = Destination::new(name, temporality(preference)?, route);
         destination.map(Some).map_err(|error| wrong(&source.source, &source.value, format!("can't be used: {error}")))
+    }
+
+    /// `OTEL_TRACES_EXPORTER=none` and its like leave a signal out.
+    fn without_left_out(&self, wanted: Vec<Signal>) -> Result<Vec<Signal>, ConfigError> {
+        let mut kept = Vec::new();
+        for signal in wanted {
+            let variable = format!("OTEL_{}_EXPORTER", signal.as_str().to_uppercase());
+            match self.variable(&variable) {
+                Some(exporter) if exporter.value == "none" => {}
+                Some(exporter) if exporter.value != "otlp" => {
+                    let problem = "can't be used: hubwatch sends by `otlp`, or `none` of it".to_owned();
+                    return Err(wrong(&exporter.source, &exporter.value, problem));
+                }
+                _ => kept.push(signal),
+            }
+        }
+        Ok(kept)
     }
 
     fn main_route(&self, flags: Flags<'_>, signal: Signal) -> Result<Option<(Route, Sourced<String>)>, ConfigError> {
@@ -186,16 +203,11 @@ pub(super) fn header_list(list: &str) -> Vec<(String, Secret)> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
+    use crate::config::layers;
 
     fn routes(flag: Option<&str>, variables: &[(&str, &str)], file: &str) -> Result<Vec<(Signal, Route)>, ConfigError> {
-        let layers = Layers {
-            environment: variables.iter().copied().collect::<BTreeMap<_, _>>(),
-            file: toml::from_str(file).unwrap(),
-            path: None,
-        };
+        let layers = layers(variables, file);
         let flags = Flags { endpoint: flag, protocol: None };
         let mut routes = Vec::new();
         for signal in Signal::ALL {
@@ -249,9 +261,17 @@ mod tests {
     }
 
     #[test]
+    fn a_signal_without_an_exporter_is_left_out() {
+        let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
+        let of = |exporter| layers(&[base, ("OTEL_LOGS_EXPORTER", exporter)], "").destinations(Flags::default());
+        let signals = |exporter| of(exporter).unwrap()[0].recipient().signals;
+        assert_eq!((signals("none"), signals("otlp").len()), (vec![Signal::Traces, Signal::Metrics], 3));
+        assert!(of("console").unwrap_err().to_string().starts_with("OTEL_LOGS_EXPORTER: `console`"));
+    }
+
+    #[test]
     fn several_destinations_have_their_own_names_and_signals() {
-        let layers =
-            |file: &str| Layers { environment: BTreeMap::<&str, &str>::new(), file: toml::from_str(file).unwrap(), path: None };
+        let layers = |file: &str| layers(&[], file);
         let file = "[otlp]\nendpoint = 'http://a:4317'\n[[destination]]\nname = 'tempo'\nendpoint = 'http://b:4318'\nsignals = ['traces']\n";
         let destinations = layers(file).destinations(Flags::default()).unwrap();
         let recipients: Vec<_> = destinations.iter().map(Destination::recipient).collect();

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 pub trait Environment {
     /// The variable's value; an empty one counts as absent, as the OpenTelemetry specification wants it.
     fn get(&self, name: &str) -> Option<String>;
+
+    /// The names of all variables that are there.
+    fn names(&self) -> Vec<String>;
 }
 
 /// The process's own environment.
@@ -16,12 +19,20 @@ impl Environment for ProcessEnvironment {
     fn get(&self, name: &str) -> Option<String> {
         std::env::var(name).ok().filter(|value| !value.is_empty())
     }
+
+    fn names(&self) -> Vec<String> {
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+    }
 }
 
 /// Any map will do, for tests.
 impl Environment for std::collections::BTreeMap<&str, &str> {
     fn get(&self, name: &str) -> Option<String> {
         std::collections::BTreeMap::get(self, name).map(|value| (*value).to_owned()).filter(|value| !value.is_empty())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.keys().map(|name| (*name).to_owned()).collect()
     }
 }
 

@@ -84,6 +84,10 @@ pub struct HubSection {
     pub stdin: Option<bool>,
     /// Its process id, where it can't be found out.
     pub pid: Option<u32>,
+    /// Whether the process ids that the hub tells of itself count here, too: its PID namespace is shared.
+    pub shared_pids: Option<bool>,
+    /// The control group of its container, mounted as a folder, where its process can't be seen.
+    pub cgroup: Option<PathBuf>,
     /// The build under test.
     pub build: Option<String>,
     /// Headers that go with every request.
@@ -161,6 +165,8 @@ pub struct WatchSection {
     pub state_dir: Option<PathBuf>,
     /// When to join the hub's event stream: `auto`, `always` or `never`.
     pub event_stream: Option<String>,
+    /// How long the way out may take to send what is left, such as `5s`.
+    pub drain: Option<String>,
 }
 
 /// `[otlp]` or `[[destination]]`
@@ -318,13 +324,18 @@ pub enum FileError {
 }
 
 /// Reads the file.
-pub fn read(path: &Path) -> Result<File, FileError> {
+pub fn read(path: &Path) -> Result<toml::Table, FileError> {
     let text = std::fs::read_to_string(path).map_err(|reason| FileError::Unreadable { path: path.to_owned(), reason })?;
     let file = parse(&text).map_err(|problem| FileError::Invalid { path: path.to_owned(), problem })?;
     // Rules that can't be used are found when the file is read, not when somebody wants a verdict.
-    let usable = Rules::builtin().apply(&file.rules()).and_then(|()| file.rules().entries());
-    usable.map_err(|error| FileError::Invalid { path: path.to_owned(), problem: error.to_string() })?;
-    Ok(file)
+    check_rules(&file).map_err(|problem| FileError::Invalid { path: path.to_owned(), problem })?;
+    text.parse().map_err(|_| FileError::Invalid { path: path.to_owned(), problem: "it is no TOML table".to_owned() })
+}
+
+/// Whether what it says about judging can be used.
+pub(super) fn check_rules(file: &File) -> Result<(), String> {
+    let usable = Rules::builtin().apply(&file.rules()).and_then(|()| file.rules().entries().map(|_| ()));
+    usable.map_err(|error| error.to_string())
 }
 
 /// Reads the text of one; an error says where and what may have been meant. It shows no value: any may be a credential.
@@ -354,7 +365,7 @@ fn place(text: &str, start: usize, message: &str) -> String {
 }
 
 /// serde names a value of the wrong type: `invalid type: string "…", expected a map`. What it expected holds no quotation marks.
-fn without_value(message: &str) -> String {
+pub(super) fn without_value(message: &str) -> String {
     match (message.find('"'), message.rfind('"')) {
         (Some(first), Some(last)) if first < last => format!("{}[hidden]{}", &message[..first], &message[last + 1..]),
         _ => message.to_owned(),
@@ -377,7 +388,7 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_place_and_a_suggestion() {
         let problem = parse("[hub]\nurll = 'http://127.0.0.1:7000'\n").unwrap_err();
         insta::assert_snapshot!(problem, @r"
-        line 2, column 1: unknown field `urll`, expected one of `url`, `name`, `environment`, `log`, `stdin`, `pid`, `build`, `headers`, `ca`
+        line 2, column 1: unknown field `urll`, expected one of `url`, `name`, `environment`, `log`, `stdin`, `pid`, `shared_pids`, `cgroup`, `build`, `headers`, `ca`
         did you mean `url`?
         ");
     }

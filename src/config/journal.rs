@@ -8,13 +8,15 @@ impl<E: Environment> Layers<E> {
     /// `[journal]`, with the defaults for what it doesn't say.
     pub fn journal_limits(&self) -> Result<Limits, ConfigError> {
         let (section, default) = (&self.file.journal, Limits::default());
-        let sourced =
-            |key: &str, value: &Option<String>| value.clone().map(|value| Sourced { value, source: format!("journal.{key}") });
-        let size = |key, value, or| sourced(key, value).map_or(Ok(or), |size| parse(size, bytes));
+        let picked = |key: &str, variable: &str, value: &Option<String>| {
+            self.pick(("", None), variable, (&format!("journal.{key}"), value.as_deref()))
+        };
+        let size = |picked: Option<Sourced<String>>, or| picked.map_or(Ok(or), |size| parse(size, bytes));
+        let age = picked("max_age", "HUBWATCH_JOURNAL_MAX_AGE", &section.max_age);
         Ok(Limits {
-            max_bytes: size("max_bytes", &section.max_bytes, default.max_bytes)?,
-            max_age: sourced("max_age", &section.max_age).map_or(Ok(default.max_age), |age| parse(age, duration))?,
-            reserve: size("reserve", &section.reserve, default.reserve)?,
+            max_bytes: size(picked("max_bytes", "HUBWATCH_JOURNAL_MAX_BYTES", &section.max_bytes), default.max_bytes)?,
+            max_age: age.map_or(Ok(default.max_age), |age| parse(age, duration))?,
+            reserve: size(picked("reserve", "HUBWATCH_JOURNAL_RESERVE", &section.reserve), default.reserve)?,
         })
     }
 }
@@ -50,8 +52,7 @@ mod tests {
 
     #[test]
     fn what_the_file_leaves_out_is_as_by_default() {
-        let file = toml::from_str("[journal]\nmax_bytes = '200 MB'\n").unwrap();
-        let layers = Layers { environment: std::collections::BTreeMap::<&str, &str>::new(), file, path: None };
+        let layers = crate::config::layers(&[], "[journal]\nmax_bytes = '200 MB'\n");
         assert_eq!(layers.journal_limits().unwrap(), Limits { max_bytes: 200_000_000, ..Limits::default() });
     }
 }

@@ -8,7 +8,11 @@ pub mod file;
 pub mod journal;
 pub mod listen;
 pub mod notify;
+pub mod origin;
+pub mod settings;
+mod variables;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -30,8 +34,14 @@ pub const MAX_INTERVAL: Duration = Duration::from_secs(600);
 /// The environment that the strategy speaks of.
 pub const DEFAULT_ENVIRONMENT: &str = "staging";
 
+/// How long the way out may take: a container runtime kills after ten seconds.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
+
 /// The configuration's name where nobody says one.
 pub const DEFAULT_FILE: &str = "hubwatch.toml";
+
+/// Where a service or a container has it, if not in its working folder.
+pub const SYSTEM_FILE: &str = "/etc/hubwatch/hubwatch.toml";
 
 /// A text that must not be shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,6 +80,14 @@ pub enum ConfigError {
         value: String,
         /// What is wrong, and what would be right.
         problem: String,
+    },
+    /// A variable that is none of ours, and very like one that is.
+    #[error("{name} is no setting (docs/configuration.md lists all): {hint}")]
+    Unknown {
+        /// Its name.
+        name: String,
+        /// What may have been meant.
+        hint: String,
     },
 }
 
@@ -111,18 +129,33 @@ pub struct Sourced<T> {
 #[derive(Debug)]
 pub struct Layers<E> {
     environment: E,
-    /// The file, empty where there is none.
+    /// What the file says, and what variables say in its stead; empty where neither says anything.
     pub file: File,
     path: Option<PathBuf>,
+    /// What the file alone says, for telling where a setting came from.
+    written: toml::Table,
+    /// What lies in files that variables name: the variable, and what it stands for.
+    from_files: BTreeMap<String, String>,
+    strangers: Vec<String>,
 }
 
 impl<E: Environment> Layers<E> {
-    /// Reads the file: the one named by flag or by `HUBWATCH_CONFIG`, otherwise `hubwatch.toml` of the working folder if it is there.
+    /// Reads the file: the one named by flag or by `HUBWATCH_CONFIG`, otherwise `hubwatch.toml` of the working folder or
+    /// `/etc/hubwatch/hubwatch.toml` if one of them is there.
     pub fn read(flag: Option<&Path>, environment: E) -> Result<Self, ConfigError> {
         let named = flag.map(Path::to_owned).or_else(|| environment.get("HUBWATCH_CONFIG").map(PathBuf::from));
-        let path = named.or_else(|| Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists()));
-        let file = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
-        Ok(Self { environment, file, path })
+        let usual = || [DEFAULT_FILE, SYSTEM_FILE].map(PathBuf::from).into_iter().find(|path| path.exists());
+        let path = named.or_else(usual);
+        let written = path.as_deref().map(file::read).transpose()?.unwrap_or_default();
+        Self::assemble(environment, written, path)
+    }
+
+    fn assemble(environment: E, written: toml::Table, path: Option<PathBuf>) -> Result<Self, ConfigError> {
+        let strangers = variables::strangers(&environment)?;
+        let from_files = variables::from_files(&environment)?;
+        let mut layers = Self { environment, file: File::default(), path, written, from_files, strangers };
+        layers.file = layers.overlaid()?;
+        Ok(layers)
     }
 
     /// The environment, for paths.
@@ -130,22 +163,34 @@ impl<E: Environment> Layers<E> {
         &self.environment
     }
 
+    /// What a variable says, be it by a file that it names; the name of the one that does is the source.
+    pub fn variable(&self, name: &str) -> Option<Sourced<String>> {
+        let from_file = || self.from_files.get(name).map(|value| (value.clone(), format!("{name}{}", settings::FILE_SUFFIX)));
+        let (value, source) = self.environment.get(name).map(|value| (value, name.to_owned())).or_else(from_file)?;
+        Some(Sourced { value, source })
+    }
+
+    /// Variables whose names begin as ours do and are no settings.
+    pub fn strangers(&self) -> &[String] {
+        &self.strangers
+    }
+
     /// The first of flag, variable and file that says something.
     pub fn pick(&self, flag: (&str, Option<&str>), variable: &str, key: (&str, Option<&str>)) -> Option<Sourced<String>> {
         let from_flag = flag.1.map(|value| Sourced { value: value.to_owned(), source: flag.0.to_owned() });
-        let from_variable = || self.environment.get(variable).map(|value| Sourced { value, source: variable.to_owned() });
-        let from_file = || {
-            let path = self.path.as_deref().unwrap_or(Path::new(DEFAULT_FILE)).display();
-            key.1.map(|value| Sourced { value: value.to_owned(), source: format!("{path}: {}", key.0) })
-        };
-        from_flag.or_else(from_variable).or_else(from_file)
+        let from_file = || key.1.map(|value| Sourced { value: value.to_owned(), source: self.place(key.0) });
+        from_flag.or_else(|| self.variable(variable)).or_else(from_file)
+    }
+
+    /// A key of the file, as it is told to people.
+    fn place(&self, key: &str) -> String {
+        format!("{}: {key}", self.path.as_deref().unwrap_or(Path::new(DEFAULT_FILE)).display())
     }
 
     /// The state folder: `$XDG_STATE_HOME/hubwatch` unless told otherwise.
     pub fn state_dir(&self, flag: Option<&Path>) -> PathBuf {
         let file = self.file.watch.state_dir.as_deref();
         flag.map(Path::to_owned)
-            .or_else(|| self.environment.get("HUBWATCH_STATE_DIR").map(PathBuf::from))
             .or_else(|| file.map(Path::to_owned))
             .unwrap_or_else(|| environment::state_home(&self.environment).join("hubwatch"))
     }
@@ -187,6 +232,12 @@ impl<E: Environment> Layers<E> {
         picked.map_or(Ok(Joining::Auto), |picked| parse(picked, str::parse))
     }
 
+    /// How long the way out may take.
+    pub fn drain(&self, flag: Option<&str>) -> Result<Duration, ConfigError> {
+        let picked = self.pick(("--drain", flag), "HUBWATCH_DRAIN", ("watch.drain", self.file.watch.drain.as_deref()));
+        picked.map_or(Ok(DEFAULT_DRAIN), |picked| parse(picked, duration))
+    }
+
     /// Whether the hub's output is piped into us beside its log file.
     pub fn stdin(&self, flag: bool) -> Result<bool, ConfigError> {
         let file = self.file.hub().stdin.map(|stdin| stdin.to_string());
@@ -199,8 +250,14 @@ impl<E: Environment> Layers<E> {
     where
         E: Clone,
     {
-        let file = File { hubs: vec![hub.clone()], ..self.file.clone() };
-        Self { environment: self.environment.clone(), file, path: self.path.clone() }
+        Self {
+            environment: self.environment.clone(),
+            file: File { hubs: vec![hub.clone()], ..self.file.clone() },
+            path: self.path.clone(),
+            written: self.written.clone(),
+            from_files: self.from_files.clone(),
+            strangers: Vec::new(),
+        }
     }
 
     /// Headers for the hub: the file's and the flags', which have the form `Name: value`.
@@ -266,15 +323,15 @@ pub fn name_of_address(url: &str) -> Result<HubName, NameError> {
     HubName::parse(authority.rsplit('@').next().unwrap_or(authority))
 }
 
+/// Layers of these variables and this text of a file, for tests.
+#[cfg(test)]
+pub(crate) fn layers<'a>(variables: &[(&'a str, &'a str)], file: &str) -> Layers<BTreeMap<&'a str, &'a str>> {
+    Layers::assemble(variables.iter().copied().collect(), file.parse().unwrap(), None).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
-
-    fn layers<'a>(variables: &[(&'a str, &'a str)], file: &str) -> Layers<BTreeMap<&'a str, &'a str>> {
-        Layers { environment: variables.iter().copied().collect(), file: toml::from_str(file).unwrap(), path: None }
-    }
 
     #[test]
     fn a_flag_goes_before_a_variable_and_that_before_the_file() {

@@ -104,14 +104,11 @@ fn read(file: &Path) -> Result<Secret, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
+    use crate::config::layers;
 
     fn targets(file: &str) -> Result<Vec<Target>, String> {
-        let file = toml::from_str(file).map_err(|error: toml::de::Error| error.to_string())?;
-        let layers = Layers { environment: BTreeMap::<&str, &str>::new(), file, path: None };
-        layers.alert_targets().map_err(|error| error.to_string())
+        layers(&[], file).alert_targets().map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The hub's process and its children, from the operating system.
 
+mod group;
 mod own;
 mod tree;
 
 use std::path::Path;
 
+pub use group::ControlGroup;
 pub use own::{OwnProcess, OwnUse};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
@@ -30,6 +32,8 @@ pub enum Find {
         /// The port that the hub listens on.
         port: u16,
     },
+    /// By the id that the hub's API gives alone: it is reached over a network, and its processes are ours to see all the same.
+    Told,
     /// The user gave its id.
     Pid(u32),
     /// The hub runs elsewhere: its process can't be seen.
@@ -119,6 +123,8 @@ impl ProcessReader {
     fn pid(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<Pid> {
         match (self.find, said) {
             (Find::Pid(pid), _) => Some(Pid::from_u32(pid)),
+            // Two containers that don't share after all each have a first process, and ours is not the hub.
+            (Find::Told, Some((pid, _))) if pid == std::process::id() => None,
             (_, Some((pid, started))) => {
                 let pid = Pid::from_u32(pid);
                 if self.is_since(pid, started) { Some(pid) } else { self.owner_of_port() }
@@ -273,6 +279,19 @@ mod tests {
         let port = listener.local_addr().unwrap().port();
         let process = ProcessReader::new(Find::OnThisHost { port }).read(None).unwrap().poll;
         assert_eq!(process.pid, std::process::id());
+    }
+
+    #[test]
+    fn a_hub_that_shares_its_pids_is_known_by_what_it_says_and_is_never_ourselves() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let now = Some(Timestamp::now());
+        let mut reader = ProcessReader::new(Find::Told);
+        let seen = reader.read(Some((child.id(), now))).map(|process| process.poll.pid);
+        let meanwhile = reader.read(None).map(|process| process.poll.pid);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!((seen, meanwhile), (Some(child.id()), Some(child.id())));
+        assert_eq!(ProcessReader::new(Find::Told).read(Some((std::process::id(), now))), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use crate::judge::moment::Moment;
 use crate::watch::{ApiOutcome, Micros, Timestamp};
@@ -17,7 +18,10 @@ const LONGEST_POLL: Micros = Micros::new(30_000_000);
 
 /// Told by the watch, read by whoever asks whether it is well.
 #[derive(Debug, Clone, Default)]
-pub struct Vitals(Arc<Mutex<Signs>>);
+pub struct Vitals {
+    signs: Arc<Mutex<Signs>>,
+    changes: Arc<Notify>,
+}
 
 #[derive(Debug, Default)]
 struct Signs {
@@ -51,11 +55,13 @@ impl Vitals {
     /// The hub answered a poll like this.
     pub fn polled(&self, at: Timestamp, outcome: ApiOutcome) {
         self.signs().polled = Some((at, outcome));
+        self.changes.notify_waiters();
     }
 
     /// What was learned is kept, or why it can't be.
     pub fn committed(&self, result: Result<(), String>) {
         self.signs().refused = result.err();
+        self.changes.notify_waiters();
     }
 
     /// The hub told of its start.
@@ -90,10 +96,9 @@ impl Vitals {
         if let Some(reason) = &signs.refused {
             not_ready.push(format!("the journal can't be written: {reason}"));
         }
-        let patience = Micros::from_duration(interval).get() * SILENT_INTERVALS + LONGEST_POLL.get();
         match signs.polled {
             None => not_ready.push("the hub was not polled yet".to_owned()),
-            Some((at, _)) if now.since(at).get() > patience => {
+            Some((at, _)) if is_too_long(now.since(at), interval) => {
                 not_ready.push(format!("the hub was not polled since {at}"));
             }
             Some(_) => {}
@@ -102,10 +107,32 @@ impl Vitals {
         Wellness { not_ready, hub_answers, polled_at: signs.polled.map(|(at, _)| Moment(at)) }
     }
 
+    /// Waits until the watch is ready.
+    pub async fn ready(&self, interval: Duration) {
+        loop {
+            let mut change = std::pin::pin!(self.changes.notified());
+            // Whatever changes from here on is not missed.
+            change.as_mut().enable();
+            if self.wellness(Timestamp::now(), interval).not_ready.is_empty() {
+                return;
+            }
+            change.await;
+        }
+    }
+
+    /// Whether it polled once and does so no longer.
+    pub fn stands_still(&self, now: Timestamp, interval: Duration) -> bool {
+        self.polled_at().is_some_and(|at| is_too_long(now.since(at), interval))
+    }
+
     /// A panic elsewhere leaves signs that are as good as before.
     fn signs(&self) -> MutexGuard<'_, Signs> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.signs.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_too_long(silent: Micros, interval: Duration) -> bool {
+    silent.get() > Micros::from_duration(interval).get() * SILENT_INTERVALS + LONGEST_POLL.get()
 }
 
 #[cfg(test)]
@@ -127,10 +154,28 @@ mod tests {
         assert_eq!(vitals.wellness(Timestamp::from_secs(110), INTERVAL).hub_answers.as_deref(), Some("refused"));
     }
 
+    #[tokio::test]
+    async fn whoever_waits_for_a_watch_is_told_when_it_is_ready() {
+        let vitals = Vitals::default();
+        let waiting = tokio::spawn({
+            let vitals = vitals.clone();
+            async move { vitals.ready(INTERVAL).await }
+        });
+        vitals.committed(Err("the disk is full".to_owned()));
+        vitals.polled(Timestamp::now(), ApiOutcome::Ok);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        vitals.committed(Ok(()));
+        waiting.await.unwrap();
+    }
+
     #[test]
     fn a_watch_that_stands_still_or_can_not_write_is_not_ready_and_says_why() {
         let vitals = Vitals::default();
         vitals.polled(Timestamp::from_secs(100), ApiOutcome::Ok);
+        assert!(
+            !vitals.stands_still(Timestamp::from_secs(175), INTERVAL) && vitals.stands_still(Timestamp::from_secs(176), INTERVAL)
+        );
         assert!(reasons(&vitals, 176)[0].starts_with("the hub was not polled since"));
         vitals.committed(Err("the disk is full".to_owned()));
         assert_eq!(reasons(&vitals, 101), ["the journal can't be written: the disk is full"]);

@@ -74,6 +74,8 @@ pub enum Visible {
 }
 
 const LOG_UNREAD: &str = "the hub's log was not read";
+const PROCESS_UNSEEN: &str = "the hub's process can't be seen from here: run hubwatch on its host (--pid, where it isn't found); \
+     in containers share its PID namespace (shareProcessNamespace, or HUBWATCH_SHARED_PIDS) or mount its control group (HUBWATCH_CGROUP)";
 const API_UNASKED: &str = "the hub's API did not answer";
 
 /// How often a source was read, of the times that somebody wanted to.
@@ -175,7 +177,7 @@ impl Sight {
             Aspect::LogLevels => self.log_levels(),
             Aspect::LogFile if self.log_file => Visible::Yes,
             Aspect::LogFile => no("the hub's log is not read from a file"),
-            Aspect::Process => of_source(self.process, "the hub's process is not on this host: run hubwatch there, or give --pid"),
+            Aspect::Process => of_source(self.process, PROCESS_UNSEEN),
             Aspect::Filtering => match self.filtering {
                 Some(true) => Visible::Yes,
                 Some(false) => no("the hub did not answer GET /api/filtering/stats"),

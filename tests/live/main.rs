@@ -2,7 +2,9 @@
 
 mod alertmanager;
 mod backends;
+mod container;
 mod hub;
+mod limits;
 mod pages;
 mod receiver;
 mod rehearsed;

@@ -1,0 +1,122 @@
+//! `hubwatch health`: asks a watch that listens whether it is well. An image without a shell checks its health by this.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use clap::Args;
+use serde::Deserialize;
+
+use super::{CliError, Exit};
+use crate::config::Layers;
+use crate::config::environment::Environment;
+use crate::config::listen::DEFAULT_LISTEN;
+
+/// How long an answer may take: container runtimes give a check some seconds and kill it then, and a reason is better than that.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Ask a watch that listens whether it is well
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 it is ready; 1 it is not, or nobody answers: the reason is on stderr.
+
+Examples:
+  hubwatch health                 # where HUBWATCH_LISTEN or the configuration say, else 127.0.0.1:9684
+  hubwatch health --live          # only whether it answers at all: a reason to restart it")]
+pub struct HealthArgs {
+    /// Where it listens [default: as the configuration says, else 127.0.0.1:9684]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Ask only whether it answers, not whether it is ready
+    #[arg(long)]
+    live: bool,
+}
+
+/// As much as is told of what `/readyz` answers.
+#[derive(Debug, Deserialize)]
+struct Answer {
+    ready: bool,
+    hubs: Vec<OfHub>,
+}
+
+#[derive(Debug, Deserialize)]
+struct OfHub {
+    hub: String,
+    not_ready: Vec<String>,
+    hub_answers: Option<String>,
+}
+
+/// Runs it.
+pub async fn health(args: &HealthArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+    let listen = layers.listen(args.listen.as_deref())?;
+    let address = match listen {
+        Some(listen) => reachable(listen.0),
+        None => crate::config::parse(
+            crate::config::Sourced { value: DEFAULT_LISTEN.to_owned(), source: "default".to_owned() },
+            str::parse::<SocketAddr>,
+        )?,
+    };
+    let path = if args.live { "/healthz" } else { "/readyz" };
+    match ask(address, path).await {
+        Ok(told) => {
+            println!("{told}");
+            Ok(Exit::Ok)
+        }
+        Err(reason) => {
+            eprintln!("hubwatch: {reason}");
+            Ok(Exit::Failed)
+        }
+    }
+}
+
+/// Whoever listens on every address is asked on this host's own.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+async fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
+    crate::tls::choose_provider();
+    let url = format!("http://{address}{path}");
+    let client = crate::tls::with_system_roots(reqwest::Client::builder().no_proxy().timeout(PATIENCE), &url);
+    let client = client.build().map_err(|error| format!("can't ask: {}", crate::causes::of(&error)))?;
+    let nobody = |error: reqwest::Error| {
+        let why = crate::causes::of(&error);
+        format!("nobody answers at {url}: {why}; does `hubwatch run --listen` (HUBWATCH_LISTEN) run there?")
+    };
+    let response = client.get(&url).send().await.map_err(nobody)?;
+    let status = response.status();
+    let body = response.bytes().await.map_err(nobody)?;
+    match serde_json::from_slice::<Answer>(&body) {
+        Ok(answer) => judged(&answer),
+        Err(_) if status.is_success() => Ok(String::from_utf8_lossy(&body).trim().to_owned()),
+        Err(_) => Err(format!("{url} answers {status}: it is no hubwatch that listens there")),
+    }
+}
+
+fn judged(answer: &Answer) -> Result<String, String> {
+    let of_hub = |hub: &OfHub| {
+        let polled = hub.hub_answers.as_deref().unwrap_or("nothing yet");
+        format!("{}: the hub answers {polled}", hub.hub)
+    };
+    if answer.ready {
+        return Ok(format!("ready: {}", answer.hubs.iter().map(of_hub).collect::<Vec<_>>().join("; ")));
+    }
+    let reasons = answer.hubs.iter().flat_map(|hub| hub.not_ready.iter().map(move |reason| format!("{}: {reason}", hub.hub)));
+    Err(format!("not ready: {}", reasons.collect::<Vec<_>>().join("; ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_listens_everywhere_is_asked_here() {
+        let asked = |address: &str| reachable(address.parse().unwrap()).to_string();
+        assert_eq!(asked("0.0.0.0:9684"), "127.0.0.1:9684");
+        assert_eq!(asked("[::]:1"), "[::1]:1");
+        assert_eq!(asked("10.0.0.7:1"), "10.0.0.7:1");
+    }
+}
