@@ -33,4 +33,5 @@ pub mod sidecar;
 pub mod simulator;
 pub mod tail;
 pub mod tls;
+mod toml_text;
 pub mod watch;

@@ -9,7 +9,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use crate::judge::rules::{AlertEntry, CriterionEntry, JudgeEntry, RuleFile, Rules, ServerEntry, Waiver, nearest};
+use crate::judge::rules::{AlertEntry, CriterionEntry, JudgeEntry, RuleFile, Rules, ServerEntry, Waiver};
+use crate::toml_text;
 
 /// The whole file. Every key can be left out; a key that doesn't exist is refused.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
@@ -338,46 +339,9 @@ pub(super) fn check_rules(file: &File) -> Result<(), String> {
     usable.map_err(|error| error.to_string())
 }
 
-/// Reads the text of one; an error says where and what may have been meant. It shows no value: any may be a credential.
+/// Reads the text of one; an error says where and what may have been meant, and shows no value: any may be a credential.
 pub fn parse(text: &str) -> Result<File, String> {
-    toml::from_str(text).map_err(|error| {
-        let message = error.message();
-        let mut problem = without_value(message);
-        if let Some(start) = error.span().map(|span| span.start) {
-            problem = format!("{}: {problem}", place(text, start, message));
-        }
-        if let Some(meant) = suggestion(message) {
-            problem.push_str(&format!("\ndid you mean `{meant}`?"));
-        }
-        problem
-    })
-}
-
-/// The place of what an error is about and, where that is a value, its key.
-fn place(text: &str, start: usize, message: &str) -> String {
-    let before = text.get(..start).unwrap_or(text);
-    let line = before.rsplit('\n').next().unwrap_or(before);
-    let place = format!("line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1);
-    let is_value = ["invalid type", "invalid value", "invalid length"].iter().any(|about| message.starts_with(about));
-    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|_| is_value);
-    let bare = |key: &&str| key.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character));
-    key.filter(bare).map_or(place.clone(), |key| format!("{place}, `{key}`"))
-}
-
-/// serde names a value of the wrong type: `invalid type: string "…", expected a map`. What it expected holds no quotation marks.
-pub(super) fn without_value(message: &str) -> String {
-    match (message.find('"'), message.rfind('"')) {
-        (Some(first), Some(last)) if first < last => format!("{}[hidden]{}", &message[..first], &message[last + 1..]),
-        _ => message.to_owned(),
-    }
-}
-
-/// The known name nearest to the unknown one that serde complains of: "unknown field `x`, expected one of `a`, `b`".
-fn suggestion(message: &str) -> Option<String> {
-    let named = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
-    let mut quoted = named.split('`').skip(1).step_by(2);
-    let unknown = quoted.next()?;
-    nearest(unknown, quoted)
+    toml_text::read(text)
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ impl Setting {
             }
             Kind::Toml => {
                 let inline =
-                    |error: toml::de::Error| format!("it is no TOML value: {}", super::file::without_value(error.message()));
+                    |error: toml::de::Error| format!("it is no TOML value: {}", crate::toml_text::without_value(error.message()));
                 text.trim().parse().map_err(inline)
             }
         }

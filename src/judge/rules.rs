@@ -15,6 +15,7 @@ use super::incident::{Gravity, IncidentKind};
 use super::leak::LeakRules;
 use super::measure::Measure;
 use super::moment::Moment;
+use crate::toml_text;
 use crate::watch::{MAX_TEXT_BYTES, Micros};
 
 /// The criteria and alerts that hold unless told otherwise; the file's comments are their documentation.
@@ -415,9 +416,9 @@ impl Limit {
     }
 }
 
-/// Reads a part of a configuration.
+/// Reads a part of a configuration. An error shows no value: the part may stand in a file with credentials.
 pub fn parse(text: &str) -> Result<RuleFile, RuleError> {
-    toml::from_str(text).map_err(|error| RuleError::Form(error.to_string().trim_end().to_owned()))
+    toml_text::read(text).map_err(RuleError::Form)
 }
 
 impl RuleFile {
@@ -461,6 +462,18 @@ mod tests {
 
     fn refused(text: &str) -> String {
         rules(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn an_error_shows_the_place_and_no_value() {
+        let told = [
+            "[[criterion]]\nid = 'stability.uptime'\nwindow = 's3cret'\n",
+            "[[waiver]]\nreason = \"s3cret\n",
+            "[[alert]]\nkindd = 's3cret'\n",
+        ]
+        .map(|text| parse(text).unwrap_err().to_string());
+        assert!(told.iter().all(|told| told.starts_with("line ") && !told.contains("s3cret")), "{told:#?}");
+        assert!(told[2].contains("did you mean `kind`?"), "{}", told[2]);
     }
 
     #[test]

@@ -1,0 +1,47 @@
+//! Reading a TOML text: an error says where it is and what may have been meant, and shows no value, since any may be a credential.
+
+use serde::de::DeserializeOwned;
+
+use crate::judge::rules::nearest;
+
+/// Reads a text.
+pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
+    toml::from_str(text).map_err(|error| {
+        let message = error.message();
+        let mut problem = without_value(message);
+        if let Some(start) = error.span().map(|span| span.start) {
+            problem = format!("{}: {problem}", place(text, start, message));
+        }
+        if let Some(meant) = suggestion(message) {
+            problem.push_str(&format!("\ndid you mean `{meant}`?"));
+        }
+        problem
+    })
+}
+
+/// The place of what an error is about and, where that is a value, its key.
+fn place(text: &str, start: usize, message: &str) -> String {
+    let before = text.get(..start).unwrap_or(text);
+    let line = before.rsplit('\n').next().unwrap_or(before);
+    let place = format!("line {}, column {}", before.matches('\n').count() + 1, line.chars().count() + 1);
+    let is_value = ["invalid type", "invalid value", "invalid length"].iter().any(|about| message.starts_with(about));
+    let key = line.split_once('=').map(|(key, _)| key.trim()).filter(|_| is_value);
+    let bare = |key: &&str| key.chars().all(|character| character.is_ascii_alphanumeric() || "-_.".contains(character));
+    key.filter(bare).map_or(place.clone(), |key| format!("{place}, `{key}`"))
+}
+
+/// serde names a value of the wrong type: `invalid type: string "…", expected a map`. What it expected holds no quotation marks.
+pub(crate) fn without_value(message: &str) -> String {
+    match (message.find('"'), message.rfind('"')) {
+        (Some(first), Some(last)) if first < last => format!("{}[hidden]{}", &message[..first], &message[last + 1..]),
+        _ => message.to_owned(),
+    }
+}
+
+/// The known name nearest to the unknown one that serde complains of: "unknown field `x`, expected one of `a`, `b`".
+fn suggestion(message: &str) -> Option<String> {
+    let named = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
+    let mut quoted = named.split('`').skip(1).step_by(2);
+    let unknown = quoted.next()?;
+    nearest(unknown, quoted)
+}
