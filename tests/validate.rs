@@ -99,6 +99,25 @@ async fn the_newest_log_of_a_pattern_is_read_and_what_is_piped_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_several_files_of_a_pattern_the_one_that_was_written_last_counts() {
+    let hub = started().await;
+    hub.configure(EXPECTED);
+    let line = |second: u64| format!("{{\"level\":\"error\",\"time\":\"2026-11-23T03:42:{second:02}.000Z\",\"msg\":\"Broken\"}}\n");
+    let other = hub.log().with_file_name("other.log");
+    std::fs::write(&other, (0..20).map(line).collect::<String>()).unwrap();
+    let hour = std::time::Duration::from_secs(3600);
+    let now = std::time::SystemTime::now();
+    // The hub's own log is written to meanwhile; the other file is older than it, then younger.
+    for (written, verdict) in [(now - hour, "pass"), (now + hour, "fail")] {
+        std::fs::File::options().write(true).open(&other).unwrap().set_modified(written).unwrap();
+        let mut command = hub.command("validate", &["--hub", &hub.url, "--for", "3s", "--format", "json"]);
+        command.arg("--log").arg(hub.log().with_file_name("*.log"));
+        let (_, stdout, stderr) = told(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap());
+        assert_eq!(of(&serde_json::from_str(&stdout).unwrap(), "recent errors"), verdict, "{stdout}{stderr}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_is_not_there_can_not_be_reached_and_leaves_no_baseline() {
     let folder = tempfile::tempdir().unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hubwatch"));

@@ -325,8 +325,8 @@ fn figure(name: &str, measure: Measure, noise: Noise, before: &Compared, now: &C
     };
     let varies = match noise {
         Noise::Varies(values) => spread(values(&before.series)).max(spread(values(&now.series))),
-        // A hub that never ended and now does has changed, however seldom it does.
-        Noise::Events if measure == Measure::HubEnds && raw == Some(0) => 0,
+        // A hub that never ended and now does has changed, and so has one that did and no longer does, however seldom.
+        Noise::Events if measure == Measure::HubEnds && (raw == Some(0) || new == Some(0)) => 0,
         Noise::Events if measure == Measure::LogErrors => {
             chance((before.error_lines(), (DAY, lengths.1)), (now.error_lines(), (DAY, lengths.0)))
         }
