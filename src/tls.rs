@@ -12,3 +12,9 @@ pub fn choose_provider() {
 pub fn with_system_roots(builder: reqwest::ClientBuilder, url: &str) -> reqwest::ClientBuilder {
     if url.starts_with("http:") { builder.tls_certs_only([]) } else { builder }
 }
+
+/// The certificates of a PEM text: those to trust. A text without any is an error: trusting nobody more would be found out much later.
+pub fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, String> {
+    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| crate::causes::of(&error))?;
+    if certificates.is_empty() { Err("it holds no certificate in PEM form".to_owned()) } else { Ok(certificates) }
+}

@@ -75,7 +75,7 @@ impl Alerts {
                 .redirect(reqwest::redirect::Policy::none())
                 .default_headers(target.header_map()?)
                 .timeout(TIMEOUT);
-            if let Some(authority) = target.authority()? {
+            for authority in target.authorities()? {
                 builder = builder.add_root_certificate(authority);
             }
             let http = builder.build().map_err(|error| AlertsError::Setup(causes::of(&error)))?;

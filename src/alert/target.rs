@@ -7,7 +7,6 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Url};
 
-use crate::causes;
 use crate::config::Secret;
 use crate::judge::incident::Gravity;
 
@@ -127,12 +126,12 @@ impl Target {
         Ok(url)
     }
 
-    /// The certificate authority, if there is one of its own.
-    pub(super) fn authority(&self) -> Result<Option<Certificate>, TargetError> {
-        let Some(path) = &self.ca else { return Ok(None) };
+    /// The certificate authorities, if there are any of its own.
+    pub(super) fn authorities(&self) -> Result<Vec<Certificate>, TargetError> {
+        let Some(path) = &self.ca else { return Ok(Vec::new()) };
         let wrong = |reason| TargetError::Authority { name: self.name.clone(), path: path.clone(), reason };
         let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        Certificate::from_pem(&pem).map(Some).map_err(|error| wrong(causes::of(&error)))
+        crate::tls::authorities(&pem).map_err(wrong)
     }
 
     /// The headers as HTTP has them.

@@ -91,8 +91,9 @@ impl Server {
         if let Some(ca) = &access.ca {
             let unusable = |reason: String| BackendError::Settings(format!("the CA file {} can't be used: {reason}", ca.display()));
             let pem = std::fs::read(ca).map_err(|error| unusable(error.to_string()))?;
-            let certificate = reqwest::Certificate::from_pem(&pem).map_err(|error| unusable(causes::of(&error)))?;
-            builder = builder.add_root_certificate(certificate);
+            for certificate in crate::tls::authorities(&pem).map_err(unusable)? {
+                builder = builder.add_root_certificate(certificate);
+            }
         }
         let (clock, hubwatch) = (AtomicI64::new(NO_CLOCK), AtomicBool::new(false));
         Ok(Self { client: builder.build().map_err(setup)?, base, access: access.clone(), kind, clock, hubwatch })
@@ -138,7 +139,7 @@ impl Server {
         let prefix = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{prefix}{path}"));
         let request = self.authorised(self.client.get(url).header(ACCEPT, accept));
-        let response = request.send().await.map_err(again)?;
+        let response = request.send().await.map_err(|error| self.unanswered(error))?;
         let status = response.status();
         let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let after = after.and_then(|text| answer::delay(text, SystemTime::now()));
@@ -159,6 +160,14 @@ impl Server {
                 hint: "look at the credentials and the tenant (X-Scope-OrgID) that are sent",
             })),
             status => Err(Failure::Final(BackendError::Status { url: self.shown(), status, said: said() })),
+        }
+    }
+
+    /// A certificate does not change by being looked at again.
+    fn unanswered(&self, error: reqwest::Error) -> Failure {
+        match certificate_problem(&error) {
+            Some(problem) => Failure::Final(BackendError::Untrusted { url: self.shown(), reason: problem.to_string() }),
+            None => again(error),
         }
     }
 
@@ -216,6 +225,22 @@ impl Server {
 pub(super) fn is(bytes: &[u8], id: TraceId) -> bool {
     let zeros = id.as_bytes().len().saturating_sub(bytes.len());
     bytes.len() <= id.as_bytes().len() && id.as_bytes()[..zeros].iter().all(|byte| *byte == 0) && id.as_bytes()[zeros..] == *bytes
+}
+
+/// What is wrong with the server's certificate, if that is why there is no answer.
+fn certificate_problem(error: &reqwest::Error) -> Option<&rustls::Error> {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if let Some(tls @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)) = error.downcast_ref() {
+            return Some(tls);
+        }
+        // An I/O error gives its inner error's cause for its own, and so hides the inner one.
+        cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 /// Connections that could not be made or broke, and answers that took too long, may do better the next time.

@@ -39,6 +39,16 @@ pub enum BackendError {
         /// What happened the last time.
         reason: String,
     },
+    /// Its certificate is from nobody who is trusted, or for another name, or no longer valid.
+    #[error(
+        "{url} has a certificate that is not trusted: {reason}; give its authority's certificate by --backend-ca, or as `ca` in [backend]"
+    )]
+    Untrusted {
+        /// Where.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// Other credentials are wanted, or a tenant.
     #[error("{url} answers HTTP {status} ({said}): {hint}")]
     Denied {

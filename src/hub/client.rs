@@ -66,14 +66,14 @@ impl HubClient {
             return Err(bad_url(url, "its scheme is neither http nor https"));
         }
         crate::tls::choose_provider();
-        let certificate = ca.map(certificate).transpose()?;
+        let authorities = ca.map_or(Ok(Vec::new()), authorities)?;
         let builder = || {
             let builder = crate::tls::with_system_roots(reqwest::Client::builder(), parsed.as_str())
                 .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
                 .pool_max_idle_per_host(1)
                 .no_proxy();
-            certificate.clone().into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate)
+            authorities.clone().into_iter().fold(builder, reqwest::ClientBuilder::add_root_certificate)
         };
         let build = |builder: reqwest::ClientBuilder| {
             let builder = builder.default_headers(header_map(headers)?);
@@ -190,8 +190,8 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, ClientError> {
     Ok(map)
 }
 
-fn certificate(path: &Path) -> Result<reqwest::Certificate, ClientError> {
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
     let wrong = |reason: String| ClientError::Ca { path: path.to_owned(), reason };
     let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    reqwest::Certificate::from_pem(&pem).map_err(|error| wrong(causes::of(&error)))
+    crate::tls::authorities(&pem).map_err(wrong)
 }

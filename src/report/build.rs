@@ -6,7 +6,6 @@ use super::model::{Baseline, CriterionRow, Overall, Provenance, Report, SignOff,
 use super::{blind, daily, evidence, phases, points, recommend, words};
 use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::Judged;
-use crate::judge::history::History;
 use crate::judge::verdict::{RULE, Verdict};
 use crate::judge::{Assessment, Override, rules};
 
@@ -39,7 +38,7 @@ pub struct Given {
 pub fn report(judgement: Assessment, given: Given) -> Report {
     let Given { provenance, sign_off, baseline } = given;
     let criteria: Vec<CriterionRow> =
-        judgement.criteria.iter().map(|(criterion, judged)| row(criterion, judged, &judgement.history)).collect();
+        judgement.criteria.iter().map(|(criterion, judged)| row(criterion, judged, &judgement)).collect();
     let overall = Overall {
         verdict: judgement.overall,
         exit_code: exit_code(judgement.overall),
@@ -88,7 +87,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
     report
 }
 
-fn row(criterion: &Criterion, judged: &Judged, history: &History) -> CriterionRow {
+fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> CriterionRow {
     let shown = judged
         .limits
         .iter()
@@ -110,10 +109,10 @@ fn row(criterion: &Criterion, judged: &Judged, history: &History) -> CriterionRo
         limits: judged.limits.clone(),
         waiver: judged.waiver.clone(),
         samples: judged.samples,
-        coverage_permille: history.coverage.share_permille,
+        coverage_permille: judgement.history.coverage.share_permille,
         min_coverage_permille: criterion.min_coverage,
         why: judged.why.clone(),
-        evidence: evidence::evidence(criterion, history),
+        evidence: evidence::evidence(criterion, judged.verdict, judgement),
     }
 }
 

@@ -10,6 +10,7 @@ use super::compare::{Change, Comparison, FigureChange};
 use super::model::{Delta, Phase, Report};
 use super::{figures, own, words};
 use crate::causes;
+use crate::judge::history::KeptCall;
 use crate::judge::series::{LatencyPoint, Line, Point};
 use crate::judge::verdict::Verdict;
 
@@ -84,9 +85,25 @@ struct Page<'a> {
     lasted: Vec<String>,
     /// For each incident where to see it; empty if no address is known.
     incident_urls: Vec<String>,
+    /// The slowest calls, ready for a table.
+    slowest_rows: Vec<CallRow>,
+    /// The last calls that failed, ready for a table.
+    failed_rows: Vec<CallRow>,
     /// The sidecar's own figures, ready for a table.
     own_rows: Vec<own::Row>,
     style: &'static str,
+}
+
+/// A call to look into.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct CallRow {
+    /// When it ended; empty where that isn't known.
+    at: String,
+    took: String,
+    outcome: String,
+    trace: String,
+    /// Where to see it; empty if no address is known.
+    url: String,
 }
 
 /// A small chart.
@@ -125,6 +142,8 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
             .iter()
             .map(|incident| report.trace_urls.get(&incident.id).cloned().unwrap_or_default())
             .collect(),
+        slowest_rows: report.calls.slowest.iter().map(|call| call_row(call, report)).collect(),
+        failed_rows: report.calls.failed.iter().map(|call| call_row(call, report)).collect(),
         own_rows: own::rows(report),
         style: STYLE,
     };
@@ -145,6 +164,17 @@ fn filters(tera: &mut Tera) {
     tera.register_filter("prose_html", |value: &str, _: Kwargs, _: &State| prose_html(value));
     tera.register_filter("badge", |value: &str, _: Kwargs, _: &State| badge(value));
     tera.register_filter("sign", |value: &str, _: Kwargs, _: &State| sign(value));
+}
+
+fn call_row(call: &KeptCall, report: &Report) -> CallRow {
+    let trace = call.trace.to_string();
+    CallRow {
+        at: call.at.map(|at| minute(&at.to_string())).unwrap_or_default(),
+        took: words::duration(call.duration_us),
+        outcome: call.outcome.to_string(),
+        url: report.trace_urls.get(&trace).cloned().unwrap_or_default(),
+        trace,
+    }
 }
 
 fn phase_row(phase: &Phase) -> Vec<String> {

@@ -3,6 +3,7 @@
 
 mod doctor;
 mod rehearsal;
+mod secure;
 mod server;
 mod way;
 
@@ -95,23 +96,55 @@ async fn evidence_links_to_where_people_see_its_trace() {
     let server = Server::start(Behaviour::of(Contract::Jaeger)).await;
     let reported = report_from_server(format!("jaeger={}", server.base), &[]).await;
     let evidence = reported.json["criteria"].as_array().unwrap().iter().flat_map(|row| row["evidence"].as_array().unwrap());
-    let links: Vec<&str> = evidence.map(|evidence| evidence["trace_url"].as_str().unwrap()).collect();
-    let own = (0..4).map(|quarter| format!("{}/trace/{}", server.base, trace_id(quarter)));
+    let (of_calls, of_watch): (Vec<_>, Vec<_>) = evidence.partition(|evidence| evidence["trace"].is_string());
+    let links: Vec<&str> = of_watch.iter().map(|evidence| evidence["trace_url"].as_str().unwrap()).collect();
+    let own = (0..5).map(|quarter| format!("{}/trace/{}", server.base, trace_id(quarter)));
     let own: Vec<String> = own.collect();
     assert!(!links.is_empty() && links.iter().all(|link| own.iter().any(|own| own == link)), "{links:?}");
+    let of_itself = |evidence: &&serde_json::Value| format!("{}/trace/{}", server.base, evidence["trace"].as_str().unwrap());
+    assert!(of_calls.iter().all(|evidence| evidence["trace_url"] == of_itself(evidence)), "{of_calls:?}");
     let of_incidents = reported.json["incidents"].as_array().unwrap().iter().map(|incident| incident["id"].as_str().unwrap());
     let of_calls = reported.json["calls"]["slowest"].as_array().unwrap().iter().map(|call| call["trace"].as_str().unwrap());
     let urls = &reported.json["trace_urls"];
     assert!(of_incidents.chain(of_calls.clone()).all(|key| urls[key].as_str().unwrap().starts_with(&server.base)), "{urls}");
     assert!(of_calls.clone().count() > 2 && of_calls.clone().all(|trace| urls[trace].as_str().unwrap().ends_with(trace)), "{urls}");
-    let template = "http://grafana/{trace_id}";
-    let mut shown = hubwatch();
-    shown.env("HUBWATCH_TRACE_URL", template).args(["report", "--name", "demo-hub", "--from", FROM, "--to", TO]);
-    shown.args(["--format", "md", "--state-dir"]).arg(REHEARSAL.state_dir());
-    let shown = shown.output().unwrap();
-    assert!(String::from_utf8_lossy(&shown.stdout).contains("[trace](http://grafana/"), "{shown:?}");
     let wrong = rehearsal::report_command().env("HUBWATCH_TRACE_URL", "http://grafana/").output().unwrap();
     assert_eq!(wrong.status.code(), Some(78), "{}", String::from_utf8_lossy(&wrong.stderr));
+}
+
+#[test]
+fn what_people_read_links_to_each_slow_call_each_incident_and_each_failed_criterion() {
+    let rendered = |form: &str| {
+        let mut shown = hubwatch();
+        shown.env("HUBWATCH_TRACE_URL", "http://grafana/{trace_id}").args(["report", "--name", "demo-hub", "--from", FROM]);
+        shown.args(["--to", TO, "--format", form, "--state-dir"]).arg(REHEARSAL.state_dir());
+        String::from_utf8(shown.output().unwrap().stdout).unwrap()
+    };
+    let report: serde_json::Value = serde_json::from_str(&rendered("json")).unwrap();
+    let (markdown, page) = (rendered("md"), rendered("html").replace("&#x2F;", "/"));
+    let of = |rows: &serde_json::Value, key: &str| -> Vec<String> {
+        rows.as_array().unwrap().iter().map(|row| row[key].as_str().unwrap().to_owned()).collect()
+    };
+    let calls = [of(&report["calls"]["slowest"], "trace"), of(&report["calls"]["failed"], "trace")].concat();
+    assert!(calls.len() > 2, "{calls:?}");
+    for trace in calls {
+        assert!(markdown.contains(&format!("| [`{trace}`](http://grafana/{trace}) |")), "{trace}:\n{markdown}");
+        assert!(page.contains(&format!("<a href=\"http://grafana/{trace}\"><code>{trace}</code></a>")), "{trace}");
+    }
+    let incidents = of(&report["incidents"], "id");
+    let section = |text: &str, from: &str, to: &str| text.split(from).nth(1).unwrap().split(to).next().unwrap().to_owned();
+    let log = [section(&markdown, "## 6. Incident log", "\n## "), section(&page, "id=\"incidents\"", "</section>")];
+    assert!(!incidents.is_empty());
+    assert_eq!(log.map(|log| log.matches("http://grafana/").count()), [incidents.len(); 2]);
+    let failed = report["criteria"].as_array().unwrap().iter().filter(|row| row["verdict"] == "fail");
+    let failed: Vec<&str> = failed.map(|row| row["id"].as_str().unwrap()).collect();
+    assert!(!failed.is_empty());
+    for id in failed {
+        let row = markdown.lines().find(|line| line.contains(&format!("<br> `{id}`"))).unwrap();
+        assert!(row.contains("[trace](http://grafana/"), "{row}");
+        let row = section(&page, &format!("<tr id=\"c-{id}\">"), "</tr>");
+        assert!(row.contains("<a href=\"http://grafana/"), "{row}");
+    }
 }
 
 /// Each fault, and what people are told of it.

@@ -72,7 +72,7 @@ pub struct Reported {
 }
 
 impl Reported {
-    fn of(output: Output) -> Self {
+    pub fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             json: serde_json::from_slice(&output.stdout).unwrap_or_default(),

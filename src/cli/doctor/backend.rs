@@ -130,6 +130,7 @@ pub(super) fn unreadable(error: &BackendError) -> Finding {
 pub(super) fn advice(error: &BackendError) -> &'static str {
     match error {
         BackendError::Unreachable { .. } => "look at the address, the network, and whether the server runs",
+        BackendError::Untrusted { .. } => "give the certificate of the authority that made the server's, or another address",
         BackendError::Denied { .. } => "give --backend-header, or bearer, user and password in [backend] of the configuration",
         BackendError::WrongServer { .. } => {
             "look at the path, the port and the kind: jaeger=URL is the UI's address, tempo=URL the query API's"

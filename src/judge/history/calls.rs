@@ -76,6 +76,9 @@ pub struct KeptCall {
     /// Its trace.
     #[schemars(with = "String")]
     pub trace: TraceId,
+    /// When it ended; reports of earlier versions don't say it.
+    #[serde(default)]
+    pub at: Option<Moment>,
     /// How long it took.
     pub duration_us: u64,
     /// How it ended.
@@ -150,11 +153,11 @@ impl CallHistory {
         if planned.is_none() {
             self.judged.take(call);
         }
-        self.keep(call);
+        self.keep(call, at);
     }
 
-    fn keep(&mut self, call: &CallEnded) {
-        let kept = || KeptCall { trace: call.trace, duration_us: call.duration.get(), outcome: call.outcome };
+    fn keep(&mut self, call: &CallEnded, at: Timestamp) {
+        let kept = || KeptCall { trace: call.trace, at: Some(Moment(at)), duration_us: call.duration.get(), outcome: call.outcome };
         let place = self.slowest.partition_point(|known| known.duration_us >= call.duration.get());
         if place < KEPT_CALLS {
             self.slowest.insert(place, kept());
