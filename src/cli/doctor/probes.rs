@@ -62,14 +62,14 @@ pub(super) async fn examine(backend: &dyn Backend, to: &Destination, seed: u64, 
     let (mut findings, mut written) = (Vec::new(), Vec::new());
     for probe in probes.all() {
         let answer = transport.send(Signal::Traces, probe.request().encode_to_vec().into()).await;
-        // A receiver that is away is away for all of them.
-        let away = matches!(answer, Answer::Retry { .. });
+        // A receiver that is away, or takes none of the smallest, takes no other.
+        let ends = !matches!(answer, Answer::Accepted | Answer::Partial { .. } | Answer::TooLarge(_) | Answer::Exhausted(_));
         match refused(answer, to) {
             None => written.push(*probe),
             Some(refused) if findings.contains(&refused) => {}
             Some(refused) => findings.push(refused),
         }
-        if away {
+        if ends {
             break;
         }
     }
