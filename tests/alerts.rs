@@ -1,5 +1,6 @@
 //! Alerts reach those who should hear: once, again when over, after failures, later for an escalation, and never with a secret.
 
+mod period;
 mod watched;
 
 use std::path::Path;
@@ -12,13 +13,17 @@ use axum::http::{HeaderMap, StatusCode};
 use hubwatch::alert::message::Sender;
 use hubwatch::alert::{Alerts, Kind, Target};
 use hubwatch::config::Secret;
+use hubwatch::journal::{Commit, Journal, SpanRow, SpanRowKind};
 use hubwatch::judge::incident::{Gravity, Incident, IncidentKind};
 use hubwatch::judge::moment::Moment;
-use hubwatch::live::follow::Audience as _;
-use hubwatch::watch::{Micros, Timestamp};
+use hubwatch::live::Live;
+use hubwatch::live::follow::{Audience as _, Follower, Following};
+use hubwatch::serve::Vitals;
+use hubwatch::watch::{ApiOutcome, HubReachable, HubUnreachable, Liveness, Micros, Timestamp, Watch, When, encode, request_of};
+use prost::Message as _;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use watched::{Hub, until};
+use watched::{Hub, read_json, until};
 
 /// Somebody who is told.
 #[derive(Clone, Default)]
@@ -182,6 +187,152 @@ async fn an_escalation_hears_of_what_lasts_and_not_of_what_was_short() {
     alerts.end().await;
     let subjects: Vec<_> = receiver.bodies().iter().map(|body| body["alerts"][0]["subject"].clone()).collect();
     assert_eq!((subjects, receiver.alerts().len()), (vec![json!("long")], 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alertmanager_is_told_again_before_it_takes_an_alert_for_over_also_by_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (receiver, url) = Receiver::start(0).await;
+    let alertmanager = Target { kind: Kind::Alertmanager, repeat: Duration::from_millis(200), ..target("alertmanager", &url) };
+    let ends = || -> Vec<Timestamp> {
+        let end = |body: &Value| Timestamp::parse(body[0]["endsAt"].as_str().unwrap()).unwrap();
+        receiver.bodies().iter().map(end).collect()
+    };
+    let crash = incident("a", 3600);
+    let mut alerts = start(vec![alertmanager.clone()], folder.path());
+    alerts.changed(vec![crash.clone()]);
+    until("it is told three times", async || (ends().len() >= 3).then_some(())).await;
+    alerts.end().await;
+    let told = ends();
+    assert!(told.windows(2).all(|pair| pair[0] < pair[1]), "each puts the end off: {told:?}");
+    let soon = Timestamp::now().plus(Micros::from_duration(Duration::from_secs(240)));
+    assert!(told.iter().all(|end| *end > soon), "none is near: {told:?}");
+
+    // The next run puts it off before it has read anything, and ends it when it has.
+    let mut alerts = start(vec![alertmanager], folder.path());
+    until("the next run tells it again", async || (ends().len() > told.len()).then_some(())).await;
+    let end = over(&crash);
+    alerts.all(vec![end.clone()]);
+    let is_over = async || (*ends().last().unwrap() <= Timestamp::now()).then_some(());
+    until("it is over", is_over).await;
+    alerts.end().await;
+    let last = receiver.bodies().last().unwrap()[0].clone();
+    assert_eq!((&last["endsAt"], &last["startsAt"]), (&json!(end.end), &json!(crash.start)));
+    let labels = |body: &Value| body[0]["labels"].clone();
+    assert!(receiver.bodies().iter().all(|body| labels(body) == last["labels"]), "it is one alert all along");
+}
+
+/// 75 hours that end now, in which the server went down so many hours ago and stayed so, and the hub was away a day ago, and again a few
+/// minutes ago.
+fn long_watch(down_for: usize) -> Vec<Watch> {
+    let mut watches = period::quiet(75 * 60).watches();
+    let minutes = watches.len();
+    let down = minutes - down_for * 60;
+    let fell = watches[down].interval.start();
+    period::add_at(&mut watches[down], fell, period::changed(Liveness::Up, Liveness::Down));
+    watches[down..].iter_mut().for_each(|watch| watch.poll.as_mut().unwrap().servers[0].liveness = Liveness::Down);
+    for away in [minutes - 24 * 60, minutes - 10] {
+        let lost = watches[away].interval.start();
+        period::add_at(&mut watches[away], lost, HubUnreachable { outcome: ApiOutcome::Refused });
+        for watch in &mut watches[away..away + 5] {
+            watch.poll = Some(period::poll(ApiOutcome::Refused, Liveness::Unknown, watch.interval.end()));
+        }
+        let back = watches[away + 5].interval.start();
+        period::add_at(&mut watches[away + 5], back, HubReachable { restarted: Some(false) });
+    }
+    let by = Timestamp::now().since(watches[minutes - 1].interval.end());
+    watches.iter_mut().for_each(|watch| put_off(watch, by));
+    watches
+}
+
+fn put_off(watch: &mut Watch, by: Micros) {
+    watch.interval = hubwatch::watch::Interval::new(watch.interval.start().plus(by), watch.interval.end().plus(by));
+    for fact in &mut watch.facts {
+        let When::At(at) = fact.when else { continue };
+        fact.when = When::At(at.plus(by));
+    }
+    if let Some(process) = watch.poll.as_mut().and_then(|poll| poll.process.as_mut()) {
+        process.started = process.started.plus(by);
+    }
+}
+
+fn row(watch: &Watch) -> SpanRow {
+    let origin = &watch.origin;
+    let kind = SpanRowKind::Watch {
+        hub: origin.hub.clone(),
+        environment: origin.environment.clone(),
+        slot: watch.slot(),
+        part: origin.part,
+        run: origin.run,
+        sequence: origin.sequence,
+    };
+    let otlp = request_of(origin, vec![encode(watch)]).encode_to_vec();
+    let (start, end) = (watch.interval.start(), watch.interval.end());
+    SpanRow { trace_id: watch.trace_id(), span_id: origin.span_id(), kind, start, end, otlp }
+}
+
+/// A state folder with this journal.
+async fn kept(watches: &[Watch]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = Journal::open(folder.path()).unwrap();
+    for some in watches.chunks(500) {
+        opened.journal.commit(Commit { spans: some.iter().map(row).collect(), ..Commit::default() }).await.unwrap();
+    }
+    opened.journal.close().await.unwrap();
+    folder
+}
+
+/// A life of the sidecar, as far as the live judge goes, until all this was heard; gives back the incidents of its dashboard.
+async fn live(state_dir: &Path, url: &str, receiver: &Receiver, heard: &[(&str, &str)]) -> Vec<Value> {
+    let dashboard = state_dir.join("dashboard.json");
+    // Nothing is left of the dashboard before.
+    let _ = std::fs::remove_file(&dashboard);
+    let following = Following {
+        hub: period::origin(0).hub,
+        environment: period::origin(0).environment,
+        state_dir: state_dir.to_owned(),
+        rules: Vec::new(),
+        vitals: Vitals::default(),
+        interval: Duration::from_secs(60),
+        dashboard: (dashboard.clone(), Duration::ZERO),
+    };
+    let follower = Follower::start(Live::default(), following, start(vec![target("chat", url)], state_dir));
+    let shown = until("the dashboard is written", async || read_json(&dashboard)).await;
+    for (kind, status) in heard {
+        receiver.heard(kind, status).await;
+    }
+    // What is due is told on the way out.
+    follower.end().await;
+    shown["incidents"].as_array().unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_goes_on_with_the_same_incidents_and_tells_none_again() {
+    let folder = kept(&long_watch(40)).await;
+    let (receiver, url) = Receiver::start(0).await;
+    let heard = [("hub_down", "firing"), ("hub_down", "resolved"), ("server_down", "firing")];
+    let first = live(folder.path(), &url, &receiver, &heard).await;
+    let told = receiver.alerts();
+    let of = |kind: &str| told.iter().filter(|(of, _)| of == kind).map(|(_, status)| status.as_str()).collect::<Vec<_>>();
+    assert_eq!(of("hub_down"), ["firing", "resolved"], "what is a day old is no news: {told:?}");
+    assert_eq!(of("server_down"), ["firing"], "{told:?}");
+    assert!(first.len() >= 3, "{first:#?}");
+    let second = live(folder.path(), &url, &receiver, &[]).await;
+    assert_eq!((second, receiver.alerts()), (first, told));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_that_lasts_longer_than_what_is_judged_is_still_the_same_alert() {
+    let (early, late) = (kept(&long_watch(40)).await, kept(&long_watch(60)).await);
+    let (receiver, url) = Receiver::start(0).await;
+    live(early.path(), &url, &receiver, &[("server_down", "firing"), ("hub_down", "resolved")]).await;
+    let of_server = || receiver.alerts().into_iter().filter(|(kind, _)| kind.starts_with("server_")).collect::<Vec<_>>();
+    assert_eq!(of_server(), [("server_down".to_owned(), "firing".to_owned())]);
+    // Twenty hours later, that the server once worked lies before the 48 hours that are judged.
+    std::fs::copy(early.path().join("alerts-chat.json"), late.path().join("alerts-chat.json")).unwrap();
+    let shown = live(late.path(), &url, &receiver, &[]).await;
+    assert!(shown.iter().any(|incident| incident["title"] == "Server filesystem never worked"), "{shown:#?}");
+    assert_eq!(of_server(), [("server_down".to_owned(), "firing".to_owned())], "it is told neither as over nor as another one");
 }
 
 #[tokio::test(flavor = "multi_thread")]

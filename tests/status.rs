@@ -83,6 +83,40 @@ async fn a_crash_shows_everywhere_and_the_report_agrees() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_dashboard_is_written_no_more_often_than_it_is_wanted_and_once_more_at_the_end() {
+    let hub = Hub::start().await;
+    hub.configure("[dashboard]\ninterval = '1h'\n");
+    let sidecar = hub.watch(&[]);
+    let path = hub.state_dir().join("dashboard.json");
+    let checks = |dashboard: &Value| dashboard["metrics"]["totalHealthChecks"].as_u64().unwrap();
+    let first = until("the dashboard is written", async || read_json(&path)).await;
+    let served = sidecar.until_json("/dashboard.json", |served| checks(served) >= checks(&first) + 5).await;
+    assert_eq!(read_json(&path).unwrap(), first, "what is served is up to date, and the file is left alone");
+    sidecar.stop();
+    assert!(checks(&read_json(&path).unwrap()) >= checks(&served));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_report_that_is_served_says_who_signs_and_where_traces_are_seen_as_the_one_made_afterwards_does() {
+    let hub = Hub::start().await;
+    hub.configure(
+        "[report]\nlead = 'A. Lead'\nescalation = ['B. Boss']\nsignatures = ['QA']\ntrace_url = 'http://grafana/{trace_id}'\n\
+         [report.contacts]\nhub = 'C. Contact'\n",
+    );
+    let sidecar = hub.watch(&[]);
+    let started = |report: &Value| report["servers"].as_array().is_some_and(|servers| !servers.is_empty());
+    sidecar.until_json("/report.json", started).await;
+    hub.kills("filesystem");
+    let served = sidecar.until_json("/report.json", |report| report["trace_urls"].is_object()).await;
+    sidecar.stop();
+    let report = hub.report();
+    assert_eq!(served["sign_off"]["lead"], "A. Lead");
+    assert_eq!(served["sign_off"], report["sign_off"]);
+    let links = served["trace_urls"].as_object().unwrap();
+    assert!(!links.is_empty() && links.iter().all(|(id, link)| report["trace_urls"][id] == *link), "{links:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_status_page_is_one_file_that_asks_nobody_else() {
     let hub = Hub::start().await;
     let sidecar = hub.watch(&[]);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::judge::incident::{Gravity, Incident};
+use crate::judge::incident::{Gravity, Incident, IncidentKind};
 use crate::judge::moment::Moment;
 use crate::watch::{Micros, Timestamp};
 
@@ -71,7 +71,7 @@ impl Ledger {
     /// Takes in an incident as it is now.
     pub fn take(&mut self, incident: Incident, terms: Terms) {
         if let Some(known) = self.entries.values_mut().find(|entry| entry.incident.id == incident.id) {
-            known.incident = incident;
+            known.learn(incident);
             return;
         }
         // What was planned nobody needs to be woken for; what is less grave than the level nobody asked for.
@@ -80,24 +80,24 @@ impl Ledger {
         }
     }
 
-    /// Takes in all the incidents that there are. What is open here and is not among them was not so after all: if it goes on under
-    /// another beginning it is the same alert; otherwise it is over.
+    /// Takes in all the incidents that there are. What is known here and is not among them was not so after all: if it is there under
+    /// another beginning it is the same alert, told or told to be over as it was; otherwise what was open is over.
     pub fn take_all(&mut self, all: Vec<Incident>, terms: Terms, now: Timestamp) {
         let ids: BTreeSet<&str> = all.iter().map(|incident| incident.id.as_str()).collect();
-        let strays = self.entries.iter().filter(|(_, entry)| entry.is_open() && !ids.contains(entry.incident.id.as_str()));
-        let strays: Vec<String> = strays.map(|(id, _)| id.clone()).collect();
-        for id in strays {
+        let strays = self.entries.iter().filter(|(_, entry)| !ids.contains(entry.incident.id.as_str()));
+        let mut strays: Vec<(bool, String)> = strays.map(|(id, entry)| (!entry.is_open(), id.clone())).collect();
+        // What goes on looks for itself first.
+        strays.sort();
+        for (_, id) in strays {
             let Some(mut entry) = self.entries.remove(&id) else { continue };
             let known: BTreeSet<&str> = self.entries.values().map(|entry| entry.incident.id.as_str()).collect();
-            let stray = &entry.incident;
-            let same = all.iter().filter(|other| {
-                let lasted = other.end.is_none_or(|end| end.0 >= stray.start.0);
-                lasted && (other.kind, &other.subject) == (stray.kind, &stray.subject) && !known.contains(other.id.as_str())
-            });
+            let same = all.iter().filter(|other| entry.incident.may_be(other) && !known.contains(other.id.as_str()));
             match same.min_by_key(|other| other.start.0) {
-                Some(same) => entry.incident = same.clone(),
-                None if entry.told.is_none() => continue,
-                None => entry.incident.end = Some(Moment(now)),
+                // What the present look at the past no longer reaches began before it all the same.
+                Some(same) => entry.learn(Incident { start: same.start.min(entry.incident.start), ..same.clone() }),
+                None if entry.told.is_none() && entry.closed.is_none() => continue,
+                None if entry.is_open() => entry.incident.end = Some(Moment(now)),
+                None => {}
             }
             let id = if entry.told.is_some() { id } else { entry.incident.id.clone() };
             self.enter(id, entry);
@@ -153,7 +153,39 @@ impl Ledger {
     }
 }
 
+impl Incident {
+    /// Whether another one, with another beginning, can be this one: of the same, and at the same time.
+    fn may_be(&self, other: &Self) -> bool {
+        let touches = |one: &Self, other: &Self| one.end.is_none_or(|end| end.0 >= other.start.0);
+        (trouble(other.kind), &other.subject) == (trouble(self.kind), &self.subject) && touches(other, self) && touches(self, other)
+    }
+}
+
+/// What is down since before the time that is judged looks as if it had never worked: the trouble is the same.
+const fn trouble(kind: IncidentKind) -> IncidentKind {
+    match kind {
+        IncidentKind::ServerNeverUp => IncidentKind::ServerDown,
+        IncidentKind::HubAwaited => IncidentKind::HubDown,
+        other => other,
+    }
+}
+
 impl Entry {
+    /// Takes in how it is now. What was told to be over and goes on after all is told as news.
+    fn learn(&mut self, incident: Incident) {
+        if self.closed.is_some() && incident.end.is_none() {
+            (self.told, self.closed) = (None, None);
+        }
+        // An alert keeps what it was told as.
+        let known = &self.incident;
+        let told_as =
+            (self.told.is_some() && known.kind != incident.kind).then(|| (known.kind, known.severity, known.title.clone()));
+        self.incident = incident;
+        if let Some((kind, severity, title)) = told_as {
+            self.incident = Incident { kind, severity, title, ..self.incident.clone() };
+        }
+    }
+
     /// Not over, as far as is known, and not told to be.
     fn is_open(&self) -> bool {
         self.closed.is_none() && self.incident.end.is_none()
@@ -193,7 +225,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::judge::incident::IncidentKind;
 
     const MINUTE: Micros = Micros::new(60_000_000);
     const AT_ONCE: Terms = Terms { level: Gravity::Warning, after: Micros::new(0), repeat: Micros::new(4 * 3600 * 1_000_000) };
@@ -306,6 +337,49 @@ mod tests {
         // Another one may get the id that the alert was told by.
         ledger.take_all([all, vec![incident("a", 13, None)]].concat(), AT_ONCE, minute(13));
         assert!(tell(&mut ledger, AT_ONCE, 13).contains(&("a+".to_owned(), Status::Firing)));
+    }
+
+    #[test]
+    fn what_was_told_to_be_over_and_turns_out_to_have_begun_at_another_time_is_told_no_more() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 10, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, 10);
+        ledger.take(incident("a", 10, Some(12)), AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 12), [("a".to_owned(), Status::Resolved)]);
+        ledger.take_all(vec![incident("earlier", 9, Some(12))], AT_ONCE, minute(13));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 13), []);
+        // Another one of the same server, beside it, is news.
+        ledger.take_all(vec![incident("earliest", 8, Some(12)), incident("b", 14, None)], AT_ONCE, minute(14));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 14), [("b".to_owned(), Status::Firing)]);
+        // That the first one is not among all of a later look, since it is too long ago, does not make it news when it comes again.
+        ledger.take_all(vec![incident("b", 14, None)], AT_ONCE, minute(15));
+        ledger.take_all(vec![incident("earliest", 8, Some(12)), incident("b", 14, None)], AT_ONCE, minute(16));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 16), []);
+    }
+
+    #[test]
+    fn a_server_that_is_down_since_before_what_is_judged_is_the_same_alert() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 0, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, 0);
+        let title = "Server filesystem never worked".to_owned();
+        let never_up = Incident { kind: IncidentKind::ServerNeverUp, title, ..incident("b", 300, None) };
+        ledger.take_all(vec![never_up.clone()], AT_ONCE, minute(200));
+        ledger.take(never_up.clone(), AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 200), []);
+        let again = ledger.due(AT_ONCE, minute(240));
+        assert_eq!(again.iter().map(|notice| &notice.incident).collect::<Vec<_>>(), [&incident("a", 0, None)]);
+        ledger.take(Incident { end: Some(Moment(minute(500))), ..never_up }, AT_ONCE);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 500), [("a".to_owned(), Status::Resolved)]);
+    }
+
+    #[test]
+    fn what_was_told_to_be_over_and_goes_on_after_all_is_told_again() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 10, Some(11)), AT_ONCE);
+        assert_eq!([tell(&mut ledger, AT_ONCE, 11).len(), tell(&mut ledger, AT_ONCE, 11).len()], [1, 1]);
+        ledger.take_all(vec![incident("b", 9, None)], AT_ONCE, minute(12));
+        assert_eq!(tell(&mut ledger, AT_ONCE, 12), [("b".to_owned(), Status::Firing)]);
     }
 
     #[test]

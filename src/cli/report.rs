@@ -113,7 +113,8 @@ impl Job {
     }
 }
 
-fn sign_off(section: &ReportSection) -> SignOff {
+/// Who signs, as the configuration says.
+pub fn sign_off(section: &ReportSection) -> SignOff {
     let ReportSection { lead, escalation, contacts, signatures, trace_url: _ } = section.clone();
     SignOff { lead, escalation, contacts, signatures }
 }

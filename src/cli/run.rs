@@ -125,7 +125,11 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
     let lives: Vec<Live> = plans.iter().map(|_| Live::default()).collect();
     let server = match layers.listen(args.listen.as_deref())? {
         Some(listen) => {
-            let hubs = plans.iter().zip(&lives).map(|(plan, live)| watched_hub(plan).judged_by(live.clone()));
+            let (sign_off, trace_url) = (report::sign_off(&layers.file.report), layers.trace_url(None)?);
+            let hubs = plans
+                .iter()
+                .zip(&lives)
+                .map(|(plan, live)| watched_hub(plan).judged_by(live.clone()).reported(sign_off.clone(), trace_url.clone()));
             Some(Server::start(listen, hubs.collect()).await?)
         }
         None => None,

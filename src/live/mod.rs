@@ -25,6 +25,8 @@ struct State {
     to: Timestamp,
     judge: LiveJudge,
     latest: Option<Latest>,
+    /// What it has come to, once somebody asked since the last Watch.
+    so_far: Option<Arc<SoFar>>,
 }
 
 /// What the last poll saw.
@@ -52,7 +54,7 @@ pub struct SoFar {
 impl Live {
     /// Begins anew: what happened before `from` does not count.
     fn begin(&self, here: Vec<RuleFile>, from: Timestamp) {
-        *self.state() = Some(State { from, to: from, judge: LiveJudge::new(here, from), latest: None });
+        *self.state() = Some(State { from, to: from, judge: LiveJudge::new(here, from), latest: None, so_far: None });
     }
 
     /// Takes a Watch in; `None` before [`begin`](Self::begin).
@@ -63,14 +65,16 @@ impl Live {
             state.latest = Some(Latest { at: watch.interval.end(), poll: poll.clone() });
         }
         state.to = watch.interval.end();
+        state.so_far = None;
         Some(state.judge.take(watch))
     }
 
-    /// What the period has come to; `None` before the first Watch.
-    pub fn so_far(&self) -> Option<SoFar> {
-        let state = self.state();
-        let State { from, to, judge, latest } = state.as_ref()?;
-        Some(SoFar { from: *from, to: *to, assessment: judge.assess(*to), latest: latest.clone() })
+    /// What the period has come to; `None` before the first Watch. It is assessed once for each Watch, however many ask.
+    pub fn so_far(&self) -> Option<Arc<SoFar>> {
+        let mut state = self.state();
+        let State { from, to, judge, latest, so_far } = state.as_mut()?;
+        let assess = || SoFar { from: *from, to: *to, assessment: judge.assess(*to), latest: latest.clone() };
+        Some(so_far.get_or_insert_with(|| Arc::new(assess())).clone())
     }
 
     /// All incidents so far.
@@ -81,5 +85,29 @@ impl Live {
     /// A panic elsewhere leaves a state that is as good as before.
     fn state(&self) -> MutexGuard<'_, Option<State>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+        #[test]
+        fn it_is_assessed_once_for_each_watch_and_anew_after_the_next(first in any::<Watch>(), second in any::<Watch>()) {
+            let live = Live::default();
+            prop_assert!(live.so_far().is_none());
+            live.begin(Vec::new(), first.interval.start());
+            live.take(first);
+            let asked = live.so_far().unwrap();
+            prop_assert!(Arc::ptr_eq(&asked, &live.so_far().unwrap()));
+            let end = second.interval.end();
+            live.take(second);
+            let after = live.so_far().unwrap();
+            prop_assert!(!Arc::ptr_eq(&asked, &after) && after.to == end);
+        }
     }
 }

@@ -48,7 +48,8 @@ fn of_hub(page: &mut Page, hub: &WatchedHub, now: Timestamp) {
         let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
         metrics.flat_map(|scope| &scope.metrics).for_each(|metric| page.otlp(metric, &labels));
     }
-    let Some(SoFar { assessment, .. }) = hub.live.so_far() else { return };
+    let Some(so_far) = hub.live.so_far() else { return };
+    let SoFar { assessment, .. } = &*so_far;
     for verdict in Verdict::ALL {
         let holds = u64::from(assessment.overall == *verdict);
         let help = "The verdict so far: 1 for the one that holds.";

@@ -26,6 +26,7 @@ pub use vitals::{Deployment, Vitals, Wellness};
 
 use crate::config::listen::Listen;
 use crate::live::Live;
+use crate::report::SignOff;
 use crate::watch::{Environment, HubName};
 use traces::SharedReader;
 
@@ -52,18 +53,39 @@ pub struct WatchedHub {
     live: Live,
     state_dir: PathBuf,
     journal: SharedReader,
+    sign_off: SignOff,
+    /// Where people see traces.
+    trace_url: Option<String>,
+    made: status::Made,
 }
 
 impl WatchedHub {
     /// A hub whose watch tells of itself by `vitals` and keeps its journal in `state_dir`.
     pub fn new(hub: HubName, environment: Environment, interval: Duration, vitals: Vitals, state_dir: PathBuf) -> Self {
-        Self { hub, environment, interval, vitals, live: Live::default(), journal: SharedReader::new(state_dir.clone()), state_dir }
+        Self {
+            hub,
+            environment,
+            interval,
+            vitals,
+            live: Live::default(),
+            journal: SharedReader::new(state_dir.clone()),
+            state_dir,
+            sign_off: SignOff::default(),
+            trace_url: None,
+            made: status::Made::default(),
+        }
     }
 
     /// With what is judged meanwhile.
     #[must_use]
     pub fn judged_by(self, live: Live) -> Self {
         Self { live, ..self }
+    }
+
+    /// Whose report says who signs, and links to where people see traces: an address with `{trace_id}` in it.
+    #[must_use]
+    pub fn reported(self, sign_off: SignOff, trace_url: Option<String>) -> Self {
+        Self { sign_off, trace_url, ..self }
     }
 }
 

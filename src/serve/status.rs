@@ -1,6 +1,8 @@
 //! What people look at while the watch goes on: the status page, which is one file and asks for one JSON; `dashboard.json`; and the
 //! report as it would be now.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::Json;
 use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
@@ -13,7 +15,8 @@ use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
 use crate::live::{SoFar, dashboard};
 use crate::report::chart::Chart;
-use crate::report::{self, Given, Provenance, Report, SignOff, baseline, figures, words};
+use crate::report::link::{self, TraceLinks};
+use crate::report::{self, Given, Provenance, Report, baseline, figures, words};
 use crate::watch::{Liveness, Timestamp};
 
 /// The page; its style is the report's.
@@ -169,9 +172,25 @@ fn not_yet() -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, "the hub was not polled yet\n").into_response()
 }
 
-/// The report so far; `None` before the first Watch.
-fn report(hub: &WatchedHub, now: Timestamp) -> Option<Report> {
-    let SoFar { from, to, assessment, .. } = hub.live.so_far()?;
+/// The last report that was made, and of what.
+#[derive(Debug, Default)]
+pub(super) struct Made(Mutex<Option<(Arc<SoFar>, Arc<Report>)>>);
+
+/// The report so far; `None` before the first Watch. It is made once for each Watch, however many ask.
+fn report(hub: &WatchedHub, now: Timestamp) -> Option<Arc<Report>> {
+    let so_far = hub.live.so_far()?;
+    // What is kept is whole or not there: one that somebody panicked with is as good as before.
+    let mut made = hub.made.0.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, report)) = made.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &so_far)) {
+        return Some(report.clone());
+    }
+    let report = Arc::new(make(hub, &so_far, now));
+    *made = Some((so_far, report.clone()));
+    Some(report)
+}
+
+fn make(hub: &WatchedHub, so_far: &SoFar, now: Timestamp) -> Report {
+    let (from, to) = (so_far.from, so_far.to);
     let provenance = Provenance {
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         hub: hub.hub.to_string(),
@@ -189,7 +208,12 @@ fn report(hub: &WatchedHub, now: Timestamp) -> Option<Report> {
         incomplete: Vec::new(),
     };
     let baseline = baseline::read(&hub.state_dir, &hub.hub, &hub.environment, to);
-    Some(report::report(assessment, Given { provenance, sign_off: SignOff::default(), baseline }))
+    let given = Given { provenance, sign_off: hub.sign_off.clone(), baseline };
+    let mut report = report::report(so_far.assessment.clone(), given);
+    if let Some(template) = hub.trace_url.clone() {
+        link::link(&mut report, &TraceLinks { template, hub: hub.hub.clone(), environment: hub.environment.clone() });
+    }
+    report
 }
 
 fn watched(report: &Report) -> WatchedSoFar {
