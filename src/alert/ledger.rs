@@ -93,8 +93,7 @@ impl Ledger {
             let known: BTreeSet<&str> = self.entries.values().map(|entry| entry.incident.id.as_str()).collect();
             let same = all.iter().filter(|other| entry.incident.may_be(other) && !known.contains(other.id.as_str()));
             match same.min_by_key(|other| other.start.0) {
-                // What the present look at the past no longer reaches began before it all the same.
-                Some(same) => entry.learn(Incident { start: same.start.min(entry.incident.start), ..same.clone() }),
+                Some(same) => entry.learn(same.clone()),
                 None if entry.told.is_none() && entry.closed.is_none() => continue,
                 None if entry.is_open() => entry.incident.end = Some(Moment(now)),
                 None => {}
@@ -176,13 +175,15 @@ impl Entry {
         if self.closed.is_some() && incident.end.is_none() {
             (self.told, self.closed) = (None, None);
         }
-        // An alert keeps what it was told as.
-        let known = &self.incident;
-        let told_as =
-            (self.told.is_some() && known.kind != incident.kind).then(|| (known.kind, known.severity, known.title.clone()));
-        self.incident = incident;
-        if let Some((kind, severity, title)) = told_as {
-            self.incident = Incident { kind, severity, title, ..self.incident.clone() };
+        let known = std::mem::replace(&mut self.incident, incident);
+        if self.told.is_some() {
+            // What the present look at the past no longer reaches began before it all the same.
+            self.incident.start = self.incident.start.min(known.start);
+            // An alert stays what it was told as.
+            if known.kind != self.incident.kind {
+                self.incident =
+                    Incident { kind: known.kind, severity: known.severity, title: known.title, ..self.incident.clone() };
+            }
         }
     }
 
