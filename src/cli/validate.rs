@@ -105,7 +105,7 @@ pub struct ValidateArgs {
 enum Form {
     /// For people
     Text,
-    /// For programs
+    /// For programs: a line
     Json,
 }
 
@@ -174,8 +174,8 @@ pub async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clo
     };
     report::print(&match form {
         Form::Text => text(&validation, &state_dir),
-        // A struct of strings and numbers always has a JSON form.
-        Form::Json => serde_json::to_string_pretty(&validation).unwrap_or_default() + "\n",
+        // A line, which a job adds to those before. A struct of strings and numbers always has a JSON form.
+        Form::Json => serde_json::to_string(&validation).unwrap_or_default() + "\n",
     })?;
     Ok(match (answered, failed) {
         (false, _) => Exit::Unreachable,
