@@ -30,13 +30,19 @@ pub const LOCK_NAME: &str = "journal.lock";
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The folder can't be made or written.
-    #[error("can't use the state folder {path}: {reason}; give one that can be written with --state-dir")]
+    #[error(
+        "can't use the state folder {path}: {reason}; give one that can be written with --state-dir or HUBWATCH_STATE_DIR; \
+             in a container mount a volume there"
+    )]
     Folder {
         /// Which folder.
         path: PathBuf,
         /// Why.
         reason: std::io::Error,
     },
+    /// The system gives no random numbers.
+    #[error("can't make a key for session ids: the system gives no random numbers")]
+    NoRandomness,
     /// Another hubwatch writes there.
     #[error(
         "the state folder {path} is in use by another `hubwatch run` (PID {holder}): stop that one, or give this one its own --state-dir"

@@ -229,7 +229,7 @@ fn identify(connection: &mut Connection, state_dir: &Path) -> Result<Identity, J
     let key: Option<Vec<u8>> = get(&transaction, "session_key")?;
     let key: [u8; 32] = match key.and_then(|key| key.try_into().ok()) {
         Some(key) => key,
-        None => random_key(state_dir)?,
+        None => random_key()?,
     };
     let run: Option<Vec<u8>> = get(&transaction, "run")?;
     let run = run.and_then(|run| run.try_into().ok()).map_or(1, |run: [u8; 4]| u32::from_le_bytes(run).saturating_add(1));
@@ -241,11 +241,11 @@ fn identify(connection: &mut Connection, state_dir: &Path) -> Result<Identity, J
     Ok((watcher, run, key, checkpoint))
 }
 
-fn random_key(state_dir: &Path) -> Result<[u8; 32], JournalError> {
+/// From the system itself: a container may have no `/dev`.
+fn random_key() -> Result<[u8; 32], JournalError> {
     let mut key = [0; 32];
-    File::open("/dev/urandom")
-        .and_then(|mut random| random.read_exact(&mut key))
-        .map_err(|reason| JournalError::Folder { path: state_dir.to_owned(), reason })?;
+    let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut key);
+    filled.map_err(|_| JournalError::NoRandomness)?;
     Ok(key)
 }
 

@@ -152,7 +152,8 @@ fn log(measure: Measure, history: &History) -> Measured {
 
 fn process(measure: Measure, history: &History) -> Measured {
     let process = &history.process;
-    let unseen = "the hub's process could not be seen; run hubwatch on its host or in its PID namespace, or give --pid";
+    let unseen = "the hub's process could not be seen; run hubwatch on its host (--pid, where it isn't found), let containers share their \
+                  PID namespace (shareProcessNamespace, or HUBWATCH_SHARED_PIDS), or mount the hub's control group (HUBWATCH_CGROUP)";
     let (samples, limited) = (process.samples, process.limit_share_peak_permille);
     match measure {
         Measure::CpuMean => averaged(process.cpu_mean_permille, samples, unseen),
