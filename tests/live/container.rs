@@ -298,6 +298,7 @@ async fn hardened_and_within_32_mib_and_a_tenth_of_a_processor_a_real_hub_is_wat
         ("HUBWATCH_LISTEN", &listen),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &otlp),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("HUBWATCH_OTLP_SIGNALS", "traces"),
     ];
     let begun = Instant::now();
     let mounts = [(logs.as_path(), "/hub"), (state.path(), "/state")];
@@ -325,6 +326,7 @@ async fn hardened_and_within_32_mib_and_a_tenth_of_a_processor_a_real_hub_is_wat
     // The PID namespace is its own: what can't be seen is said to be so, with the way to see it.
     assert!(report["process"]["rss_peak_bytes"].is_null(), "{:#}", report["process"]);
     assert!(report.to_string().contains("HUBWATCH_SHARED_PIDS"), "the report says how to make it visible");
+    println!("run, within its limits: at most {} resident", status(program, "VmHWM:"));
     let took = running.stop().await;
     assert!(took < GRACE, "{took:?}");
     for (limits, what) in [(limits, "run, 32 MiB and 0.1 CPU"), (within, "report, 64 MiB")] {

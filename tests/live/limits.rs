@@ -74,7 +74,8 @@ impl Limits {
         Self::value(&self.text(0, file), "oom_kill ")
     }
 
-    /// What was used, for people. The peak counts the pages of files, too, which the kernel takes back where it needs them.
+    /// What was used, for people. The peak counts pages of files that nobody else had read before, too: the kernel takes them back
+    /// where it needs them.
     pub fn used(&self) -> String {
         let (peak, pressed) = if self.unified {
             (self.text(0, "memory.peak"), Self::value(&self.text(0, "memory.events"), "max "))
