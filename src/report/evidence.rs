@@ -3,7 +3,7 @@
 use super::model::Evidence;
 use super::words;
 use crate::judge::Assessment;
-use crate::judge::criterion::Criterion;
+use crate::judge::criterion::{Criterion, Group};
 use crate::judge::history::{History, KeptCall};
 use crate::judge::measure::Measure;
 use crate::judge::moment::Moment;
@@ -19,6 +19,9 @@ pub fn evidence(criterion: &Criterion, verdict: Verdict, judgement: &Assessment)
     let history = &judgement.history;
     let measures = || criterion.limits.iter().map(|limit| limit.measure);
     let mut all: Vec<Evidence> = measures().flat_map(|measure| of_measure(measure, history)).collect();
+    if measures().any(|measure| measure == Measure::DegradationFailed) {
+        all.extend(of_failed_degradation(judgement));
+    }
     if all.is_empty() && matches!(verdict, Verdict::Warn | Verdict::Fail) {
         all.extend(measures().flat_map(|measure| worst(measure, history, &judgement.series)));
     }
@@ -60,6 +63,15 @@ fn of_measure(measure: Measure, history: &History) -> Vec<Evidence> {
         }
         _ => Vec::new(),
     }
+}
+
+/// What speaks for those that failed.
+fn of_failed_degradation(judgement: &Assessment) -> impl Iterator<Item = Evidence> {
+    let failed = judgement
+        .criteria
+        .iter()
+        .filter(|(criterion, judged)| criterion.group == Group::Degradation && judged.verdict == Verdict::Fail);
+    failed.flat_map(|(criterion, _)| &criterion.limits).flat_map(|limit| of_measure(limit.measure, &judgement.history))
 }
 
 fn call(call: &KeptCall) -> Option<Evidence> {

@@ -106,6 +106,26 @@ fn looks_well(chromium: &Path, html: &str, charts: u64) {
     assert_eq!(backgrounds.len(), 2, "dark and light look alike");
 }
 
+/// Long enough for the page to have asked more than once.
+const AFTER_A_WHILE: &str = "--virtual-time-budget=8000";
+
+/// Waits until the status has charts of a few polls.
+async fn has_charts(json: &str) {
+    hubwatch::tls::choose_provider();
+    until("charts of a few polls", async || {
+        let status: Value = serde_json::from_str(&reqwest::get(json).await.ok()?.text().await.ok()?).ok()?;
+        (status["watched"]["charts"].as_array()?.len() >= 5).then_some(())
+    })
+    .await;
+}
+
+/// The page as it stands, which asks no more.
+fn without_script(page: &str) -> String {
+    let (before, script) = page.split_once("<script>").unwrap();
+    let (_, after) = script.split_once("</script>").unwrap();
+    format!("{before}{after}")
+}
+
 #[test]
 fn pages_show_everything_wide_and_narrow_light_and_dark() {
     let Some(chromium) = chromium() else {
@@ -123,14 +143,8 @@ async fn the_status_page_of_a_real_hub_fills_itself_and_shows_everything() {
     };
     let hub = Hub::start().await;
     let serving = Serving::start(&hub);
-    let json = format!("{}/status.json", serving.url);
-    hubwatch::tls::choose_provider();
-    until("charts of a few polls", async || {
-        let status: Value = serde_json::from_str(&reqwest::get(&json).await.ok()?.text().await.ok()?).ok()?;
-        (status["watched"]["charts"].as_array()?.len() >= 5).then_some(())
-    })
-    .await;
-    let page = dom(&chromium, &serving.url, &["--virtual-time-budget=8000".to_owned()]);
+    has_charts(&format!("{}/status.json", serving.url)).await;
+    let page = dom(&chromium, &serving.url, &[AFTER_A_WHILE.to_owned()]);
     drop(serving);
     for shown in [
         "live <span class=\"soft\">(staging)</span>",
@@ -140,7 +154,30 @@ async fn the_status_page_of_a_real_hub_fills_itself_and_shows_everything() {
     ] {
         assert!(page.contains(shown), "{shown} is not on the page:\n{page}");
     }
-    let (before, script) = page.split_once("<script>").unwrap();
-    let (_, after) = script.split_once("</script>").unwrap();
-    looks_well(&chromium, &format!("{before}{after}"), 5);
+    looks_well(&chromium, &without_script(&page), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_several_hubs_the_status_page_shows_the_one_that_was_chosen_and_offers_the_others() {
+    let Some(chromium) = chromium() else {
+        eprintln!("no Chromium here: the status page of several hubs is not looked at");
+        return;
+    };
+    let (one, other) = (Hub::start().await, Hub::start().await);
+    let names = ["first hub", "another hub whose name is rather long & not plain"];
+    let serving = Serving::of_several(&[(names[0], &one), (names[1], &other)]);
+    let chosen = format!("hub={}", names[1].replace(' ', "%20").replace('&', "%26"));
+    has_charts(&format!("{}/status.json?{chosen}", serving.url)).await;
+    let shown = |query: &str| dom(&chromium, &format!("{}/?{query}", serving.url), &[AFTER_A_WHILE.to_owned()]);
+    let (first, second) = (shown(""), shown(&chosen));
+    drop(serving);
+    let escaped = names.map(|name| name.replace('&', "&amp;"));
+    for (page, name) in [(&first, &escaped[0]), (&second, &escaped[1])] {
+        assert!(page.contains(&format!("<h1 id=\"hub\">{name} <span class=\"soft\">(staging)</span>")), "{name}: {page}");
+        let choice = page.split("<select id=\"hubs\">").nth(1).unwrap().split("</select>").next().unwrap();
+        assert!(escaped.iter().all(|name| choice.contains(&format!("<option>{name}</option>"))), "{choice}");
+        assert!(page.contains("<label id=\"choice\">"), "the choice is shown: {page}");
+        looks_well(&chromium, &without_script(page), 5);
+    }
+    assert!(second.contains(&format!("/report.json?{chosen}\"")), "the links below are this hub's: {second}");
 }

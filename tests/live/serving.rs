@@ -25,6 +25,22 @@ impl Serving {
     }
 }
 
+impl Serving {
+    /// One for several hubs, by their names.
+    pub fn of_several(hubs: &[(&str, &Hub)]) -> Self {
+        let (port, state) = (free_port(), tempfile::tempdir().unwrap());
+        let section = |(name, hub): &(&str, &Hub)| {
+            format!("[[hub]]\nname = '{name}'\nurl = '{}'\nlog = '{}'\n", hub.url, hub.log().display())
+        };
+        let configuration = state.path().join("hubwatch.toml");
+        std::fs::write(&configuration, hubs.iter().map(section).collect::<String>()).unwrap();
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(configuration).args(["run", "--interval", "1s", "--listen", &port.to_string()]);
+        command.arg("--state-dir").arg(state.path().join("state"));
+        Self { process: command.spawn().unwrap(), _state: state, url: format!("http://127.0.0.1:{port}") }
+    }
+}
+
 impl Drop for Serving {
     fn drop(&mut self) {
         let _ = self.process.kill();
