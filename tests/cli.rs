@@ -231,6 +231,49 @@ fn what_the_log_and_the_piped_output_both_show_counts_once() {
     assert_eq!(report["log"]["by_level"]["info"].as_u64(), Some(3), "its levels are known from the output");
 }
 
+/// Three lines of a hub, as the CRI and as Docker keep them. The CRI cuts the last one in two.
+fn as_runtimes_keep_them() -> [String; 2] {
+    let now = hubwatch::watch::Timestamp::now();
+    let said = ["'files' MCP server connected", "'probe' client connected to MCP HUB", "'probe' client disconnected from MCP HUB"];
+    let lines = said.map(|text| format!(r#"{{"level":"info","time":"{now}","msg":"{text}"}}"#));
+    let (beginning, end) = lines[2].split_at(20);
+    let whole: String = lines[..2].iter().map(|line| format!("{now} stdout F {line}\n")).collect();
+    let cri = format!("{whole}{now} stdout P {beginning}\n{now} stdout F {end}\n");
+    let docker = lines.map(|line| {
+        let log = serde_json::Value::from(line + "\n");
+        format!("{{\"log\":{log},\"stream\":\"stdout\",\"time\":\"{now}\"}}\n")
+    });
+    [cri, docker.concat()]
+}
+
+#[test]
+fn the_log_files_of_container_runtimes_are_read_without_their_frames() {
+    let places = [
+        ("pods/staging_mcp-hub-0_7d3f/hub/0.log", "pods/staging_mcp-hub-*/hub/*.log"),
+        ("containers/4f5b/4f5b-json.log", "containers/4f5b/4f5b-json.log"),
+    ];
+    for (index, (file, pattern)) in places.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, state) = (folder.path().join(file), folder.path().join("state"));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "").unwrap();
+        let state = state.to_str().unwrap();
+        let args = ["run", "--hub", "http://127.0.0.1:9", "--name", "c", "--state-dir", state, "--interval", "200ms", "--log"];
+        let _sidecar = Sidecar(hubwatch(&args).arg(folder.path().join(pattern)).stderr(Stdio::null()).spawn().unwrap());
+        let report = || {
+            let (_, stdout, _) = run(&["report", "--name", "c", "--state-dir", state, "--format", "json"]);
+            serde_json::from_str::<serde_json::Value>(&stdout).unwrap_or_default()
+        };
+        await_that("the first poll is over", || report()["coverage"]["polls"].as_u64() > Some(0));
+        std::fs::write(&path, &as_runtimes_keep_them()[index]).unwrap();
+        await_that(file, || {
+            let report = report();
+            let of_clients = |what: &str| report["clients"][what].as_u64();
+            (of_clients("connected"), of_clients("disconnected")) == (Some(1), Some(1)) && report["log"]["by_level"]["info"] == 3
+        });
+    }
+}
+
 #[test]
 fn a_run_without_a_log_says_what_it_can_not_see() {
     let folder = tempfile::tempdir().unwrap();
