@@ -194,6 +194,11 @@ fn a_variable_that_is_almost_a_setting_is_refused_and_one_of_somebody_else_is_to
     assert!(code == Some(78) && said.contains("did you mean HUBWATCH_INTERVAL?"), "{code:?} {said}");
     let (code, said) = of("HUBWATCH_IMAGE");
     assert!(code == Some(0) && said.contains("HUBWATCH_IMAGE is no setting of hubwatch"), "{code:?} {said}");
+    let (code, said) = of("HUBWATCH_HUB");
+    assert!(code == Some(0), "the flag goes before it: {said}");
+    let output = hubwatch(&["run"]).env("HUBWATCH_HUB", "ada:s3cret@hub:7000").output().unwrap();
+    let (code, said) = told(&output);
+    assert!(code == Some(78) && said.contains("HUBWATCH_HUB: `hub:7000`") && !said.contains("s3cret"), "{code:?} {said}");
     let (code, said) = of("HUBWATCH_VERBOSITY");
     assert!(code == Some(78) && said.contains("HUBWATCH_VERBOSITY: `x`"), "{code:?} {said}");
 }

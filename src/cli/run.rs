@@ -300,7 +300,8 @@ pub(super) fn client(
     HubClient::new(&hub.value, headers, ca).map_err(|error| match error {
         ClientError::Url { reason, .. } => {
             let problem = format!("is not an address of a hub: {reason}; give one like http://127.0.0.1:7000");
-            ConfigError::Value { setting: hub.source, value: hub.value, problem }.into()
+            let value = config::without_credentials(&hub.value);
+            ConfigError::Value { setting: hub.source, value, problem }.into()
         }
         other => other.into(),
     })

@@ -310,10 +310,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
 
 /// An address as it may be shown: without a user's name and password.
 pub fn without_credentials(url: &str) -> String {
-    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    // One whose scheme was forgotten has them all the same.
+    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = authority.rsplit('@').next().unwrap_or(authority);
-    format!("{scheme}://{host}{path}")
+    if scheme.is_empty() { format!("{host}{path}") } else { format!("{scheme}://{host}{path}") }
 }
 
 /// A name made of an address, for a hub that nobody named: its host and port.
@@ -362,6 +363,10 @@ mod tests {
     fn credentials_in_an_address_are_not_shown() {
         assert_eq!(without_credentials("https://user:word@hub/a@b"), "https://hub/a@b");
         assert_eq!(without_credentials("http://127.0.0.1:7000"), "http://127.0.0.1:7000");
+        assert_eq!(
+            (without_credentials("user:word@hub:1"), without_credentials("file=/a@b")),
+            ("hub:1".into(), "file=/a@b".into())
+        );
     }
 
     #[test]

@@ -10,10 +10,10 @@ use super::api::Workspace;
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// There is no list, so no hub of this user ever ran here.
-    #[error("no hub was named and none is listed in {0}: give its address with --hub http://HOST:PORT")]
+    #[error("no hub was named and none is listed in {0}: give its address with --hub http://HOST:PORT or HUBWATCH_HUB")]
     NoList(PathBuf),
     /// The list can't be read.
-    #[error("can't read the hubs listed in {path}: {reason}; give the hub's address with --hub http://HOST:PORT")]
+    #[error("can't read the hubs listed in {path}: {reason}; give the hub's address with --hub http://HOST:PORT or HUBWATCH_HUB")]
     Unreadable {
         /// Which file.
         path: PathBuf,
@@ -21,7 +21,7 @@ pub enum DiscoverError {
         reason: String,
     },
     /// The list is empty.
-    #[error("no hub runs here ({0} lists none): start one, or give its address with --hub http://HOST:PORT")]
+    #[error("no hub runs here ({0} lists none): start one, or give its address with --hub http://HOST:PORT or HUBWATCH_HUB")]
     None(PathBuf),
     /// More than one could be meant.
     #[error("more than one hub runs here, on ports {ports}: say which with --hub http://127.0.0.1:PORT")]
