@@ -271,3 +271,17 @@ fn content(check: &'static str, mut differences: Vec<Difference>, well: &str) ->
     };
     Finding::wrong(check, seen, advice)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::doctor::finding::Outcome;
+
+    #[test]
+    fn a_delay_that_a_report_made_at_once_would_suffer_from_is_noted() {
+        assert_eq!(of_delay(Duration::from_secs(59)).outcome, Outcome::Ok);
+        let late = of_delay(Duration::from_secs(75));
+        assert_eq!((late.outcome, late.seen.as_str()), (Outcome::Note, "the probes were there after 75.0 s"));
+        assert!(late.advice.is_some_and(|advice| advice.contains("wait that long")));
+    }
+}
