@@ -218,14 +218,8 @@ pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Resul
             "--log, --stdin, --pid, --build and --dashboard are for one hub, and the configuration has several: write them there";
         return Err(CliError::Usage(problem.to_owned()));
     }
-    let wanted = args.name.as_deref();
-    let chosen: Vec<_> = hubs.iter().filter(|hub| wanted.is_none() || hub.name.as_deref() == wanted).collect();
-    if chosen.is_empty() {
-        let names: Vec<&str> = hubs.iter().filter_map(|hub| hub.name.as_deref()).collect();
-        return Err(CliError::Usage(format!("the configuration has no hub of this name; it has {}", names.join(", "))));
-    }
     let mut plans = Vec::new();
-    for hub in chosen {
+    for hub in chosen(hubs, args.name.as_deref())? {
         let mut plan = plan(args, &layers.of_hub(hub))?;
         plan.state_dir = crate::config::state_of_hub(&plan.state_dir, &plan.name);
         if plans.iter().any(|other: &Plan| other.name == plan.name) {
@@ -234,6 +228,16 @@ pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Resul
         plans.push(plan);
     }
     Ok(plans)
+}
+
+/// The hub of this name, or all of them where none is named.
+pub(super) fn chosen<'a>(hubs: &'a [HubSection], name: Option<&str>) -> Result<Vec<&'a HubSection>, CliError> {
+    let chosen: Vec<_> = hubs.iter().filter(|hub| name.is_none() || hub.name.as_deref() == name).collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = hubs.iter().filter_map(|hub| hub.name.as_deref()).collect();
+        return Err(CliError::Usage(format!("the configuration has no hub of this name; it has {}", names.join(", "))));
+    }
+    Ok(chosen)
 }
 
 fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliError> {

@@ -287,3 +287,25 @@ async fn without_a_hub_everything_else_is_looked_at() {
     assert_eq!((told.code, outcomes), (Some(4), ["unreachable", "ok", "note", "note"]), "{}", told.text);
     assert!(told.seen("hub").contains("no hub was named and none is listed"), "{}", told.text);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_hub_of_the_configuration_is_looked_at_unless_one_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, log) = (folder.path().join("hubwatch.toml"), folder.path().join("b.log"));
+    std::fs::write(&log, "a line\n").unwrap();
+    let hubs = "[[hub]]\nname = 'a'\nurl = 'http://127.0.0.1:9'\n[[hub]]\nname = 'b'\nurl = 'http://user:s3cret@127.0.0.1:9'\n";
+    std::fs::write(&config, format!("{hubs}log = '{}'\n", log.display())).unwrap();
+    let config = config.to_str().unwrap();
+    let all = doctor_with(&[], &["--config", config]).await;
+    let seen = |told: &Told, check: &str| {
+        let of = told.findings.iter().filter(|finding| finding["check"] == check);
+        of.map(|finding| finding["seen"].as_str().unwrap().split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (all.code, seen(&all, "hub"), seen(&all, "log file")),
+        (Some(4), vec!["a:".to_owned(), "b:".to_owned()], vec!["a:".to_owned(), "b:".to_owned()])
+    );
+    assert!(!all.text.contains("s3cret"), "{}", all.text);
+    let one = doctor_with(&[], &["--config", config, "--name", "b"]).await;
+    assert_eq!((seen(&one, "hub"), one.outcome("log file")), (vec!["b:".to_owned()], "ok"), "{}", one.text);
+}

@@ -26,7 +26,7 @@ probe traces are written there and read back: they stay in the backend as long a
 Exit codes: 0 nothing is wrong, 1 something is, 4 the hub or the backend can't be reached.
 
 Examples:
-  hubwatch doctor                                     # the hub of this host
+  hubwatch doctor                                     # the hub of this host, or all of the configuration
   hubwatch doctor --hub http://127.0.0.1:7000 --log ~/.local/state/mcp-hub/logs/mcp-hub.log
   hubwatch doctor --backend jaeger=http://jaeger:16686 --otlp http://collector:4318
   hubwatch doctor --backend file=staging.jsonl.zst --name hub-a --from 2026-11-21T06:00:00Z
@@ -82,7 +82,7 @@ enum Form {
 }
 
 /// Looks, tells, and ends with what it found.
-pub async fn doctor(args: DoctorArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+pub async fn doctor(args: DoctorArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
     let findings = match args.backend.chosen(layers)? {
         Some(chosen) => {
             let wait = args.wait.clone().map(|value| Sourced { value, source: "--wait".to_owned() });

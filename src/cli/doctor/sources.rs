@@ -18,8 +18,23 @@ use crate::watch::{ApiOutcome, LogShape};
 /// How much of a log is looked at: its end says in which shape the hub writes now.
 const TAIL: u64 = 64 * 1024;
 
-/// Looks at the hub, its log and its process.
-pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Vec<Finding>, CliError> {
+/// Looks at the hub that is named, or at each that the configuration has.
+pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Finding>, CliError> {
+    let hubs = &layers.file.hubs;
+    if hubs.len() < 2 || args.hub.is_some() || layers.variable("HUBWATCH_HUB").is_some() {
+        return examine_one(args, layers).await;
+    }
+    let mut findings = Vec::new();
+    for hub in run::chosen(hubs, args.name.as_deref())? {
+        let name = hub.name.as_deref().or(hub.url.as_deref()).map(config::without_credentials).unwrap_or_default();
+        let of_hub = examine_one(args, &layers.of_hub(hub)).await?;
+        findings.extend(of_hub.into_iter().map(|finding| Finding { seen: format!("{name}: {}", finding.seen), ..finding }));
+    }
+    Ok(findings)
+}
+
+/// Looks at a hub, its log and its process.
+async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Vec<Finding>, CliError> {
     let file = layers.file.hub();
     let state_home = environment::state_home(layers.environment());
     let named = layers.pick(("--hub", args.hub.as_deref()), "HUBWATCH_HUB", ("hub.url", file.url.as_deref()));
