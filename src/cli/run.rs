@@ -290,7 +290,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         drain: layers.drain(args.drain.as_deref())?,
         interval: layers.interval(args.interval.as_deref())?,
         vitals: Vitals::default(),
-        process: process_source(seen(args, file, &url)),
+        process: process_source(seen(args.pid, file, &url)),
         length: args.length.as_deref().map(length_of).transpose()?,
     })
 }
@@ -320,22 +320,23 @@ fn length_of(text: &str) -> Result<Duration, ConfigError> {
     config::parse(Sourced { value: text.to_owned(), source: "--for".to_owned() }, config::duration)
 }
 
-/// How the hub's process is seen: by its id or its port, or by its control group.
-fn seen(args: &RunArgs, file: &HubSection, url: &str) -> Seen {
+/// How the hub's process is seen: by its id or its port, or by its control group. A flag's id goes before all.
+pub(super) fn seen(pid: Option<u32>, file: &HubSection, url: &str) -> Seen {
     match &file.cgroup {
-        Some(folder) if args.pid.is_none() => Seen::Group(folder.clone()),
-        _ if args.pid.or(file.pid).is_none() && file.shared_pids == Some(true) => Seen::Process(Find::Told),
-        _ => Seen::Process(find(args.pid.or(file.pid), url)),
+        Some(folder) if pid.is_none() => Seen::Group(folder.clone()),
+        _ if pid.or(file.pid).is_none() && file.shared_pids == Some(true) => Seen::Process(Find::Told),
+        _ => Seen::Process(find(pid.or(file.pid), url)),
     }
 }
 
 /// See [`seen`].
-enum Seen {
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Seen {
     Process(Find),
     Group(PathBuf),
 }
 
-fn process_source(seen: Seen) -> Option<ProcessSource> {
+pub(super) fn process_source(seen: Seen) -> Option<ProcessSource> {
     match seen {
         Seen::Process(Find::Elsewhere) => None,
         Seen::Process(find) => {
@@ -350,7 +351,7 @@ fn process_source(seen: Seen) -> Option<ProcessSource> {
 }
 
 /// The hub's process can be seen if the hub is on this host.
-pub(super) fn find(pid: Option<u32>, url: &str) -> Find {
+fn find(pid: Option<u32>, url: &str) -> Find {
     if let Some(pid) = pid {
         return Find::Pid(pid);
     }
@@ -375,5 +376,17 @@ mod tests {
         assert_eq!(find(None, "http://[::1]:7000/x"), Find::OnThisHost { port: 7000 });
         assert_eq!(find(None, "https://hub.example.com"), Find::Elsewhere);
         assert_eq!(find(Some(5), "https://hub.example.com"), Find::Pid(5));
+    }
+
+    #[test]
+    fn a_shared_namespace_or_a_mounted_group_shows_a_hub_elsewhere_and_a_flag_goes_before_both() {
+        let of = |pid, shared_pids, cgroup: Option<&str>| {
+            let file = HubSection { shared_pids, cgroup: cgroup.map(PathBuf::from), ..HubSection::default() };
+            seen(pid, &file, "http://hub:7000")
+        };
+        assert_eq!(of(None, None, None), Seen::Process(Find::Elsewhere));
+        assert_eq!(of(None, Some(true), None), Seen::Process(Find::Told));
+        assert_eq!(of(None, Some(true), Some("/group")), Seen::Group("/group".into()));
+        assert_eq!(of(Some(5), Some(true), Some("/group")), Seen::Process(Find::Pid(5)));
     }
 }

@@ -80,7 +80,7 @@ impl Image {
     fn root(&self) -> PathBuf {
         let told = done(&mut self.buildah(&["mount", "live"]));
         let root = PathBuf::from(String::from_utf8(told.stdout).unwrap().trim());
-        for folder in ["proc", "hub"] {
+        for folder in ["proc", "hub", "etc/hubwatch"] {
             std::fs::create_dir_all(root.join(folder)).unwrap();
         }
         root
@@ -290,10 +290,11 @@ async fn hardened_and_within_32_mib_and_a_tenth_of_a_processor_a_real_hub_is_wat
     let (root, logs, state) = (image.root(), logs(&hub), volume());
     let limits = Limits::new("run", 32 * MIB, Some(0.1));
     let (listen, otlp) = (format!("127.0.0.1:{}", free_port()), format!("http://{}", jaeger.otlp_grpc));
+    // A mounted file says what the variables don't.
+    let configured = volume();
+    std::fs::write(configured.path().join("hubwatch.toml"), "[hub]\nname = 'live'\nlog = '/hub/mcp-hub.log'\n").unwrap();
     let variables = [
         ("HUBWATCH_HUB", hub.url.as_str()),
-        ("HUBWATCH_NAME", "live"),
-        ("HUBWATCH_LOG", "/hub/mcp-hub.log"),
         ("HUBWATCH_INTERVAL", "1s"),
         ("HUBWATCH_LISTEN", &listen),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &otlp),
@@ -301,7 +302,7 @@ async fn hardened_and_within_32_mib_and_a_tenth_of_a_processor_a_real_hub_is_wat
         ("HUBWATCH_OTLP_SIGNALS", "traces"),
     ];
     let begun = Instant::now();
-    let mounts = [(logs.as_path(), "/hub"), (state.path(), "/state")];
+    let mounts = [(logs.as_path(), "/hub"), (state.path(), "/state"), (configured.path(), "/etc/hubwatch")];
     let mut running = Running { process: hardened(&root, &mounts, limits.as_ref(), &variables, &["run"]).spawn().unwrap() };
     let ready = format!("http://{listen}/readyz");
     until("it is ready", async || get(&ready).await.filter(|(status, _)| *status == 200)).await;

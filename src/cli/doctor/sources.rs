@@ -8,11 +8,12 @@ use super::DoctorArgs;
 use super::finding::Finding;
 use crate::cli::{CliError, run};
 use crate::config::environment::{self, Environment};
+use crate::config::file::HubSection;
 use crate::config::{self, Layers};
 use crate::hub::api::Health;
 use crate::hub::client::HubClient;
 use crate::hub::{discover, line};
-use crate::process::{self, ProcessReader};
+use crate::process;
 use crate::watch::{ApiOutcome, LogShape};
 
 /// How much of a log is looked at: its end says in which shape the hub writes now.
@@ -65,7 +66,7 @@ async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Re
     let log = log.map(|picked| PathBuf::from(picked.value));
     let found = || discovered.then(|| discover::log_of_this_host(&environment::home(layers.environment()), &state_home));
     let shapes = of_log(log.or_else(found).as_deref(), &mut findings);
-    let sees_process = of_process(args.pid.or(file.pid), url.as_deref(), health.as_ref(), &mut findings);
+    let sees_process = of_process((args.pid, file), url.as_deref(), health.as_ref(), &mut findings);
     findings.extend(invisible(&shapes, sees_process));
     Ok(findings)
 }
@@ -147,28 +148,36 @@ fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(end.split_off(whole))
 }
 
-fn of_process(pid: Option<u32>, url: Option<&str>, health: Option<&Health>, findings: &mut Vec<Finding>) -> bool {
-    let find = match (pid, url) {
-        (Some(pid), _) => process::Find::Pid(pid),
-        (None, Some(url)) => run::find(None, url),
-        (None, None) => {
-            let advice = "give the hub's address with --hub, or the process with --pid";
-            findings.push(Finding::note("process", "it isn't known which is the hub's", advice));
-            return false;
-        }
-    };
+fn of_process(
+    (pid, file): (Option<u32>, &HubSection),
+    url: Option<&str>,
+    health: Option<&Health>,
+    findings: &mut Vec<Finding>,
+) -> bool {
+    let way = run::seen(pid, file, url.unwrap_or_default());
+    if url.is_none() && way == run::Seen::Process(process::Find::Elsewhere) {
+        let advice = "give the hub's address with --hub, or the process with --pid";
+        findings.push(Finding::note("process", "it isn't known which is the hub's", advice));
+        return false;
+    }
     let said = health.and_then(Health::workspace).and_then(|said| Some((said.pid?, said.started)));
-    let seen = ProcessReader::new(find).read(said);
+    let source = run::process_source(way);
+    let elsewhere = source.is_none();
+    let seen = source.and_then(|mut source| source(said));
     findings.push(match &seen {
         Some(seen) => {
             let (pid, rss) = (seen.poll.pid, seen.poll.rss.get() / 1_000_000);
             Finding::ok("process", format!("PID {pid}, {rss} MB, {} processes below it", seen.poll.children))
         }
-        None if find == process::Find::Elsewhere => {
+        None if elsewhere => {
             let advice = "run hubwatch beside the hub, in its PID namespace: processor time and memory are judged by it";
             Finding::note("process", "the hub runs elsewhere", advice)
         }
-        None => Finding::note("process", "it can't be seen", "share the hub's PID namespace, or give --pid"),
+        None => Finding::note(
+            "process",
+            "it can't be seen",
+            "share the hub's PID namespace, mount its control group (HUBWATCH_CGROUP), or give --pid",
+        ),
     });
     seen.is_some()
 }
