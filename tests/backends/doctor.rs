@@ -189,13 +189,18 @@ async fn what_the_journal_has_and_the_backend_has_not_is_told() {
 
 /// With the probes that were asked for.
 async fn probed(way: Way) -> Told {
+    probed_within("1s", way).await
+}
+
+/// Where all come back, it is over as soon as they have, however long it may take.
+async fn probed_within(wait: &str, way: Way) -> Told {
     let laid = way.lay().await;
-    of_backend(&format!("jaeger={}", laid.base), &["--otlp", &laid.base, "--wait", "1s"]).await
+    of_backend(&format!("jaeger={}", laid.base), &["--otlp", &laid.base, "--wait", wait]).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_becomes_of_traces_on_their_way_is_said_in_words() {
-    let well = probed(Way::default()).await;
+    let well = probed_within("30s", Way::default()).await;
     let checks = ["reading", "clock", "writing", "sampling", "delay", "content", "size", "late data"];
     assert_eq!((well.code, checks.map(|check| well.outcome(check))), (Some(0), ["ok"; 8]), "{}", well.text);
 
@@ -219,14 +224,14 @@ async fn what_becomes_of_traces_on_their_way_is_said_in_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_off_is_told_by_how_much_and_a_delay_how_long_it_was() {
     for (clock, word) in [(300, "ahead of"), (-600, "behind")] {
-        let told = probed(Way { clock, ..Way::default() }).await;
+        let told = probed_within("30s", Way { clock, ..Way::default() }).await;
         assert_eq!((told.code, told.outcome("clock")), (Some(0), "note"), "{}", told.text);
         let off = |second: i64| format!("the backend's clock is {} s {word} ours", clock.abs() + second);
         assert!((-1..=1).any(|second| told.seen("clock") == off(second)), "{}", told.text);
     }
-    let late = probed(Way { delay: Duration::from_millis(700), ..Way::default() }).await;
+    let late = probed_within("30s", Way { delay: Duration::from_millis(700), ..Way::default() }).await;
     let seconds: f64 = late.seen("delay").split_whitespace().nth_back(1).unwrap().parse().unwrap();
-    assert!(late.code == Some(0) && (0.5..3.0).contains(&seconds), "{}", late.text);
+    assert!(late.code == Some(0) && (0.5..30.0).contains(&seconds), "{}", late.text);
 }
 
 #[tokio::test(flavor = "multi_thread")]
