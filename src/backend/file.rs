@@ -324,13 +324,30 @@ impl Place {
 
 /// A file that nobody else can open and that is gone when it is closed: what it holds is for us alone.
 fn unnamed() -> io::Result<File> {
+    let folder = std::env::temp_dir();
+    let made = without_name(&folder).or_else(|_| named_and_removed(&folder));
+    made.map_err(|error| io::Error::other(format!("can't unpack it in {} (TMPDIR): {error}", folder.display())))
+}
+
+#[cfg(target_os = "linux")]
+fn without_name(folder: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
-    let folder = std::env::temp_dir();
-    match rustix::fs::open(&folder, flags, Mode::RUSR | Mode::WUSR) {
-        Ok(file) => Ok(file.into()),
-        Err(error) => Err(io::Error::other(format!("can't unpack it in {}: {error}", folder.display()))),
-    }
+    Ok(rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
+/// Only Linux has files that never had a name, and not on each of its file systems.
+#[cfg(not(target_os = "linux"))]
+fn without_name(_: &Path) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+fn named_and_removed(folder: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let path = folder.join(format!("hubwatch-{:016x}", fastrand::u64(..)));
+    let file = File::options().read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// The Collector's compressed form: each request by itself, its length before it. Gives their lines, one after the other.
@@ -387,5 +404,22 @@ impl Backend for OtlpFile {
 
     fn watches(&self, id: TraceId) -> Reading<'_, TraceWatches> {
         Box::pin(self.read(id, Index::watches))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_file_is_without_a_name_from_its_beginning_it_loses_it_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut file = named_and_removed(folder.path()).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        file.write_all(b"kept all the same").unwrap();
+        let mut kept = [0; 4];
+        file.read_exact_at(&mut kept, 0).unwrap();
+        assert_eq!(&kept, b"kept");
+        assert!(named_and_removed(&folder.path().join("absent")).is_err());
     }
 }
