@@ -93,12 +93,16 @@ impl OtlpFile {
         Ok(Self { path: path.to_owned(), index: Arc::new(index) })
     }
 
-    async fn read<T: Send + 'static>(
+    async fn read<T: Default + Send + 'static>(
         &self,
         id: TraceId,
         read: fn(&Index, TraceId) -> Result<T, BackendError>,
     ) -> Result<T, BackendError> {
         let index = self.index.clone();
+        if index.lines_of(id).next().is_none() {
+            // No thread of its own, and no memory of that thread's own.
+            return Ok(T::default());
+        }
         // Parsing takes longer than reading: several lines at once use several processors.
         let read = tokio::task::spawn_blocking(move || read(&index, id)).await;
         read.unwrap_or_else(|gone| Err(BackendError::Unreadable { trace: id, reason: gone.to_string() }))

@@ -67,6 +67,8 @@ pub struct Interpreted<'a> {
     pub level: Option<Level>,
     /// Its message with secrets masked.
     pub text: Cow<'a, str>,
+    /// The whole line with secrets masked; not made for one that stands behind a count.
+    pub original: Option<Cow<'a, str>>,
     /// Whether it stands behind a storm's count instead of going out.
     pub collapsed: bool,
     /// Whether its message is an object, which the legacy file can't show.
@@ -284,11 +286,6 @@ impl Interpreter {
         self.mask.keep();
     }
 
-    /// A line as it may go out.
-    pub fn masked_line<'a>(&self, line: &'a str) -> Cow<'a, str> {
-        self.mask.text(line)
-    }
-
     /// Whether the log, or the output beside it, shows the checkpoint lines, as far as their shapes tell.
     pub fn log_shows_checkpoints(&self) -> Option<bool> {
         match (self.log.shows_checkpoints(), self.output.shows_checkpoints()) {
@@ -341,11 +338,14 @@ impl Interpreter {
         }
         let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
         let call = if raw.historic || earlier { None } else { self.learn(&line, &raw, when) };
+        let original = (!collapsed).then(|| self.mask.text(raw.text));
         let text = match line.text {
+            // A part of a line that holds nothing private.
+            Cow::Borrowed(text) if matches!(original, Some(Cow::Borrowed(_))) => Cow::Borrowed(text),
             Cow::Borrowed(text) => self.mask.text(text),
             Cow::Owned(text) => Cow::Owned(self.mask.text(&text).into_owned()),
         };
-        Interpreted { when, level: line.level, text, collapsed, object: line.object, call }
+        Interpreted { when, level: line.level, text, original, collapsed, object: line.object, call }
     }
 
     fn lane(&mut self, source: LineSource) -> &mut Lane {

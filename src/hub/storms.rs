@@ -1,8 +1,9 @@
 //! Storms: the same line again and again. A few samples go out, the rest is one count.
 
-use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::ops::Range;
 
+use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
 use super::mask::{self, Mask};
@@ -36,7 +37,7 @@ impl<'a> Untimed<'a> {
         Self { before, after }
     }
 
-    /// The standard hasher is keyed, so that nobody can aim at one set.
+    /// The hasher is seeded anew in each run, so that nobody can aim at one set.
     fn hash(&self, state: &RandomState) -> u64 {
         let mut hasher = state.build_hasher();
         hasher.write(self.before.as_bytes());

@@ -821,14 +821,14 @@ impl LineContext {
             return;
         }
         let is_more = self.original && unframed.text.len() > said.text.len() && unframed.text.starts_with('{');
-        let original = is_more.then(|| into.interpreter.masked_line(&unframed.text));
+        let original = said.original.as_deref().filter(|_| is_more);
         let record = LineRecord {
             offset: line.offset,
             when: said.when,
             observed: self.now,
             level: said.level,
             text: &said.text,
-            original: original.as_deref(),
+            original,
             call: said.call,
             cut_from: (line.cut || unframed.cut).then(|| Bytes::new(line.size)),
             bad_utf8,
