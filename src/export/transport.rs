@@ -1,11 +1,18 @@
 //! Carrying an encoded request to a receiver, by gRPC or HTTP. The journal's bytes go out as they are, without being decoded again.
 
 use std::io::Write as _;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::StreamBody;
 use prost::bytes::{Buf as _, BufMut as _, Bytes};
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use tonic::body::Body;
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::codegen::Service;
+use tonic::codegen::http::{self, uri::PathAndQuery};
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
@@ -108,16 +115,19 @@ impl Grpc {
     }
 
     async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
-        let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER_BYTES);
-        if self.compression == Compression::Gzip {
+        let gzip = self.compression == Compression::Gzip;
+        let (message, uncopied) = if gzip { (otlp, None) } else { (Bytes::new(), Some(otlp)) };
+        let way = GrpcWay { channel: self.channel.clone(), uncopied };
+        let mut client = tonic::client::Grpc::new(way).max_decoding_message_size(MAX_ANSWER_BYTES);
+        if gzip {
             client = client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
         }
         if let Err(error) = client.ready().await {
             return Answer::Retry { after: None, why: causes::of(&error) };
         }
-        let mut request = tonic::Request::new(otlp);
+        let mut request = tonic::Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
-        let path = tonic::codegen::http::uri::PathAndQuery::from_static(match signal {
+        let path = PathAndQuery::from_static(match signal {
             Signal::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             Signal::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
             Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
@@ -127,6 +137,40 @@ impl Grpc {
             Err(status) => answer::of_status(&status),
         }
     }
+}
+
+/// The way of one request. A codec of tonic's copies each message into a buffer of its own; here the message itself goes out.
+struct GrpcWay {
+    channel: Channel,
+    /// What goes out instead of what the codec would make.
+    uncopied: Option<Bytes>,
+}
+
+impl Service<http::Request<Body>> for GrpcWay {
+    type Response = http::Response<Body>;
+    type Error = tonic::transport::Error;
+    type Future = <Channel as Service<http::Request<Body>>>::Future;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.channel.poll_ready(context)
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        match self.uncopied.take() {
+            Some(message) => self.channel.call(request.map(|_| framed(message))),
+            None => self.channel.call(request),
+        }
+    }
+}
+
+/// A gRPC message: a byte that says that it is not compressed, its length in four bytes, itself.
+fn framed(message: Bytes) -> Body {
+    // No request is larger than MAX_REQUEST_BYTES by much.
+    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    let mut head = [0; 5];
+    head[1..].copy_from_slice(&length.to_be_bytes());
+    let parts = [Bytes::copy_from_slice(&head), message];
+    Body::new(StreamBody::new(stream::iter(parts.map(|part| Ok::<_, tonic::Status>(Frame::data(part))))))
 }
 
 /// Carries bytes as they are.
