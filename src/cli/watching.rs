@@ -16,7 +16,7 @@ use crate::hub::client::{HubClient, Timed};
 use crate::hub::interpret::PollAnswer;
 use crate::hub::subscription::{News, Subscription};
 use crate::journal::{Journal, JournalError, Limits, Opened, Recovered};
-use crate::process::{HubProcess, OwnProcess};
+use crate::process::{HubProcess, OwnProcess, Said};
 use crate::serve::{Deployment, Vitals};
 use crate::sidecar::clock::Clock;
 use crate::sidecar::marks::{self, Mark};
@@ -65,8 +65,8 @@ pub struct Plan {
     pub length: Option<Duration>,
 }
 
-/// Shows the hub's process as it is now, given what its API says of it: its id and its start.
-pub type ProcessSource = Box<dyn FnMut(Option<(u32, Option<Timestamp>)>) -> Option<HubProcess>>;
+/// Shows the hub's process as it is now, given what its API says of it.
+pub type ProcessSource = Box<dyn FnMut(Said) -> Option<HubProcess>>;
 
 /// Watches until a signal or the end of the time; what was learned is committed when it returns.
 pub async fn watch(plan: Plan) -> Result<(), CliError> {
@@ -301,8 +301,7 @@ impl Watcher {
     }
 
     async fn polled(&mut self, asked: Asked, first: &mut bool) -> Result<(), CliError> {
-        let said = asked.health.0.as_ref().ok().and_then(Health::workspace);
-        let said = said.and_then(|said| Some((said.pid?, said.started)));
+        let said = Said::of(&asked.health.0);
         let process = self.process.as_mut().and_then(|source| source(said));
         self.tell(&asked.health);
         if let Some(workspace) = asked.health.0.as_ref().ok().and_then(Health::workspace) {

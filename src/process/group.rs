@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::HubProcess;
+use super::{HubProcess, Said};
 use crate::watch::{Bytes, Micros, ProcessPoll, Timestamp};
 
 /// Reads a control group that is mounted as a folder.
@@ -35,8 +35,8 @@ impl ControlGroup {
     }
 
     /// What all processes of the group use together; nothing before the hub has said its id, since a restart shows in that alone.
-    pub fn read(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<HubProcess> {
-        if let Some((pid, started)) = said {
+    pub fn read(&mut self, said: Said) -> Option<HubProcess> {
+        if let Said::Process(pid, started) = said {
             self.known = Some((pid, started.unwrap_or_default()));
         }
         let figures = Figures::read(&self.folder);
@@ -113,13 +113,13 @@ mod tests {
     fn a_group_is_read_as_the_hubs_process_once_the_hub_said_its_id() {
         let folder = group("268435456\n");
         let mut reader = ControlGroup::new(folder.path().to_owned());
-        assert_eq!(reader.read(None), None);
+        assert_eq!(reader.read(Said::Nothing), None);
         let started = Timestamp::from_secs(1_000);
-        let process = reader.read(Some((7, Some(started)))).unwrap().poll;
+        let process = reader.read(Said::Process(7, Some(started))).unwrap().poll;
         assert_eq!((process.pid, process.started, process.children), (7, started, 2));
         assert_eq!((process.rss, process.memory_limit), (Bytes::new(57_000_000), Some(Bytes::new(268_435_456))));
         assert_eq!((process.cpu_time, process.threads), (Micros::new(1_234_567), Some(23)));
-        assert_eq!(reader.read(None).unwrap().poll.pid, 7, "a hub that doesn't answer is the same one");
+        assert_eq!(reader.read(Said::Nothing).unwrap().poll.pid, 7, "a hub that doesn't answer is the same one");
     }
 
     #[test]
@@ -127,6 +127,6 @@ mod tests {
         let folder = group("max\n");
         assert_eq!(Figures::read(folder.path()).unwrap().limit, None);
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(ControlGroup::new(empty.path().to_owned()).read(Some((7, None))), None);
+        assert_eq!(ControlGroup::new(empty.path().to_owned()).read(Said::Process(7, None)), None);
     }
 }

@@ -10,8 +10,9 @@ pub use group::ControlGroup;
 pub use own::{OwnProcess, OwnUse};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
 
+use crate::hub::api::Health;
 use crate::hub::children::Child;
-use crate::watch::{Bytes, Micros, ProcessPoll, Timestamp};
+use crate::watch::{ApiOutcome, Bytes, Micros, ProcessPoll, Timestamp};
 
 /// The hub notes its start a moment after its process began (Node itself takes most of a second). A process with the hub's id that
 /// began further away from the hub's own start is another one: the id was reused, or it counts in another PID namespace.
@@ -38,6 +39,34 @@ pub enum Find {
     Pid(u32),
     /// The hub runs elsewhere: its process can't be seen.
     Elsewhere,
+}
+
+/// What the hub's API tells of the hub's process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Said {
+    /// Its id, and when it started where it tells that.
+    Process(u32, Option<Timestamp>),
+    /// Nothing: it doesn't know, or didn't answer.
+    Nothing,
+    /// Nobody listens there: the port has no owner to look for.
+    NobodyListens,
+}
+
+impl Said {
+    /// By how the request for the hub's health ended.
+    pub fn of(health: &Result<Health, ApiOutcome>) -> Self {
+        match health {
+            Ok(health) => Self::of_health(health),
+            Err(ApiOutcome::Refused) => Self::NobodyListens,
+            Err(_) => Self::Nothing,
+        }
+    }
+
+    /// By the hub's health.
+    pub fn of_health(health: &Health) -> Self {
+        let workspace = health.workspace();
+        workspace.and_then(|said| Some(Self::Process(said.pid?, said.started))).unwrap_or(Self::Nothing)
+    }
 }
 
 /// The hub's process and what belongs to it.
@@ -89,8 +118,8 @@ impl ProcessReader {
         }
     }
 
-    /// The process as it is now. `said` is what the hub's API says of itself: its id and when it started.
-    pub fn read(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<HubProcess> {
+    /// The process as it is now, by what the hub's API says of it.
+    pub fn read(&mut self, said: Said) -> Option<HubProcess> {
         if self.find == Find::Elsewhere {
             return None;
         }
@@ -120,17 +149,18 @@ impl ProcessReader {
         Some(HubProcess { poll, children, auto_shutdown })
     }
 
-    fn pid(&mut self, said: Option<(u32, Option<Timestamp>)>) -> Option<Pid> {
+    fn pid(&mut self, said: Said) -> Option<Pid> {
         match (self.find, said) {
             (Find::Pid(pid), _) => Some(Pid::from_u32(pid)),
             // Two containers that don't share after all each have a first process, and ours is not the hub.
-            (Find::Told, Some((pid, _))) if pid == std::process::id() => None,
-            (_, Some((pid, started))) => {
+            (Find::Told, Said::Process(pid, _)) if pid == std::process::id() => None,
+            (_, Said::Process(pid, started)) => {
                 let pid = Pid::from_u32(pid);
                 if self.is_since(pid, started) { Some(pid) } else { self.owner_of_port() }
             }
-            (_, None) => match self.known {
+            (_, Said::Nothing | Said::NobodyListens) => match self.known {
                 Some((pid, start)) => (self.start_of(pid) == Some(start)).then_some(pid),
+                None if said == Said::NobodyListens => None,
                 None => self.owner_of_port(),
             },
         }
@@ -246,7 +276,7 @@ mod tests {
     #[test]
     fn this_process_is_read_with_its_memory_and_threads() {
         let mut reader = ProcessReader::new(Find::Pid(std::process::id()));
-        let process = reader.read(None).unwrap().poll;
+        let process = reader.read(Said::Nothing).unwrap().poll;
         assert_eq!(process.pid, std::process::id());
         assert!(process.rss.get() > 100_000 && process.started.get() > 0);
         assert!(process.threads.unwrap_or(1) >= 1);
@@ -256,12 +286,12 @@ mod tests {
     fn a_child_is_read_with_its_command_and_what_belongs_to_its_children() {
         let mut child = std::process::Command::new("sh").args(["-c", "sleep 60; : a-server"]).spawn().unwrap();
         let mut reader = ProcessReader::new(Find::Pid(std::process::id()));
-        let children = reader.read(None).unwrap().children;
+        let children = reader.read(Said::Nothing).unwrap().children;
         let seen = children.iter().find(|one| one.pid == child.id()).unwrap();
         assert!(seen.command.contains("a-server") && seen.rss.get() > 100_000, "{seen:?}");
         child.kill().unwrap();
         child.wait().unwrap();
-        let children = reader.read(None).unwrap().children;
+        let children = reader.read(Said::Nothing).unwrap().children;
         assert!(children.iter().all(|one| one.pid != child.id()));
     }
 
@@ -269,16 +299,23 @@ mod tests {
     fn a_process_with_the_hubs_id_but_another_start_is_not_the_hub() {
         let mut reader = ProcessReader::new(Find::OnThisHost { port: 1 });
         let long_ago = Timestamp::from_secs(1_000);
-        assert_eq!(reader.read(Some((std::process::id(), Some(long_ago)))), None);
-        assert!(reader.read(Some((std::process::id(), None))).is_some());
+        assert_eq!(reader.read(Said::Process(std::process::id(), Some(long_ago))), None);
+        assert!(reader.read(Said::Process(std::process::id(), None)).is_some());
     }
 
     #[test]
     fn a_hub_that_does_not_say_its_id_is_the_owner_of_its_port() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let process = ProcessReader::new(Find::OnThisHost { port }).read(None).unwrap().poll;
+        let process = ProcessReader::new(Find::OnThisHost { port }).read(Said::Nothing).unwrap().poll;
         assert_eq!(process.pid, std::process::id());
+    }
+
+    #[test]
+    fn the_owner_of_a_port_is_not_looked_for_where_nobody_listens() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(ProcessReader::new(Find::OnThisHost { port }).read(Said::of(&Err(ApiOutcome::Refused))), None);
     }
 
     #[test]
@@ -286,16 +323,16 @@ mod tests {
         let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let now = Some(Timestamp::now());
         let mut reader = ProcessReader::new(Find::Told);
-        let seen = reader.read(Some((child.id(), now))).map(|process| process.poll.pid);
-        let meanwhile = reader.read(None).map(|process| process.poll.pid);
+        let seen = reader.read(Said::Process(child.id(), now)).map(|process| process.poll.pid);
+        let meanwhile = reader.read(Said::Nothing).map(|process| process.poll.pid);
         child.kill().unwrap();
         child.wait().unwrap();
         assert_eq!((seen, meanwhile), (Some(child.id()), Some(child.id())));
-        assert_eq!(ProcessReader::new(Find::Told).read(Some((std::process::id(), now))), None);
+        assert_eq!(ProcessReader::new(Find::Told).read(Said::Process(std::process::id(), now)), None);
     }
 
     #[test]
     fn a_hub_elsewhere_is_not_looked_for() {
-        assert_eq!(ProcessReader::new(Find::Elsewhere).read(Some((1, None))), None);
+        assert_eq!(ProcessReader::new(Find::Elsewhere).read(Said::Process(1, None)), None);
     }
 }
