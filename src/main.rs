@@ -7,6 +7,10 @@ use std::process::ExitCode;
 
 use hubwatch::cli::{self, Cli, CliError, Color, Exit, Verbosity};
 use hubwatch::config::environment::{Environment as _, ProcessEnvironment};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 fn main() -> ExitCode {
     let cli = Cli::of_process();
@@ -37,21 +41,18 @@ fn execute(cli: Cli) -> Result<Exit, CliError> {
 
 /// What hubwatch says about itself goes to stderr.
 fn listen_to_ourselves(verbosity: Verbosity, color: Color) {
-    let level = match verbosity {
-        Verbosity::Quiet => "error",
-        Verbosity::Normal => "hubwatch=info,warn",
-        Verbosity::Verbose => "hubwatch=debug,info",
-        Verbosity::Debug => "debug",
+    let (ours, theirs) = match verbosity {
+        Verbosity::Quiet => (LevelFilter::ERROR, LevelFilter::ERROR),
+        Verbosity::Normal => (LevelFilter::INFO, LevelFilter::WARN),
+        Verbosity::Verbose => (LevelFilter::DEBUG, LevelFilter::INFO),
+        Verbosity::Debug => (LevelFilter::DEBUG, LevelFilter::DEBUG),
     };
     let colours = match color {
         Color::Always => true,
         Color::Never => false,
         Color::Auto => std::io::stderr().is_terminal() && ProcessEnvironment.get("NO_COLOR").is_none(),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(level))
-        .with_writer(std::io::stderr)
-        .with_ansi(colours)
-        .with_target(false)
-        .init();
+    let said = Targets::new().with_target("hubwatch", ours).with_default(theirs);
+    let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);
+    tracing_subscriber::registry().with(written.with_filter(said)).init();
 }

@@ -16,8 +16,8 @@ use crate::watch::LogRequest;
 /// How long a request may take before it is kept in the journal instead.
 pub const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Requests under way to a destination at once. Four hide a receiver's round trip of 50 ms at 80,000 lines a second, and bound the
-/// memory: what they hold is in use until it is acknowledged.
+/// Requests under way to a destination at once. Four of five hundred lines each hide a receiver's round trip of 40 ms at 50,000 lines
+/// a second, and bound the memory: what they hold is in use until it is acknowledged.
 pub const UNDER_WAY: usize = 4;
 
 /// Sends log records at once, without the journal.

@@ -50,7 +50,7 @@ impl JournalReader {
             return Err(JournalError::Absent { path: state_dir.to_owned() });
         }
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        connection.pragma_update(None, "cache_size", -2000)?;
+        connection.pragma_update(None, "cache_size", -schema::CACHE_KIB)?;
         Ok(Self { connection, running })
     }
 

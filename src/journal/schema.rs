@@ -68,6 +68,9 @@ DROP TABLE outbox;
 DROP TABLE dead_letter_1;
 ";
 
+/// How many KiB of the journal a connection keeps in memory: what is written is written at the end, and what is read is read once.
+pub const CACHE_KIB: i64 = 512;
+
 /// Sets the connection up for durable writing with little memory, makes the tables if there are none, and brings those of an older
 /// version up to date.
 pub fn prepare(connection: &mut Connection, now_us: i64) -> Result<(), JournalError> {
@@ -78,7 +81,7 @@ pub fn prepare(connection: &mut Connection, now_us: i64) -> Result<(), JournalEr
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
-    connection.pragma_update(None, "cache_size", -2000)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "journal_size_limit", 8 * 1024 * 1024)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     if version < VERSION {

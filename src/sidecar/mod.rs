@@ -33,9 +33,9 @@ use crate::watch::{
 use assemble::{Assembler, Closing, Finished};
 use commit::{Dispatch, Pending};
 
-/// How many bytes of the log are taken in at a time and go out as one request: more than six hundred lines. A request with what is
-/// said of each line is two and a half times as large, and several are in memory at once.
-const BATCH_BYTES: usize = 128 * 1024;
+/// How many bytes of the log are taken in at a time and go out as one request: about five hundred lines. A request with what is said
+/// of each line is two and a half times as large, and several are in memory at once.
+const BATCH_BYTES: usize = 96 * 1024;
 
 /// How much of the log is read before something else has its turn: a tenth of a second's work.
 const TURN_BYTES: u64 = 16 * 1024 * 1024;

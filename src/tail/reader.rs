@@ -13,7 +13,7 @@ use super::line::{Line, MAX_LINE_BYTES, trim};
 use super::position::Position;
 
 /// How much is read at a time. Larger is not faster, and every byte counts in a sidecar's memory.
-pub(super) const BUFFER_BYTES: usize = 256 * 1024;
+pub(super) const BUFFER_BYTES: usize = 128 * 1024;
 
 /// The least that is read at a time, however little is asked for.
 const LEAST_BYTES: usize = 64 * 1024;
