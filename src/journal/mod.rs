@@ -12,7 +12,7 @@ mod writer;
 
 use std::path::PathBuf;
 
-pub use reader::{JournalReader, WatchRow, Watched};
+pub use reader::{JournalReader, WatchRow, Watched, written};
 pub use recovery::Recovered;
 pub use retention::{Limits, MAX_AGE, MAX_BYTES, RESERVE};
 pub use schema::VERSION;

@@ -2,6 +2,7 @@
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::time::SystemTime;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -109,6 +110,12 @@ impl JournalReader {
         }
         Ok(watched)
     }
+}
+
+/// When the journal of a state folder was last written; `None` where that can't be told.
+pub fn written(state_dir: &Path) -> Option<SystemTime> {
+    // A commit goes into the file beside it first, and stays there until a quiet moment.
+    std::fs::metadata(state_dir.join(format!("{FILE_NAME}-wal"))).ok()?.modified().ok()
 }
 
 /// Reading a WAL database wants to write its index. Where nobody may write and nobody does, the file is taken as it is.
