@@ -30,8 +30,16 @@ fn place(text: &str, start: usize, message: &str) -> String {
     key.filter(bare).map_or(place.clone(), |key| format!("{place}, `{key}`"))
 }
 
-/// serde names a value of the wrong type: `invalid type: string "…", expected a map`. What it expected holds no quotation marks.
+/// serde names a value of the wrong type: `invalid type: string "…", expected a map`, ``integer `7`, expected a string``. What it
+/// expected holds no quotation marks.
 pub(crate) fn without_value(message: &str) -> String {
+    let about = ["invalid type: ", "invalid value: "].iter().find(|about| message.starts_with(**about));
+    if let Some((value, expected)) =
+        about.and_then(|about| message.strip_prefix(about)).and_then(|told| told.rsplit_once(", expected "))
+        && let Some((kind, _)) = value.split_once('`')
+    {
+        return format!("{}{kind}[hidden], expected {expected}", about.unwrap_or(&""));
+    }
     match (message.find('"'), message.rfind('"')) {
         (Some(first), Some(last)) if first < last => format!("{}[hidden]{}", &message[..first], &message[last + 1..]),
         _ => message.to_owned(),
@@ -44,4 +52,17 @@ fn suggestion(message: &str) -> Option<String> {
     let mut quoted = named.split('`').skip(1).step_by(2);
     let unknown = quoted.next()?;
     nearest(unknown, quoted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_wrong_type_is_shown_whatever_its_type() {
+        for value in ["123456789", "1.5e7", "true", "\"123456789\""] {
+            let told = read::<std::collections::BTreeMap<String, Vec<u8>>>(&format!("password = {value}")).unwrap_err();
+            assert!(told.contains("`password`") && !told.contains(value.trim_matches('"')), "{told}");
+        }
+    }
 }

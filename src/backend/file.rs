@@ -248,13 +248,16 @@ impl<R: BufRead> Lines<R> {
                 return Err(io::Error::other(format!("line {} has more than {MAX_BODY_BYTES} bytes", self.number + 1)));
             }
             // The last line of a file that is still written has no end yet, but may be all there.
-            Ok(_) if !self.line.ends_with(b"\n") && serde_json::from_slice::<IgnoredAny>(&self.line).is_err() => {
-                return Ok(Next::CutInside);
-            }
+            Ok(_) if !self.line.ends_with(b"\n") && is_begun(&self.line) => return Ok(Next::CutInside),
             Ok(_) => self.number += 1,
         }
         Ok(Next::Line)
     }
+}
+
+/// Whether a line is the beginning of JSON; what is none at all was not cut.
+fn is_begun(line: &[u8]) -> bool {
+    !line.trim_ascii().is_empty() && serde_json::from_slice::<IgnoredAny>(line).is_err_and(|error| error.is_eof())
 }
 
 /// What is to be told of a file that ends like this after so many whole lines.

@@ -91,10 +91,13 @@ async fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
     let body = response.bytes().await.map_err(nobody)?;
     match serde_json::from_slice::<Answer>(&body) {
         Ok(answer) => judged(&answer),
-        Err(_) if status.is_success() => Ok(String::from_utf8_lossy(&body).trim().to_owned()),
+        Err(_) if status.is_success() && body.trim_ascii() == ALIVE => Ok("ok".to_owned()),
         Err(_) => Err(format!("{url} answers {status}: it is no hubwatch that listens there")),
     }
 }
+
+/// What a hubwatch that is alive answers.
+const ALIVE: &[u8] = b"ok";
 
 fn judged(answer: &Answer) -> Result<String, String> {
     let of_hub = |hub: &OfHub| {

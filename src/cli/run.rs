@@ -207,6 +207,9 @@ async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
     futures_util::future::join_all(watches).await.into_iter().collect()
 }
 
+/// Variables that would make all hubs of a file the same one.
+const OF_ONE_HUB: [&str; 4] = ["HUBWATCH_LOG", "HUBWATCH_STDIN", "HUBWATCH_PID", "HUBWATCH_CGROUP"];
+
 /// One plan a hub: the one that flags, variables or the file name, or all of the file's.
 pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
     let hubs = &layers.file.hubs;
@@ -217,6 +220,10 @@ pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Resul
         let problem =
             "--log, --stdin, --pid, --build and --dashboard are for one hub, and the configuration has several: write them there";
         return Err(CliError::Usage(problem.to_owned()));
+    }
+    if let Some(name) = OF_ONE_HUB.into_iter().find(|name| layers.variable(name).is_some()) {
+        let problem = format!("{name} is for one hub, and the configuration has several: write it there, in the hub's [[hub]]");
+        return Err(CliError::Usage(problem));
     }
     let mut plans = Vec::new();
     for hub in chosen(hubs, args.name.as_deref())? {

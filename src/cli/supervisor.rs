@@ -47,7 +47,9 @@ impl Supervisor {
             }
         });
         let meant = environment.get("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
-        let watchdog = environment.get("WATCHDOG_USEC").filter(|_| meant).and_then(|micros| micros.parse().ok());
+        let watchdog = environment.get("WATCHDOG_USEC").filter(|_| meant);
+        // Nothing is systemd's word for none.
+        let watchdog = watchdog.and_then(|micros| micros.parse().ok()).filter(|micros| *micros > 0);
         Self { to, watchdog: watchdog.map(Duration::from_micros) }
     }
 

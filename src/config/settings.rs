@@ -121,7 +121,7 @@ pub const SETTINGS: &[Setting] = settings! {
     "alert" "HUBWATCH_ALERT" "" Toml Open "[criteria.toml](../src/judge/criteria.toml)" "alerts that are changed: `[{ kind = \"api_failing\", severity = \"critical\" }]`"
     "notify" "HUBWATCH_NOTIFY" "" Toml Secret "nobody" "who is told of incidents: `[{ name = \"chat\", kind = \"slack\", url_file = \"/run/secrets/chat\" }]`"
     "waiver" "HUBWATCH_WAIVER" "" Toml Open "none" "criteria without a verdict that somebody answers for: `[{ criterion = \"…\", reason = \"…\", by = \"…\", until = \"…\" }]`"
-    "report.trace_url" "HUBWATCH_TRACE_URL" "" Text Open "Jaeger's own UI for `jaeger=`, else none" "where people see a trace: an address with `{trace_id}` in it"
+    "report.trace_url" "HUBWATCH_TRACE_URL" "" Text Address "Jaeger's own UI for `jaeger=`, else none" "where people see a trace: an address with `{trace_id}` in it"
     "report.lead" "HUBWATCH_REPORT_LEAD" "" Text Open "nobody" "who leads the monitoring"
     "report.escalation" "HUBWATCH_REPORT_ESCALATION" "" List Open "nobody" "whom to go to, in this order, when a must criterion fails"
     "report.contacts" "HUBWATCH_REPORT_CONTACTS" "" Toml Open "nobody" "whom else to ask: `{ Gemini = \"ml@example.com\" }`"

@@ -124,9 +124,10 @@ fn value_of(text: &str, key: &Range<usize>) -> Option<Range<usize>> {
     at = skip(at + 1, b' ');
     let start = skip(at, b'\\');
     let escapes = start - at;
+    // A bare key at the beginning of a string: what it stands for ends with the string at the latest.
+    let string = before.filter(|before| !is_quoted && is_quote(before));
+    let bytes = string.map_or(bytes, |quote| &bytes[..end_of_string(bytes, key.end, quote, 0)]);
     match bytes.get(start)? {
-        // The end of the string that the key began.
-        quote if !is_quoted && escapes == 0 && is_quote(quote) && before == Some(*quote) => None,
         quote @ (b'"' | b'\'' | b'`') => Some(start + 1..end_of_string(bytes, start + 1, *quote, escapes)),
         b'{' | b'[' => Some(at..end_of_group(bytes, at)),
         // Numbers and words tell nobody's secret.
@@ -236,16 +237,32 @@ fn templated(word: &str) -> &str {
 }
 
 /// Splits a text into runs of word characters (ASCII letters, digits, `-`, `_`) and the runs between them; joined they are the text.
+/// An escape of JSON (`\n`, `\u0027`) is no part of a word.
 fn words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
     std::iter::from_fn(move || {
         let first = rest.bytes().next()?;
-        let inside = is_word(first);
-        let length = rest.bytes().position(|byte| is_word(byte) != inside).unwrap_or(rest.len());
+        let length = match first {
+            b'\\' => escape(rest),
+            _ => {
+                let inside = is_word(first);
+                rest.bytes().position(|byte| is_word(byte) != inside || byte == b'\\').unwrap_or(rest.len())
+            }
+        };
         let (word, tail) = rest.split_at(length);
         rest = tail;
         Some(word)
     })
+}
+
+/// How long the escape is that a text begins with; a backslash before anything else is only itself.
+fn escape(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    match bytes.get(1) {
+        Some(b'u') if bytes.get(2..6).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)) => 6,
+        Some(b'b' | b'f' | b'n' | b'r' | b't') => 2,
+        _ => 1,
+    }
 }
 
 const fn is_word(byte: u8) -> bool {
@@ -314,6 +331,8 @@ mod tests {
             (r#"{"prompt": "a", "prompt": "b"}"#, r#"{"prompt": "[masked]", "prompt": "[masked]"}"#),
             (r#"{"msg":"prompt: 'hi'","a":"b"}"#, r#"{"msg":"prompt: '[masked]'","a":"b"}"#),
             (r#"{"msg":"args: { a: 1 }"}"#, r#"{"msg":"args: [masked]"}"#),
+            (r#"{"msg":"input: 'abc","prompt":"what's it"}"#, r#"{"msg":"input: '[masked]","prompt":"[masked]"}"#),
+            (r#"{"msg":"args: [","prompt":"a] b","x":1}"#, r#"{"msg":"args: [masked]","prompt":"[masked]","x":1}"#),
         ] {
             assert_eq!(mask(text), masked);
         }
@@ -335,7 +354,27 @@ mod tests {
         }
     }
 
+    #[test]
+    fn an_escape_before_a_session_or_a_key_hides_neither() {
+        for escape in ["\\n", "\\t", "\\u0027", "\\\\n", "\\\""] {
+            let masked =
+                mask(&format!(r#"{{"msg":"of:{escape}ea498d21-9a09-41a7-ae0c-fcac767db87a{escape}AIzaSyA1234567890abcdef"}}"#));
+            assert!(!masked.contains("ea498d21") && !masked.contains("AIza"), "{masked}");
+        }
+    }
+
     proptest::proptest! {
+        #[test]
+        fn a_message_that_is_cut_behind_a_key_hides_nothing_that_follows(
+            key in "prompt|args|token",
+            cut in "['\\[{(]{1,3}",
+            said in "[a-z'\\[\\]{}]{0,9}",
+        ) {
+            let line = serde_json::json!({"a": "x", "msg": format!("{key}: {cut}"), "prompt": format!("{said}SAID{said}"), "z": 1});
+            let masked = mask(&line.to_string());
+            proptest::prop_assert!(!masked.contains("SAID"), "{}", masked);
+        }
+
         #[test]
         fn a_message_of_a_line_that_holds_nothing_private_holds_nothing_private(
             said in "( ?(prompt|args|token|sk-0123456789abcdef|ea498d21-9a09-41a7-ae0c-fcac767db87a|x)[:' {,}a1-]{0,3}){0,4}",

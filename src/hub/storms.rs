@@ -37,7 +37,7 @@ impl<'a> Untimed<'a> {
         Self { before, after }
     }
 
-    /// The hasher is seeded anew in each run, so that nobody can aim at one set.
+    /// The hasher is seeded anew in each run, so that nobody who sees no hashes can aim at one set; who did would spoil a count.
     fn hash(&self, state: &RandomState) -> u64 {
         let mut hasher = state.build_hasher();
         hasher.write(self.before.as_bytes());

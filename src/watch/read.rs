@@ -27,8 +27,10 @@ pub enum Scalar<'a> {
     /// A truth.
     Truth(bool),
     /// Something else.
-    #[default]
     Other,
+    /// Nothing: the attribute has a name only, and is none.
+    #[default]
+    Absent,
 }
 
 /// The attributes of one span or event, as they are read.
@@ -45,10 +47,12 @@ impl<'a> ReadAttributes<'a> {
     }
 
     fn push(&mut self, name: Cow<'a, [u8]>, value: Scalar<'a>) {
-        self.pairs.push((name, value));
+        if value != Scalar::Absent {
+            self.pairs.push((name, value));
+        }
     }
 
-    /// The value of this name.
+    /// The value of this name. Names are unique in OTLP; where they are not, it is any of their values.
     pub fn find(&self, name: &str) -> Option<&Scalar<'a>> {
         let is_it = |pair: &(Cow<'a, [u8]>, Scalar<'a>)| *pair.0 == *name.as_bytes();
         let (before, on) = self.pairs.split_at_checked(self.last.get())?;
@@ -73,8 +77,9 @@ impl<'a> ReadAttributes<'a> {
 
 impl<'a> From<&'a [KeyValue]> for ReadAttributes<'a> {
     fn from(pairs: &'a [KeyValue]) -> Self {
-        let read = |pair: &'a KeyValue| (Cow::Borrowed(pair.key.as_bytes()), pair.value.as_ref().into());
-        Self { pairs: pairs.iter().map(read).collect(), last: Cell::default() }
+        let mut read = Self::with_capacity(pairs.len());
+        pairs.iter().for_each(|pair| read.push(Cow::Borrowed(pair.key.as_bytes()), pair.value.as_ref().into()));
+        read
     }
 }
 
@@ -84,7 +89,8 @@ impl<'a> From<Option<&'a AnyValue>> for Scalar<'a> {
             Some(any_value::Value::StringValue(text)) => Self::Text(Cow::Borrowed(text)),
             Some(any_value::Value::IntValue(number)) => Self::Integer(*number),
             Some(any_value::Value::BoolValue(truth)) => Self::Truth(*truth),
-            _ => Self::Other,
+            Some(_) => Self::Other,
+            None => Self::Absent,
         }
     }
 }

@@ -34,8 +34,7 @@ struct Scope<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct SpanForm<'a> {
-    #[serde(borrow)]
-    trace_id: Borrowing<'a>,
+    trace_id: Id,
     #[serde(borrow)]
     name: Borrowing<'a>,
     start_time_unix_nano: Number<u64>,
@@ -60,6 +59,19 @@ struct EventForm<'a> {
 #[derive(Debug, Default, Deserialize)]
 struct Borrowing<'a>(#[serde(borrow)] Cow<'a, str>);
 
+/// An id, in hexadecimal.
+#[derive(Debug, Default)]
+struct Id(Vec<u8>);
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let Borrowing(digits) = Borrowing::deserialize(from)?;
+        const_hex::decode(digits.as_bytes())
+            .map(Self)
+            .map_err(|_| D::Error::invalid_value(Unexpected::Str(&digits), &"an id in hexadecimal"))
+    }
+}
+
 /// A 64-bit number, as OTLP writes it or as a number.
 #[derive(Debug, Default)]
 struct Number<N>(N);
@@ -79,8 +91,7 @@ impl<'a> JsonTraces<'a> {
 impl<'a> From<SpanForm<'a>> for ReadSpan<'a> {
     fn from(span: SpanForm<'a>) -> Self {
         Self {
-            // What is no id is the id of no trace of ours.
-            trace_id: Cow::Owned(const_hex::decode(span.trace_id.0.as_bytes()).unwrap_or_default()),
+            trace_id: Cow::Owned(span.trace_id.0),
             name: span.name.0,
             start_nanos: span.start_time_unix_nano.0,
             end_nanos: span.end_time_unix_nano.0,
@@ -141,18 +152,22 @@ impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
             }
 
             fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-                Ok(Scalar::Other)
+                Ok(Scalar::Absent)
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut forms: A) -> Result<Self::Value, A::Error> {
-                let mut value = Scalar::Other;
+                let mut value = Scalar::Absent;
                 while let Some(Borrowing(form)) = forms.next_key()? {
-                    value = match &*form {
-                        "stringValue" => Scalar::Text(forms.next_value::<Borrowing<'de>>()?.0),
-                        "intValue" => Scalar::Integer(forms.next_value::<Number<i64>>()?.0),
-                        "boolValue" => Scalar::Truth(forms.next_value()?),
-                        _ => forms.next_value::<IgnoredAny>().map(|_| Scalar::Other)?,
+                    let found = match &*form {
+                        "stringValue" => forms.next_value::<Option<Borrowing<'de>>>()?.map(|text| Scalar::Text(text.0)),
+                        "intValue" => forms.next_value::<Option<Number<i64>>>()?.map(|number| Scalar::Integer(number.0)),
+                        "boolValue" => forms.next_value::<Option<bool>>()?.map(Scalar::Truth),
+                        "doubleValue" | "arrayValue" | "kvlistValue" | "bytesValue" => {
+                            forms.next_value::<Option<IgnoredAny>>()?.map(|_| Scalar::Other)
+                        }
+                        _ => forms.next_value::<IgnoredAny>().map(|_| None)?,
                     };
+                    value = found.unwrap_or(value);
                 }
                 Ok(value)
             }

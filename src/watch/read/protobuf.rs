@@ -136,7 +136,7 @@ fn event(bytes: &[u8]) -> Result<ReadEvent<'_>, WireError> {
 }
 
 fn attribute<'a>(bytes: &'a [u8], to: &mut ReadAttributes<'a>) -> Result<(), WireError> {
-    let (mut name, mut value) = (&[][..], Scalar::Other);
+    let (mut name, mut value) = (&[][..], Scalar::Absent);
     for field in Fields(bytes) {
         match field? {
             (1, Field::Bytes(bytes)) => name = bytes,
@@ -149,14 +149,15 @@ fn attribute<'a>(bytes: &'a [u8], to: &mut ReadAttributes<'a>) -> Result<(), Wir
 }
 
 fn scalar(bytes: &[u8]) -> Result<Scalar<'_>, WireError> {
-    let mut value = Scalar::Other;
+    let mut value = Scalar::Absent;
     for field in Fields(bytes) {
         value = match field? {
             (1, Field::Bytes(bytes)) => Scalar::Text(text(bytes)?),
             (2, Field::Varint(truth)) => Scalar::Truth(truth != 0),
             // Protobuf's int64: the same bits.
             (3, Field::Varint(number)) => Scalar::Integer(number.cast_signed()),
-            _ => Scalar::Other,
+            (4..=7, _) => Scalar::Other,
+            _ => continue,
         };
     }
     Ok(value)
