@@ -381,8 +381,7 @@ mod tests {
             data in "[^\u{0}]{0,9}",
         ) {
             let line = serde_json::json!({"data": data, "msg": said, "port": 7}).to_string();
-            proptest::prop_assume!(!is_private(&line));
-            proptest::prop_assert!(!is_private(&said), "{}", line);
+            proptest::prop_assert!(is_private(&line) || !is_private(&said), "{}", line);
         }
     }
 
