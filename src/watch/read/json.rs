@@ -201,3 +201,24 @@ impl<'de, N: TryFrom<u64> + TryFrom<i64> + std::str::FromStr> Deserialize<'de> f
         from.deserialize_any(Digits(std::marker::PhantomData))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_left_open_is_none_and_what_is_not_known_is_passed_over() {
+        let list = r#"[{"key":"a","value":{"stringValue":null}},{"key":"b","value":{}},{"key":"c"},{"key":"d","value":null},
+            {"key":"e","value":{"stringValue":"x","new":[1]}},{"key":"f","value":{"intValue":7}},{"key":"g","value":{"doubleValue":1.5}}]"#;
+        let read: ReadAttributes<'_> = serde_json::from_str(list).unwrap();
+        assert!(["a", "b", "c", "d"].iter().all(|name| !read.has(name)));
+        assert_eq!(read.find("e"), Some(&Scalar::Text("x".into())));
+        assert_eq!((read.find("f"), read.find("g")), (Some(&Scalar::Integer(7)), Some(&Scalar::Other)));
+    }
+
+    #[test]
+    fn what_is_no_id_is_an_error() {
+        let trace = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"AAECAw=="}]}]}]}"#;
+        assert!(serde_json::from_str::<JsonTraces<'_>>(trace).is_err());
+    }
+}
