@@ -1,5 +1,12 @@
-//! Planned disturbances: scenarios, and what somebody announced with `hubwatch mark`. What happens in them is told, counts for the
+//! Planned disturbances: scenarios, and what was announced with `hubwatch mark`. What happens in them is told, counts for the
 //! degradation criteria, and not against stability.
+//!
+//! Two things are planned, and each has its own rule:
+//!
+//! - An *event* (a call, an error, a failed request) is planned if it happens from the window's begin to [`SETTLE`] after its end
+//!   ([`Plans::at`]). The volume of an interval is planned by the same rule ([`Plans::part`]).
+//! - *Time* in which something was down is planned only inside the window itself. An outage that begins planned and goes on becomes
+//!   unplanned at the window's end ([`Plans::unplanned`]).
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,10 +34,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    fn until(&self) -> Timestamp {
-        self.to.map_or(self.from.0.plus(LONGEST), |to| to.0.plus(SETTLE))
+    /// The end of the window. Without an end of its own it is [`LONGEST`] after the begin.
+    fn end(&self) -> Timestamp {
+        self.to.map_or(self.from.0.plus(LONGEST), |to| to.0)
+    }
+
+    /// Until when the effects of the window are planned. A window that was forgotten has no effects beyond its end.
+    fn settled(&self) -> Timestamp {
+        if self.to.is_some() && !self.forgotten { self.end().plus(SETTLE) } else { self.end() }
     }
 }
+
+/// A part of the time, from the first instant to the second.
+pub type Span = (Timestamp, Timestamp);
 
 /// The planned disturbances of a period.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -70,7 +86,43 @@ impl Plans {
 
     /// The disturbance that was on at an instant, or just over.
     pub fn at(&self, at: Timestamp) -> Option<&str> {
-        self.0.iter().rev().find(|plan| plan.from.0 <= at && at <= plan.until()).map(|plan| plan.name.as_str())
+        self.0.iter().rev().find(|plan| plan.from.0 <= at && at <= plan.settled()).map(|plan| plan.name.as_str())
+    }
+
+    /// Returns how much of an interval lies in windows and the time after them in which their effects show. Windows that overlap
+    /// count once.
+    pub fn part(&self, from: Timestamp, to: Timestamp) -> Micros {
+        let free = self.outside(from, to, Plan::settled).iter().map(|(from, to)| to.since(*from).get()).sum();
+        Micros::new(to.since(from).get().saturating_sub(free))
+    }
+
+    /// Returns the parts of an interval that lie in no window, in order.
+    pub fn unplanned(&self, from: Timestamp, to: Timestamp) -> Vec<Span> {
+        self.outside(from, to, Plan::end)
+    }
+
+    /// Returns the name of the window in which an interval lies for the longest time, if it lies in one at all.
+    pub fn name_of(&self, from: Timestamp, to: Timestamp) -> Option<&str> {
+        let shared = |plan: &&Plan| plan.end().min(to).since(plan.from.0.max(from));
+        let touches = |plan: &&Plan| plan.from.0 <= to && from <= plan.end();
+        self.0.iter().filter(touches).max_by_key(shared).map(|plan| plan.name.as_str())
+    }
+
+    fn outside(&self, from: Timestamp, to: Timestamp, end: impl Fn(&Plan) -> Timestamp) -> Vec<Span> {
+        let mut windows: Vec<Span> = self.0.iter().map(|plan| (plan.from.0.max(from), end(plan).min(to))).collect();
+        windows.retain(|(begin, end)| begin < end);
+        windows.sort_unstable();
+        let (mut free, mut next) = (Vec::new(), from);
+        for (begin, end) in windows {
+            if next < begin {
+                free.push((next, begin));
+            }
+            next = next.max(end);
+        }
+        if next < to {
+            free.push((next, to));
+        }
+        free
     }
 
     /// All of them, at the end of the period.
@@ -118,6 +170,19 @@ mod tests {
         assert!(plans.until(Timestamp::from_secs(beyond))[0].forgotten);
         plans.take(&[ended(90_000, "crash")]);
         assert!(at(&plans, 90_000).is_none());
+    }
+
+    #[test]
+    fn only_the_time_inside_a_window_is_planned_and_windows_that_overlap_count_once() {
+        let second = Timestamp::from_secs;
+        let mut plans = Plans::default();
+        plans.take(&[began(100, "a"), began(150, "b"), ended(160, "a"), ended(300, "b")]);
+        assert_eq!(plans.unplanned(second(50), second(400)), [(second(50), second(100)), (second(300), second(400))]);
+        assert_eq!(plans.unplanned(second(120), second(300)), []);
+        assert_eq!(plans.part(second(50), second(400)), Micros::new(230_000_000), "the effects of a window show for 30 s more");
+        assert_eq!(plans.part(second(400), second(500)), Micros::new(0));
+        assert_eq!(plans.name_of(second(140), second(400)), Some("b"));
+        assert_eq!(plans.name_of(second(301), second(400)), None);
     }
 
     #[test]
