@@ -220,6 +220,7 @@ fn poll(started: Timestamp) -> Poll {
             status: Text::from("connected"),
             liveness: Liveness::Up,
             reason: Text::from(""),
+            cause: None,
             uptime: Micros::new(1),
             tools: 1,
             error: None,

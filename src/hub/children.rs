@@ -80,6 +80,7 @@ mod tests {
             status: Text::from("connected"),
             liveness: Liveness::Up,
             reason: Text::from(""),
+            cause: None,
             uptime: Micros::new(1),
             tools: 1,
             error: None,

@@ -110,7 +110,7 @@ impl Servers {
             return None;
         }
         server.reason = Text::new(reason);
-        let kind = ServerChanged { server: Text::new(name), from, to, reason: Text::new(reason) };
+        let kind = ServerChanged { server: Text::new(name), from, to, reason: Text::new(reason), cause: None };
         Some(Noticed { when, source, kind: kind.into() })
     }
 
@@ -210,6 +210,7 @@ impl Servers {
             status: Text::new(&*seen.status),
             liveness,
             reason,
+            cause: None,
             uptime: api::seconds(seen.uptime),
             tools: seen.capabilities.tools.0,
             error: seen.error.as_deref().map(Text::from),

@@ -217,7 +217,7 @@ fn liveness(timeline: &Timeline, should_work: bool) -> Vec<Block> {
             Liveness::Up => "up",
             Liveness::Down if should_work => "down",
             Liveness::Down => "expected",
-            Liveness::Unknown => "unknown",
+            Liveness::Unknown | Liveness::Removed => "unknown",
             Liveness::Starting | Liveness::Unauthorized | Liveness::Disabled => "between",
         },
         name: format!("{}: {} ({} to {})", stretch.liveness, stretch.reason, stretch.from, stretch.to),

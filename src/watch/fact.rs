@@ -176,6 +176,58 @@ terms! {
     }
 }
 
+terms! {
+    /// Why a server changed, as far as the hub shows it.
+    pub enum ChangeCause {
+        /// Nobody asked for it: the server failed, or the hub acted by itself.
+        Unprompted = "unprompted",
+        /// Somebody asked for it through the hub's API: a start, a stop, a disable, a restart.
+        Requested = "requested",
+        /// The configuration changed.
+        Configured = "configured",
+        /// The whole hub stopped, started or went away.
+        Hub = "hub",
+    }
+}
+
+terms! {
+    /// What lines of text claim and only the API, the process table or the event stream can confirm.
+    pub enum ClaimKind {
+        /// That the hub started.
+        HubStart = "hub_start",
+        /// That the hub stops or stopped.
+        HubStop = "hub_stop",
+        /// That a server changed.
+        ServerChange = "server_change",
+    }
+}
+
+terms! {
+    /// Why a claim was not believed.
+    pub enum ClaimRefusal {
+        /// The line names another process than the hub's.
+        OtherProcess = "other_process",
+        /// The API shows the opposite.
+        Contradicted = "contradicted",
+        /// The hub's list has no such server.
+        NotListed = "not_listed",
+        /// Nothing confirmed it in time.
+        Unconfirmed = "unconfirmed",
+        /// More claims waited for confirmation than are kept.
+        TooMany = "too_many",
+    }
+}
+
+terms! {
+    /// What shows that another hub writes into the log as well.
+    pub enum SharedSign {
+        /// Lines of another process.
+        OtherProcess = "other_process",
+        /// A start or stop that the watched hub's API contradicts.
+        ForeignStart = "foreign_start",
+    }
+}
+
 record! {
     /// The hub's process started.
     pub struct HubStarted {
@@ -239,8 +291,18 @@ record! {
         pub to: Liveness = names::TO,
         /// Why we think so.
         pub reason: Text = names::REASON,
+        /// Who or what brought it about. Absent in what earlier versions wrote: read it as unprompted.
+        pub cause: Option<ChangeCause> = names::CHANGE_CAUSE,
     }
 }
+
+impl ServerChanged {
+    /// Whether nobody asked for the change: the server failed or recovered, or the hub acted by itself.
+    pub fn is_unprompted(&self) -> bool {
+        self.cause.unwrap_or(ChangeCause::Unprompted) == ChangeCause::Unprompted
+    }
+}
+
 record! {
     /// A server could not be started.
     pub struct ServerStartFailed {
@@ -469,6 +531,27 @@ record! {
     }
 }
 record! {
+    /// Lines claimed that the watched hub or one of its servers started, stopped or changed, and the hub did not confirm it: another
+    /// hub that writes the same log, or a server whose output looks like the hub's lines.
+    pub struct ClaimsDropped {
+        /// What they claimed.
+        pub claim: ClaimKind = names::CLAIM,
+        /// How many lines.
+        pub count: Count = names::COUNT,
+        /// Why they were not believed.
+        pub refusal: ClaimRefusal = names::CLAIM_REFUSAL,
+    }
+}
+record! {
+    /// Another hub writes into the log as well: all hubs of a user do, unless they are told otherwise.
+    pub struct LogShared {
+        /// What shows it.
+        pub sign: SharedSign = names::SHARED_SIGN,
+        /// The other process, where its lines name it.
+        pub pid: Option<u32> = names::PROCESS_PID,
+    }
+}
+record! {
     /// The journal was damaged: what could be read of it is kept, the file itself set aside.
     pub struct JournalRecovered {
         /// Where it was set aside.
@@ -622,6 +705,8 @@ facts! {
     LogTruncated = "mcphub.log.truncated",
     LogReplaced = "mcphub.log.replaced",
     LogUnreadable = "mcphub.log.unreadable",
+    ClaimsDropped = "mcphub.log.claims_dropped",
+    LogShared = "mcphub.log.shared",
     FactAmended = "mcphub.fact.amended",
     WatcherStarted = "hubwatch.started",
     WatcherStopped = "hubwatch.stopped",

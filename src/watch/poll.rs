@@ -1,6 +1,7 @@
 //! What the hub is at the end of an interval, as its API, its process and its log file say, and what we judge of it.
 
 use super::drops::Drops;
+use super::fact::ChangeCause;
 use super::names;
 use super::quantity::{Bytes, Count, Micros, Timestamp};
 use super::record::{record, terms};
@@ -61,6 +62,8 @@ terms! {
         Disabled = "disabled",
         /// Nothing at hand says.
         Unknown = "unknown",
+        /// The hub's list no longer has it: it was taken out of the configuration.
+        Removed = "removed",
     }
 }
 
@@ -214,6 +217,8 @@ record! {
         pub liveness: Liveness = names::SERVER_LIVENESS,
         /// Why we think so.
         pub reason: Text = names::SERVER_REASON,
+        /// Who or what brought that about, where it is known. Absent in what earlier versions wrote.
+        pub cause: Option<ChangeCause> = names::SERVER_CAUSE,
         /// How long the hub says that it has been connected.
         pub uptime: Micros = names::SERVER_UPTIME,
         /// Tools that it offers.

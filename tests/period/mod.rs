@@ -125,7 +125,8 @@ pub fn crash(watches: &mut [Watch], minute: usize, seconds: u64, is_planned: boo
 }
 
 pub fn changed(from: Liveness, to: Liveness) -> ServerChanged {
-    ServerChanged { server: Text::from("filesystem"), from, to, reason: Text::from("its connection closed") }
+    let (server, reason) = (Text::from("filesystem"), Text::from("its connection closed"));
+    ServerChanged { server, from, to, reason, cause: Some(ChangeCause::Unprompted) }
 }
 
 fn sessions(watches: &mut [Watch]) {
@@ -232,6 +233,7 @@ pub fn poll(outcome: ApiOutcome, liveness: Liveness, end: Timestamp) -> Poll {
         status: Text::from("connected"),
         liveness,
         reason: Text::from("test"),
+        cause: None,
         uptime: Micros::new(1),
         tools: 14,
         error: None,

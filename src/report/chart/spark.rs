@@ -34,7 +34,7 @@ pub fn states(timeline: &Timeline, span: Span) -> String {
         let inside = timeline.stretches.iter().filter(|stretch| stretch.from.0 < part.to && part.from < stretch.to.0);
         let worst = inside.map(|stretch| stretch.liveness).max_by_key(|liveness| gravity(*liveness));
         match worst {
-            None | Some(Liveness::Unknown) => NOTHING,
+            None | Some(Liveness::Unknown | Liveness::Removed) => NOTHING,
             Some(Liveness::Up) => '▁',
             Some(Liveness::Down) => '█',
             Some(_) => '▄',
@@ -46,10 +46,10 @@ pub fn states(timeline: &Timeline, span: Span) -> String {
 /// Which of several states in one character is shown.
 const fn gravity(liveness: Liveness) -> u8 {
     match liveness {
-        Liveness::Unknown => 0,
+        Liveness::Unknown | Liveness::Removed => 0,
         Liveness::Up => 1,
+        Liveness::Starting | Liveness::Unauthorized | Liveness::Disabled => 2,
         Liveness::Down => 3,
-        _ => 2,
     }
 }
 
