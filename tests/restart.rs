@@ -169,3 +169,70 @@ async fn lines_of_an_earlier_process_of_the_hub_are_read_but_are_no_facts() {
     let of_the_log = facts.filter(|fact| fact.source == Source::Log && !matches!(fact.kind, FactKind::Storm(_)));
     assert_eq!(of_the_log.count(), 0);
 }
+
+/// Puts something else into a half of the checkpoint.
+fn damage(folder: &Path, half: &str) {
+    let journal = rusqlite::Connection::open(folder.join("state/journal.db")).unwrap();
+    let saved: Vec<u8> = journal.query_row("SELECT value FROM meta WHERE key = 'checkpoint'", [], |row| row.get(0)).unwrap();
+    let mut saved: serde_json::Value = serde_json::from_slice(&saved).unwrap();
+    saved[half]["value"] = serde_json::json!("of a later form");
+    let changed = journal.execute("UPDATE meta SET value = ?1 WHERE key = 'checkpoint'", [saved.to_string().as_bytes()]);
+    assert_eq!(changed.unwrap(), 1);
+}
+
+/// The state that each run says it could not read.
+fn lost(watches: &[Watch]) -> Vec<String> {
+    let facts = watches.iter().flat_map(|watch| &watch.facts);
+    let lost = facts.filter_map(|fact| match &fact.kind {
+        FactKind::StateLost(lost) => Some(lost.half.to_string()),
+        _ => None,
+    });
+    lost.collect()
+}
+
+/// Reads the recorded log in two lives, half of it in each; then something else stands in a half of the checkpoint.
+async fn read_and_damage(folder: &Path, half: &str, read_by_the_first: usize) -> Vec<u8> {
+    let log = recording();
+    let mut file = std::fs::File::create(folder.join("mcp-hub.log")).unwrap();
+    live(folder, 0, true).await;
+    file.write_all(&log[..read_by_the_first]).unwrap();
+    live(folder, 1, false).await;
+    damage(folder, half);
+    file.write_all(&log[read_by_the_first..]).unwrap();
+    log
+}
+
+#[tokio::test]
+async fn a_run_that_cannot_read_what_the_last_one_knew_goes_on_reading_where_it_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = read_and_damage(folder.path(), "knowledge", 700_003).await;
+    live(folder.path(), 2, false).await;
+    let watches = watches(folder.path()).await;
+    let bytes: u64 = watches.iter().map(|watch| watch.log.bytes.get()).sum();
+    assert_eq!(bytes, log.len() as u64);
+    assert_eq!(lost(&watches), ["knowledge"]);
+}
+
+#[tokio::test]
+async fn a_run_without_the_last_ones_position_makes_no_fact_twice_and_numbers_its_records_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = recording().len();
+    read_and_damage(folder.path(), "position", whole).await;
+    let calls = |watches: &[Watch]| {
+        let facts = watches.iter().flat_map(|watch| &watch.facts);
+        facts.filter(|fact| matches!(fact.kind, FactKind::CallEnded(_))).count()
+    };
+    let before = calls(&watches(folder.path()).await);
+    live(folder.path(), 2, false).await;
+    let after = watches(folder.path()).await;
+    assert_eq!((before, calls(&after)), (5, 5));
+    assert_eq!(lost(&after), ["position"]);
+    let journal = rusqlite::Connection::open(folder.path().join("state/journal.db")).unwrap();
+    let saved: Vec<u8> = journal.query_row("SELECT value FROM meta WHERE key = 'checkpoint'", [], |row| row.get(0)).unwrap();
+    let saved: serde_json::Value = serde_json::from_slice(&saved).unwrap();
+    assert_eq!(
+        saved["position"]["value"]["files"]["next_generation"],
+        (2_u64 << 32) + 1,
+        "the third run begins numbers of its own"
+    );
+}

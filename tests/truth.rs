@@ -265,7 +265,7 @@ struct Disk {
 impl Disk {
     fn new(seed: u64) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let follower = Follower::new(folder.path().join("mcp-hub.log"), Begin::Start, None);
+        let follower = Follower::new(folder.path().join("mcp-hub.log"), Begin::Start, None, 0);
         Self { folder, follower, random: fastrand::Rng::with_seed(seed) }
     }
 
@@ -315,7 +315,7 @@ impl Disk {
     /// The sidecar is killed and reads on where it was.
     fn restart(&mut self) {
         let saved = serde_json::from_slice(&serde_json::to_vec(&self.follower.state()).unwrap()).unwrap();
-        self.follower = Follower::new(self.path(0), Begin::Start, Some(saved));
+        self.follower = Follower::new(self.path(0), Begin::Start, Some(saved), 0);
     }
 }
 

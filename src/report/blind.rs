@@ -3,6 +3,7 @@
 use super::model::Provenance;
 use super::words;
 use crate::judge::history::History;
+use crate::judge::moment::Moment;
 use crate::watch::{Aspect, DropReason, DroppedKind, Sight, Visible};
 
 /// Each thing that the sources at hand did not show.
@@ -42,6 +43,17 @@ fn losses(history: &History, all: &mut Vec<String>) {
         all.push(format!("{lost} of the log were overwritten or deleted before anybody could read them."));
     }
     let own = &history.sidecar;
+    for journal in &own.recovered {
+        let (at, rows) = (minute(journal.at), journal.rows);
+        all.push(format!(
+            "The sidecar's journal was damaged ({}), found at {at}: {rows} rows of it were kept, the file was set aside as {}.",
+            journal.reason, journal.path
+        ));
+    }
+    for lost in &own.state_lost {
+        let (at, half, effect) = (minute(lost.at), &lost.half, lost.effect());
+        all.push(format!("The last run's {half} could not be read at {at} ({}): {effect}.", lost.reason));
+    }
     // What is dropped for its age is of an earlier period.
     let of = |what: DroppedKind| {
         let reasons = own.dropped.get(what.as_str()).into_iter().flatten();
@@ -67,4 +79,10 @@ fn losses(history: &History, all: &mut Vec<String>) {
             own.rejected
         ));
     }
+}
+
+/// The minute of an instant, in UTC.
+fn minute(at: Moment) -> String {
+    let at = at.to_string();
+    at.get(..16).unwrap_or(&at).replace('T', " ")
 }

@@ -1,18 +1,24 @@
 //! The way to the journal: what was learned is gathered and committed in one transaction with the read position and the state that
 //! belong to it. Reading goes on meanwhile.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use prost::Message as _;
 use prost::bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::{CHECKPOINT_VERSION, Checkpoint, Sidecar};
+use super::assemble::Finished;
+use super::{Sidecar, checkpoint};
 use crate::export::{Delivery, LogFastPath};
+use crate::hub::call_trace;
 use crate::hub::interpret::Interpreted;
-use crate::journal::{Commit, Journal, JournalError, LogRows, MetricRows, MinuteRow, NotCommitted, NotableRow, SpanRow};
-use crate::tail::{Follower, State};
-use crate::watch::{Count, DropReason, DroppedKind, Drops, Level, LogRequest, Micros, Text, Timestamp};
+use crate::journal::{
+    Commit, Journal, JournalError, LogRows, MetricRows, MinuteRow, NotCommitted, NotableRow, SpanRow, SpanRowKind,
+};
+use crate::tail::State;
+use crate::watch::{
+    Count, DropReason, DroppedKind, Drops, Level, LogRequest, MetricsRequests, Micros, SpanId, Text, Timestamp, request_of,
+};
 
 /// How long what was read waits for its commit. Each commit is an fsync; two a second cost nothing, and what a crash costs is half
 /// a second of reading again: until its commit a line is still in the log, and sent twice it is the same record.
@@ -186,6 +192,45 @@ impl Dispatch {
 }
 
 impl Sidecar {
+    /// Keeps finished Watches, with their metrics, for the next commit.
+    pub(super) fn keep(&mut self, finished: Vec<Finished>) {
+        for Finished { watch, otlp, metrics } in finished {
+            let kind = SpanRowKind::Watch {
+                hub: watch.origin.hub.clone(),
+                environment: watch.origin.environment.clone(),
+                slot: watch.slot(),
+                part: watch.origin.part,
+                run: watch.origin.run,
+                sequence: watch.origin.sequence,
+            };
+            let (start, end) = (watch.interval.start(), watch.interval.end());
+            let (trace_id, span_id) = (watch.trace_id(), watch.origin.span_id());
+            self.pending.spans.push(SpanRow { trace_id, span_id, kind, start, end, otlp });
+            if let Some(MetricsRequests { cumulative, .. }) = &metrics {
+                self.measured = Some(cumulative.clone());
+            }
+            self.pending.metrics.extend(metrics.map(|MetricsRequests { cumulative, delta }| MetricRows {
+                time: end,
+                cumulative: cumulative.encode_to_vec(),
+                delta: Some(delta.encode_to_vec()),
+            }));
+        }
+    }
+
+    fn keep_calls(&mut self) {
+        let model = self.assembler.interpreter.model().map(str::to_owned);
+        for call in self.assembler.interpreter.ended_calls() {
+            let started = call.fact.started;
+            let end = started.plus(call.fact.duration);
+            for span in call_trace::spans(&call, model.as_deref()) {
+                let Some(span_id) = SpanId::from_slice(&span.span_id) else { continue };
+                let otlp = request_of(self.assembler.origin(), vec![span]).encode_to_vec();
+                let kind = SpanRowKind::Call;
+                self.pending.spans.push(SpanRow { trace_id: call.fact.trace, span_id, kind, start: started, end, otlp });
+            }
+        }
+    }
+
     /// Sends the records that were gathered.
     pub(super) async fn send_records(&mut self) {
         let Some(request) = self.records.take(self.out.spare.take()) else { return };
@@ -209,20 +254,9 @@ impl Sidecar {
         self.send_records().await;
         self.finish_commit().await?;
         self.keep_calls();
-        let position = self.follower.as_ref().map(Follower::state);
-        let generations = position.as_ref().map(State::generations);
-        let checkpoint = Checkpoint {
-            version: CHECKPOINT_VERSION,
-            log: self.follower.as_ref().map(|follower| follower.path().to_owned()),
-            position,
-            log_reached: self.log_reached,
-            lost: self.lost,
-            dropped: self.dropped.clone(),
-            connections: self.connections,
-            unframer: Cow::Borrowed(&self.unframer),
-            assembler: Cow::Borrowed(&self.assembler),
-        };
-        let checkpoint = serde_json::to_vec(&checkpoint).map_err(JournalError::checkpoint)?;
+        let position = self.position();
+        let generations = position.files.as_ref().map(State::generations);
+        let checkpoint = checkpoint::write(&position, &self.assembler).map_err(JournalError::checkpoint)?;
         let mut commit = std::mem::take(&mut self.pending).into_commit(checkpoint);
         let deliveries = std::mem::take(&mut self.out.deliveries);
         let journal = self.out.journal.clone();

@@ -5,163 +5,41 @@
 //! drives the same shell with a simulated clock.
 
 pub mod assemble;
+mod checkpoint;
 pub mod clock;
 mod commit;
+mod intake;
 pub mod marks;
+mod source;
+mod state;
 
-use std::borrow::Cow;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use prost::Message as _;
-use serde::{Deserialize, Serialize};
 
-use crate::export::{LogFastPath, Standing, Tally};
-use crate::hub::call_trace;
-use crate::hub::events::Heard;
-use crate::hub::framing::Unframer;
-use crate::hub::interpret::{Interpreter, PollAnswer, RawLine};
-use crate::hub::merge::LineSource;
-use crate::journal::{Journal, JournalError, MetricRows, Recovered, SpanRow, SpanRowKind};
-use crate::process::{self, OwnProcess, OwnUse};
-use crate::tail::{self, Batch, Begin, Follower, Line, Pipe, TailEvent};
+use crate::export::{LogFastPath, Tally};
+use crate::hub::interpret::{Interpreter, PollAnswer};
+use crate::journal::{Journal, JournalError, Recovered};
+use crate::process::{self, OwnProcess};
+use crate::tail::{Begin, Follower, State};
 use crate::watch::{
-    ApiOutcome, Bytes, Count, Drops, GenerationId, JournalRecovered, LineRecord, LogBatch, LogReplaced, LogTruncated,
-    LogUnreadable, MetricsRequests, Micros, Origin, RecordForm, SidecarPoll, Sources, SpanId, Text, Timestamp, Visibility,
-    WatcherId, WatcherStarted, WatcherStopped, When, request_of,
+    ApiOutcome, Bytes, Count, Drops, JournalRecovered, LogBatch, LogFilePoll, Micros, Origin, Text, Timestamp, Visibility,
+    WatcherStarted, WatcherStopped, When,
 };
-use assemble::{Assembler, Closing, Finished};
+use assemble::Assembler;
+use checkpoint::{Position, Saved};
 use commit::{Dispatch, Pending};
-
-/// How many bytes of the log are taken in at a time and go out as one request: about five hundred lines. A request with what is said
-/// of each line is two and a half times as large, and several are in memory at once.
-const BATCH_BYTES: usize = 96 * 1024;
-
-/// How much of the log is read before something else has its turn: a tenth of a second's work.
-const TURN_BYTES: u64 = 16 * 1024 * 1024;
-
-/// What the records of the event stream have as their file's name.
-const STREAM_NAME: &str = "events";
-
-/// So many records of the event stream go out before the next look at the log.
-const STREAM_BATCH: u32 = 512;
+pub use intake::LogRead;
+use intake::{History, LogIntake, PipeIntake, Reading, StreamIntake};
+pub use source::LogSource;
+use state::{Lost, Sent};
 
 /// The hub's own start time is taken a moment after its first line, by up to a second in the recordings.
 const START_SLACK: Micros = Micros::new(2_000_000);
 
-/// The form of the checkpoint; one more when an older hubwatch would misread it.
-const CHECKPOINT_VERSION: u32 = 3;
-
-/// What the sidecar needs to go on after a restart as if nothing had happened; committed with the data.
-#[derive(Serialize, Deserialize)]
-struct Checkpoint<'a> {
-    version: u32,
-    /// Which log the position is in.
-    log: Option<PathBuf>,
-    position: Option<tail::State>,
-    log_reached: Option<Timestamp>,
-    lost: Lost,
-    /// What the journal had dropped when that was last told.
-    #[serde(default)]
-    dropped: Drops,
-    /// Connections to the event stream that were made so far: the lines of each are other lines.
-    connections: u64,
-    unframer: Cow<'a, Unframer>,
-    assembler: Cow<'a, Assembler>,
-}
-
-impl Checkpoint<'_> {
-    /// Whether it is about the hub that is watched now: a state folder can be used for another one.
-    fn is_of(&self, origin: &Origin) -> bool {
-        let saved = self.assembler.origin();
-        let same = (&saved.hub, &saved.environment) == (&origin.hub, &origin.environment);
-        if !same {
-            tracing::warn!(hub = %saved.hub, environment = %saved.environment, "the last run watched another hub; watching begins anew");
-        }
-        same
-    }
-}
-
-/// What was lost, or read late, since the last Watch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-struct Lost {
-    lines_cut: u64,
-    bad_utf8: u64,
-    bytes: u64,
-    unreadable_answers: u64,
-    #[serde(default)]
-    parse_failures: u64,
-    #[serde(default)]
-    lag: Option<Micros>,
-}
-
-/// Where the hub's log is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LogSource {
-    /// Nowhere.
-    None,
-    /// In a file.
-    File(PathBuf),
-    /// What the hub writes is piped into the sidecar.
-    Stdin,
-    /// In a file, with what the hub writes piped into the sidecar as well.
-    FileAndStdin(PathBuf),
-}
-
-impl LogSource {
-    /// The file, if it is one.
-    pub fn file(&self) -> Option<&Path> {
-        match self {
-            Self::File(path) | Self::FileAndStdin(path) => Some(path),
-            Self::None | Self::Stdin => None,
-        }
-    }
-
-    /// The hub's output is piped into the sidecar, too.
-    #[must_use]
-    pub fn and_stdin(self) -> Self {
-        match self {
-            Self::File(path) | Self::FileAndStdin(path) => Self::FileAndStdin(path),
-            Self::None | Self::Stdin => Self::Stdin,
-        }
-    }
-
-    /// Without what is piped into the sidecar.
-    #[must_use]
-    pub fn without_stdin(self) -> Self {
-        match self {
-            Self::File(path) | Self::FileAndStdin(path) => Self::File(path),
-            Self::None | Self::Stdin => Self::None,
-        }
-    }
-
-    /// Whether the hub's output is piped into the sidecar.
-    pub const fn is_piped(&self) -> bool {
-        matches!(self, Self::Stdin | Self::FileAndStdin(_))
-    }
-}
-
-impl std::fmt::Display for LogSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::None => f.write_str("none"),
-            Self::File(path) => path.display().fmt(f),
-            Self::Stdin => f.write_str("stdin"),
-            Self::FileAndStdin(path) => write!(f, "{} and stdin", path.display()),
-        }
-    }
-}
-
-/// How the event stream stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stream {
-    /// Nobody wants it.
-    Off,
-    /// It was joined and broke.
-    Broken,
-    /// It is joined.
-    Joined,
-}
+/// Generations of the log, and connections to the event stream, are numbered from here in each run that finds no read position. Their
+/// numbers are part of the records' ids: begun at 0 again, another line would get the id of one that is in the journal already.
+const NUMBERS_OF_A_RUN: u32 = 32;
 
 /// What becomes of the log's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,15 +56,6 @@ impl Default for Lines {
     fn default() -> Self {
         Self { collapse: true, original: true, keep_private: false }
     }
-}
-
-/// What a look at the log came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogRead {
-    /// It held something new.
-    pub moved: bool,
-    /// Its end was reached.
-    pub at_end: bool,
 }
 
 /// How the sidecar begins.
@@ -216,67 +85,50 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Sidecar {
     assembler: Assembler,
-    follower: Option<Follower>,
-    /// When the log's end was last reached.
-    log_reached: Option<Timestamp>,
-    log_behind: u64,
-    log_present: bool,
-    /// Until the first poll: lines that were there before it can't be told from those of an earlier process of the hub.
-    heeds_history: bool,
+    log: Option<LogIntake>,
+    pipe: Option<PipeIntake>,
+    stream: StreamIntake,
+    looks_at_process: bool,
+    own: Option<OwnProcess>,
+    /// What was lost since the last Watch.
     lost: Lost,
-    /// What the senders had done when that was last told.
+    /// What the senders had done when that was last reported.
     told: Sent,
+    /// What the journal had dropped when that was last reported.
     dropped: Drops,
     tally: Tally,
-    own: Option<OwnProcess>,
-    journal: Journal,
-    logs: Option<LogFastPath>,
-    looks_at_process: bool,
-    pipe: Option<Pipe>,
-    /// Whether the pipe was closed.
-    pipe_ended: bool,
-    /// When the pipe was last read.
-    pipe_reached: Option<Timestamp>,
-    pipe_unframer: Unframer,
-    pipe_form: Option<(u64, RecordForm)>,
-    unframer: Unframer,
-    stream: Stream,
-    /// Whether the stream was not joined for a part of the interval.
-    stream_gap: bool,
-    connections: u64,
-    /// Lines heard on this connection.
-    heard: u64,
+    /// Whether the record of a JSON line carries the whole line.
     original: bool,
     records: LogBatch,
-    form: Option<(u64, RecordForm)>,
-    stream_form: Option<(u64, RecordForm)>,
-    out: Dispatch,
     pending: Pending,
-    /// The last poll's metrics, until somebody takes them.
+    journal: Journal,
+    logs: Option<LogFastPath>,
+    out: Dispatch,
+    /// The last poll's metrics, until they are taken.
     measured: Option<ExportMetricsServiceRequest>,
 }
 
 impl Sidecar {
-    /// Begins at `now`. With a checkpoint it goes on where that was made.
+    /// Begins at `now`. With a checkpoint it goes on where that was made, as far as the checkpoint can be read.
     pub fn begin(setup: Setup, now: Timestamp, journal: Journal, logs: Option<LogFastPath>, looks_at_process: bool) -> Self {
         let Setup { origin, key, log, begin, lines, checkpoint, recovered, tally, own } = setup;
-        let checkpoint = checkpoint.and_then(|bytes| read_checkpoint(&bytes)).filter(|saved| saved.is_of(&origin));
-        let resumed = checkpoint.is_some();
-        let pipe = log.is_piped().then(|| Pipe::new(u64::from(origin.run)));
-        let file = log.file().map(Path::to_owned);
-        let (saved, mut assembler) = match checkpoint {
-            Some(saved) => {
-                let same_log = saved.log == file;
-                let assembler = saved.assembler.into_owned().resume(origin, now, key);
-                let position = saved.position.filter(|_| file.is_some());
-                let log_reached = saved.log_reached.filter(|_| same_log);
-                let unframer = if same_log { saved.unframer.into_owned() } else { Unframer::default() };
-                let (lost, dropped, connections) = (saved.lost, saved.dropped, saved.connections);
-                (Resumed { position, log_reached, lost, dropped, connections, unframer }, assembler)
-            }
-            None => (Resumed::default(), Assembler::new(origin, now, key)),
+        let Saved { position, knowledge, losses } =
+            checkpoint.map_or_else(Saved::default, |bytes| checkpoint::read(&bytes, &origin));
+        let (run, resumed) = (origin.run, position.is_some());
+        let first_number = u64::from(run.saturating_sub(1)) << NUMBERS_OF_A_RUN;
+        let history = match (&position, &knowledge) {
+            (Some(_), _) => History::Known,
+            (None, Some(_)) => History::Told,
+            (None, None) => History::UntilFirstPoll,
+        };
+        let mut assembler = match knowledge {
+            Some(known) => known.resume(origin, now, key),
+            None => Assembler::new(origin, now, key),
         };
         assembler.interpreter.notice(When::At(now), WatcherStarted { resumed });
+        for loss in losses {
+            assembler.interpreter.notice(When::At(now), loss);
+        }
         if let Some(Recovered { aside, damage, rows, .. }) = recovered {
             let (path, reason) = (Text::new(aside.to_string_lossy()), Text::new(damage));
             assembler.interpreter.notice(When::At(now), JournalRecovered { path, reason, rows: Count::new(rows) });
@@ -293,41 +145,34 @@ impl Sidecar {
         if lines.keep_private {
             assembler.interpreter.keep_private();
         }
-        let follower = file.map(|path| Follower::new(path, begin, saved.position.clone()));
-        let heeds_history = !resumed && follower.as_ref().is_some_and(|follower| follower.size().is_some());
-        let records = LogBatch::new(assembler.origin());
-        let out = Dispatch::new(journal.clone(), logs.clone(), saved.position.as_ref().map(tail::State::generations), now);
+        let (lost, dropped, connections, from) = match position {
+            Some(saved) => (saved.lost, saved.dropped.clone(), saved.connections, From::position(saved, log.file())),
+            None => (Lost::default(), Drops::default(), first_number, From::default()),
+        };
+        let known = from.files.as_ref().map(State::generations);
+        let log_intake = log.file().map(|path| {
+            let follower = Follower::new(path.to_owned(), begin, from.files, first_number);
+            // A log that comes later holds nothing old.
+            let history = if follower.size().is_some() { history } else { History::Known };
+            LogIntake::new(follower, from.reading, history)
+        });
         Self {
+            records: LogBatch::new(assembler.origin()),
             assembler,
-            follower,
-            log_reached: saved.log_reached,
-            log_behind: 0,
-            log_present: false,
-            heeds_history,
-            lost: saved.lost,
-            told: Sent::default(),
-            dropped: saved.dropped,
-            tally,
+            log: log_intake,
+            pipe: log.is_piped().then(|| PipeIntake::new(run)),
+            stream: StreamIntake::new(connections),
+            looks_at_process,
             own,
+            lost,
+            told: Sent::default(),
+            dropped,
+            tally,
+            original: lines.original,
+            pending: Pending::default(),
+            out: Dispatch::new(journal.clone(), logs.clone(), known, now),
             journal,
             logs,
-            looks_at_process,
-            pipe,
-            pipe_ended: false,
-            pipe_reached: None,
-            pipe_unframer: Unframer::default(),
-            pipe_form: None,
-            unframer: saved.unframer,
-            stream: Stream::Off,
-            stream_gap: false,
-            connections: saved.connections,
-            heard: 0,
-            original: lines.original,
-            records,
-            form: None,
-            stream_form: None,
-            out,
-            pending: Pending::default(),
             measured: None,
         }
     }
@@ -360,190 +205,24 @@ impl Sidecar {
     /// What the first poll says about the hub's present process decides which lines of an old log are facts of this run. Call it
     /// once, before the first line is read.
     pub fn first_poll(&mut self, answer: &PollAnswer) {
-        if self.log_reached.is_some() || !self.heeds_history {
+        let Some(log) = self.log.as_mut().filter(|log| log.history == History::UntilFirstPoll && log.reading.reached.is_none())
+        else {
             return;
-        }
+        };
         let workspace = answer.health.as_ref().ok().and_then(|health| health.workspace());
         let said = workspace.and_then(|workspace| workspace.started);
         let begun = answer.process.as_ref().map(|process| process.started).or(said.map(|said| said.minus(START_SLACK)));
         if let Some(begun) = begun {
             // An untimed line is of the present process: every hub empties the file without times when it starts.
-            self.heeds_history = false;
-            self.log_reached = Some(begun);
+            log.history = History::Known;
+            log.reading.reached = Some(begun);
             self.assembler.interpreter.facts_since(begun);
         }
     }
 
-    /// Takes in what the log holds, batch by batch, at most until its end.
-    pub async fn read_log(&mut self, now: Timestamp) -> Result<LogRead, JournalError> {
-        let mut moved = false;
-        let mut read = 0;
-        loop {
-            let before = self.pending.bytes;
-            let batch = self.read_batch(now);
-            let at_end = batch.at_end;
-            read += self.pending.bytes - before;
-            moved |= batch.lines > 0 || !batch.events.is_empty();
-            self.note(batch, now);
-            self.close_if_full(now);
-            if self.follower.as_ref().is_some_and(|follower| self.out.has_new(follower.generations())) {
-                self.commit_generation(now).await?;
-            }
-            self.send_records().await;
-            if self.pending.is_due() || self.out.is_due(now) && !self.pending.is_empty() {
-                self.commit(now).await?;
-            }
-            if at_end || read >= TURN_BYTES {
-                return Ok(LogRead { moved, at_end });
-            }
-        }
-    }
-
-    fn read_batch(&mut self, now: Timestamp) -> Batch {
-        let Some(follower) = &mut self.follower else { return Batch { at_end: true, ..Batch::default() } };
-        let context = LineContext {
-            source: LineSource::Log,
-            watcher: self.assembler.origin().watcher,
-            now,
-            earliest: self.log_reached.unwrap_or(now),
-            heeds_history: self.heeds_history,
-            keep_records: self.logs.is_some(),
-            original: self.original,
-        };
-        let mut into = Into {
-            interpreter: &mut self.assembler.interpreter,
-            unframer: &mut self.unframer,
-            form: &mut self.form,
-            records: &mut self.records,
-            pending: &mut self.pending,
-            lost: &mut self.lost,
-        };
-        follower.read(BATCH_BYTES, |line| context.take(line, &mut into))
-    }
-
-    /// What the hub wrote into the pipe; nothing means that it was closed.
-    pub async fn piped(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), JournalError> {
-        let Some(pipe) = &mut self.pipe else { return Ok(()) };
-        let context = LineContext {
-            source: if self.follower.is_some() { LineSource::Output } else { LineSource::Log },
-            watcher: self.assembler.origin().watcher,
-            now,
-            earliest: self.pipe_reached.unwrap_or(now),
-            heeds_history: false,
-            keep_records: self.logs.is_some(),
-            original: self.original,
-        };
-        let mut into = Into {
-            interpreter: &mut self.assembler.interpreter,
-            unframer: &mut self.pipe_unframer,
-            form: &mut self.pipe_form,
-            records: &mut self.records,
-            pending: &mut self.pending,
-            lost: &mut self.lost,
-        };
-        if bytes.is_empty() {
-            pipe.finish(|line| context.take(line, &mut into));
-            self.pipe_ended = true;
-        } else {
-            pipe.feed(bytes, |line| context.take(line, &mut into));
-        }
-        self.pipe_reached = Some(now);
-        if self.follower.is_none() {
-            self.log_reached = Some(now);
-        }
-        self.close_if_full(now);
-        // Nobody can read a pipe again.
-        self.commit(now).await
-    }
-
-    /// The event stream was joined.
-    pub fn stream_joined(&mut self, now: Timestamp) {
-        self.stream_gap |= self.stream != Stream::Joined;
-        self.stream = Stream::Joined;
-        self.connections += 1;
-        self.heard = 0;
-        self.assembler.interpreter.stream_joined(now);
-    }
-
-    /// The event stream broke, or is no longer wanted.
-    pub fn stream_left(&mut self, reason: &str, wanted: bool, now: Timestamp) {
-        self.assembler.interpreter.stream_left(reason, now);
-        self.stream_gap = wanted;
-        self.stream = if wanted { Stream::Broken } else { Stream::Off };
-    }
-
-    /// Whether the event stream is joined: the hub counts us among its subscribers.
-    pub fn is_subscriber(&self) -> bool {
-        self.stream == Stream::Joined
-    }
-
-    /// What was heard on the event stream.
-    pub async fn heard(&mut self, heard: Vec<Heard>, now: Timestamp) -> Result<(), JournalError> {
-        for heard in heard {
-            match heard {
-                Heard::Line(text) => self.streamed_line(&text, now),
-                Heard::State { state, at, .. } => self.assembler.interpreter.stream_state(&state, at.unwrap_or(now)),
-                Heard::Unreadable => self.lost.unreadable_answers += 1,
-                Heard::Heartbeat | Heard::Other => {}
-            }
-        }
-        self.close_if_full(now);
-        // With a log the next look at it commits; alone the stream must do it.
-        let alone = self.follower.is_none();
-        if alone || self.records.records() >= STREAM_BATCH { self.commit(now).await } else { Ok(()) }
-    }
-
-    fn streamed_line(&mut self, text: &str, now: Timestamp) {
-        let watcher = self.assembler.origin().watcher;
-        let form = form(&mut self.stream_form, watcher, STREAM_NAME, self.connections);
-        let offset = self.heard;
-        self.heard += 1;
-        let size = text.len() as u64;
-        let said = self.assembler.interpreter.line(RawLine {
-            source: LineSource::EventStream,
-            text,
-            uid: form.uid(offset),
-            size,
-            stamped: None,
-            read: now,
-            earliest: now,
-            historic: false,
-        });
-        // The log's own lines go out as they are; the stream adds only what that log can't show.
-        let only_here = self.follower.is_none() && self.pipe.is_none();
-        if said.collapsed || !(only_here || said.object) {
-            return;
-        }
-        if only_here {
-            self.pending.keep(&said, size);
-        }
-        if self.logs.is_some() {
-            let line = LineRecord {
-                offset,
-                when: said.when,
-                observed: now,
-                level: said.level,
-                text: &said.text,
-                original: None,
-                call: said.call,
-                cut_from: None,
-                bad_utf8: false,
-            };
-            self.records.push(form, &line);
-        }
-    }
-
-    /// Where the files of the log stand, for those who wait for them to change.
-    pub fn log_files(&self) -> impl Iterator<Item = &Path> {
-        let follower = self.follower.as_ref();
-        // A file that is not there yet is waited for, too.
-        let awaited = follower.filter(|follower| !tail::is_pattern(follower.path())).map(Follower::path);
-        awaited.into_iter().chain(follower.into_iter().flat_map(Follower::files))
-    }
-
     /// Whether the log shows the checkpoint lines, as far as that is known.
     pub fn log_shows_checkpoints(&self) -> Option<bool> {
-        if self.follower.is_none() && self.pipe.is_none() {
+        if self.log.is_none() && self.pipe.is_none() {
             return Some(false);
         }
         self.assembler.interpreter.log_shows_checkpoints()
@@ -559,36 +238,6 @@ impl Sidecar {
             let closing = self.closing();
             let finished = self.assembler.close(now, None, closing);
             self.keep(finished);
-        }
-    }
-
-    fn note(&mut self, batch: Batch, now: Timestamp) {
-        let Some(follower) = &self.follower else { return };
-        let path = Text::new(follower.path().to_string_lossy());
-        for event in batch.events {
-            match event {
-                TailEvent::Truncated { unread } => {
-                    self.lost.bytes += unread;
-                    self.assembler.interpreter.notice(When::At(now), LogTruncated { bytes: Bytes::new(unread) });
-                }
-                TailEvent::Replaced => {
-                    self.assembler.interpreter.notice(When::At(now), LogReplaced { path: path.clone() });
-                }
-                TailEvent::Vanished { unread } => {
-                    self.lost.bytes += unread;
-                    let reason = Text::new(format!("a file of it was deleted before its last {unread} bytes were read"));
-                    self.assembler.interpreter.notice(When::At(now), LogUnreadable { path: path.clone(), reason });
-                }
-                TailEvent::Unreadable { reason } => {
-                    let fact = LogUnreadable { path: path.clone(), reason: Text::new(reason) };
-                    self.assembler.interpreter.notice(When::At(now), fact);
-                }
-            }
-        }
-        self.log_present = batch.present;
-        self.log_behind = batch.behind;
-        if batch.at_end && batch.present {
-            self.log_reached = Some(now);
         }
     }
 
@@ -618,23 +267,6 @@ impl Sidecar {
         self.commit(now).await
     }
 
-    /// What the sidecar keeps and costs.
-    async fn describe_itself(&mut self, own: &mut SidecarPoll) -> Result<(), JournalError> {
-        let Some(process) = &mut self.own else { return Ok(()) };
-        if let Some(OwnUse { rss, rss_peak, cpu_time }) = process.read() {
-            own.rss = Some(rss);
-            own.rss_peak = rss_peak;
-            own.cpu_time = Some(cpu_time);
-        }
-        let stats = self.journal.stats().await?;
-        own.unsent = Count::new(stats.unsent);
-        own.oldest_unsent = stats.oldest_unsent;
-        own.journal = stats.size;
-        own.dropped = stats.dropped.since(&self.dropped);
-        self.dropped = stats.dropped;
-        Ok(())
-    }
-
     /// The wall clock jumped from `before` to `now`: the interval ends in the old time, the next begins in the new one.
     pub async fn clock_jumped(&mut self, before: Timestamp, now: Timestamp, jump: i64) -> Result<(), JournalError> {
         let closing = self.closing();
@@ -654,205 +286,42 @@ impl Sidecar {
         self.finish_commit().await
     }
 
-    fn log_file(&self) -> Option<crate::watch::LogFilePoll> {
-        let follower = self.follower.as_ref()?;
+    fn log_file(&self) -> Option<LogFilePoll> {
+        let follower = &self.log.as_ref()?.follower;
         let size = Bytes::new(follower.size()?);
-        Some(crate::watch::LogFilePoll { size, disk_free: process::free_space(follower.path()) })
+        Some(LogFilePoll { size, disk_free: process::free_space(follower.path()) })
     }
 
-    fn closing(&mut self) -> Closing {
-        let lost = std::mem::take(&mut self.lost);
-        let now = self.tally.read().fold(Sent::default(), Sent::with);
-        let before = std::mem::replace(&mut self.told, now);
-        let log = match (&self.follower, self.log_present, self.log_behind) {
-            (None, ..) if self.pipe.is_some() => {
-                if self.pipe_ended {
-                    Visibility::Partial
-                } else {
-                    Visibility::Read
-                }
-            }
-            (None, ..) => Visibility::Off,
-            (Some(_), false, _) => Visibility::Missing,
-            (Some(_), true, 0) => Visibility::Read,
-            (Some(_), true, _) => Visibility::Partial,
-        };
-        Closing {
-            sources: Sources {
-                polls: Visibility::Partial,
-                log,
-                log_shape: None,
-                log_read_to: self.log_reached,
-                log_behind: self.follower.as_ref().map(|_| Bytes::new(self.log_behind)),
-                event_stream: match (self.stream, std::mem::take(&mut self.stream_gap)) {
-                    (Stream::Off, false) => Visibility::Off,
-                    (Stream::Joined, false) => Visibility::Read,
-                    (Stream::Joined, true) | (Stream::Off, true) => Visibility::Partial,
-                    (Stream::Broken, _) => Visibility::Missing,
-                },
-                checkpoints: None,
-                process: if self.looks_at_process { Visibility::Partial } else { Visibility::Off },
-            },
-            sidecar: SidecarPoll {
-                lines_cut: Count::new(lost.lines_cut),
-                bad_utf8: Count::new(lost.bad_utf8),
-                bytes_lost: Bytes::new(lost.bytes),
-                unreadable_answers: Count::new(lost.unreadable_answers),
-                rejected: Count::new(now.rejected.saturating_sub(before.rejected)),
-                sent: self.tally.read().next().map(|_| Count::new(now.sent.saturating_sub(before.sent))),
-                parse_failures: Some(Count::new(lost.parse_failures)),
-                lag: lost.lag,
-                ..SidecarPoll::default()
-            },
-        }
-    }
-
-    fn keep(&mut self, finished: Vec<Finished>) {
-        for Finished { watch, otlp, metrics } in finished {
-            let kind = SpanRowKind::Watch {
-                hub: watch.origin.hub.clone(),
-                environment: watch.origin.environment.clone(),
-                slot: watch.slot(),
-                part: watch.origin.part,
-                run: watch.origin.run,
-                sequence: watch.origin.sequence,
-            };
-            let (start, end) = (watch.interval.start(), watch.interval.end());
-            let (trace_id, span_id) = (watch.trace_id(), watch.origin.span_id());
-            self.pending.spans.push(SpanRow { trace_id, span_id, kind, start, end, otlp });
-            if let Some(MetricsRequests { cumulative, .. }) = &metrics {
-                self.measured = Some(cumulative.clone());
-            }
-            self.pending.metrics.extend(metrics.map(|MetricsRequests { cumulative, delta }| MetricRows {
-                time: end,
-                cumulative: cumulative.encode_to_vec(),
-                delta: Some(delta.encode_to_vec()),
-            }));
-        }
-    }
-
-    fn keep_calls(&mut self) {
-        let model = self.assembler.interpreter.model().map(str::to_owned);
-        for call in self.assembler.interpreter.ended_calls() {
-            let started = call.fact.started;
-            let end = started.plus(call.fact.duration);
-            for span in call_trace::spans(&call, model.as_deref()) {
-                let Some(span_id) = SpanId::from_slice(&span.span_id) else { continue };
-                let otlp = request_of(self.assembler.origin(), vec![span]).encode_to_vec();
-                let kind = SpanRowKind::Call;
-                self.pending.spans.push(SpanRow { trace_id: call.fact.trace, span_id, kind, start: started, end, otlp });
-            }
+    /// Where reading stands, for the commit.
+    fn position(&self) -> Position {
+        let origin = self.assembler.origin();
+        Position {
+            hub: origin.hub.clone(),
+            environment: origin.environment.clone(),
+            log: self.log.as_ref().map(|log| log.follower.path().to_owned()),
+            files: self.log.as_ref().map(|log| log.follower.state()),
+            log_reached: self.log.as_ref().and_then(|log| log.reading.reached),
+            lost: self.lost,
+            dropped: self.dropped.clone(),
+            connections: self.stream.connections,
+            unframer: self.log.as_ref().map(|log| log.reading.unframer.clone()).unwrap_or_default(),
         }
     }
 }
 
-fn read_checkpoint(bytes: &[u8]) -> Option<Checkpoint<'static>> {
-    match serde_json::from_slice::<Checkpoint<'static>>(bytes) {
-        Ok(checkpoint) if checkpoint.version == CHECKPOINT_VERSION => Some(checkpoint),
-        Ok(_) => None,
-        Err(error) => {
-            tracing::warn!(%error, "the state of the last run can't be read; watching begins anew");
-            None
-        }
-    }
-}
-
-/// What the senders did since they were started, all together.
-#[derive(Debug, Clone, Copy, Default)]
-struct Sent {
-    sent: u64,
-    rejected: u64,
-}
-
-impl Sent {
-    fn with(self, standing: Standing) -> Self {
-        Self { sent: self.sent + standing.sent, rejected: self.rejected + standing.rejected }
-    }
-}
-
-/// What an earlier run of the sidecar left behind, besides its knowledge.
+/// Where the reading of the log goes on.
 #[derive(Default)]
-struct Resumed {
-    position: Option<tail::State>,
-    log_reached: Option<Timestamp>,
-    lost: Lost,
-    dropped: Drops,
-    connections: u64,
-    unframer: Unframer,
+struct From {
+    files: Option<State>,
+    reading: Reading,
 }
 
-/// What is the same for all lines of a batch.
-struct LineContext {
-    source: LineSource,
-    watcher: WatcherId,
-    now: Timestamp,
-    earliest: Timestamp,
-    heeds_history: bool,
-    keep_records: bool,
-    original: bool,
-}
-
-impl LineContext {
-    fn take(&self, line: Line<'_>, into: &mut Into<'_>) {
-        // Hardly any line has bad bytes: a check of the whole is faster than the search for them by much.
-        let text = std::str::from_utf8(line.bytes).map_or_else(|_| String::from_utf8_lossy(line.bytes), Cow::Borrowed);
-        let bad_utf8 = matches!(text, Cow::Owned(_));
-        into.lost.bad_utf8 += u64::from(bad_utf8);
-        into.lost.lines_cut += u64::from(line.cut);
-        let Some(unframed) = into.unframer.take(&text) else { return };
-        into.lost.lines_cut += u64::from(unframed.cut);
-        let form = form(into.form, self.watcher, line.file, line.generation);
-        let said = into.interpreter.line(RawLine {
-            source: self.source,
-            text: &unframed.text,
-            uid: form.uid(line.offset),
-            size: line.size,
-            stamped: unframed.stamped,
-            read: self.now,
-            earliest: self.earliest,
-            historic: self.heeds_history && line.historic,
-        });
-        let historic = self.heeds_history && line.historic;
-        if let (When::At(at), false) = (said.when, historic) {
-            into.lost.lag = into.lost.lag.max(Some(self.now.since(at)));
-        }
-        into.lost.parse_failures += u64::from(said.level.is_none() && unframed.text.starts_with('{'));
-        into.pending.keep(&said, line.size);
-        if said.collapsed || !self.keep_records {
-            return;
-        }
-        let is_more = self.original && unframed.text.len() > said.text.len() && unframed.text.starts_with('{');
-        let original = said.original.as_deref().filter(|_| is_more);
-        let record = LineRecord {
-            offset: line.offset,
-            when: said.when,
-            observed: self.now,
-            level: said.level,
-            text: &said.text,
-            original,
-            call: said.call,
-            cut_from: (line.cut || unframed.cut).then(|| Bytes::new(line.size)),
-            bad_utf8,
-        };
-        into.records.push(form, &record);
+impl From {
+    /// Files are found again also under another path; when the end was reached, and half a line, belong to the same log only.
+    fn position(saved: Position, log: Option<&Path>) -> Self {
+        let same_log = saved.log.as_deref() == log;
+        let reached = saved.log_reached.filter(|_| same_log);
+        let unframer = if same_log { saved.unframer } else { Default::default() };
+        Self { files: saved.files.filter(|_| log.is_some()), reading: Reading { unframer, form: None, reached } }
     }
-}
-
-/// What the records of this generation have in common; made once for each.
-fn form<'a>(known: &'a mut Option<(u64, RecordForm)>, watcher: WatcherId, file: &str, generation: u64) -> &'a RecordForm {
-    if known.as_ref().is_none_or(|(of, _)| *of != generation) {
-        *known = None;
-    }
-    let (_, form) = known.get_or_insert_with(|| (generation, RecordForm::new(GenerationId::of(watcher, file, generation), file)));
-    form
-}
-
-/// Where a line goes.
-struct Into<'a> {
-    interpreter: &'a mut Interpreter,
-    unframer: &'a mut Unframer,
-    form: &'a mut Option<(u64, RecordForm)>,
-    records: &'a mut LogBatch,
-    pending: &'a mut Pending,
-    lost: &'a mut Lost,
 }

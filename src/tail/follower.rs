@@ -48,13 +48,13 @@ pub struct Follower {
 
 impl Follower {
     /// Follows `path`, which may be a pattern; from a committed state if there is one. Without one it looks at once: what is written
-    /// from now on is new, however much later it is read.
-    pub fn new(path: PathBuf, begin: Begin, saved: Option<State>) -> Self {
+    /// from now on is new, however much later it is read; and the first file begins generation `first_generation`.
+    pub fn new(path: PathBuf, begin: Begin, saved: Option<State>, first_generation: u64) -> Self {
         let mut follower = Self {
             places: Places::new(path),
             begin: saved.is_none().then_some(begin),
             saved,
-            set: Set::default(),
+            set: Set::starting_at(first_generation),
             untold: Vec::new(),
             buffer: Vec::new(),
             complaint: None,
@@ -200,7 +200,7 @@ mod tests {
         }
 
         fn follow(&self, begin: Begin, saved: Option<State>) -> Follower {
-            Follower::new(self.path.clone(), begin, saved)
+            Follower::new(self.path.clone(), begin, saved, 0)
         }
     }
 
@@ -311,7 +311,7 @@ mod tests {
     #[test]
     fn what_can_t_be_read_is_told_once() {
         let folder = tempfile::tempdir().unwrap();
-        let mut follower = Follower::new(folder.path().to_owned(), Begin::Start, None);
+        let mut follower = Follower::new(folder.path().to_owned(), Begin::Start, None, 0);
         assert!(matches!(drain(&mut follower).1.as_slice(), [TailEvent::Unreadable { .. }]));
         assert_eq!(drain(&mut follower).1, []);
     }
@@ -381,7 +381,7 @@ mod tests {
         let log = Log::new();
         let folder = log.path.parent().unwrap();
         std::fs::write(folder.join("hub.1.log"), "one\n").unwrap();
-        let mut follower = Follower::new(folder.join("hub.*.log"), Begin::Start, None);
+        let mut follower = Follower::new(folder.join("hub.*.log"), Begin::Start, None, 0);
         assert_eq!(texts(&mut follower), ["one"]);
         std::fs::write(folder.join("hub.2.log"), "two\n").unwrap();
         std::fs::write(folder.join("hub.copy.log"), "on").unwrap();
@@ -414,7 +414,7 @@ mod tests {
         let other = log.path.with_file_name("other.log");
         log.append("two\n");
         std::fs::write(&other, "three\n").unwrap();
-        let (lines, _) = drain(&mut Follower::new(other, Begin::Start, Some(follower.state())));
+        let (lines, _) = drain(&mut Follower::new(other, Begin::Start, Some(follower.state()), 0));
         assert_eq!(lines, [(1, 0, "three".to_owned())]);
     }
 }

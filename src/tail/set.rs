@@ -47,6 +47,8 @@ pub(super) struct Set {
     /// In the order in which they are read: by generation.
     pub tracked: Vec<Tracked>,
     known: Known,
+    /// Where the numbers of generations began.
+    first_generation: u64,
     next_generation: u64,
     /// When the log's file was last written, as of the last complete round: what is younger and unknown came after it.
     reference: Option<u64>,
@@ -73,12 +75,18 @@ enum Kin {
 }
 
 impl Set {
+    /// Nothing is followed yet; the first file begins generation `first`.
+    pub(super) fn starting_at(first: u64) -> Self {
+        Self { first_generation: first, next_generation: first, ..Self::default() }
+    }
+
     /// Finds the files of an earlier run, wherever they now stand.
     pub(super) fn resume(state: State, places: &Places, events: &mut Vec<TailEvent>) -> io::Result<Self> {
         let same_log = state.path == places.path();
         let mut set = Self {
             tracked: Vec::new(),
             known: state.known,
+            first_generation: state.first_generation,
             next_generation: state.next_generation,
             reference: state.reference.filter(|_| same_log && !places.is_pattern()),
             next_reference: None,
@@ -102,6 +110,7 @@ impl Set {
     pub(super) fn state(&self, path: &Path) -> State {
         State {
             path: path.to_owned(),
+            first_generation: self.first_generation,
             next_generation: self.next_generation,
             reference: self.reference,
             files: self.tracked.iter().map(Tracked::saved).collect(),
@@ -210,7 +219,7 @@ impl Set {
             return Ok(());
         }
         let stood_there = self.tracked.iter().any(|tracked| tracked.path == found.path);
-        if stood_there || (!places.is_pattern() && self.next_generation > 0) {
+        if stood_there || (!places.is_pattern() && self.next_generation > self.first_generation) {
             events.push(TailEvent::Replaced);
         }
         let historic_to = if begin.is_some() { metadata.len() } else { 0 };

@@ -17,6 +17,8 @@ const REMEMBERED: usize = 16;
 pub struct State {
     /// The path or pattern that was followed.
     pub(super) path: PathBuf,
+    #[serde(default)]
+    pub(super) first_generation: u64,
     pub(super) next_generation: u64,
     pub(super) reference: Option<u64>,
     pub(super) files: Vec<SavedFile>,

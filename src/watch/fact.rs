@@ -562,6 +562,25 @@ record! {
         pub rows: Count = names::COUNT,
     }
 }
+terms! {
+    /// The halves of what a run leaves for the next one.
+    pub enum StateHalf {
+        /// How far the sources were read.
+        Position = "position",
+        /// What was known of the hub: its servers, clients, calls in flight.
+        Knowledge = "knowledge",
+    }
+}
+
+record! {
+    /// A part of the last run's state could not be read: it begins anew.
+    pub struct StateLost {
+        /// Which half.
+        pub half: StateHalf = names::STATE_HALF,
+        /// Why.
+        pub reason: Text = names::REASON,
+    }
+}
 record! {
     /// The log file can't be read.
     pub struct LogUnreadable {
@@ -716,4 +735,5 @@ facts! {
     ScenarioChecked = "hubwatch.scenario.checked",
     RuleStated = "hubwatch.rule",
     JournalRecovered = "hubwatch.journal_recovered",
+    StateLost = "hubwatch.state_lost",
 }

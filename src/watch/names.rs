@@ -159,6 +159,8 @@ pub const FACT_AT: &str = "mcphub.fact.at_us";
 /// (int, µs since 1970) It happened not before this.
 pub const FACT_EARLIEST: &str = "mcphub.fact.earliest_us";
 pub const FACT_AMENDED: &str = "mcphub.fact.amended_id";
+/// The half of the state that was lost.
+pub const STATE_HALF: &str = "hubwatch.state.half";
 /// (int, µs since 1970) It happened not after this.
 pub const FACT_LATEST: &str = "mcphub.fact.latest_us";
 pub const FROM: &str = "mcphub.from";

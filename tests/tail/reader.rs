@@ -79,7 +79,7 @@ fn reader_process() {
 async fn read(log: PathBuf, out: &Path, pace: &str) {
     let parent = std::os::unix::process::parent_id();
     let (mut file, state) = open(out);
-    let mut follower = Follower::new(log, Begin::Start, state);
+    let mut follower = Follower::new(log, Begin::Start, state, 0);
     let mut wake = Wake::new();
     let looks = OpenOptions::new().write(true).create(true).truncate(false).open(looks_of(out)).unwrap();
     for look in (u64::from(std::process::id()) << 32).. {

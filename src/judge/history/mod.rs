@@ -35,7 +35,7 @@ pub use hub::{HubHistory, HubStop};
 pub use log::{LogHistory, NotableLine, StormHistory};
 pub use process::{ProcessHistory, WARM_UP};
 pub use servers::{ServerHistory, Servers};
-pub use sidecar::{SidecarHistory, WorstLag};
+pub use sidecar::{LostState, RecoveredJournal, SidecarHistory, WorstLag};
 pub use timeline::{LivenessStretch, MAX_STRETCHES, Timeline};
 
 /// The name of the planned disturbance that something belongs to.
@@ -174,6 +174,7 @@ impl History {
         self.hub.fact(&fact.kind, at, planned, answered);
         self.clients.fact(&fact.kind);
         self.log.fact(&fact.kind);
+        self.sidecar.fact(&fact.kind, at);
         match &fact.kind {
             FactKind::ServerChanged(change) => self.servers.changed(change, at, planned),
             FactKind::ServerStartFailed(failed) => {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::moment::Moment;
-use crate::watch::Watch;
+use crate::watch::{FactKind, StateHalf, Watch};
 
 /// The sidecar's own figures. What no Watch tells is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +36,45 @@ pub struct SidecarHistory {
     pub cpu_us: Option<u64>,
     /// The time over which that was used.
     pub cpu_over_us: u64,
+    /// Damaged journals: what could be read of each was kept.
+    pub recovered: Vec<RecoveredJournal>,
+    /// Parts of an earlier run's state that could not be read and began anew.
+    pub state_lost: Vec<LostState>,
+}
+
+/// A journal that was damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecoveredJournal {
+    /// When the damage was found.
+    pub at: Moment,
+    /// Where the damaged file was set aside.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
+    /// How many of its rows could be read.
+    pub rows: u64,
+}
+
+/// A part of an earlier run's state that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LostState {
+    /// When that was found.
+    pub at: Moment,
+    /// Which half: `position` (how far the sources were read) or `knowledge` (what was known of the hub).
+    pub half: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl LostState {
+    /// What that means for the report.
+    pub fn effect(&self) -> &'static str {
+        if self.half == StateHalf::Position.as_str() {
+            "lines that were in the log at that moment are not judged"
+        } else {
+            "calls in flight and the servers' earlier states are not known"
+        }
+    }
 }
 
 /// The longest time from a log line's own time until it was read.
@@ -48,6 +87,17 @@ pub struct WorstLag {
 }
 
 impl SidecarHistory {
+    /// Takes in what the sidecar says of its own state.
+    pub(super) fn fact(&mut self, kind: &FactKind, at: Moment) {
+        if let FactKind::JournalRecovered(found) = kind {
+            let (path, reason, rows) = (found.path.to_string(), found.reason.to_string(), found.rows.get());
+            self.recovered.push(RecoveredJournal { at, path, reason, rows });
+        }
+        if let FactKind::StateLost(lost) = kind {
+            self.state_lost.push(LostState { at, half: lost.half.to_string(), reason: lost.reason.to_string() });
+        }
+    }
+
     pub(super) fn take(&mut self, watch: &Watch) {
         let (own, end) = (&watch.sidecar, watch.interval.end());
         if let Some(lag) = own.lag.filter(|lag| self.worst_lag.is_none_or(|worst| lag.get() > worst.lag_us)) {

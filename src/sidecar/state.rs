@@ -1,0 +1,104 @@
+//! What the sidecar says of its sources and itself at the end of an interval.
+
+use serde::{Deserialize, Serialize};
+
+use super::Sidecar;
+use super::assemble::Closing;
+use super::intake::Standing;
+use crate::export;
+use crate::journal::JournalError;
+use crate::process::OwnUse;
+use crate::watch::{Bytes, Count, Micros, SidecarPoll, Sources, Visibility};
+
+/// What was lost, or read late, since the last Watch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Lost {
+    pub lines_cut: u64,
+    pub bad_utf8: u64,
+    pub bytes: u64,
+    pub unreadable_answers: u64,
+    #[serde(default)]
+    pub parse_failures: u64,
+    #[serde(default)]
+    pub lag: Option<Micros>,
+}
+
+/// What the senders did since they were started, all together.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sent {
+    sent: u64,
+    rejected: u64,
+}
+
+impl Sent {
+    fn with(self, standing: export::Standing) -> Self {
+        Self { sent: self.sent + standing.sent, rejected: self.rejected + standing.rejected }
+    }
+}
+
+impl Sidecar {
+    /// What the sidecar keeps and costs.
+    pub(super) async fn describe_itself(&mut self, own: &mut SidecarPoll) -> Result<(), JournalError> {
+        let Some(process) = &mut self.own else { return Ok(()) };
+        if let Some(OwnUse { rss, rss_peak, cpu_time }) = process.read() {
+            own.rss = Some(rss);
+            own.rss_peak = rss_peak;
+            own.cpu_time = Some(cpu_time);
+        }
+        let stats = self.journal.stats().await?;
+        own.unsent = Count::new(stats.unsent);
+        own.oldest_unsent = stats.oldest_unsent;
+        own.journal = stats.size;
+        own.dropped = stats.dropped.since(&self.dropped);
+        self.dropped = stats.dropped;
+        Ok(())
+    }
+
+    /// How far each source was read, and what was lost and sent since the last Watch.
+    pub(super) fn closing(&mut self) -> Closing {
+        let lost = std::mem::take(&mut self.lost);
+        let now = self.tally.read().fold(Sent::default(), Sent::with);
+        let before = std::mem::replace(&mut self.told, now);
+        let piped = self.pipe.as_ref();
+        let log_read_to = self.log.as_ref().map_or(piped.and_then(|pipe| pipe.reading.reached), |log| log.reading.reached);
+        Closing {
+            sources: Sources {
+                polls: Visibility::Partial,
+                log: self.log_visibility(),
+                log_shape: None,
+                log_read_to,
+                log_behind: self.log.as_ref().map(|log| Bytes::new(log.behind)),
+                event_stream: match (self.stream.standing, std::mem::take(&mut self.stream.gap)) {
+                    (Standing::Off, false) => Visibility::Off,
+                    (Standing::Joined, false) => Visibility::Read,
+                    (Standing::Joined | Standing::Off, true) => Visibility::Partial,
+                    (Standing::Broken, _) => Visibility::Missing,
+                },
+                checkpoints: None,
+                process: if self.looks_at_process { Visibility::Partial } else { Visibility::Off },
+            },
+            sidecar: SidecarPoll {
+                lines_cut: Count::new(lost.lines_cut),
+                bad_utf8: Count::new(lost.bad_utf8),
+                bytes_lost: Bytes::new(lost.bytes),
+                unreadable_answers: Count::new(lost.unreadable_answers),
+                rejected: Count::new(now.rejected.saturating_sub(before.rejected)),
+                sent: self.tally.read().next().map(|_| Count::new(now.sent.saturating_sub(before.sent))),
+                parse_failures: Some(Count::new(lost.parse_failures)),
+                lag: lost.lag,
+                ..SidecarPoll::default()
+            },
+        }
+    }
+
+    fn log_visibility(&self) -> Visibility {
+        match (&self.log, &self.pipe) {
+            (Some(log), _) if !log.present => Visibility::Missing,
+            (Some(log), _) if log.behind > 0 => Visibility::Partial,
+            (Some(_), _) => Visibility::Read,
+            (None, Some(pipe)) if pipe.ended => Visibility::Partial,
+            (None, Some(_)) => Visibility::Read,
+            (None, None) => Visibility::Off,
+        }
+    }
+}
