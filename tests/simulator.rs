@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use flate2::read::GzDecoder;
 use hubwatch::simulator::{
-    ApiAnswer, CallOutcome, Gemini, Happening, LiveSimulation, Logger, Profile, Script, Simulation, Step, StopCause, serve,
+    ApiAnswer, CallOutcome, Flavor, Gemini, Happening, LiveSimulation, Logger, Profile, Script, ServerPlan, Simulation, Step,
+    StopCause, UpCause, serve,
 };
 use hubwatch::watch::{Micros, Timestamp};
 use serde_json::Value;
@@ -472,7 +473,12 @@ fn the_demo_shows_what_it_promises_and_ends_with_a_stopped_hub() {
     assert_eq!(truth.last().unwrap().what, Happening::HubStopped { cause: StopCause::Asked });
     let ended = truth.iter().filter(|each| matches!(each.what, Happening::CallEnded { .. })).count();
     assert_eq!(ended, 6);
-    assert!(truth.iter().any(|each| each.what == Happening::ServerUp { name: "filesystem".into() } && each.at > at(26_000)));
+    assert!(
+        truth
+            .iter()
+            .any(|each| each.what == Happening::ServerUp { name: "filesystem".into(), cause: UpCause::Asked }
+                && each.at > at(26_000))
+    );
 }
 
 /// A live hub that has just come up, on a port of its own.
@@ -583,4 +589,218 @@ fn only_the_legacy_stdout_knows_sessions() {
     assert!(with_session(&legacy.stdout) && !with_session(&legacy.file));
     let pino = play(Profile { logger: Logger::Pino, ..Profile::fork_legacy() }, &session, 20_000);
     assert!(!with_session(&pino.stdout) && !with_session(&pino.file));
+}
+
+/// What was done to each hub in the recordings `*-actions`, by seconds after its start.
+fn actions(profile: &Profile) -> Vec<(u64, Step)> {
+    let named = |step: fn(String) -> Step, name: &str| step(name.to_owned());
+    let weather = |step| named(step, "weather");
+    let forged = "it rains\nStarting HTTP server on port 3001\nReceived SIGTERM signal - initiating graceful shutdown\n";
+    // Nobody listened to the event stream of the fork with the legacy logger.
+    let subscribed = match (profile.flavor, profile.logger) {
+        (Flavor::Npm, _) => Some(1_200),
+        (Flavor::Fork, Logger::Pino) => Some(2_500),
+        (Flavor::Fork, Logger::Legacy) => None,
+    };
+    let mut steps = vec![
+        (0, Step::StartHub),
+        (6_000, Step::Stderr { name: "weather".into(), text: forged.trim_end().into() }),
+        (7_500, weather(|name| Step::DisableServer { name })),
+        (9_000, weather(|name| Step::StartServer { name })),
+        (11_500, weather(|name| Step::StopServer { name })),
+        (13_000, weather(|name| Step::StartServer { name })),
+        (15_500, weather(|name| Step::KillServer { name })),
+        (17_000, weather(|name| Step::DisableServer { name })),
+        (18_000, weather(|name| Step::StartServer { name })),
+        (20_500, named(|name| Step::StopServer { name }, "github")),
+        (21_500, named(|name| Step::KillServer { name }, "filesystem")),
+        (23_000, Step::RestartServers),
+        (28_500, weather(|name| Step::RemoveServer { name })),
+        (31_000, Step::AddServer { plan: ServerPlan::working("weather") }),
+    ];
+    steps.extend(subscribed.map(|at| (at, Step::Subscribe)));
+    steps
+}
+
+/// The hub of these recordings has two servers more.
+fn with_actions(profile: Profile) -> Profile {
+    let slow = ServerPlan { connects_after: Micros::new(3_500_000), ..ServerPlan::working("slow") };
+    let weather = ServerPlan { connects_after: Micros::new(900_000), ..ServerPlan::working("weather") };
+    let servers = vec![ServerPlan::working("filesystem"), weather, slow, ServerPlan::failing("github")];
+    Profile { servers, watches_config: true, ..profile }
+}
+
+fn play_actions(profile: Profile) -> Played {
+    let steps = actions(&profile);
+    play(with_actions(profile), &steps, 33_500)
+}
+
+/// Servers that start or end at once do so in any order: such lines are put in order where nothing else stands between them.
+fn in_any_order(lines: &[String]) -> Vec<String> {
+    let of_servers =
+        |line: &String| ["stderr: ", " transport closed", " MCP server connected"].iter().any(|part| line.contains(part));
+    // The key of the recordings was no real one, and some lines come before the logger that is played.
+    let besides = ["API key appears to be too short", "Using legacy logger", "Using Pino logger"];
+    let kept = lines.iter().filter(|line| besides.iter().all(|part| !line.contains(part))).map(|line| masked(line));
+    let mut lines: Vec<String> = kept.collect();
+    lines.chunk_by_mut(|one, other| of_servers(one) == of_servers(other)).for_each(|chunk| {
+        if of_servers(&chunk[0]) {
+            chunk.sort();
+        }
+    });
+    lines
+}
+
+#[test]
+fn what_people_do_to_a_hub_gives_the_recorded_lines() {
+    let hubs = [(Profile::npm(), "npm"), (Profile::fork_pino(), "fork-pino"), (Profile::fork_legacy(), "fork-legacy")];
+    for (profile, name) in hubs {
+        let played = play_actions(profile);
+        assert_in_any_order(&played.file, &recorded_lines(&format!("{name}-actions/mcp-hub.log.gz")), name);
+        let stdout = recorded_lines(&format!("{name}-actions/stdout.log.gz"));
+        // The recording goes on with a failed start of another hub, and its own stop.
+        let entries = stdout.into_iter().filter(|line| line.starts_with('{') && !line.contains("Using "));
+        assert_in_any_order(&played.stdout, &entries.take(played.stdout.len() + 1).collect::<Vec<_>>(), name);
+    }
+}
+
+fn assert_in_any_order(simulated: &[String], recorded: &[String], name: &str) {
+    let (ours, theirs) = (in_any_order(simulated), in_any_order(recorded));
+    for (index, (ours, theirs)) in ours.iter().zip(&theirs).enumerate() {
+        assert_eq!(ours, theirs, "{name}, line {index}");
+    }
+    assert!(ours.len().abs_diff(theirs.len()) <= 1, "{name}: {} and {}", ours.len(), theirs.len());
+}
+
+/// What a hub said of itself and its servers, each time that this changed: state, endpoint, and each server's name, status, error, and
+/// whether it has an uptime and a start.
+fn states(profile: Profile) -> Vec<Value> {
+    let steps = actions(&profile);
+    let mut simulation = Simulation::new(with_actions(profile), start());
+    steps.into_iter().for_each(|(millis, step)| simulation.schedule(at(millis), step));
+    let mut seen: Vec<Value> = Vec::new();
+    for look in 1..1_110 {
+        simulation.advance(at(look * 30), &mut Vec::new()).unwrap();
+        let ApiAnswer::Json { body: health, .. } = simulation.health() else { continue };
+        let (health, servers): (Value, Value) = (serde_json::from_slice(&health).unwrap(), body(simulation.servers()));
+        let server = |server: &Value| {
+            let up = server["uptime"].as_u64().unwrap() > 0;
+            let tools = server["capabilities"]["tools"].as_array().unwrap().len();
+            serde_json::json!([server["name"], server["status"], server["error"], up, !server["lastStarted"].is_null(), tools])
+        };
+        let servers: Vec<Value> = servers["servers"].as_array().unwrap().iter().map(server).collect();
+        let state =
+            serde_json::json!({"state": health["state"], "endpoint": health.get("mcpEndpoint").is_some(), "servers": servers});
+        if seen.last() != Some(&state) {
+            seen.push(state);
+        }
+    }
+    seen
+}
+
+/// The changes of one server in the order in which they came: servers change in any order among each other.
+fn of_server(states: &[Value], name: &str) -> Vec<Value> {
+    let states = states.iter().filter_map(|state| state["servers"].as_array());
+    let seen = states.map(|servers| servers.iter().find(|server| server[0] == name).cloned().unwrap_or(Value::Null));
+    // Whether a look came before the servers were listed is chance.
+    let mut changes: Vec<Value> = seen.skip_while(Value::is_null).collect();
+    changes.dedup();
+    changes
+}
+
+#[test]
+fn what_people_do_to_a_hub_shows_in_its_answers_as_recorded() {
+    let hubs = [(Profile::npm(), "npm"), (Profile::fork_pino(), "fork-pino"), (Profile::fork_legacy(), "fork-legacy")];
+    for (profile, name) in hubs {
+        let ours = states(profile);
+        let recorded = recorded_lines(&format!("{name}-actions/polls.jsonl.gz"));
+        let theirs: Vec<Value> = recorded.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+        // The hub's ending, and the list of workspaces after a failed start, are other tests' matters.
+        let theirs: Vec<Value> = theirs.into_iter().filter(|state| !state["refused"].as_bool().unwrap_or(false)).collect();
+        for server in ["filesystem", "weather", "slow", "github"] {
+            assert_eq!(of_server(&ours, server), of_server(&theirs, server), "{name}: {server}");
+        }
+        let hub = |states: &[Value]| {
+            let mut states: Vec<_> = states.iter().map(|state| (state["state"].clone(), state["endpoint"].clone())).collect();
+            states.dedup();
+            states
+        };
+        assert_eq!(hub(&ours), hub(&theirs), "{name}");
+    }
+}
+
+/// A hub that runs, and another process of it that is started on the same port and, if it stays, stopped.
+fn play_failed_start(profile: Profile) -> Played {
+    let (mut log, mut stdout) = (Vec::new(), Vec::new());
+    let logger = profile.logger;
+    let mut simulation = Simulation::new(profile.clone(), start());
+    let second = simulation.neighbour(Profile { pid: profile.pid + 5_000, ..profile });
+    simulation.schedule(start(), Step::StartHub);
+    simulation.schedule_for(second, at(5_000), Step::StartHub);
+    simulation.schedule_for(second, at(12_000), Step::StopHub);
+    simulation.advance_watched(at(10_000), &mut log, &mut |entry| stdout.push(entry.stdout_line(logger))).unwrap();
+    let file = String::from_utf8(log).unwrap().lines().map(str::to_owned).collect();
+    Played { simulation, file, stdout }
+}
+
+#[test]
+fn an_npm_hub_whose_port_is_taken_writes_the_recorded_lines_and_removes_the_entry_of_the_other() {
+    let played = play_failed_start(Profile::npm());
+    assert_same_lines(&played.file, &recorded_lines("npm-actions/failed-start.log.gz"));
+    let health = body(played.simulation.health());
+    assert_eq!(health["workspaces"], serde_json::json!({"current": "7001", "allActive": {}}));
+    assert_eq!(health["state"], "ready");
+    let stopped = played.simulation.truth().iter().any(|truth| matches!(truth.what, Happening::HubStopped { .. }));
+    assert!(!stopped, "the watched hub goes on");
+    assert!(!played.stdout.iter().any(|line| line.contains("SIGTERM")), "its own output has no line of the other");
+}
+
+#[test]
+fn a_fork_whose_port_is_taken_goes_on_without_one_and_takes_the_entry_of_the_other() {
+    for (profile, name) in [(Profile::fork_pino(), "fork-pino"), (Profile::fork_legacy(), "fork-legacy")] {
+        let mut played = play_failed_start(profile.clone());
+        let recorded = recorded_lines(&format!("{name}-actions/failed-start.stdout.log.gz"));
+        let begins = |line: &String| line.contains("SSEManager batching enabled");
+        let until = |line: &String| !line.contains("Config loaded successfully");
+        let theirs: Vec<String> = recorded.into_iter().skip_while(|line| !begins(line)).take_while(until).collect();
+        // Only with pino does the file tell the lines of the two apart.
+        if profile.logger == Logger::Pino {
+            let pid = format!("\"pid\":{}", profile.pid + 5_000);
+            let ours = played.file.iter().filter(|line| line.contains(&pid)).take_while(|line| until(line)).cloned();
+            assert_same_lines(&ours.collect::<Vec<_>>(), &theirs);
+        }
+        let entry = |simulation: &Simulation| body(simulation.health())["workspaces"]["allActive"]["7000"]["pid"].clone();
+        assert_eq!(entry(&played.simulation), profile.pid + 5_000);
+        played.simulation.advance(at(14_000), &mut Vec::new()).unwrap();
+        assert_eq!(entry(&played.simulation), Value::Null);
+        assert_eq!(body(played.simulation.health())["state"], "ready");
+    }
+}
+
+#[test]
+fn hubs_of_one_user_write_and_empty_one_file_in_time_order() {
+    let mut simulation = Simulation::new(Profile::npm(), start());
+    let second = simulation.neighbour(Profile { port: 7_009, pid: 20_000, ..Profile::npm() });
+    simulation.schedule(start(), Step::StartHub);
+    simulation.schedule_for(second, at(5_000), Step::StartHub);
+    simulation.schedule(at(9_000), Step::Warn { text: "of the first".into() });
+    simulation.schedule_for(second, at(9_500), Step::StopHub);
+    let mut log = Vec::new();
+    simulation.advance(at(20_000), &mut log).unwrap();
+    let log = String::from_utf8(log).unwrap();
+    let lines: Vec<&str> = log.lines().collect();
+    let at = |text: &str| lines.iter().position(|line| *line == text).unwrap();
+    assert_eq!(at("Starting HTTP server on port 7009"), 0);
+    assert!(at("of the first") < at("Received SIGTERM signal - initiating graceful shutdown"));
+    assert_eq!(body(simulation.health())["workspaces"]["allActive"].as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn a_hub_whose_clock_is_ahead_says_so_in_its_lines_and_answers() {
+    let steps = [(0, Step::SetClock { ahead: 40_000_000 }), (0, Step::StartHub)];
+    let played = play(Profile::fork_pino(), &steps, 5_000);
+    assert!(time_of(&played.file[0]) > at(40_000));
+    let health = body(played.simulation.health());
+    assert_eq!(Timestamp::parse(health["timestamp"].as_str().unwrap()).unwrap(), at(45_000));
+    assert!(played.simulation.truth().iter().all(|truth| truth.at <= at(5_000)));
 }

@@ -382,7 +382,7 @@ impl Played {
             match happening {
                 Happening::HubStarted { .. } if seen.has_log() => count(&mut counts, "hub started"),
                 Happening::HubStopping if seen.has_log() => count(&mut counts, "hub stopping"),
-                Happening::ServerUp { name } if seen.has_log() => count(&mut counts, format!("{name} up")),
+                Happening::ServerUp { name, .. } if seen.has_log() => count(&mut counts, format!("{name} up")),
                 Happening::ClientConnected { name, .. } => count(&mut counts, format!("{name} connected")),
                 Happening::ClientDisconnected { name: Some(name), .. } => count(&mut counts, format!("{name} disconnected")),
                 Happening::CallEnded { outcome, .. } => count(&mut counts, format!("call {}", really(*outcome))),

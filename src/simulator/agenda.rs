@@ -33,6 +33,11 @@ impl Agenda {
         self.waiting.insert((at, Place { due: at, turn: self.planned }), planned);
     }
 
+    /// When the next event is due.
+    pub(super) fn next_due(&self) -> Option<Timestamp> {
+        self.waiting.first_key_value().map(|((at, _), _)| *at)
+    }
+
     /// The next event that is due at `to`.
     pub(super) fn take_due(&mut self, to: Timestamp) -> Option<(Timestamp, Place, Planned)> {
         let entry = self.waiting.first_entry()?;

@@ -30,7 +30,7 @@ impl World {
     pub(super) fn servers(&self) -> ApiAnswer {
         self.answer(|hub| {
             let servers = self.servers_json(hub);
-            Fields::new().raw("servers", servers).text("timestamp", &self.now.to_string()).object()
+            Fields::new().raw("servers", servers).text("timestamp", &self.clock(self.now).to_string()).object()
         })
     }
 
@@ -62,13 +62,14 @@ impl World {
         }
         fields = fields
             .raw("activeClients", hub.subscribers.len())
-            .text("timestamp", &self.now.to_string())
+            .text("timestamp", &self.clock(self.now).to_string())
             .raw("servers", self.servers_json(hub))
             .raw("connections", self.connections_json(hub));
-        if hub.state != HubState::Starting {
+        // The npm hub has its endpoint before its servers, the fork after them.
+        if hub.state != HubState::Starting || !self.profile.is_fork() {
             fields = fields.raw("mcpEndpoint", self.endpoint_json(hub));
         }
-        fields.raw("workspaces", self.current_workspaces_json(hub)).object()
+        fields.raw("workspaces", self.current_workspaces_json()).object()
     }
 
     fn servers_json(&self, hub: &Hub) -> String {
@@ -94,7 +95,7 @@ impl World {
             .raw("error", or_null(server.error.as_deref()))
             .raw("capabilities", capabilities.object())
             .raw("uptime", server.up_since.map_or(0, |since| self.now.since(since).get() / 1_000_000))
-            .raw("lastStarted", or_null(server.last_started.map(|at| at.to_string()).as_deref()))
+            .raw("lastStarted", or_null(server.last_started.map(|at| self.clock(at).to_string()).as_deref()))
             .raw("authorizationUrl", "null")
             .raw("serverInfo", if connected { info } else { "null" })
             .text("config_source", &self.profile.config_file)
@@ -102,12 +103,12 @@ impl World {
     }
 
     fn connections_json(&self, hub: &Hub) -> String {
-        let last = quote(&hub.last_event_at.to_string());
+        let last = quote(&self.clock(hub.last_event_at).to_string());
         let each = hub.subscribers.iter().map(|subscriber| {
             Fields::new()
                 .text("id", &subscriber.id)
                 .text("state", "connected")
-                .text("connectedAt", &subscriber.connected_at.to_string())
+                .text("connectedAt", &self.clock(subscriber.connected_at).to_string())
                 .raw("lastEventAt", &last)
                 .object()
         });
@@ -127,13 +128,13 @@ impl World {
     }
 
     /// The tools of the servers that the hub calls connected.
-    fn listed_tools(&self, hub: &Hub) -> usize {
+    pub(super) fn listed_tools(&self, hub: &Hub) -> usize {
         hub.servers.iter().filter(|server| server.status == ServerStatus::Connected).count() * self.tools.len()
     }
 
-    fn current_workspaces_json(&self, hub: &Hub) -> String {
+    fn current_workspaces_json(&self) -> String {
         let port = self.profile.port.to_string();
-        Fields::new().text("current", &port).raw("allActive", self.workspaces_json(hub)).object()
+        Fields::new().text("current", &port).raw("allActive", self.registry.json()).object()
     }
 
     fn filtering_json(&self, hub: &Hub) -> String {
@@ -152,7 +153,7 @@ impl World {
             .raw("cacheHitRate", 0)
             .raw("llmCacheSize", 0)
             .raw("llmCacheHitRate", 0)
-            .text("timestamp", &self.now.to_string())
+            .text("timestamp", &self.clock(self.now).to_string())
             .object()
     }
 }

@@ -19,7 +19,7 @@ pub(super) enum Event {
     /// The hub starts all its servers.
     StartServers,
     /// A server's start came to its end.
-    ServerSettled { name: String },
+    ServerSettled { name: String, attempt: u32 },
     /// A client opened the MCP stream.
     OpenSession { session: String },
     /// A client finished its handshake.
@@ -74,6 +74,7 @@ impl Event {
                     | Step::LeakMemory { .. }
                     | Step::Cpu { .. }
                     | Step::ApiDelay { .. }
+                    | Step::SetClock { .. }
             ),
             _ => false,
         }

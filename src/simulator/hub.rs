@@ -2,14 +2,18 @@
 
 use super::resources::Resources;
 use super::step::Gemini;
-use super::truth::StopCause;
-use crate::watch::Timestamp;
+use super::truth::{StopCause, UpCause};
+use crate::watch::{Micros, Timestamp};
 
 /// `state` of `/api/health`, as far as the simulator goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HubState {
     Starting,
     Ready,
+    /// `POST /api/restart`: the process stays, the servers are started anew.
+    Restarting,
+    /// After that, for good: a hub that was restarted is never called ready again.
+    Restarted,
     Stopping,
 }
 
@@ -18,6 +22,8 @@ impl HubState {
         match self {
             Self::Starting => "starting",
             Self::Ready => "ready",
+            Self::Restarting => "restarting",
+            Self::Restarted => "restarted",
             Self::Stopping => "stopping",
         }
     }
@@ -29,6 +35,7 @@ pub(super) enum ServerStatus {
     Connecting,
     Connected,
     Disconnected,
+    Disabled,
 }
 
 impl ServerStatus {
@@ -37,6 +44,7 @@ impl ServerStatus {
             Self::Connecting => "connecting",
             Self::Connected => "connected",
             Self::Disconnected => "disconnected",
+            Self::Disabled => "disabled",
         }
     }
 }
@@ -45,6 +53,11 @@ impl ServerStatus {
 pub(super) struct Server {
     pub(super) name: String,
     pub(super) starts: bool,
+    pub(super) connects_after: Micros,
+    /// Counts its starts: an earlier one that was cut short no longer ends.
+    pub(super) attempt: u32,
+    /// Why it is being started.
+    pub(super) starter: UpCause,
     pub(super) status: ServerStatus,
     pub(super) error: Option<String>,
     pub(super) last_started: Option<Timestamp>,
@@ -84,16 +97,15 @@ pub(super) struct Subscriber {
 pub(super) struct Hub {
     pub(super) pid: u32,
     pub(super) started: Timestamp,
-    pub(super) registered_at: Timestamp,
     pub(super) state: HubState,
+    /// Whether Node has loaded it, so that it handles signals.
+    pub(super) booted: bool,
     /// Whether its port accepts connections.
     pub(super) listening: bool,
     pub(super) servers: Vec<Server>,
     pub(super) clients: Vec<Client>,
     pub(super) calls: Vec<Call>,
     pub(super) subscribers: Vec<Subscriber>,
-    /// `activeConnections` of the workspace entry: set when somebody subscribes, and not when somebody leaves.
-    pub(super) workspace_connections: usize,
     /// Counts changes of the workspace file, so that only the last of several close ones is reported.
     pub(super) workspace_changes: u64,
     pub(super) last_event_at: Timestamp,
@@ -102,6 +114,8 @@ pub(super) struct Hub {
     pub(super) resources: Resources,
     pub(super) next_child: u32,
     pub(super) stop_cause: StopCause,
+    /// How many servers were connected before they were restarted: the fork counts their tools then.
+    pub(super) tools_before_restart: usize,
     /// The names of the connections that were open at the shutdown: each has a stray line or two to come.
     pub(super) strays: Vec<String>,
     /// Whether the filesystem server's transport had to be closed by the shutdown.
@@ -124,6 +138,11 @@ impl Hub {
     pub(super) fn take_call(&mut self, id: u64) -> Option<Call> {
         let index = self.calls.iter().position(|call| call.id == id)?;
         Some(self.calls.remove(index))
+    }
+
+    /// Whether its servers can be acted upon: not while it starts, restarts or stops.
+    pub(super) fn is_settled(&self) -> bool {
+        matches!(self.state, HubState::Ready | HubState::Restarted)
     }
 
     /// Whether every server has come up or failed.

@@ -135,17 +135,19 @@ impl Saying {
 #[derive(Clone, Debug)]
 pub struct Entry {
     at: Timestamp,
+    stamped: Timestamp,
     pid: u32,
     hostname: Arc<str>,
     saying: Arc<Saying>,
 }
 
 impl Entry {
-    pub(super) fn new(at: Timestamp, pid: u32, hostname: Arc<str>, saying: Arc<Saying>) -> Self {
-        Self { at, pid, hostname, saying }
+    /// Written at `at`, when the hub's clock showed `stamped`.
+    pub(super) fn new(at: Timestamp, stamped: Timestamp, pid: u32, hostname: Arc<str>, saying: Arc<Saying>) -> Self {
+        Self { at, stamped, pid, hostname, saying }
     }
 
-    /// When the hub wrote it.
+    /// When the hub really wrote it, whatever its clock said.
     pub fn at(&self) -> Timestamp {
         self.at
     }
@@ -185,7 +187,7 @@ impl Entry {
 
     fn event_object(&self, level: &str, message: &str, data: &str) -> String {
         let code = self.saying.code_json().map(|code| format!(",\"code\":{code}")).unwrap_or_default();
-        format!("{{\"type\":\"{level}\",\"message\":{message},\"data\":{data},\"timestamp\":\"{}\"{code}}}", self.at)
+        format!("{{\"type\":\"{level}\",\"message\":{message},\"data\":{data},\"timestamp\":\"{}\"{code}}}", self.stamped)
     }
 
     fn pino_line(&self) -> String {
@@ -200,7 +202,7 @@ impl Entry {
         format!(
             "{{\"level\":\"{}\",\"time\":\"{}\",\"pid\":{},\"hostname\":\"{}\",{code}{fields}{comma}\"msg\":{message}}}",
             saying.level.name(),
-            self.at,
+            self.stamped,
             self.pid,
             self.hostname,
         )
@@ -212,7 +214,8 @@ mod tests {
     use super::*;
 
     fn entry(saying: Saying) -> Entry {
-        Entry::new(Timestamp::parse("2026-11-23T03:41:19.962Z").unwrap(), 8668, "staging-1".into(), Arc::new(saying))
+        let at = Timestamp::parse("2026-11-23T03:41:19.962Z").unwrap();
+        Entry::new(at, at, 8668, "staging-1".into(), Arc::new(saying))
     }
 
     #[test]

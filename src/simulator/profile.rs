@@ -1,5 +1,7 @@
 //! Which hub is simulated.
 
+use crate::watch::Micros;
+
 /// The two hubs that were recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
@@ -25,6 +27,20 @@ pub struct ServerPlan {
     pub name: String,
     /// Whether it comes up: the recorded `github` server never does, for want of a token.
     pub starts: bool,
+    /// How long it takes to connect, give or take a tenth. Servers that are fetched first (`npx`, `uvx`) take seconds.
+    pub connects_after: Micros,
+}
+
+impl ServerPlan {
+    /// A server that connects as fast as the recorded filesystem server.
+    pub fn working(name: &str) -> Self {
+        Self { name: name.to_owned(), starts: true, connects_after: Micros::new(536_000) }
+    }
+
+    /// A server that never comes up.
+    pub fn failing(name: &str) -> Self {
+        Self { name: name.to_owned(), starts: false, connects_after: Micros::new(124_000) }
+    }
 }
 
 /// Everything that is fixed about a simulated hub.
@@ -54,6 +70,8 @@ pub struct Profile {
     pub cwd: String,
     /// The hub's configuration file.
     pub config_file: String,
+    /// Whether it was started with `--watch`: then it reloads its configuration when that changes.
+    pub watches_config: bool,
 }
 
 impl Profile {
@@ -68,13 +86,11 @@ impl Profile {
             pid: 12_993,
             tools: 14,
             storm_lines: (1_963, 3_696),
-            servers: vec![
-                ServerPlan { name: "filesystem".into(), starts: true },
-                ServerPlan { name: "github".into(), starts: false },
-            ],
+            servers: vec![ServerPlan::working("filesystem"), ServerPlan::failing("github")],
             hostname: "staging-1".into(),
             cwd: "/srv/staging".into(),
             config_file: "/srv/staging/mcp-plain.json".into(),
+            watches_config: false,
         }
     }
 

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use super::api::ApiAnswer;
 use super::event::Event;
 use super::fields::Fields;
-use super::hub::ServerStatus;
+use super::hub::{HubState, ServerStatus};
 use super::live::LiveSimulation;
 use super::mcp;
 use super::port::HubPort;
@@ -67,6 +67,7 @@ fn router(live: Live) -> Router {
         .route("/api/filtering/stats", get(filtering_stats))
         .route("/api/servers/start", post(start_server))
         .route("/api/servers/stop", post(stop_server))
+        .route("/api/restart", post(restart))
         .route("/api/servers/tools", post(call_tool))
         .route("/api/events", get(events))
         .route("/mcp", get(open_mcp))
@@ -125,9 +126,39 @@ async fn start_server(State(live): State<Live>, Json(request): Json<ServerName>)
     change_server(live, Step::StartServer { name: name.clone() }, name).await
 }
 
-async fn stop_server(State(live): State<Live>, Json(request): Json<ServerName>) -> Response {
+#[derive(Deserialize)]
+struct Stopping {
+    #[serde(default)]
+    disable: Option<String>,
+}
+
+async fn stop_server(State(live): State<Live>, Query(stopping): Query<Stopping>, Json(request): Json<ServerName>) -> Response {
     let name = request.server_name;
-    change_server(live, Step::StopServer { name: name.clone() }, name).await
+    let disables = stopping.disable.as_deref() == Some("true");
+    let step = if disables { Step::DisableServer { name: name.clone() } } else { Step::StopServer { name: name.clone() } };
+    change_server(live, step, name).await
+}
+
+/// Answers when all servers have settled, as the hub does.
+async fn restart(State(live): State<Live>) -> Response {
+    let happened = lock(&live).happen(Event::Step(Step::RestartServers));
+    if let Err(error) = happened {
+        return broken(&error);
+    }
+    loop {
+        {
+            let mut live = lock(&live);
+            if let Err(error) = live.advance() {
+                return broken(&error);
+            }
+            let world = &live.simulation.world;
+            if world.hub.as_ref().is_none_or(|hub| hub.state != HubState::Restarting) {
+                let fields = Fields::new().text("status", "ok").text("timestamp", &world.clock(world.now).to_string());
+                return json_response(StatusCode::OK, fields.object().into_bytes());
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Answers when the server has settled, as the hub does.
@@ -151,7 +182,7 @@ fn server_state(live: &Live, name: &str) -> io::Result<Option<Response>> {
     live.advance()?;
     let world = &live.simulation.world;
     let server = world.hub.iter().flat_map(|hub| &hub.servers).find(|server| server.name == name);
-    let now = world.now.to_string();
+    let now = world.clock(world.now).to_string();
     Ok(match server {
         Some(server) if server.status == ServerStatus::Connecting => None,
         Some(server) => {

@@ -1,13 +1,16 @@
-//! The simulator's handle: virtual time goes where its user says, and the hub's lines go where its user wants them.
+//! The simulator's handle: virtual time goes where its user says, and the hub's lines go where its user wants them. Other hubs of
+//! the same user can be there, too: they write the same log file and the same list of workspaces.
 
 use std::io;
 
 use super::api::ApiAnswer;
+use super::dialect::frame;
 use super::event::Event;
 use super::lines::Entry;
 use super::notice::Notice;
 use super::process::SimulatedProcess;
 use super::profile::Profile;
+use super::registry::Registry;
 use super::sink::LogSink;
 use super::step::Step;
 use super::truth::Truth;
@@ -17,12 +20,31 @@ use crate::watch::Timestamp;
 /// A hub in virtual time.
 pub struct Simulation {
     pub(super) world: World,
+    neighbours: Vec<World>,
 }
+
+/// Another hub of the same user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Neighbour(usize);
 
 impl Simulation {
     /// A hub that isn't running until [`Step::StartHub`]; virtual time begins at `start`.
     pub fn new(profile: Profile, start: Timestamp) -> Self {
-        Self { world: World::new(profile, start) }
+        Self { world: World::new(profile, start), neighbours: Vec::new() }
+    }
+
+    /// Another hub of the same user, which isn't running until its own [`Step::StartHub`]. With the port of a hub that runs it fails to
+    /// start.
+    pub fn neighbour(&mut self, profile: Profile) -> Neighbour {
+        self.neighbours.push(World::new(profile, self.world.now));
+        Neighbour(self.neighbours.len() - 1)
+    }
+
+    /// Plans a step of another hub.
+    pub fn schedule_for(&mut self, neighbour: Neighbour, at: Timestamp, step: Step) {
+        if let Some(world) = self.neighbours.get_mut(neighbour.0) {
+            world.plan(at, Event::Step(step));
+        }
     }
 
     /// Plans a step. One that lies in the virtual past happens at the next advance.
@@ -45,24 +67,79 @@ impl Simulation {
         })
     }
 
+    /// Like [`Self::advance`], and shows what each subscriber of the event stream hears: events in the hub's dialect, and `None` when
+    /// all connections break.
+    pub fn advance_streamed(&mut self, to: Timestamp, log: &mut dyn LogSink, hear: &mut dyn FnMut(Option<&str>)) -> io::Result<()> {
+        let profile = self.world.profile.clone();
+        self.advance_noticing(to, log, &mut |notice| match notice {
+            Notice::Gone => hear(None),
+            notice => {
+                if let Some(frame) = frame(notice, &profile, to) {
+                    hear(Some(&frame.text));
+                }
+            }
+        })
+    }
+
     pub(super) fn advance_noticing(
         &mut self,
         to: Timestamp,
         log: &mut dyn LogSink,
         notice: &mut dyn FnMut(&Notice),
     ) -> io::Result<()> {
-        let logger = self.world.profile.logger;
-        while let Some(notices) = self.world.step(to) {
-            for each in &notices {
+        while let Some(index) = self.next(to) {
+            let world = self.world_mut(index);
+            let logger = world.profile.logger;
+            let known = world.registry.clone();
+            for each in world.step(to).iter().flatten() {
                 match each {
                     Notice::LogTruncated => log.truncate()?,
                     Notice::Logged(entry) => log.line(&entry.file_line(logger))?,
                     _ => {}
                 }
-                notice(each);
+                if index == 0 {
+                    notice(each);
+                }
+            }
+            self.tell_others(index, &known);
+        }
+        self.worlds_mut().for_each(|world| world.wait_until(to));
+        log.flush()
+    }
+
+    fn worlds_mut(&mut self) -> impl Iterator<Item = &mut World> {
+        std::iter::once(&mut self.world).chain(&mut self.neighbours)
+    }
+
+    /// The hub in which the next thing happens, if one does up to `to`; the watched one is the first.
+    fn next(&self, to: Timestamp) -> Option<usize> {
+        let worlds = std::iter::once(&self.world).chain(&self.neighbours).enumerate();
+        let due = worlds.filter_map(|(index, world)| Some((world.next_due(to)?, index)));
+        due.min().map(|(_, index)| index)
+    }
+
+    fn world_mut(&mut self, index: usize) -> &mut World {
+        match index.checked_sub(1).and_then(|index| self.neighbours.get_mut(index)) {
+            Some(neighbour) => neighbour,
+            None => &mut self.world,
+        }
+    }
+
+    /// What one hub did to the list of workspaces and to its port concerns the others.
+    fn tell_others(&mut self, changer: usize, known: &Registry) {
+        if self.neighbours.is_empty() {
+            return;
+        }
+        let world = self.world_mut(changer);
+        let registry = (world.registry != *known).then(|| world.registry.clone());
+        let ports: Vec<Option<u16>> = self.worlds_mut().map(|world| world.listens_on()).collect();
+        for (index, world) in self.worlds_mut().enumerate() {
+            let mut others = ports.iter().enumerate().filter(|(other, _)| *other != index);
+            world.port_taken = others.any(|(_, port)| *port == Some(world.profile.port));
+            if let Some(registry) = registry.as_ref().filter(|_| index != changer) {
+                world.registry_changed(registry);
             }
         }
-        log.flush()
     }
 
     /// Virtual time.

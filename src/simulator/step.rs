@@ -1,5 +1,6 @@
 //! What can be made to happen to a simulated hub.
 
+use super::profile::ServerPlan;
 use crate::watch::Micros;
 
 /// Something that happens at an instant. A step that makes no sense then (a call by a client that isn't there) does nothing, as
@@ -40,6 +41,35 @@ pub enum Step {
     StopServer {
         /// The server's name.
         name: String,
+    },
+    /// `POST /api/servers/stop?disable=true`.
+    DisableServer {
+        /// The server's name.
+        name: String,
+    },
+    /// `POST /api/restart`: all servers are stopped and started anew, in the same process.
+    RestartServers,
+    /// The configuration loses a server, and the hub reloads it.
+    RemoveServer {
+        /// The server's name.
+        name: String,
+    },
+    /// The configuration gets a server, and the hub reloads it.
+    AddServer {
+        /// The server.
+        plan: ServerPlan,
+    },
+    /// A server writes a text to its stderr at once. Only its first line gets a prefix in the hub's log.
+    Stderr {
+        /// The server's name.
+        name: String,
+        /// The text.
+        text: String,
+    },
+    /// From now on the hub's clock is so many microseconds ahead; negative is behind.
+    SetClock {
+        /// How far.
+        ahead: i64,
     },
     /// `POST /api/servers/start`: does nothing while the hub thinks that the server is connected.
     StartServer {

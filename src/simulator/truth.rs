@@ -19,8 +19,14 @@ pub enum Happening {
         /// Its process id.
         pid: u32,
     },
+    /// The hub's port accepts connections.
+    HubListening,
+    /// The hub's port is closed. The process may go on for a moment.
+    HubDeaf,
     /// All servers came up or failed: the MCP endpoint is there.
     HubReady,
+    /// `POST /api/restart`: the process stays, its servers are started anew.
+    ServersRestarted,
     /// The hub began to shut down by itself or by SIGTERM.
     HubStopping,
     /// The hub's process is gone.
@@ -32,6 +38,8 @@ pub enum Happening {
     ServerUp {
         /// Its name.
         name: String,
+        /// Who started it.
+        cause: UpCause,
     },
     /// A server is gone.
     ServerDown {
@@ -42,6 +50,21 @@ pub enum Happening {
     },
     /// A server did not come up.
     ServerFailed {
+        /// Its name.
+        name: String,
+    },
+    /// A server that did not work is stopped or disabled by somebody.
+    ServerPutAway {
+        /// Its name.
+        name: String,
+    },
+    /// The hub's configuration has a server more.
+    ServerAdded {
+        /// Its name.
+        name: String,
+    },
+    /// The hub's configuration has a server less.
+    ServerRemoved {
         /// Its name.
         name: String,
     },
@@ -98,13 +121,32 @@ pub enum StopCause {
     OwnError,
 }
 
+/// Who started a server that came up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpCause {
+    /// The hub, at its own start.
+    HubStart,
+    /// Somebody: `POST /api/servers/start`.
+    Asked,
+    /// Somebody who restarted all servers.
+    Restarted,
+    /// It was put into the configuration.
+    Added,
+}
+
 /// Why a server is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DownCause {
     /// It crashed.
     Crashed,
-    /// It was stopped.
+    /// Somebody stopped it.
     Stopped,
+    /// Somebody disabled it.
+    Disabled,
+    /// Somebody restarted all servers.
+    Restarted,
+    /// It was taken out of the configuration.
+    Removed,
     /// The hub went, and took it along.
     HubGone,
 }

@@ -5,6 +5,8 @@
 
 mod calls;
 mod clients;
+mod configuration;
+mod restart;
 mod servers;
 mod shutdown;
 mod startup;
@@ -19,12 +21,13 @@ use super::hub::{Hub, HubState};
 use super::lines::{Entry, Saying};
 use super::notice::Notice;
 use super::process::{SimulatedChild, SimulatedProcess};
-use super::profile::Profile;
+use super::profile::{Profile, ServerPlan};
 use super::prompts::prompt_for;
 use super::random::Random;
+use super::registry::{Registry, Workspace};
 use super::step::{Gemini, Step};
 use super::tools::Tools;
-use super::truth::{CallOutcome, DownCause, Happening, StopCause, Truth};
+use super::truth::{CallOutcome, DownCause, Happening, StopCause, Truth, UpCause};
 use crate::watch::{Micros, Timestamp};
 
 /// How long the hub's thread is busy with one line.
@@ -40,11 +43,21 @@ pub(super) struct World {
     pub(super) api_delay: Micros,
     pub(super) now: Timestamp,
     pub(super) truth: Vec<Truth>,
+    /// Where all hubs of the user note themselves.
+    pub(super) registry: Registry,
+    /// Whether another hub has the port.
+    pub(super) port_taken: bool,
+    /// The configured servers: at first those of the profile.
+    configured: Vec<ServerPlan>,
+    /// How far the hub's clock is ahead.
+    clock_ahead: i64,
     hostname: Arc<str>,
     random: Random,
     agenda: Agenda,
     outbox: Vec<Notice>,
     life: u32,
+    /// Counts the starts of servers.
+    attempts: u32,
     calls: u64,
     permille: u32,
     leak_per_hour: u64,
@@ -58,11 +71,16 @@ impl World {
             api_delay: Micros::new(0),
             now: start,
             truth: Vec::new(),
+            registry: Registry::default(),
+            port_taken: false,
+            configured: profile.servers.clone(),
+            clock_ahead: 0,
             hostname: profile.hostname.as_str().into(),
             random: Random::new(profile.seed),
             agenda: Agenda::default(),
             outbox: Vec::new(),
             life: 0,
+            attempts: 0,
             calls: 0,
             permille: IDLE_PERMILLE,
             leak_per_hour: 0,
@@ -75,12 +93,30 @@ impl World {
         self.agenda.plan(at.max(self.now), Planned { life: None, event });
     }
 
+    /// When the next thing is due, if that is up to `to`.
+    pub(super) fn next_due(&self, to: Timestamp) -> Option<Timestamp> {
+        self.agenda.next_due().filter(|due| *due <= to)
+    }
+
+    /// Nothing more happens up to `to`.
+    pub(super) fn wait_until(&mut self, to: Timestamp) {
+        self.now = self.now.max(to);
+    }
+
+    /// The port that accepts connections.
+    pub(super) fn listens_on(&self) -> Option<u16> {
+        self.hub.as_ref().filter(|hub| hub.listening).map(|_| self.profile.port)
+    }
+
+    /// Another hub changed the list of workspaces, which this one watches.
+    pub(super) fn registry_changed(&mut self, registry: &Registry) {
+        self.registry.clone_from(registry);
+        self.workspaces_changed();
+    }
+
     /// Lets the next due thing happen; `None` when there is none up to `to`.
     pub(super) fn step(&mut self, to: Timestamp) -> Option<Vec<Notice>> {
-        let Some((at, place, planned)) = self.agenda.take_due(to) else {
-            self.now = self.now.max(to);
-            return None;
-        };
+        let (at, place, planned) = self.agenda.take_due(to)?;
         self.now = self.now.max(at);
         let busy_until = self.hub.as_ref().map_or(self.now, |hub| hub.busy_until);
         if busy_until > self.now && !planned.event.ignores_busy_hub() {
@@ -98,7 +134,7 @@ impl World {
             Event::OpenLog => self.open_log(),
             Event::Listen => self.listen(),
             Event::StartServers => self.start_servers(),
-            Event::ServerSettled { name } => self.server_settled(&name),
+            Event::ServerSettled { name, attempt } => self.server_settled(&name, attempt),
             Event::OpenSession { session } => self.open_session(session),
             Event::NameSession { session, name } => self.name_session(&session, name),
             Event::CloseSession { session } => self.close_session(&session),
@@ -129,6 +165,12 @@ impl World {
             Step::Analyze { client, gemini } => self.analyze(&client, gemini),
             Step::KillServer { name } => self.kill_server(&name),
             Step::StopServer { name } => self.stop_server(&name),
+            Step::DisableServer { name } => self.disable_server(&name),
+            Step::RestartServers => self.restart_servers(),
+            Step::RemoveServer { name } => self.remove_server(&name),
+            Step::AddServer { plan } => self.add_to_configuration(plan),
+            Step::Stderr { name, text } => self.say_stderr(&name, &text),
+            Step::SetClock { ahead } => self.clock_ahead = ahead,
             Step::StartServer { name } => self.start_server_again(&name),
             Step::Subscribe => {
                 let id = self.random.uuid();
@@ -170,8 +212,15 @@ impl World {
         hub.busy_until = at.plus(LINE_COST);
         hub.last_event_at = at;
         hub.resources.work(LINE_COST.get());
-        let entry = Entry::new(at, hub.pid, Arc::clone(&self.hostname), saying);
+        let pid = hub.pid;
+        let entry = Entry::new(at, self.clock(at), pid, Arc::clone(&self.hostname), saying);
         self.outbox.push(Notice::Logged(entry));
+    }
+
+    /// What the hub's clock shows at `at`.
+    pub(super) fn clock(&self, at: Timestamp) -> Timestamp {
+        let distance = Micros::new(self.clock_ahead.unsigned_abs());
+        if self.clock_ahead < 0 { at.minus(distance) } else { at.plus(distance) }
     }
 
     fn tell(&mut self, what: Happening) {
@@ -204,8 +253,11 @@ impl World {
         for client in hub.clients {
             self.tell(Happening::ClientDisconnected { name: client.name, session: client.session, lines: 0 });
         }
-        for server in hub.servers.into_iter().filter(|server| server.pid.is_some()) {
+        for server in hub.servers.into_iter().filter(|server| server.up_since.is_some()) {
             self.tell(Happening::ServerDown { name: server.name, cause: DownCause::HubGone });
+        }
+        if hub.listening {
+            self.tell(Happening::HubDeaf);
         }
         for _ in hub.subscribers {
             self.tell(Happening::Unsubscribed);
@@ -236,28 +288,16 @@ impl World {
     }
 
     fn hub_state_json(&self, hub: &Hub) -> String {
+        self.state_fields(hub).object()
+    }
+
+    fn state_fields(&self, hub: &Hub) -> Fields {
         Fields::new()
             .text("state", hub.state.name())
             .text("server_id", "mcp-hub")
             .raw("pid", hub.pid)
             .raw("port", self.profile.port)
-            .raw("timestamp", quote(&self.now.to_string()))
-            .object()
-    }
-
-    /// `workspaces.allActive` of `/api/health`, and of the event about it.
-    pub(super) fn workspaces_json(&self, hub: &Hub) -> String {
-        let workspace = Fields::new()
-            .text("cwd", &self.profile.cwd)
-            .texts("config_files", std::slice::from_ref(&self.profile.config_file))
-            .raw("pid", hub.pid)
-            .raw("port", self.profile.port)
-            .text("startTime", &hub.registered_at.to_string())
-            .text("state", "active")
-            .raw("activeConnections", hub.workspace_connections)
-            .raw("shutdownStartedAt", "null")
-            .raw("shutdownDelay", "null");
-        Fields::new().raw(&self.profile.port.to_string(), workspace.object()).object()
+            .raw("timestamp", quote(&self.clock(self.now).to_string()))
     }
 
     fn set_state(&mut self, state: HubState) {

@@ -9,63 +9,69 @@ const CLOSED: &str = "MCP error -32000: Connection closed";
 
 impl World {
     /// Starts a server that isn't connected. The outcome comes as [`Event::ServerSettled`].
-    pub(super) fn start_server(&mut self, name: &str) {
+    pub(super) fn start_server(&mut self, name: &str, starter: UpCause) {
         let now = self.now;
+        self.attempts += 1;
+        let attempt = self.attempts;
         let Some(hub) = &mut self.hub else { return };
         let child = hub.next_child;
         let Some(server) = hub.server_mut(name) else { return };
-        if server.status != ServerStatus::Disconnected {
+        if !matches!(server.status, ServerStatus::Disconnected | ServerStatus::Disabled) {
             return;
         }
-        let starts = server.starts;
+        let (starts, takes) = (server.starts, server.connects_after);
+        server.attempt = attempt;
+        server.starter = starter;
         server.status = ServerStatus::Connecting;
         server.error = None;
-        server.last_started = starts.then_some(now);
+        server.last_started = Some(now);
         if starts {
             server.pid = Some(child);
             hub.next_child += 11;
         }
-        if starts { self.plan_connection(name) } else { self.plan_failure(name) }
+        if starts { self.plan_connection(name, attempt, takes) } else { self.plan_failure(name, attempt, takes) }
     }
 
-    fn plan_connection(&mut self, name: &str) {
-        let after = self.about(536_000).get();
+    fn plan_connection(&mut self, name: &str, attempt: u32, takes: Micros) {
+        let after = self.about(takes.get()).get();
         let banner = format!("{name} stderr: Secure MCP Filesystem Server running on stdio");
         self.say_later(Micros::new(after), Saying::warn(banner));
         self.say_later(Micros::new(after + 26_000), Saying::warn(format!("{name} stderr: {ROOTS_NOTE}")));
-        self.later(Micros::new(after + 40_000), Event::ServerSettled { name: name.into() });
+        self.later(Micros::new(after + 40_000), Event::ServerSettled { name: name.into(), attempt });
     }
 
-    fn plan_failure(&mut self, name: &str) {
-        let after = self.about(124_000).get();
+    fn plan_failure(&mut self, name: &str, attempt: u32, takes: Micros) {
+        let after = self.about(takes.get()).get();
         let banner = format!("{name} stderr: GITHUB_PERSONAL_ACCESS_TOKEN not set");
         self.say_later(Micros::new(after), Saying::warn(banner));
-        self.later(Micros::new(after + 14_000), Event::ServerSettled { name: name.into() });
+        self.later(Micros::new(after + 14_000), Event::ServerSettled { name: name.into(), attempt });
     }
 
-    pub(super) fn server_settled(&mut self, name: &str) {
+    pub(super) fn server_settled(&mut self, name: &str, attempt: u32) {
         let now = self.now;
         let Some(server) = self.hub.as_mut().and_then(|hub| hub.server_mut(name)) else { return };
-        if server.status != ServerStatus::Connecting {
+        if server.status != ServerStatus::Connecting || server.attempt != attempt {
             return;
         }
+        let cause = server.starter;
         if server.starts && server.pid.is_some() {
             server.status = ServerStatus::Connected;
             server.up_since = Some(now);
             self.say(Saying::info(format!("'{name}' MCP server connected")));
-            self.tell(Happening::ServerUp { name: name.into() });
+            self.tell(Happening::ServerUp { name: name.into(), cause });
         } else {
             self.server_failed(name);
         }
-        self.after_settling(name);
+        self.after_settling(name, cause);
     }
 
-    fn after_settling(&mut self, name: &str) {
+    fn after_settling(&mut self, name: &str, cause: UpCause) {
         let Some(hub) = &self.hub else { return };
-        if hub.state == HubState::Starting && hub.settled() {
-            self.finish_start();
-        } else if hub.state == HubState::Ready {
-            self.servers_changed(name);
+        match (hub.state, cause) {
+            (HubState::Starting | HubState::Restarting, _) if hub.settled() => self.finish_starts(),
+            (HubState::Ready | HubState::Restarted, UpCause::Added) => self.added(name),
+            (HubState::Ready | HubState::Restarted, _) => self.servers_changed(name),
+            _ => {}
         }
     }
 
@@ -99,29 +105,54 @@ impl World {
         }
     }
 
-    /// `POST /api/servers/stop`. A server that crashed has no transport left to close, so nothing is logged about it.
+    /// `POST /api/servers/stop`.
     pub(super) fn stop_server(&mut self, name: &str) {
-        let Some(server) = self.hub.as_mut().and_then(|hub| hub.server_mut(name)) else { return };
-        if server.status == ServerStatus::Disconnected {
-            return;
-        }
-        let was_alive = server.pid.take().is_some() && server.up_since.is_some();
-        server.up_since = None;
+        self.put_away(name, ServerStatus::Disconnected, DownCause::Stopped);
+    }
+
+    /// `POST /api/servers/stop?disable=true`.
+    pub(super) fn disable_server(&mut self, name: &str) {
+        self.put_away(name, ServerStatus::Disabled, DownCause::Disabled);
+    }
+
+    /// A server that crashed has no transport left to close, so nothing is logged about it.
+    fn put_away(&mut self, name: &str, status: ServerStatus, cause: DownCause) {
+        let Some(server) = self.hub.as_mut().filter(|hub| hub.is_settled()).and_then(|hub| hub.server_mut(name)) else { return };
+        let (was_alive, was_up) = (server.pid.take().is_some(), server.up_since.take().is_some());
         server.last_started = None;
-        server.status = ServerStatus::Disconnected;
+        server.status = status;
         server.error = None;
         if was_alive {
-            self.say(Saying::debug(format!("'{name}' transport closed")));
-            self.tell(Happening::ServerDown { name: name.into(), cause: DownCause::Stopped });
+            self.say_closed_twice(name, Micros::new(12_000));
+        }
+        if was_up {
+            self.tell(Happening::ServerDown { name: name.into(), cause });
+        } else {
+            self.tell(Happening::ServerPutAway { name: name.into() });
         }
         self.servers_changed(name);
     }
 
+    /// Closing a connection on purpose is logged at once, and again when the process has ended.
+    pub(super) fn say_closed_twice(&mut self, name: &str, after: Micros) {
+        let closed = format!("'{name}' transport closed");
+        self.say(Saying::debug(closed.clone()));
+        self.say_later(after, Saying::debug(closed));
+    }
+
+    /// The server writes to its stderr at once, however many lines that are.
+    pub(super) fn say_stderr(&mut self, name: &str, text: &str) {
+        let lives = self.hub.as_mut().and_then(|hub| hub.server_mut(name)).is_some_and(|server| server.pid.is_some());
+        if lives {
+            self.say(Saying::warn(format!("{name} stderr: {text}")));
+        }
+    }
+
     /// `POST /api/servers/start`: while the hub calls the server connected, it does nothing, but tells its subscribers.
     pub(super) fn start_server_again(&mut self, name: &str) {
-        let server = self.hub.as_mut().and_then(|hub| hub.server_mut(name));
+        let server = self.hub.as_mut().filter(|hub| hub.is_settled()).and_then(|hub| hub.server_mut(name));
         match server.map(|server| server.status) {
-            Some(ServerStatus::Disconnected) => self.start_server(name),
+            Some(ServerStatus::Disconnected | ServerStatus::Disabled) => self.start_server(name, UpCause::Asked),
             Some(ServerStatus::Connected) => self.servers_changed(name),
             Some(ServerStatus::Connecting) | None => {}
         }

@@ -7,7 +7,7 @@ impl World {
     /// SIGTERM arrived, from outside or from the hub itself.
     pub(super) fn shutdown(&mut self, cause: StopCause) {
         let Some(hub) = self.hub.as_mut().filter(|hub| hub.state != HubState::Stopping) else { return };
-        if !hub.listening {
+        if !hub.booted {
             // Node is still loading: nobody handles the signal.
             self.process_gone(cause);
             return;
@@ -15,10 +15,14 @@ impl World {
         hub.stop_cause = cause;
         self.set_state(HubState::Stopping);
         self.tell(Happening::HubStopping);
+        self.say_stopping();
+        self.later(Micros::new(1_000), Event::CloseSessions);
+    }
+
+    pub(super) fn say_stopping(&mut self) {
         let fields = Fields::new().text("signal", "SIGTERM");
         self.say(Saying::info("Received SIGTERM signal - initiating graceful shutdown").with(fields));
         self.say(Saying::info("Starting graceful shutdown process"));
-        self.later(Micros::new(1_000), Event::CloseSessions);
     }
 
     /// Each connection that is open gets its storm now, and a stray line or two at the very end.
@@ -49,11 +53,15 @@ impl World {
     fn say_http_closing(&mut self) {
         self.say(Saying::info("MCP server endpoint closed"));
         self.say(Saying::info("Stopping HTTP server and closing all connections"));
-        if let Some(hub) = &mut self.hub {
-            hub.listening = false;
+        if self.hub.as_mut().is_some_and(|hub| std::mem::take(&mut hub.listening)) {
+            self.tell(Happening::HubDeaf);
         }
         self.say(Saying::info("Stopping MCP Hub and cleaning up resources"));
         self.say(Saying::info("Starting MCP Hub cleanup"));
+        if self.profile.watches_config {
+            self.say(Saying::debug("Stopping config file watcher"));
+            self.say(Saying::info(format!("Stopped watching config file at {}", self.profile.config_file)));
+        }
     }
 
     fn disconnect_servers(&mut self) {
@@ -61,6 +69,8 @@ impl World {
         let count = hub.servers.len();
         let alive = hub.servers.iter().filter(|server| server.pid.is_some());
         hub.closed_at_stop = alive.map(|server| server.name.clone()).collect();
+        let worked = hub.servers.iter().filter(|server| server.up_since.is_some()).map(|server| server.name.clone());
+        let worked: Vec<String> = worked.collect();
         for server in &mut hub.servers {
             server.pid = None;
             server.up_since = None;
@@ -69,6 +79,8 @@ impl World {
         self.say(Saying::info("Disconnecting all servers in parallel").with(Fields::new().raw("count", count)));
         for name in closed {
             self.say(Saying::debug(format!("'{name}' transport closed")));
+        }
+        for name in worked {
             self.tell(Happening::ServerDown { name, cause: DownCause::HubGone });
         }
     }
@@ -98,7 +110,6 @@ impl World {
     }
 
     fn say_farewell(&mut self) {
-        let port = self.profile.port;
         let (closed, subscribers) = match &mut self.hub {
             Some(hub) => (std::mem::take(&mut hub.closed_at_stop), hub.subscribers.len()),
             None => return,
@@ -113,6 +124,12 @@ impl World {
             // With pino the process ends before this line is out.
             self.say(Saying::info("HTTP server has been successfully stopped"));
         }
+        self.deregister();
+    }
+
+    pub(super) fn deregister(&mut self) {
+        let port = self.profile.port;
+        self.registry.0.remove(&port);
         let fields = Fields::new().raw("port", port).text("cwd", &self.profile.cwd);
         self.say(Saying::info(format!("Deregistered workspace on port {port}")).with(fields));
         self.say(Saying::debug("WorkspaceCacheManager shutdown complete"));

@@ -8,6 +8,8 @@ use crate::simulator::resources::Resources;
 /// Node's own start, before the hub's first line.
 const BOOT: Micros = Micros::new(350_000);
 
+const NOT_RUNNING: &str = "Error [ERR_SERVER_NOT_RUNNING]: Server is not running.\n    at Server.close (node:net:2284:12)\n    at Object.onceWrapper (node:events:638:28)\n    at Server.emit (node:events:524:28)\n    at emitCloseNT (node:net:2344:8)\n    at process.processTicksAndRejections (node:internal/process/task_queues:81:21)";
+
 /// Each start has a process id that is higher by this, plus a little.
 const PID_STEP: u64 = 1_498;
 
@@ -29,20 +31,20 @@ impl World {
         Hub {
             pid,
             started: self.now,
-            registered_at: self.now,
             state: HubState::Starting,
+            booted: false,
             listening: false,
             servers: Vec::new(),
             clients: Vec::new(),
             calls: Vec::new(),
             subscribers: Vec::new(),
-            workspace_connections: 0,
             workspace_changes: 0,
             last_event_at: self.now,
             busy_until: self.now,
             resources: Resources::new(self.profile.seed, self.now, self.permille, self.leak_per_hour),
             next_child: pid + 11,
             stop_cause: StopCause::Asked,
+            tools_before_restart: 0,
             strays: Vec::new(),
             closed_at_stop: Vec::new(),
         }
@@ -76,12 +78,57 @@ impl World {
 
     pub(super) fn listen(&mut self) {
         if let Some(hub) = &mut self.hub {
-            hub.listening = true;
-            hub.registered_at = self.now;
+            hub.booted = true;
+        }
+        if self.port_taken && !self.profile.is_fork() {
+            self.fail_to_listen();
+            return;
         }
         self.say(Saying::info("HTTP_SERVER_STARTED"));
+        if self.port_taken {
+            // The fork goes on without a port, and takes the workspace entry of the hub that has it.
+            self.say(Saying::info(self.port_error()));
+        } else {
+            if let Some(hub) = &mut self.hub {
+                hub.listening = true;
+            }
+            self.tell(Happening::HubListening);
+        }
+        self.register();
         self.say(Saying::info("Initializing workspace cache"));
         self.later(Micros::new(10_000_000 - 7_000), Event::Heartbeat);
+    }
+
+    fn register(&mut self) {
+        let Some(pid) = self.hub.as_ref().map(|hub| hub.pid) else { return };
+        let Profile { cwd, config_file, .. } = self.profile.clone();
+        let workspace = Workspace { cwd, config_file, pid, start: self.clock(self.now), connections: 0 };
+        self.registry.0.insert(self.profile.port, workspace);
+    }
+
+    fn port_error(&self) -> String {
+        let port = self.profile.port;
+        format!("HTTP_SERVER_START_ERROR: EADDRINUSE: listen EADDRINUSE: address already in use :::{port}")
+    }
+
+    /// Another hub has the port: the npm hub stops at once, and on its way out removes the workspace entry of that other hub.
+    fn fail_to_listen(&mut self) {
+        let port = self.profile.port;
+        let reason = format!("listen EADDRINUSE: address already in use :::{port}");
+        let original = format!(r#"{{"code":"EADDRINUSE","errno":-98,"syscall":"listen","address":"::","port":{port}}}"#);
+        self.say(Saying::info(self.port_error()));
+        let fields = Fields::new().raw("port", port).raw("originalError", original);
+        self.say(Saying::error("EADDRINUSE", reason).with(fields));
+        self.say_stopping();
+        self.say(Saying::info("Stopping HTTP server and closing all connections"));
+        self.say(Saying::warn("MCP Hub is already stopped and cannot be stopped again"));
+        self.say(Saying::info("Shutting down SSE manager (0 connections)"));
+        self.say(Saying::info("SSE manager shutdown complete"));
+        let fields = Fields::new().text("error", "Server is not running.").text("stack", NOT_RUNNING);
+        self.say(Saying::error("SERVER_STOP_ERROR", "Failed to stop HTTP server").with(fields));
+        self.say(Saying::debug("Error stopping HTTP server: Server is not running."));
+        self.deregister();
+        self.process_gone(StopCause::OwnError);
     }
 
     /// What comes between the HTTP server and the MCP servers, with the milliseconds at which it came.
@@ -110,7 +157,11 @@ impl World {
         if !self.profile.is_fork() {
             lines.push((117, self.endpoint_ready()));
         }
-        lines.push((131, Saying::debug(format!("Config loaded successfully from {}", self.profile.config_file))));
+        lines.push((131, self.config_loaded()));
+        if self.profile.watches_config {
+            let paths = Fields::new().texts("paths", std::slice::from_ref(&self.profile.config_file));
+            lines.push((131, Saying::debug(format!("Started watching {} files", self.profile.config_file)).with(paths)));
+        }
         lines
     }
 
@@ -126,25 +177,38 @@ impl World {
     }
 
     pub(super) fn start_servers(&mut self) {
-        let plans = self.profile.servers.clone();
-        let count = plans.len();
         self.say(Saying::info("Disconnecting all servers in parallel").with(Fields::new().raw("count", 0)));
+        self.start_configured(UpCause::HubStart);
+    }
+
+    /// Starts every configured server; what was there before is gone.
+    pub(super) fn start_configured(&mut self, starter: UpCause) {
+        let plans = self.configured.clone();
+        let count = plans.len();
+        if let Some(hub) = &mut self.hub {
+            hub.servers.clear();
+        }
         let text = format!("Starting {count} configured MCP servers in parallel");
         self.say(Saying::info(text).with(Fields::new().raw("count", count)));
         for plan in plans {
             let fields = Fields::new().text("server", &plan.name);
             self.say(Saying::info(format!("Initializing MCP server '{}'", plan.name)).with(fields));
-            self.add_server(plan.name, plan.starts);
+            self.add_server(plan, starter);
         }
         if count == 0 {
-            self.finish_start();
+            self.finish_starts();
         }
     }
 
-    fn add_server(&mut self, name: String, starts: bool) {
+    pub(super) fn add_server(&mut self, plan: ServerPlan, starter: UpCause) {
+        let ServerPlan { name, starts, connects_after } = plan;
+        self.attempts += 1;
         let server = Server {
             name: name.clone(),
             starts,
+            connects_after,
+            attempt: self.attempts,
+            starter,
             status: ServerStatus::Disconnected,
             error: None,
             last_started: None,
@@ -154,11 +218,20 @@ impl World {
         if let Some(hub) = &mut self.hub {
             hub.servers.push(server);
         }
-        self.start_server(&name);
+        self.start_server(&name, starter);
     }
 
-    /// Every server has come up or failed: the rest of the start.
-    pub(super) fn finish_start(&mut self) {
+    /// Every server has come up or failed.
+    pub(super) fn finish_starts(&mut self) {
+        match self.hub.as_ref().map(|hub| hub.state) {
+            Some(HubState::Starting) => self.finish_start(),
+            Some(HubState::Restarting) => self.finish_restart(),
+            Some(HubState::Ready | HubState::Restarted | HubState::Stopping) | None => {}
+        }
+    }
+
+    /// The rest of the hub's start.
+    fn finish_start(&mut self) {
         self.say_start_summary();
         if self.profile.is_fork() {
             self.say_meta_tools();
@@ -169,7 +242,7 @@ impl World {
         self.tell(Happening::HubReady);
     }
 
-    fn say_start_summary(&mut self) {
+    pub(super) fn say_start_summary(&mut self) {
         let Some(hub) = &self.hub else { return };
         let total = hub.servers.len();
         let failing = hub.servers.iter().filter(|server| server.status != ServerStatus::Connected);
@@ -185,22 +258,27 @@ impl World {
     }
 
     fn say_meta_tools(&mut self) {
-        let debug = [
-            "syncCapabilities called with capabilityIds: null, affectedServers: null",
-            "  Will sync capability IDs: [\"tools\",\"resources\",\"resourceTemplates\",\"prompts\"]",
-            "syncCapabilityType for tools: 1 tools before sync",
-            "  Meta-tools before sync: 1",
-            "Preserving 1 meta-tools during sync: hub__analyze_prompt",
-            "Restored 1 meta-tools after clear",
-        ];
         self.say(Saying::debug("LLM configuration validated successfully"));
         self.say(Saying::info("Registering meta-tools for prompt-based filtering (mode: prompt-based, enableMetaTools: true)"));
         self.say(Saying::debug("Registered meta-tool: hub__analyze_prompt"));
         self.say(Saying::info("Registered 1 meta-tools in allCapabilities.tools (total tools now: 1)"));
         self.say(Saying::info("Meta-tools registered: 1 total tools in allCapabilities"));
-        for text in debug {
-            self.say(Saying::debug(text));
-        }
+        self.say_sync(1);
+    }
+
+    /// The fork registers all tools anew, of which it had so many before.
+    pub(super) fn say_sync(&mut self, tools: usize) {
+        self.say(Saying::debug("syncCapabilities called with capabilityIds: null, affectedServers: null"));
+        let kinds = "  Will sync capability IDs: [\"tools\",\"resources\",\"resourceTemplates\",\"prompts\"]";
+        self.say(Saying::debug(kinds));
+        self.say(Saying::debug(format!("syncCapabilityType for tools: {tools} tools before sync")));
+        self.say(Saying::debug("  Meta-tools before sync: 1"));
+        self.say(Saying::debug("Preserving 1 meta-tools during sync: hub__analyze_prompt"));
+        self.say(Saying::debug("Restored 1 meta-tools after clear"));
+    }
+
+    pub(super) fn config_loaded(&self) -> Saying {
+        Saying::debug(format!("Config loaded successfully from {}", self.profile.config_file))
     }
 
     fn say_llm_ready(&mut self) {

@@ -18,16 +18,24 @@ impl World {
         let Some(hub) = self.hub.as_mut().filter(|hub| hub.listening) else { return };
         hub.subscribers.push(Subscriber { id: id.clone(), connected_at: now });
         let total = hub.subscribers.len();
-        hub.workspace_connections = total;
-        hub.workspace_changes += 1;
-        let change = hub.workspace_changes;
-        let updates = Fields::new().raw("activeConnections", total).object();
-        let updated = Fields::new().raw("port", port).raw("updates", updates);
-        self.say(Saying::debug(format!("Updated workspace state for port {port}")).with(updated));
+        if let Some(workspace) = self.registry.0.get_mut(&port) {
+            workspace.connections = total;
+            let updates = Fields::new().raw("activeConnections", total).object();
+            let updated = Fields::new().raw("port", port).raw("updates", updates);
+            self.say(Saying::debug(format!("Updated workspace state for port {port}")).with(updated));
+            self.workspaces_changed();
+        }
         let connected = Fields::new().text("clientId", &id).raw("totalConnections", total);
         self.say(Saying::debug("SSE client connected").with(connected));
         self.greet(id);
         self.tell(Happening::Subscribed);
+    }
+
+    /// The file of the workspaces changed: its watcher waits until it has been left alone.
+    pub(super) fn workspaces_changed(&mut self) {
+        let Some(hub) = self.hub.as_mut().filter(|hub| hub.booted) else { return };
+        hub.workspace_changes += 1;
+        let change = hub.workspace_changes;
         self.later(SETTLE, Event::WorkspacesSettled { change });
     }
 
@@ -38,10 +46,13 @@ impl World {
     }
 
     pub(super) fn workspaces_settled(&mut self, change: u64) {
-        let Some(hub) = self.hub.as_ref().filter(|hub| hub.workspace_changes == change) else { return };
-        let members = Fields::new().text("type", "workspaces_updated").raw("workspaces", self.workspaces_json(hub));
+        if self.hub.as_ref().is_none_or(|hub| hub.workspace_changes != change || hub.state == HubState::Stopping) {
+            return;
+        }
+        let members = Fields::new().text("type", "workspaces_updated").raw("workspaces", self.registry.json());
         self.outbox.push(Notice::Changed(members.as_str().to_owned()));
-        self.say(Saying::debug("Workspace cache updated").with(Fields::new().raw("activeWorkspaces", 1)));
+        let active = Fields::new().raw("activeWorkspaces", self.registry.0.len());
+        self.say(Saying::debug("Workspace cache updated").with(active));
     }
 
     pub(super) fn unsubscribe_newest(&mut self) {
