@@ -15,6 +15,10 @@
 
 #![forbid(unsafe_code)]
 
+// What holds for every report is checked in here, too: where any Watch can be made.
+#[cfg(test)]
+extern crate self as hubwatch;
+
 pub mod alert;
 mod atomic;
 pub mod backend;

@@ -128,7 +128,7 @@ async fn a_crash_is_told_once_and_so_is_its_end_and_a_restart_of_the_sidecar_tel
          [[notify]]\nname = 'chat'\nurl = '{url}/s3cret-path'\nheaders = {{ Authorization = 'Bearer s3cret-word' }}\n"
     ));
     let sidecar = hub.watch(&[]);
-    sidecar.until("/metrics", |page| page.contains("mcphub_server_name=\"filesystem\"} 1\n")).await;
+    sidecar.until("/metrics", watched::filesystem_is_up).await;
     hub.kills("filesystem");
     receiver.heard("server_down", "firing").await;
     sidecar.stop();
@@ -328,10 +328,10 @@ async fn an_alert_that_lasts_longer_than_what_is_judged_is_still_the_same_alert(
     live(early.path(), &url, &receiver, &[("server_down", "firing"), ("hub_down", "resolved")]).await;
     let of_server = || receiver.alerts().into_iter().filter(|(kind, _)| kind.starts_with("server_")).collect::<Vec<_>>();
     assert_eq!(of_server(), [("server_down".to_owned(), "firing".to_owned())]);
-    // Twenty hours later, that the server once worked lies before the 48 hours that are judged.
+    // Twenty hours later, that the server once worked lies before the 48 hours that are judged: that it was down is still known.
     std::fs::copy(early.path().join("alerts-chat.json"), late.path().join("alerts-chat.json")).unwrap();
     let shown = live(late.path(), &url, &receiver, &[]).await;
-    assert!(shown.iter().any(|incident| incident["title"] == "Server filesystem never worked"), "{shown:#?}");
+    assert!(shown.iter().any(|incident| incident["title"] == "Server filesystem was down"), "{shown:#?}");
     assert_eq!(of_server(), [("server_down".to_owned(), "firing".to_owned())], "it is told neither as over nor as another one");
 }
 
@@ -344,4 +344,57 @@ async fn many_at_once_are_few_messages_and_none_is_lost() {
     until("all were told", async || (receiver.alerts().len() == 45).then_some(())).await;
     let sizes: Vec<_> = receiver.bodies().iter().map(|body| body["alerts"].as_array().unwrap().len()).collect();
     assert_eq!(sizes, [20, 20, 5]);
+}
+
+/// A line that repeats, as the hub writes it.
+fn repeat(log: &Path, text: &str, times: u64, ago: u64) {
+    use std::io::Write as _;
+    let begun = Timestamp::now().minus(Micros::new(ago * 1_000_000));
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(log).unwrap();
+    let line = |number: u64| {
+        let time = begun.plus(Micros::new(number * 1_000));
+        format!("{{\"level\":\"info\",\"time\":\"{time}\",\"pid\":1,\"hostname\":\"h\",\"msg\":\"{text}\"}}\n")
+    };
+    file.write_all((0..times).map(line).collect::<String>().as_bytes()).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_old_log_repeats_alerts_nobody_and_a_storm_is_told_with_its_rate() {
+    let hub = Hub::start().await;
+    let (receiver, url) = Receiver::start(0).await;
+    hub.configure(&format!("[[notify]]\nname = 'chat'\nurl = '{url}'\n"));
+    let old = hub.folder.path().join("old.log");
+    for (text, times) in [("Reading the cache", 11), ("Reading the index", 12), ("Reading the store", 5_000)] {
+        repeat(&old, text, times, 600);
+    }
+    let follow = |log: &Path| {
+        let mut command = hub.command("run", &["--hub", &hub.url, "--name", "simulated", "--interval", "200ms"]);
+        command.args(["--listen", "127.0.0.1:0", "--log"]).arg(log);
+        watched::Sidecar::begin(&mut command)
+    };
+    let sidecar = follow(&old);
+    let read = |report: &Value| report["log"]["lines"].as_u64() == Some(5_023);
+    let report = sidecar.until_json("/report.json", read).await;
+    let storms = |report: &Value| {
+        let incidents = report["incidents"].as_array().unwrap().iter();
+        incidents.filter(|incident| incident["kind"] == "log_storm").map(|incident| incident["title"].clone()).collect::<Vec<_>>()
+    };
+    assert!(storms(&report).is_empty(), "{:?}", storms(&report));
+    // The same line a few times more is none, either.
+    repeat(&old, "Reading the cache", 40, 1);
+    sidecar.until_json("/report.json", |report| report["log"]["lines"].as_u64() == Some(5_063)).await;
+    repeat(&old, "Waiting for the lock", 500, 1);
+    receiver.heard("log_storm", "firing").await;
+    let report = sidecar.until_json("/report.json", |report| storms(report).len() == 1).await;
+    let title = storms(&report)[0].as_str().unwrap().to_owned();
+    assert!(title.starts_with("The same line was logged 500 times in "), "{title}");
+    sidecar.stop();
+    // Another run, and a log that was rotated meanwhile, tell nothing again.
+    std::fs::rename(&old, hub.folder.path().join("old.log.1")).unwrap();
+    repeat(&old, "Goes on", 1, 0);
+    let sidecar = follow(&old);
+    sidecar.until_json("/report.json", |report| report["log"]["lines"].as_u64() >= Some(5_564)).await;
+    sidecar.stop();
+    let told = receiver.alerts();
+    assert_eq!(told.iter().filter(|(kind, status)| kind == "log_storm" && status == "firing").count(), 1, "{told:?}");
 }

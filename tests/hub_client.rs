@@ -45,15 +45,21 @@ async fn statuses_and_bodies_that_no_hub_gives_are_told_apart() {
         (403, ApiOutcome::Denied),
         (418, ApiOutcome::ClientError),
         (500, ApiOutcome::ServerError),
-        (302, ApiOutcome::UnexpectedStatus),
+        (502, ApiOutcome::BadGateway),
+        (504, ApiOutcome::BadGateway),
+        (302, ApiOutcome::Redirected),
+        (206, ApiOutcome::UnexpectedStatus),
     ];
     for (status, outcome) in statuses {
         let answer = move || StatusCode::from_u16(status).unwrap().into_response();
         assert_eq!(outcome_of(answer).await, Err(outcome), "{status}");
     }
     assert_eq!(outcome_of(|| HEALTH.into_response()).await, Ok("ready".to_owned()));
-    for body in ["", "<html>", "[]", r#"{"state":7}"#, "\u{feff}{}"] {
+    for body in ["", "<html>", "\u{feff}{}"] {
         assert_eq!(outcome_of(move || body.into_response()).await, Err(ApiOutcome::Unreadable), "{body}");
+    }
+    for body in ["{}", "[]", "7", r#"{"state":7}"#, r#"{"status":"ok","state":"ready"}"#] {
+        assert_eq!(outcome_of(move || body.into_response()).await, Err(ApiOutcome::OtherProgram), "{body}");
     }
     let huge = || Body::from(vec![b' '; MAX_ANSWER_BYTES + 1]).into_response();
     assert_eq!(outcome_of(huge).await, Err(ApiOutcome::TooLarge));
@@ -73,4 +79,24 @@ async fn an_answer_that_breaks_off_is_truncated_and_no_answer_is_refused() {
     assert_eq!(client.health().await.0.unwrap_err(), ApiOutcome::Truncated);
     half.await.unwrap();
     assert_eq!(client.health().await.0.unwrap_err(), ApiOutcome::Refused);
+}
+
+#[tokio::test]
+async fn only_the_hubs_own_404_says_that_it_has_no_tool_filtering() {
+    let asked = async |page: &'static str| {
+        let address = serve(Router::new().fallback(async move || (StatusCode::NOT_FOUND, page))).await;
+        let answer = HubClient::new(&address, &[], None).unwrap().filtering_stats().await;
+        answer.map(|(answer, _)| answer.unwrap_err())
+    };
+    let own = "<!DOCTYPE html>\n<html lang=\"en\">\n<body>\n<pre>Cannot GET /api/filtering/stats</pre>\n</body>\n</html>\n";
+    assert_eq!(asked(own).await, Some(ApiOutcome::NotFound));
+    for page in ["", "404 page not found", "<pre>Cannot GET /hubs/a/api/filtering/stats</pre>", r#"{"error":"no route"}"#] {
+        assert_eq!(asked(page).await, None, "{page}");
+    }
+    let stats = r#"{"enabled":true,"mode":"prompt-based"}"#;
+    let address = serve(Router::new().route("/api/filtering/stats", get(async move || stats))).await;
+    let (answer, _) = HubClient::new(&address, &[], None).unwrap().filtering_stats().await.unwrap();
+    assert_eq!(answer.unwrap().mode.as_deref(), Some("prompt-based"));
+    let away = HubClient::new("http://127.0.0.1:9", &[], None).unwrap().filtering_stats().await;
+    assert_eq!(away.unwrap().0.unwrap_err(), ApiOutcome::Refused);
 }

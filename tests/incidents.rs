@@ -187,7 +187,7 @@ fn an_answer_that_takes_more_than_ten_seconds_is_slow() {
 fn a_meta_tool_call_that_takes_more_than_ten_seconds_is_slow() {
     let kind = IncidentKind::CallsSlow;
     let with = |duration: u64| {
-        let slow = CallEnded { duration: Micros::new(duration), ..call(CallOutcome::Ok) };
+        let slow = CallEnded { duration: Some(Micros::new(duration)), ..call(CallOutcome::Ok) };
         minutes(40, |watches| {
             for minute in [10, 12, 30] {
                 let started = watches[minute].interval.start();
@@ -320,7 +320,7 @@ fn two_hubs_under_one_name_give_no_verdict_and_two_watchers_of_one_hub_do() {
 
 #[test]
 fn two_incidents_that_begin_at_the_same_instant_are_told_apart() {
-    let slow = CallEnded { duration: Micros::new(10_000_001), started: START, ..call(CallOutcome::Ok) };
+    let slow = CallEnded { duration: Some(Micros::new(10_000_001)), started: START, ..call(CallOutcome::Ok) };
     let watches = minutes(60, |watches| [10, 30].into_iter().for_each(|minute| add(&mut watches[minute], slow.clone())));
     let ids: std::collections::BTreeSet<_> =
         incidents(IncidentKind::CallsSlow, &watches).into_iter().map(|incident| incident.id).collect();

@@ -246,3 +246,56 @@ fn assert_apart(file: &str, panels: &[&Value]) {
         }
     }
 }
+
+/// The queries of the rules, with the names of those who ask them, and of the dashboards.
+fn queries() -> Vec<(String, String)> {
+    let rules = yaml("prometheus/hubwatch-rules.yml");
+    let rules = rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+    let rule = |rule: &Value| {
+        let name = rule["alert"].as_str().or(rule["record"].as_str()).unwrap();
+        (name.to_owned(), rule["expr"].as_str().unwrap().to_owned())
+    };
+    let mut all: Vec<_> = rules.map(rule).collect();
+    for file in ["hub.json", "fleet.json"] {
+        let dashboard: Value = serde_json::from_str(&text(&format!("grafana/dashboards/{file}"))).unwrap();
+        for panel in panels(&dashboard) {
+            let targets = panel["targets"].as_array().unwrap();
+            all.extend(targets.iter().map(|target| (panel["title"].to_string(), target["expr"].as_str().unwrap().to_owned())));
+        }
+    }
+    all
+}
+
+#[test]
+fn what_the_hub_and_the_sidecar_both_have_is_asked_of_exactly_one_of_them() {
+    let mut asked = 0;
+    for (who, query) in queries() {
+        for (at, name) in query.match_indices("process_").filter(|(at, _)| !query[..*at].ends_with([':', '_'])) {
+            let rest = &query[at + name.len()..];
+            let selector = rest.split_once('{').map_or("", |(_, selector)| selector.split('}').next().unwrap());
+            assert!(selector.contains("job=\"mcp-hub\""), "{who}: {query}");
+            asked += 1;
+        }
+    }
+    assert!(asked > 8, "{asked}");
+}
+
+#[test]
+fn no_alert_is_about_what_is_planned_and_none_about_a_server_that_need_not_work() {
+    let rules = yaml("prometheus/hubwatch-rules.yml");
+    let rules: Vec<&Value> =
+        rules["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap()).collect();
+    let recorded = |name: &str| rules.iter().find(|rule| rule["record"] == name).map(|rule| rule["expr"].as_str().unwrap());
+    let heeds_plans =
+        |expr: &str| expr.contains("unless on") && (expr.contains("mcphub_planned_ratio") || expr.contains("hubwatch:planned:"));
+    let mut alerts = 0;
+    for rule in rules.iter().filter(|rule| rule["alert"].is_string()) {
+        let (name, expr) = (rule["alert"].as_str().unwrap(), rule["expr"].as_str().unwrap());
+        alerts += 1;
+        // That nobody watches is never planned.
+        let over = expr.split_once("max_over_time(").and_then(|(_, rest)| recorded(rest.split('[').next().unwrap()));
+        assert!(name == "HubNotWatched" || heeds_plans(expr) || over.is_some_and(heeds_plans), "{name}: {expr}");
+        assert!(!expr.contains("mcphub_server_up_ratio") || expr.contains("mcphub_server_expected_ratio == 0"), "{name}: {expr}");
+    }
+    assert!(alerts > 8, "{alerts}");
+}

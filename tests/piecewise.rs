@@ -47,7 +47,9 @@ fn period(happenings: &[(usize, Happening)]) -> Vec<Watch> {
         let watch = &mut watches[*minute];
         match happening {
             Happening::Crash { seconds, planned } => crash(&mut watches, *minute, *seconds, *planned),
-            Happening::Call(outcome, duration) => add(watch, CallEnded { duration: Micros::new(*duration), ..call(*outcome) }),
+            Happening::Call(outcome, duration) => {
+                add(watch, CallEnded { duration: Some(Micros::new(*duration)), ..call(*outcome) })
+            }
             Happening::Errors(count) => add(watch, errors(*count)),
             Happening::Exit => add(watch, HubExited { pid: Some(7), cause: None }),
             Happening::Unanswered => {

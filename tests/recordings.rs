@@ -5,10 +5,12 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use hubwatch::hub::api::{Health, Servers};
+use hubwatch::hub::claims::Requests;
 use hubwatch::hub::events::{EventReader, Heard};
 use hubwatch::hub::interpret::{Harvest, Interpreter, RawLine};
 use hubwatch::hub::line;
 use hubwatch::hub::merge::LineSource;
+use hubwatch::hub::servers::Asked;
 use hubwatch::watch::{
     CallEnded, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, Liveness, LogShape, RecordUid, Storm, Timestamp, WatcherId,
 };
@@ -26,8 +28,15 @@ const READ: Timestamp = Timestamp::from_secs(1_795_410_000);
 
 const EARLIEST: Timestamp = Timestamp::from_secs(1_795_400_000);
 
-fn interpret(log: &[u8]) -> Harvest {
+/// A recording has no hub that could confirm its lines.
+fn alone() -> Interpreter {
     let mut interpreter = Interpreter::new([1; 32]);
+    interpreter.lines_alone();
+    interpreter
+}
+
+fn interpret(log: &[u8]) -> Harvest {
+    let mut interpreter = alone();
     let mut offset = 0;
     for line in log.split_inclusive(|byte| *byte == b'\n') {
         let text = String::from_utf8_lossy(line.strip_suffix(b"\n").unwrap_or(line));
@@ -51,7 +60,7 @@ fn streamed(hub: &str) -> Vec<String> {
 
 /// What the event stream alone tells.
 fn interpret_stream(hub: &str) -> (Harvest, u64) {
-    let mut interpreter = Interpreter::new([1; 32]);
+    let mut interpreter = alone();
     interpreter.without_log();
     interpreter.stream_joined(EARLIEST);
     let lines = streamed(hub);
@@ -70,7 +79,7 @@ fn interpret_both(hub: &str) -> Harvest {
     let heard = streamed(hub).into_iter().filter_map(timed).map(|(at, text)| (at + 70_000, LineSource::EventStream, text));
     let mut all: Vec<_> = looked.chain(heard).collect();
     all.sort_by_key(|(read, ..)| *read);
-    let mut interpreter = Interpreter::new([1; 32]);
+    let mut interpreter = alone();
     interpreter.stream_joined(EARLIEST);
     for (index, (read, source, text)) in (0..).zip(&all) {
         feed(&mut interpreter, *source, text, index, text.len() as u64, Timestamp::new(*read));
@@ -162,7 +171,7 @@ fn five_calls_of_the_pino_recording_end_as_they_did() {
     assert_eq!(fallback.gemini, GeminiOutcome::Failed);
     assert_eq!(fallback.gemini_failed_rounds, 3);
     assert_eq!(fallback.gemini_failure, Some(GeminiFailure::RateLimited));
-    assert!((16_000_000..19_000_000).contains(&fallback.duration.get()), "{:?}", fallback.duration);
+    assert!((16_000_000..19_000_000).contains(&fallback.duration.unwrap().get()), "{:?}", fallback.duration);
     assert_eq!(calls(&harvest)[4].gemini_failure, Some(GeminiFailure::KeyInvalid));
     assert_adds_up(&harvest, &log);
 }
@@ -234,7 +243,7 @@ fn interpret_file_and_output(hub: &str, file_delay: u64, output_delay: u64) -> H
     let put_out = output.into_iter().zip(&written).map(|(text, (at, _))| (at + output_delay, LineSource::Output, text));
     let mut all: Vec<_> = put_out.chain(logged).collect();
     all.sort_by_key(|(read, ..)| *read);
-    let mut interpreter = Interpreter::new([1; 32]);
+    let mut interpreter = alone();
     interpreter.with_output();
     for (offset, (read, source, text)) in (0..).zip(&all) {
         feed_between(&mut interpreter, *source, text, offset, (read - 500_000, *read));
@@ -262,7 +271,7 @@ fn what_the_plain_file_and_the_output_both_show_is_told_once_with_the_better_tim
 
 #[test]
 fn a_storm_that_only_the_output_shows_is_counted_beside_those_of_the_log() {
-    let mut interpreter = Interpreter::new([1; 32]);
+    let mut interpreter = alone();
     interpreter.with_output();
     feed(&mut interpreter, LineSource::Log, "Starting HTTP server on port 7000", 0, 10, READ);
     for offset in 0..5_000 {
@@ -273,7 +282,7 @@ fn a_storm_that_only_the_output_shows_is_counted_beside_those_of_the_log() {
 
 #[test]
 fn what_an_earlier_run_read_of_a_pipe_says_nothing_of_one_without() {
-    let mut interpreter = Interpreter::new([1; 32]);
+    let mut interpreter = alone();
     interpreter.with_output();
     let line = r#"{"type":"info","message":"x","data":{},"timestamp":"2026-11-23T03:41:39.589Z"}"#;
     feed(&mut interpreter, LineSource::Output, line, 0, 10, READ);
@@ -432,7 +441,8 @@ proptest! {
         let _ = serde_json::from_slice::<Health>(&answer);
         if let Ok(servers) = serde_json::from_slice::<Servers>(&answer) {
             let mut judged = hubwatch::hub::servers::Servers::default();
-            let (polls, _) = judged.poll(&servers, None, READ, READ);
+            let times = Asked { asked: READ, now: READ, hub_now: READ, ahead: 0 };
+            let (polls, _) = judged.poll(&servers, None, times, &Requests::default());
             prop_assert_eq!(polls.len(), servers.servers.len());
         }
     }

@@ -18,7 +18,8 @@ async fn the_dashboard_has_the_fields_that_the_strategy_names_and_their_values()
     let sidecar = hub.watch(&[]);
     let path = hub.state_dir().join("dashboard.json");
     let dashboard = until("the dashboard shows a server", async || {
-        read_json(&path).filter(|dashboard| dashboard["currentState"]["servers"][0]["status"] == "connected")
+        let all_is_well = |state: &Value| state["status"] == "ok" && state["servers"][0]["status"] == "connected";
+        read_json(&path).filter(|dashboard| all_is_well(&dashboard["currentState"]))
     })
     .await;
     assert_eq!(keys(&dashboard), ["currentState", "deploymentInfo", "incidents", "metrics"].into());

@@ -1,12 +1,13 @@
 //! The table of names in docs/telemetry.md is made from the code: the names, and what stands beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use hubwatch::watch::{
-    ApiOutcome, ApiPoll, Bytes, CallEnded, CallOutcome, Count, DropReason, DroppedKind, Environment, Fact, FactId, FactKind,
-    FilteringPoll, GeminiOutcome, HubName, Interval, Liveness, LogFilePoll, LogVolume, Metrics, Micros, Origin, Pairing, Poll,
-    ProcessPoll, RecordUid, ServerPoll, SidecarPoll, Source, Sources, Text, Timestamp, TraceId, Visibility, Watch, WatcherId, When,
+    ApiOutcome, ApiPoll, Bytes, CallEnded, CallOutcome, Count, DropReason, DroppedKind, Environment, Expected, Fact, FactId,
+    FactKind, FilteringPoll, GeminiOutcome, HubName, Interval, Liveness, LogFilePoll, LogVolume, Metrics, Micros, Origin, Pairing,
+    Poll, ProcessPoll, RecordUid, ServerPoll, SidecarPoll, Source, Sources, Text, Timestamp, TraceId, Visibility, Watch, WatcherId,
+    When,
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
@@ -128,7 +129,7 @@ fn watch() -> Watch {
     let began = RecordUid::of_line(watcher, "log", 0, 0);
     let call = CallEnded {
         started: start,
-        duration: Micros::new(1),
+        duration: Some(Micros::new(1)),
         outcome: CallOutcome::Error,
         pairing: Pairing::Exact,
         in_flight: 1,
@@ -237,11 +238,12 @@ fn sent() -> Vec<Metric> {
     let mut metrics = Metrics::new(watch.interval.start());
     // Shares are told between two polls.
     metrics.count(&watch);
-    metrics.requests(&watch);
+    let expected = Expected { may_be_down: &BTreeSet::new(), planned: false };
+    metrics.requests(&watch, &expected);
     let end = watch.interval.end();
     watch.interval = Interval::new(end, end.plus(watch.interval.length()));
     metrics.count(&watch);
-    let request = metrics.requests(&watch).cumulative;
+    let request = metrics.requests(&watch, &expected).cumulative;
     request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics).flat_map(|scope| scope.metrics).collect()
 }
 

@@ -126,3 +126,138 @@ async fn a_hub_that_is_not_there_can_not_be_reached_and_leaves_no_baseline() {
     assert_eq!(code, Some(4), "{stdout}");
     assert!(stdout.contains("✗ hub answers") && !folder.path().join("baseline.json").exists(), "{stdout}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_means_the_same_hub_and_says_which_baseline_it_took() {
+    let hub = started().await;
+    let validated = async |more: &[&str]| {
+        let mut command = hub.command("validate", &["--hub", &hub.url, "--for", "3s", "--format", "json"]);
+        command.arg("--log").arg(hub.log()).args(more);
+        let (_, stdout, stderr) = told(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap());
+        serde_json::from_str::<Value>(&stdout).unwrap_or_else(|_| panic!("{stderr}"))
+    };
+    let address = hub.url.trim_start_matches("http://").to_owned();
+    // Before anybody gave it a name it is called by its address; whoever watches that address by a name takes the baseline over.
+    let first = validated(&[]).await;
+    assert_eq!((first["hub"].as_str(), &first["baseline_stored"]), (Some(address.as_str()), &Value::Bool(true)));
+    let sidecar = hub.watch(&[]);
+    sidecar.until_json("/report.json", |report| report["baseline"]["origin"] == "hubwatch validate").await;
+    // From now on the address is known by that name.
+    let second = validated(&[]).await;
+    assert_eq!((second["hub"].as_str(), &second["baseline_stored"]), (Some("simulated"), &Value::Bool(false)));
+    assert_eq!(second["earlier_baseline"], read_json(&hub.state_dir().join("baseline.json")).unwrap()["baseline"]["at"]);
+    // Another hub's baseline takes no other's place, and is not taken for it.
+    let other = validated(&["--name", "other"]).await;
+    assert_eq!((other["hub"].as_str(), &other["baseline_stored"]), (Some("other"), &Value::Bool(true)));
+    sidecar.stop();
+    let report = hub.report();
+    assert_eq!(
+        (report["provenance"]["hub"].as_str(), report["baseline"]["origin"].as_str()),
+        (Some("simulated"), Some("hubwatch validate"))
+    );
+
+    let stored = read_json(&hub.state_dir().join("baseline.json")).unwrap();
+    let lonely = serde_json::json!({ "hub": "other", "environment": "staging", "baseline": stored["baseline"] });
+    std::fs::write(hub.state_dir().join("baseline.json"), lonely.to_string()).unwrap();
+    let report = hub.report();
+    assert_eq!(report["baseline"]["origin"], "the first hour of the watch");
+    let told = report["blind_spots"].to_string();
+    assert!(told.contains("No baseline is of simulated (staging)") && told.contains("holds those of other (staging)"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_nobody_watched_makes_no_report_and_no_archive() {
+    let hub = started().await;
+    let sidecar = hub.watch(&[]);
+    sidecar.until("/readyz", |body| body.contains("\"ready\":true")).await;
+    sidecar.stop();
+    let report = hub.folder.path().join("STAGING_INTEGRATION_HEALTH_REPORT.md");
+    std::fs::write(&report, "the last report").unwrap();
+    for (command, more) in [("report", &[][..]), ("export", &["--out", "archive.jsonl"]), ("mark", &["begin", "server_crash"])] {
+        let said = |wrong: &[&str]| told(hub.command(command, &[more, wrong].concat()).output().unwrap());
+        let (code, stdout, stderr) = said(&["--name", "simulatd"]);
+        assert_eq!((code, stdout.as_str()), (Some(2), ""), "{command}: {stderr}");
+        assert!(stderr.contains("did you mean `simulated`?") && stderr.contains("known here: simulated (staging)"), "{stderr}");
+        let (code, _, stderr) = said(&["--name", "simulated", "--environment", "production"]);
+        assert_eq!(code, Some(2), "{command}: {stderr}");
+        assert!(stderr.contains("but in staging: say --environment"), "{stderr}");
+    }
+    assert_eq!(std::fs::read_to_string(&report).unwrap(), "the last report");
+    assert!(!hub.folder.path().join("archive.jsonl").exists() && !hub.folder.path().join("archive.jsonl.unfinished").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_on_a_young_watch_begins_with_it_and_says_how_much_of_the_usual_period_that_is() {
+    let hub = started().await;
+    let sidecar = hub.watch(&[]);
+    sidecar.until_json("/report.json", |report| report["coverage"]["polls"].as_u64() > Some(5)).await;
+    sidecar.stop();
+    let report = |more: &[&str]| -> Value {
+        let (_, stdout, stderr) = told(hub.command("report", &[&["--format", "json"], more].concat()).output().unwrap());
+        serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"))
+    };
+    let usual = report(&[]);
+    assert_eq!(usual["provenance"]["from"], usual["coverage"]["first"]);
+    assert!(usual["provenance"]["asked_from"].as_str() < usual["provenance"]["from"].as_str());
+    // What is judged is the usual period.
+    assert_eq!(usual["coverage"]["period_us"].as_u64(), Some(48 * 3600 * 1_000_000));
+    let (_, page, _) = told(hub.command("report", &["--out", "-"]).output().unwrap());
+    assert!(page.contains("of the 2 d asked for") || page.contains("of the 48 h asked for"), "{}", page.lines().nth(4).unwrap());
+    // A period that was asked for is what it is.
+    let asked = report(&["--since", "2h"]);
+    assert!(asked["provenance"].get("asked_from").is_none());
+    assert!(asked["provenance"]["from"].as_str() < usual["provenance"]["from"].as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_seen_is_not_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let hubwatch = |arguments: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hubwatch"));
+        command.args(arguments).arg("--state-dir").arg(folder.path()).env_clear().current_dir(folder.path());
+        told(command.output().unwrap())
+    };
+    let daily = |more: &[&str]| -> Vec<(String, String)> {
+        let (_, stdout, stderr) = hubwatch(&[&["report", "--format", "json"], more].concat());
+        let report: Value = serde_json::from_str(&stdout).unwrap_or_else(|_| panic!("{stderr}"));
+        let text = |check: &Value, key: &str| check[key].as_str().unwrap().to_owned();
+        report["daily"].as_array().unwrap().iter().map(|check| (text(check, "verdict"), text(check, "found"))).collect()
+    };
+    // A hub that is not there.
+    let (code, _, stderr) = hubwatch(&["run", "--hub", "http://127.0.0.1:9", "--interval", "200ms", "--for", "2s"]);
+    assert_eq!(code, Some(0), "{stderr}");
+    for period in [&["--since", "2s"][..], &[]] {
+        for (verdict, found) in daily(period) {
+            assert!(verdict != "pass" && (verdict != "inconclusive" || found.contains("not verified")), "{verdict}: {found}");
+        }
+    }
+    let (_, summary, _) = hubwatch(&["report", "--format", "summary"]);
+    assert!(!summary.contains("✅"), "{summary}");
+    // A time that nobody watched.
+    for (verdict, found) in daily(&["--from", "2020-01-01T00:00:00Z", "--to", "2020-01-02T00:00:00Z"]) {
+        assert!(verdict == "inconclusive" && found.contains("not verified"), "{verdict}: {found}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_without_a_log_verifies_nothing_that_only_a_log_shows() {
+    let hub = started().await;
+    let (code, _, stderr) = {
+        let mut command = hub.command("run", &["--hub", &hub.url, "--name", "simulated", "--interval", "200ms", "--for", "3s"]);
+        command.args(["--event-stream", "never"]);
+        told(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap())
+    };
+    assert_eq!(code, Some(0), "{stderr}");
+    let (_, stdout, _) = told(hub.command("report", &["--since", "3s", "--format", "json"]).output().unwrap());
+    let report: Value = serde_json::from_str(&stdout).unwrap();
+    let of = |task: &str| {
+        let all = report["daily"].as_array().unwrap();
+        let check = all.iter().find(|check| check["task"] == task).unwrap();
+        (check["verdict"].as_str().unwrap().to_owned(), check["found"].as_str().unwrap().to_owned())
+    };
+    for task in ["Verify no critical errors", "Validate log file size", "Check anomalies"] {
+        let (verdict, found) = of(task);
+        assert!(verdict != "pass", "{task}: {verdict}: {found}");
+        assert!(verdict != "inconclusive" || found.starts_with("not verified: "), "{task}: {verdict}: {found}");
+    }
+}

@@ -9,10 +9,14 @@ use futures_util::future::try_join;
 use futures_util::{StreamExt as _, stream};
 
 use super::{Backend, BackendError, Reading, Trace, TraceWatches};
-use crate::watch::{Count, DecodeError, Environment, FactId, FactKind, HubName, Slot, Timestamp, Watch, WatcherId, amend};
+use crate::watch::{Count, DecodeError, Environment, FactId, FactKind, HubName, Micros, Slot, Timestamp, Watch, WatcherId, amend};
 
 /// A slot's trace has one part unless it outgrew what backends keep; more than this many would be a fault of ours.
 const MAX_PARTS: u32 = 64;
+
+/// So much beyond the period is read at both ends: how things stood when it began, and what was told late. The slots of that time
+/// are read anyway.
+const MARGIN: Micros = Micros::new(15 * 60 * 1_000_000);
 
 /// Which Watches to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +41,11 @@ impl Wanted {
 
     fn touches(&self, watch: &Watch) -> bool {
         watch.interval.start() <= self.to && watch.interval.end() >= self.from
+    }
+
+    /// Whether the judge wants to see it: it touches the period, tells how things stood when it began, or what was told late.
+    fn concerns(&self, watch: &Watch) -> bool {
+        watch.interval.start() <= self.to.plus(MARGIN) && watch.interval.end() >= self.from.minus(MARGIN)
     }
 }
 
@@ -103,11 +112,11 @@ pub async fn read<S>(
     let (mut state, mut stream) = (begin(), Stream::default());
     let streamed = slots(backend, wanted, &progress, |watches| {
         let whole = stream.take(watches)?;
-        whole.into_iter().filter(|watch| wanted.touches(watch)).for_each(|watch| feed(&mut state, watch));
+        whole.into_iter().filter(|watch| wanted.concerns(watch)).for_each(|watch| feed(&mut state, watch));
         ControlFlow::Continue(())
     });
     if let ControlFlow::Continue(found) = streamed.await? {
-        stream.last.into_iter().filter(|watch| wanted.touches(watch)).for_each(|watch| feed(&mut state, watch));
+        stream.last.into_iter().filter(|watch| wanted.concerns(watch)).for_each(|watch| feed(&mut state, watch));
         return Ok((state, found));
     }
     // Several watchers, a clock that was put back, or something learned long after it was told: the order, or a fact's best time, is
@@ -120,7 +129,7 @@ pub async fn read<S>(
     let ControlFlow::Continue(found) = read.await? else { return Ok((state, Found::default())) };
     let mut all: Vec<Watch> = all.into_values().collect();
     amend(&mut all);
-    arrange(all).into_iter().filter(|watch| wanted.touches(watch)).for_each(|watch| feed(&mut state, watch));
+    arrange(all).into_iter().filter(|watch| wanted.concerns(watch)).for_each(|watch| feed(&mut state, watch));
     Ok((state, found))
 }
 
@@ -257,7 +266,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::watch::{Interval, Micros, TraceId, encode, request_of};
+    use crate::watch::{Interval, TraceId, encode, request_of};
 
     #[derive(Debug, Default)]
     struct Memory(BTreeMap<TraceId, Vec<ResourceSpans>>);

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use super::outputs::outputs;
 use super::reading::{Period, progress};
 use super::report::{self, Job};
-use super::watching::{self, Plan, ProcessSource};
+use super::watching::{self, Plan, ProcessSource, filtering_poll};
 use super::{CliError, Exit};
 use crate::config::{self, Joining, Sourced};
 use crate::export::Tally;
@@ -22,18 +22,29 @@ use crate::hub::children::Child;
 use crate::hub::client::HubClient;
 use crate::hub::interpret::PollAnswer;
 use crate::journal::{FILE_NAME, Journal, Limits};
-use crate::judge::rules::{RuleFile, ServerEntry};
+use crate::judge::rules::{self, RuleFile};
 use crate::process::HubProcess;
 use crate::report::SignOff;
+use crate::sidecar::marks::{self, Edge, Mark};
 use crate::sidecar::{Lines, LogSource, Setup, Sidecar};
 use crate::simulator::{
-    ApiAnswer, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedChild, SimulatedProcess, Simulation, serve,
+    ApiAnswer, Drill, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedChild, SimulatedProcess, Simulation,
+    Window, serve,
 };
 use crate::tail::Begin;
 use crate::watch::{ApiOutcome, Bytes, Count, Environment, HubName, Micros, Origin, ProcessPoll, Text, Timestamp, WatcherId};
 
 /// How long the live demo watches: its script, which ends with the hub's stop after 39 s, is over by then.
 const LIVE: Duration = Duration::from_secs(42);
+
+/// How long the healthy one watches: half a minute of ordinary use, the scenarios, and the half minute in which their effects may show.
+const LIVE_HEALTHY: Duration = Duration::from_secs(90);
+
+/// For how long the healthy hub has been running when the live demo joins it: its start is over, and its memory is steady.
+const RAN_BEFORE: Micros = Micros::new(2 * 3_600 * 1_000_000);
+
+/// How long after its crash the healthy hub starts a server again: so that a poll sees the server dead, and within the strategy's 30 s.
+const RECONNECTS: Micros = Micros::new(18_000_000);
 
 /// How often the live demo polls: often enough to see much in that time.
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
@@ -59,13 +70,17 @@ const CHILD_MEMORY: Bytes = Bytes::new(48 * 1024 * 1024);
 /// Show it all on a simulated hub
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  hubwatch demo                  # 42 s: watch a simulated hub, then report
+  hubwatch demo                  # 42 s: watch a simulated hub with faults, then report
+  hubwatch demo --healthy        # 90 s: one without, whose resilience is tested in planned windows: it passes
   hubwatch demo --period 48h     # a rehearsed staging period at high speed, with incidents
   hubwatch demo --period 48h --calls 200000  # one of a busy hub: what does a report on it cost, from which backend?")]
 pub struct DemoArgs {
     /// Rehearse a period of that length in virtual time instead
     #[arg(long, value_name = "TIME")]
     period: Option<String>,
+    /// A hub without faults, on which every resilience scenario is played in a planned window
+    #[arg(long, conflicts_with = "calls")]
+    healthy: bool,
     /// So many meta-tool calls more than the few hundred a day that are rehearsed otherwise
     #[arg(long, value_name = "CALLS", default_value_t = 0, hide_default_value = true, requires = "period")]
     calls: u64,
@@ -78,7 +93,8 @@ pub struct DemoArgs {
 pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
     let stage = Stage::set(args.dir)?;
     let period = match args.period {
-        None => live(&stage).await?,
+        None if args.healthy => live(&stage, Play::healthy_live()).await?,
+        None => live(&stage, Play::faulty_live()).await?,
         Some(length) => {
             let picked = Sourced { value: length, source: "--period".to_owned() };
             let length = config::parse(picked, |text| {
@@ -86,7 +102,8 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
                 let fits = (SHORTEST..=LONGEST).contains(&length);
                 if fits { Ok(length) } else { Err("it is not between 10m and 7d".to_owned()) }
             })?;
-            rehearse(&stage, length, args.calls).await?
+            let play = if args.healthy { Play::healthy(length) } else { Play::faulty(length, args.calls) };
+            rehearse(&stage, length, play).await?
         }
     };
     let job = Job {
@@ -98,7 +115,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
         state_dir: stage.state_dir.clone(),
         outputs: outputs(std::slice::from_ref(&stage.dir), &[])?,
         templates: Vec::new(),
-        rules: vec![rules()],
+        rules: Vec::new(),
         sign_off: SignOff::default(),
         earlier: None,
         made_at: period.to,
@@ -108,9 +125,95 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
 }
 
 /// The simulated hub's server `github` lacks its token.
-fn rules() -> RuleFile {
-    let github = ServerEntry { expected: vec!["disconnected".to_owned()] };
-    RuleFile { servers: [("github".to_owned(), github)].into(), ..RuleFile::default() }
+const EXPECTED: &str = "[servers.github]\nexpected = [\"disconnected\"]\n";
+
+/// What a minute needs beside that to be judged as a period: shorter times and fewer samples, the limits as they are.
+const SHORT: &str = "
+[judge]
+min_period = \"1m\"
+leak_window = \"2s\"
+leak_warm_up = \"1m\"
+leak_min_steady = \"20s\"
+leak_min_growth_bytes = 40_000_000
+leak_tolerated_bytes_per_day = 1_000_000_000_000
+
+[[criterion]]
+id = \"performance.log_growth\"
+min_samples = 40
+
+[[criterion]]
+id = \"performance.cpu\"
+min_samples = 10
+";
+
+/// What is played to the watch.
+struct Play {
+    profile: Profile,
+    /// When virtual time begins, before the watch does.
+    before: Micros,
+    length: Duration,
+    /// Given the watch's beginning.
+    drill: Box<dyn FnOnce(Timestamp) -> Drill>,
+    rules: RuleFile,
+}
+
+impl Play {
+    fn new(profile: Profile, length: Duration, drill: impl FnOnce(Timestamp) -> Drill + 'static) -> Self {
+        Self { profile, before: Micros::new(0), length, drill: Box::new(drill), rules: rules_of(EXPECTED) }
+    }
+
+    fn faulty(length: Duration, calls: u64) -> Self {
+        Self::new(Profile::fork_pino(), length, move |from| {
+            let length = Micros::from_duration(length);
+            let load = Script::load(from, length, calls);
+            let steps = Script::rehearsal(from, length, REHEARSAL_SEED).into_iter().chain(load).collect();
+            Drill { steps, windows: Vec::new() }
+        })
+    }
+
+    fn healthy(length: Duration) -> Self {
+        Self::new(Profile::mended(RECONNECTS), length, move |from| {
+            Drill::period(from, Micros::from_duration(length), REHEARSAL_SEED)
+        })
+    }
+
+    fn faulty_live() -> Self {
+        Self::new(Profile::fork_pino(), LIVE, |from| Drill { steps: Script::demo(from), windows: Vec::new() })
+    }
+
+    fn healthy_live() -> Self {
+        let play = Self::new(Profile::mended(RECONNECTS), LIVE_HEALTHY, |from| {
+            let mut drill = Drill::live(from);
+            drill.steps.insert(0, (from.minus(RAN_BEFORE), crate::simulator::Step::StartHub));
+            drill
+        });
+        Self { before: RAN_BEFORE, rules: rules_of(&format!("{EXPECTED}{SHORT}")), ..play }
+    }
+}
+
+/// A test holds that it can be read.
+fn rules_of(text: &str) -> RuleFile {
+    rules::parse(text).unwrap_or_default()
+}
+
+/// What was announced of the windows, in time order.
+fn announcements(windows: &[Window]) -> Vec<Mark> {
+    let mark = |window: &Window, edge, at| Mark { at, edge, name: window.name.to_owned() };
+    let mut all: Vec<Mark> =
+        windows.iter().flat_map(|window| [mark(window, Edge::Begin, window.from), mark(window, Edge::End, window.to)]).collect();
+    all.sort_by_key(|mark| mark.at);
+    all
+}
+
+/// Announces each when its time has come, as somebody with `hubwatch mark` would.
+async fn announce(state_dir: PathBuf, marks: Vec<Mark>) {
+    for mark in marks {
+        let wait = mark.at.since(Timestamp::now()).get();
+        tokio::time::sleep(Duration::from_micros(wait)).await;
+        if let Err(error) = marks::lay(&state_dir, &mark) {
+            tracing::warn!(mark = mark.name, %error, "a planned window can't be announced");
+        }
+    }
 }
 
 /// Where a demo takes place.
@@ -132,6 +235,8 @@ impl Stage {
             move |reason| CliError::Output { path, reason }
         };
         std::fs::create_dir_all(&dir).map_err(failed(&dir))?;
+        // Windows that an earlier demo announced and that nobody took up.
+        let _ = std::fs::remove_dir_all(state_dir.join("marks"));
         let journal = state_dir.join(FILE_NAME);
         for old in [journal.with_extension("db"), journal.with_extension("db-wal"), journal.with_extension("db-shm"), log.clone()] {
             match std::fs::remove_file(&old) {
@@ -146,14 +251,19 @@ impl Stage {
     }
 }
 
-/// Three quarters of a minute of a live simulated hub.
-async fn live(stage: &Stage) -> Result<Period, CliError> {
+/// A minute of a live simulated hub.
+async fn live(stage: &Stage, play: Play) -> Result<Period, CliError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(CliError::Start)?;
     let port = listener.local_addr().map_err(CliError::Start)?.port();
     let from = Timestamp::now();
-    let mut simulation = Simulation::new(Profile { port, ..Profile::fork_pino() }, from);
-    for (at, step) in Script::demo(from) {
+    let mut simulation = Simulation::new(Profile { port, ..play.profile }, from.minus(play.before));
+    let drill = (play.drill)(from);
+    for (at, step) in drill.steps {
         simulation.schedule(at, step);
+    }
+    if play.before > Micros::new(0) {
+        // What the hub logged before has been rotated away.
+        simulation.advance(from, &mut Vec::new()).map_err(CliError::Start)?;
     }
     let log = FileSink::open(&stage.log).map_err(CliError::Start)?;
     let live = Arc::new(Mutex::new(LiveSimulation::new(simulation, Box::new(log))));
@@ -169,7 +279,7 @@ async fn live(stage: &Stage) -> Result<Period, CliError> {
         log: LogSource::File(stage.log.clone()),
         begin: Begin::Start,
         event_stream: Joining::Auto,
-        rules: Vec::new(),
+        rules: entries(&play.rules)?,
         lines: Lines::default(),
         build: Some(Text::from("demo")),
         state_dir: stage.state_dir.clone(),
@@ -179,17 +289,19 @@ async fn live(stage: &Stage) -> Result<Period, CliError> {
         interval: LIVE_INTERVAL,
         vitals: crate::serve::Vitals::default(),
         process: Some(process_of(live)),
-        length: Some(LIVE),
+        length: Some(play.length),
     };
-    let bar = progress(LIVE.as_secs(), "watching a simulated hub: {pos} of {len} s {bar:30}");
+    let announcing = tokio::spawn(announce(stage.state_dir.clone(), announcements(&drill.windows)));
+    let bar = progress(play.length.as_secs(), "watching a simulated hub: {pos} of {len} s {bar:30}");
     let ticking = tokio::spawn(tick(bar.clone()));
     let watched = watching::watch(plan).await;
     ticking.abort();
+    announcing.abort();
     bar.finish_and_clear();
     let _ = stop.send(());
     serving.abort();
     watched?;
-    Ok(Period { from, to: Timestamp::now() })
+    Ok(Period { from, to: Timestamp::now(), is_asked: true })
 }
 
 async fn tick(bar: ProgressBar) {
@@ -235,14 +347,15 @@ fn process_poll(process: &SimulatedProcess) -> ProcessPoll {
 }
 
 /// A whole period in virtual time: the same answers, lines, Watches, spans, journal and report, without the waiting.
-async fn rehearse(stage: &Stage, length: Duration, calls: u64) -> Result<Period, CliError> {
+async fn rehearse(stage: &Stage, length: Duration, play: Play) -> Result<Period, CliError> {
     let length = Micros::from_duration(length);
     let (from, to) = (REHEARSAL_START, REHEARSAL_START.plus(length));
-    let mut simulation = Simulation::new(Profile::fork_pino(), from);
-    let load = Script::load(from, length, calls);
-    for (at, step) in Script::rehearsal(from, length, REHEARSAL_SEED).into_iter().chain(load) {
+    let mut simulation = Simulation::new(play.profile, from);
+    let drill = (play.drill)(from);
+    for (at, step) in drill.steps {
         simulation.schedule(at, step);
     }
+    let mut announced = announcements(&drill.windows).into_iter().peekable();
     let mut log = FileSink::open(&stage.log).map_err(CliError::Start)?;
     let opened = Journal::open(&stage.state_dir)?;
     let setup = Setup {
@@ -257,12 +370,16 @@ async fn rehearse(stage: &Stage, length: Duration, calls: u64) -> Result<Period,
         own: None,
     };
     let mut sidecar = Sidecar::begin(setup, from, opened.journal.clone(), None, true);
+    sidecar.state_rules(entries(&play.rules)?);
     let interval = Micros::from_duration(config::DEFAULT_INTERVAL);
     let polls = length.get() / interval.get();
     let bar = progress(polls, "rehearsing: {pos} of {len} polls {bar:30}");
     for poll in 1..=polls {
         let now = from.plus(Micros::new(poll * interval.get()));
         simulation.advance(now, &mut log).map_err(CliError::Start)?;
+        while let Some(mark) = announced.next_if(|mark| mark.at <= now) {
+            sidecar.mark(&mark);
+        }
         sidecar.polled(answer(&simulation, now)).await?;
         bar.inc(1);
     }
@@ -271,7 +388,12 @@ async fn rehearse(stage: &Stage, length: Duration, calls: u64) -> Result<Period,
     drop(sidecar);
     opened.journal.close().await?;
     bar.finish_and_clear();
-    Ok(Period { from, to })
+    Ok(Period { from, to, is_asked: true })
+}
+
+/// The rules as they travel in the Watches: whoever reports on the journal later judges by them, too.
+fn entries(rules: &RuleFile) -> Result<Vec<String>, CliError> {
+    rules.entries().map_err(|error| CliError::Usage(error.to_string()))
 }
 
 fn rehearsed_origin(stage: &Stage) -> Origin {
@@ -291,6 +413,7 @@ fn rehearsed_origin(stage: &Stage) -> Origin {
 fn answer(simulation: &Simulation, now: Timestamp) -> PollAnswer {
     let (health, health_duration) = read(simulation.health());
     let servers = health.is_ok().then(|| read(simulation.servers()));
+    let filtering = health.is_ok().then(|| filtering_poll(read(simulation.filtering_stats())));
     let process = simulation.process().map(hub_process);
     let took = Micros::new(health_duration.get() + servers.as_ref().map_or(0, |(_, took)| took.get()));
     PollAnswer {
@@ -301,7 +424,7 @@ fn answer(simulation: &Simulation, now: Timestamp) -> PollAnswer {
         servers,
         process: process.as_ref().map(|process| process.poll.clone()),
         children: process.map(|process| process.children).unwrap_or_default(),
-        filtering: None,
+        filtering,
         log_file: None,
         own_subscribers: 0,
     }
@@ -311,5 +434,22 @@ fn read<T: serde::de::DeserializeOwned>(answer: ApiAnswer) -> (Result<T, ApiOutc
     match answer {
         ApiAnswer::Refused => (Err(ApiOutcome::Refused), Micros::new(300)),
         ApiAnswer::Json { body, took } => (serde_json::from_slice(&body).map_err(|_| ApiOutcome::Unreadable), took),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_of_each_demo_can_be_read_and_none_switches_a_criterion_off_or_moves_a_limit() {
+        for text in [EXPECTED.to_owned(), format!("{EXPECTED}{SHORT}")] {
+            let file = rules::parse(&text).unwrap();
+            rules::Rules::builtin().apply(&file).unwrap();
+            assert!(
+                file.criterion.iter().all(|entry| entry.enabled.is_none() && entry.limits.is_empty() && entry.severity.is_none())
+            );
+            assert!(file.waiver.is_empty() && entries(&file).is_ok());
+        }
     }
 }

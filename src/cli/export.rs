@@ -16,8 +16,8 @@ use crate::backend::Trace;
 use crate::backend::file::UNFINISHED;
 use crate::backend::otlp_json::OtlpTraces;
 use crate::backend::period::{self, Wanted};
+use crate::config::Layers;
 use crate::config::environment::Environment;
-use crate::config::{self, Layers};
 use crate::judge::moment::Moment;
 use crate::watch::{Slot, names};
 
@@ -90,7 +90,7 @@ struct Written {
 pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let name = layers.hub_name(args.name.as_deref())?;
     let environment = layers.environment_name(args.environment.as_deref())?;
-    let state_dir = config::watched_state(layers.state_dir(args.state_dir.as_deref()), name.as_ref());
+    let state_dir = layers.state_dir(args.state_dir.as_deref());
     let chosen = args.backend.chosen(layers)?;
     let Source { backend, hub, .. } = reading::open(chosen.as_ref(), &state_dir, name, &environment)?;
     let period = args.period.period()?;

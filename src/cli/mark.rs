@@ -3,74 +3,255 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 
+use super::naming::{self, Known};
 use super::{CliError, Exit};
+use crate::backend::BackendError;
 use crate::config::environment::Environment;
 use crate::config::{self, Layers, Sourced};
-use crate::sidecar::marks::{self, Edge, Mark};
-use crate::watch::{HubName, Timestamp};
+use crate::journal::{JournalError, JournalReader};
+use crate::judge::moment::Moment;
+use crate::judge::planned::LONGEST;
+use crate::judge::rules::nearest;
+use crate::sidecar::marks::{self, Announced, Edge, KNOWN, Mark};
+use crate::watch::{Decoded, HubName, Micros, Timestamp, spans_of_request};
+
+/// How far back `mark list` looks: the strategy's period.
+const LISTED: Micros = Micros::new(48 * 3600 * 1_000_000);
+
+/// So many Watches are read at a time: an hour's, a megabyte or so.
+const BATCH: usize = 256;
 
 /// Announce a planned disturbance: it counts for the degradation criteria, and not against stability
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hubwatch mark begin server_crash && pkill -9 -f server-filesystem
   hubwatch mark end server_crash
-  hubwatch mark begin 'database upgrade' --at 2026-11-21T06:00:00Z     # told afterwards
+  hubwatch mark list                                                     # what is announced, and what was in the last 48 hours
+  hubwatch mark begin 'database upgrade' --custom --at 2026-11-21T06:00:00Z     # a name of your own, told afterwards
 
+The strategy's disturbances: server_crash, gemini_failure, session_isolation, sse_disconnect, high_load.
 It works whether `hubwatch run` is running or not. A disturbance that is not ended counts as planned for four hours.")]
 pub struct MarkArgs {
-    /// Whether it begins or is over
-    edge: EdgeArg,
-    /// What it is called
-    disturbance: String,
+    /// What to do
+    #[arg(value_name = "begin|end|list")]
+    what: What,
+    /// What the disturbance is called
+    disturbance: Option<String>,
+    /// Take a name that is none of the strategy's disturbances
+    #[arg(long)]
+    custom: bool,
     /// When, if not now
     #[arg(long, value_name = "INSTANT")]
     at: Option<String>,
     /// Which hub, if more than one is watched
     #[arg(long, value_name = "HUB")]
     name: Option<String>,
+    /// Where that hub runs, if it is watched in more than one environment
+    #[arg(long, value_name = "ENV")]
+    environment: Option<String>,
     /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// In which form the list is printed
+    #[arg(long, value_name = "FORM", default_value = "text")]
+    format: Form,
 }
 
-/// The edges of a disturbance.
+/// What can be done with disturbances.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum EdgeArg {
+pub enum What {
     /// It begins
     Begin,
     /// It is over
     End,
+    /// Show those that were announced
+    List,
 }
 
-/// Lays the mark where the sidecar takes it up.
+/// The forms of the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// A table for people
+    Text,
+    /// An array for programs
+    Json,
+}
+
+/// Lays the mark where the sidecar takes it up, or shows those that there are.
 pub fn mark(args: &MarkArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
-    let typed = |setting: &str, value: &str| Sourced { value: value.to_owned(), source: setting.to_owned() };
-    // A mark's name keeps to what a hub's name keeps to: not empty, short, and nothing that would break a report.
-    let disturbance = config::parse(typed("--disturbance", &args.disturbance), HubName::parse)?;
+    let state_dir = layers.state_dir(args.state_dir.as_deref());
+    let environment = layers.environment_given(args.environment.as_deref())?;
+    let known = naming::watched(&state_dir, layers.hub_name(args.name.as_deref())?, environment.as_ref());
+    let known = known.map_err(|error| match error {
+        // A folder that is the wrong one was typed wrongly.
+        CliError::Backend(BackendError::Journal(absent @ JournalError::Absent { .. })) => absent.into(),
+        other => other,
+    })?;
+    let now = Timestamp::now();
+    let edge = match args.what {
+        What::Begin => Edge::Begin,
+        What::End => Edge::End,
+        What::List => return list(args, &known, now),
+    };
+    let name = disturbance(args)?;
     let at = match &args.at {
-        None => Timestamp::now(),
+        None => now,
         Some(at) => config::parse(typed("--at", at), |text| {
             Timestamp::parse(text).ok_or("it is no instant; write one like 2026-11-21T06:00:00Z")
         })?,
     };
-    let hub = layers.hub_name(args.name.as_deref())?;
-    let state_dir = config::watched_state(layers.state_dir(args.state_dir.as_deref()), hub.as_ref());
-    if !state_dir.join(crate::journal::FILE_NAME).exists() {
-        let several = if state_dir.join("hubs").is_dir() {
-            "more than one hub is watched: say which with --name"
-        } else {
-            "no watch was ever here: give the --state-dir of `hubwatch run`"
-        };
-        return Err(CliError::Usage(format!("{}: {several}", state_dir.display())));
-    }
-    let edge = match args.edge {
-        EdgeArg::Begin => Edge::Begin,
-        EdgeArg::End => Edge::End,
+    let (all, running) = announced(&known, at.min(now).minus(LONGEST))?;
+    let word = match edge {
+        Edge::Begin => {
+            may_begin(args, &name, at, &all)?;
+            "begins"
+        }
+        Edge::End => {
+            may_end(&name, at, &all)?;
+            "ends"
+        }
     };
-    let mark = Mark { at, edge, name: disturbance.to_string() };
-    marks::lay(&state_dir, &mark).map_err(|reason| CliError::Output { path: state_dir, reason })?;
-    let word = if edge == Edge::Begin { "begins" } else { "ends" };
-    super::report::print(&format!("{disturbance} {word} at {at}\n"))?;
+    let mark = Mark { at, edge, name: name.clone() };
+    marks::lay(&known.state_dir, &mark).map_err(|reason| CliError::Output { path: known.state_dir.clone(), reason })?;
+    if !running {
+        tracing::warn!("no `hubwatch run` is watching {} now: the mark is taken up when the next one begins", known.hub);
+    }
+    super::report::print(&format!("{name} {word} at {at}\n"))?;
     Ok(Exit::Ok)
+}
+
+fn typed(setting: &str, value: &str) -> Sourced<String> {
+    Sourced { value: value.to_owned(), source: setting.to_owned() }
+}
+
+/// The name. It keeps to what a hub's name keeps to: not empty, short, and nothing that would break a report.
+fn disturbance(args: &MarkArgs) -> Result<String, CliError> {
+    let Some(name) = &args.disturbance else {
+        return Err(CliError::Usage(format!("say which disturbance: {}, or another one with --custom", KNOWN.join(", "))));
+    };
+    Ok(config::parse(typed("--disturbance", name), HubName::parse)?.to_string())
+}
+
+fn may_begin(args: &MarkArgs, name: &str, at: Timestamp, all: &[Announced]) -> Result<(), CliError> {
+    if !args.custom && !KNOWN.contains(&name) {
+        let meant = meant(name, KNOWN);
+        return Err(CliError::Usage(format!(
+            "`{name}` is none of the strategy's disturbances{meant} They are {}; for a name of your own add --custom",
+            KNOWN.join(", ")
+        )));
+    }
+    match all.iter().find(|one| one.name == name && one.is_on(at, LONGEST)) {
+        Some(on) => {
+            Err(CliError::Usage(format!("{name} began at {} and goes on: end it first with `hubwatch mark end`", on.begun)))
+        }
+        None => Ok(()),
+    }
+}
+
+fn may_end(name: &str, at: Timestamp, all: &[Announced]) -> Result<(), CliError> {
+    let open = |one: &&Announced| one.ended.is_none();
+    match all.iter().filter(open).find(|one| one.name == name) {
+        Some(one) if one.begun > at => {
+            Err(CliError::Usage(format!("{name} began at {}: it can't end at {at}, before that", one.begun)))
+        }
+        Some(_) => Ok(()),
+        None => {
+            let on: Vec<&str> = all.iter().filter(open).map(|one| one.name.as_str()).collect();
+            let meant = meant(name, on.iter().copied());
+            let on = if on.is_empty() {
+                "no disturbance is announced now".to_owned()
+            } else {
+                format!("announced now: {}", on.join(", "))
+            };
+            Err(CliError::Usage(format!("`{name}` has not begun, or is over{meant} {on}; `hubwatch mark list` shows all")))
+        }
+    }
+}
+
+fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map_or(".".to_owned(), |meant| format!("; did you mean `{meant}`?"))
+}
+
+/// What was announced since, committed or not, and whether a watch is running.
+fn announced(known: &Known, since: Timestamp) -> Result<(Vec<Announced>, bool), CliError> {
+    let reader = JournalReader::open(&known.state_dir)?;
+    let mut all: Vec<Mark> = marks::waiting(&known.state_dir).into_iter().map(|(_, mark)| mark).collect();
+    let mut place = reader.first_watch(&known.hub, &known.environment, since)?;
+    while let Some(first) = place {
+        let rows = reader.watches_from(&known.hub, &known.environment, first, BATCH)?;
+        place = rows.last().filter(|_| rows.len() == BATCH).map(|last| last.id + 1);
+        let mut decoded = Decoded::default();
+        for row in &rows {
+            // What can't be read holds no mark that the report would know of.
+            let _ = spans_of_request(&row.otlp, |span| decoded.take(&span));
+        }
+        all.extend(decoded.watches.iter().flat_map(|watch| &watch.facts).filter_map(Mark::of_fact));
+    }
+    Ok((marks::announced(all, LONGEST), reader.is_running()))
+}
+
+/// A disturbance as it is listed.
+#[derive(Debug, Serialize)]
+struct Row {
+    name: String,
+    began: Moment,
+    ended: Option<Moment>,
+    state: State,
+    /// Until when it counts as planned.
+    planned_until: Moment,
+}
+
+/// How a disturbance stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Open,
+    Ended,
+    NeverEnded,
+}
+
+fn row(one: Announced, now: Timestamp) -> Row {
+    let longest = one.begun.plus(LONGEST);
+    let state = match one.ended {
+        _ if one.is_forgotten(now, LONGEST) => State::NeverEnded,
+        Some(_) => State::Ended,
+        None => State::Open,
+    };
+    let planned_until = Moment(one.ended.map_or(longest, |ended| ended.min(longest)));
+    Row { name: one.name, began: Moment(one.begun), ended: one.ended.map(Moment), state, planned_until }
+}
+
+fn list(args: &MarkArgs, known: &Known, now: Timestamp) -> Result<Exit, CliError> {
+    if args.disturbance.is_some() || args.at.is_some() || args.custom {
+        return Err(CliError::Usage("`mark list` shows all disturbances: it takes no name, no --at and no --custom".to_owned()));
+    }
+    let (all, _) = announced(known, now.minus(LISTED))?;
+    let rows: Vec<Row> = all.into_iter().map(|one| row(one, now)).collect();
+    super::report::print(&match args.format {
+        // A struct of strings always has a JSON form.
+        Form::Json => serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n",
+        Form::Text => table(&rows, known),
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn table(rows: &[Row], known: &Known) -> String {
+    if rows.is_empty() {
+        return format!("No disturbance of {} was announced in the last 48 hours.\n", known.hub);
+    }
+    let second = |at: Moment| at.to_string().get(..19).unwrap_or_default().replace('T', " ");
+    let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max("disturbance".len());
+    let mut lines = vec![format!("{:width$}  {:19}  {:19}  {}", "disturbance", "begin (UTC)", "end (UTC)", "state")];
+    for row in rows {
+        let state = match row.state {
+            State::Open => format!("open; counts as planned until {} unless it is ended", second(row.planned_until)),
+            State::Ended => "ended".to_owned(),
+            State::NeverEnded => format!("not ended in time: counts as planned until {}", second(row.planned_until)),
+        };
+        let ended = row.ended.map_or("–".to_owned(), second);
+        lines.push(format!("{:width$}  {:19}  {ended:19}  {state}", row.name, second(row.began)));
+    }
+    lines.join("\n") + "\n"
 }

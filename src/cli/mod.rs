@@ -8,6 +8,7 @@ mod first_process;
 mod given;
 mod health;
 mod mark;
+mod naming;
 mod outputs;
 mod reading;
 mod report;

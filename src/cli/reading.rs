@@ -1,18 +1,19 @@
 //! What the commands that read a period have in common: from where, of which hub, and how far it has got.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::CliError;
+use super::naming::{self, Known};
 use crate::backend::embedded::Embedded;
 use crate::backend::{Backend, BackendError};
 use crate::config::backend::{BackendFlags, Chosen};
 use crate::config::environment::Environment;
 use crate::config::{self, Layers, Sourced};
-use crate::journal::{JournalReader, Watched};
+use crate::journal::JournalReader;
 use crate::watch::{HubName, Micros, Timestamp};
 
 /// How much of the past is read unless told otherwise: the strategy's period.
@@ -61,6 +62,8 @@ pub struct Period {
     pub from: Timestamp,
     /// To when.
     pub to: Timestamp,
+    /// Whether somebody said from when. A report on the usual period of a young watch begins with the watch.
+    pub is_asked: bool,
 }
 
 impl PeriodArgs {
@@ -78,11 +81,12 @@ impl PeriodArgs {
             if from >= to {
                 return Err(CliError::Usage(format!("--from {from} is not before --to {to}")));
             }
-            return Ok(Period { from, to });
+            return Ok(Period { from, to, is_asked: true });
         }
         let since = self.since.as_ref().map(|since| Sourced { value: since.clone(), source: "--since".to_owned() });
+        let is_asked = since.is_some();
         let since = since.map_or(Ok(DEFAULT_PERIOD), |since| config::parse(since, config::duration))?;
-        Ok(Period { from: now.minus(Micros::from_duration(since)), to: now })
+        Ok(Period { from: now.minus(Micros::from_duration(since)), to: now, is_asked })
     }
 }
 
@@ -93,6 +97,8 @@ pub struct Source {
     pub backend: Box<dyn Backend>,
     /// The hub.
     pub hub: HubName,
+    /// Where the hub's baseline is.
+    pub state_dir: PathBuf,
     /// Whether the watch goes on, where that is known without reading: it is for the journal.
     pub running: Option<bool>,
 }
@@ -100,42 +106,22 @@ pub struct Source {
 /// Opens what was chosen. The journal knows which hubs were watched; other backends have to be told which one.
 pub fn open(
     chosen: Option<&Chosen>,
-    state_dir: &std::path::Path,
+    state_dir: &Path,
     name: Option<HubName>,
     environment: &crate::watch::Environment,
 ) -> Result<Source, CliError> {
     let Some(chosen) = chosen else {
-        let reader = JournalReader::open(state_dir).map_err(BackendError::from)?;
-        let hub = hub(name, environment, &reader.watched().map_err(BackendError::from)?)?;
+        let Known { hub, state_dir, .. } = naming::watched(state_dir, name, Some(environment))?;
+        let reader = JournalReader::open(&state_dir).map_err(BackendError::from)?;
         let running = Some(reader.is_running());
-        return Ok(Source { backend: Box::new(Embedded::new(reader)), hub, running });
+        return Ok(Source { backend: Box::new(Embedded::new(reader)), hub, state_dir, running });
     };
     let hub = name.ok_or_else(|| {
         let problem = "a backend is asked for the traces of one hub: say which with --name (what `hubwatch run` was told)";
         CliError::Usage(problem.to_owned())
     })?;
-    Ok(Source { backend: chosen.open()?, hub, running: None })
-}
-
-/// The hub that was named, or the only one that was watched.
-fn hub(name: Option<HubName>, environment: &crate::watch::Environment, watched: &[Watched]) -> Result<HubName, CliError> {
-    let here: Vec<&Watched> = watched.iter().filter(|watched| watched.environment == *environment).collect();
-    if let Some(name) = name {
-        if here.iter().all(|watched| watched.hub != name) {
-            tracing::warn!(hub = %name, %environment, "no Watch of this hub is in the journal{}", known(watched));
-        }
-        return Ok(name);
-    }
-    match here.as_slice() {
-        [only] => Ok(only.hub.clone()),
-        [] => Err(CliError::Usage(format!("no hub was watched in environment {environment}{}", known(watched)))),
-        _ => Err(CliError::Usage(format!("more than one hub was watched: say which with --name{}", known(watched)))),
-    }
-}
-
-fn known(watched: &[Watched]) -> String {
-    let names: Vec<_> = watched.iter().map(|watched| format!("{} ({})", watched.hub, watched.environment)).collect();
-    if names.is_empty() { String::new() } else { format!("; it holds: {}", names.join(", ")) }
+    let state_dir = config::watched_state(state_dir.to_owned(), Some(&hub));
+    Ok(Source { backend: chosen.open()?, hub, state_dir, running: None })
 }
 
 /// A bar on stderr; none where stderr is no terminal.

@@ -8,11 +8,12 @@ use clap::Args;
 use super::outputs::{Format, Output, outputs, own_templates};
 use super::reading::{self, BackendArgs, DEFAULT_PERIOD, Period, PeriodArgs, Source, progress};
 use super::{CliError, Exit};
+use crate::backend::Backend;
 use crate::backend::period::{self, Found, Wanted};
+use crate::config::Layers;
 use crate::config::backend::Chosen;
 use crate::config::environment::Environment;
 use crate::config::file::ReportSection;
-use crate::config::{self, Layers};
 use crate::judge::moment::Moment;
 use crate::judge::rules::RuleFile;
 use crate::judge::verdict::Verdict;
@@ -76,7 +77,7 @@ pub struct Job {
     pub backend: Option<Chosen>,
     /// Where people see traces: an address with `{trace_id}` in it.
     pub trace_url: Option<String>,
-    /// Whose journal to read.
+    /// The state folder, or the hub's own in it.
     pub state_dir: PathBuf,
     /// Where to write, and in which forms.
     pub outputs: Vec<Output>,
@@ -97,7 +98,7 @@ impl Job {
     pub fn new(layers: &Layers<impl Environment>) -> Result<Self, CliError> {
         let now = Timestamp::now();
         Ok(Self {
-            period: Period { from: now.minus(Micros::from_duration(DEFAULT_PERIOD)), to: now },
+            period: Period { from: now.minus(Micros::from_duration(DEFAULT_PERIOD)), to: now, is_asked: false },
             backend: None,
             trace_url: layers.trace_url(None)?,
             name: None,
@@ -127,7 +128,7 @@ pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Resu
         period: args.period.period()?,
         trace_url: layers.trace_url(backend.as_ref())?,
         backend,
-        state_dir: config::watched_state(layers.state_dir(args.state_dir.as_deref()), name.as_ref()),
+        state_dir: layers.state_dir(args.state_dir.as_deref()),
         name,
         environment: layers.environment_name(args.environment.as_deref())?,
         outputs: outputs(&args.out, &args.format)?,
@@ -146,10 +147,13 @@ fn earlier(path: &Path) -> Result<Compared, CliError> {
 
 /// Makes a report and writes it.
 pub async fn make(job: Job) -> Result<Exit, CliError> {
-    let Source { backend, hub, running } = reading::open(job.backend.as_ref(), &job.state_dir, job.name.clone(), &job.environment)?;
+    let Source { backend, hub, state_dir, running } =
+        reading::open(job.backend.as_ref(), &job.state_dir, job.name.clone(), &job.environment)?;
     let wanted = Wanted { hub, environment: job.environment.clone(), from: job.period.from, to: job.period.to };
     let bar = progress(wanted.slots().len() as u64, "reading: {pos} of {len} quarter-hours {bar:30}");
-    let begin = || Judge::new(job.rules.clone(), wanted.from);
+    let baseline = baseline::read(&state_dir, &wanted.hub, &wanted.environment, wanted.to);
+    let hours_from = baseline.baseline.as_ref().map(|baseline| baseline.at.0);
+    let begin = || Judge::between(job.rules.clone(), (wanted.from, wanted.to), hours_from);
     let read = period::read(
         &*backend,
         &wanted,
@@ -162,17 +166,39 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     bar.finish_and_clear();
     let (judge, found) = read?;
     tracing::debug!(watches = found.watches, slots = found.slots, empty = found.empty_slots, "read");
+    if found.watches == 0 && running.is_none() {
+        keep_reports(&job.outputs, &*backend, &wanted)?;
+    }
     let provisional = goes_on(running, &found, job.made_at);
-    let provenance = provenance(&wanted, &found, backend.name(), provisional, job.made_at);
-    let baseline = baseline::read(&job.state_dir, &wanted.hub, &wanted.environment, wanted.to);
+    let assessment = judge.assess(wanted.to);
+    let young = assessment.history.coverage.first.filter(|first| !job.period.is_asked && first.0 > wanted.from);
+    let provenance = Provenance {
+        from: young.unwrap_or(Moment(wanted.from)),
+        asked_from: young.map(|_| Moment(wanted.from)),
+        ..provenance(&wanted, &found, backend.name(), provisional, job.made_at)
+    };
+    if let Some(note) = &baseline.note {
+        tracing::warn!("{note}");
+    }
     let given = Given { provenance, sign_off: job.sign_off, baseline };
-    let mut report = report::report(judge.assess(wanted.to), given);
+    let mut report = report::report(assessment, given);
     report.comparison = job.earlier.as_ref().map(|earlier| report::compare::compare(&report, earlier));
     if let Some(template) = job.trace_url {
         report::link::link(&mut report, &TraceLinks { template, hub: wanted.hub.clone(), environment: wanted.environment.clone() });
     }
     write(&report, &job.outputs, &job.templates)?;
     Ok(exit(report.overall.verdict))
+}
+
+/// Other backends than the journal don't say which hubs they know, so a name may be wrong: a report on nothing replaces no other.
+fn keep_reports(outputs: &[Output], backend: &dyn Backend, wanted: &Wanted) -> Result<(), CliError> {
+    let Some(path) = outputs.iter().filter_map(|output| output.path.as_ref()).find(|path| path.exists()) else { return Ok(()) };
+    let Wanted { hub, environment, from, to } = wanted;
+    Err(CliError::Usage(format!(
+        "{} holds no Watch of {hub} ({environment}) between {from} and {to}: check --name, --environment and the period; {} is left as it is",
+        backend.name(),
+        path.display()
+    )))
 }
 
 /// A watch whose last word is as young as this goes on: a poll every ten minutes is the rarest.
@@ -205,6 +231,7 @@ fn provenance(wanted: &Wanted, found: &Found, backend: String, provisional: bool
         builds: Vec::new(),
         backend,
         from: Moment(wanted.from),
+        asked_from: None,
         to: Moment(wanted.to),
         generated_at: Moment(made_at),
         provisional,

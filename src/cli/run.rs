@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::naming;
 use super::reading::Period;
 use super::supervisor::{Attended, Supervisor};
 use super::watching::{self, Plan, ProcessSource};
@@ -51,7 +52,7 @@ pub struct RunArgs {
     /// Where to begin in a log that was never read
     #[arg(long, value_name = "WHERE", default_value = "start")]
     pub(super) from: From,
-    /// What the report calls the hub [default: its address]
+    /// What the report calls the hub [default: the name by which this address was watched before, else the address]
     #[arg(long, value_name = "HUB")]
     pub(super) name: Option<String>,
     /// Where the hub runs [default: staging]
@@ -164,7 +165,7 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
     });
     watched?;
     let (Some(out), Some((name, environment, state_dir))) = (report_to, first) else { return Ok(Exit::Ok) };
-    let period = Period { from: begun, to: Timestamp::now() };
+    let period = Period { from: begun, to: Timestamp::now(), is_asked: true };
     let job = report::Job {
         period,
         name: Some(name),
@@ -249,8 +250,7 @@ pub(super) fn chosen<'a>(hubs: &'a [HubSection], name: Option<&str>) -> Result<V
 
 fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliError> {
     let file = layers.file.hub();
-    let environment = layers.environment();
-    let state_home = environment::state_home(environment);
+    let state_home = environment::state_home(layers.environment());
     let named = layers.pick(("--hub", args.hub.as_deref()), "HUBWATCH_HUB", ("hub.url", file.url.as_deref()));
     let discovered = named.is_none();
     let hub = match named {
@@ -266,21 +266,20 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
     let log = match layers.pick(("--log", log_flag.as_deref()), "HUBWATCH_LOG", ("hub.log", log_file.as_deref())) {
         Some(picked) if picked.value == "-" => LogSource::Stdin,
         Some(picked) => LogSource::File(config::parse(picked, log_path)?),
-        None if discovered => LogSource::File(discover::log_of_this_host(&environment::home(environment), &state_home)),
+        None if discovered => LogSource::File(discover::log_of_this_host(&environment::home(layers.environment()), &state_home)),
         None => LogSource::None,
     };
     let log = if layers.stdin(args.stdin)? { log.and_stdin() } else { log };
     let headers = layers.hub_headers(&args.header)?;
     let ca = args.ca.clone().or_else(|| file.ca.clone());
-    let name = match layers.hub_name(args.name.as_deref())? {
-        Some(name) => name,
-        None => config::parse(hub.clone(), config::name_of_address)?,
-    };
+    let state_dir = layers.state_dir(args.state_dir.as_deref());
+    let environment = layers.environment_name(args.environment.as_deref())?;
+    let name = naming::of_address(layers, args.name.as_deref(), &hub, (&state_dir, &environment))?;
     let build = layers.pick(("--build", args.build.as_deref()), "HUBWATCH_BUILD", ("hub.build", file.build.as_deref()));
     Ok(Plan {
         client: client(hub, &headers, ca.as_deref())?,
         name,
-        environment: layers.environment_name(args.environment.as_deref())?,
+        environment,
         log,
         begin: if args.from == From::End { Begin::End } else { Begin::Start },
         event_stream: layers.event_stream(args.event_stream.as_deref())?,
@@ -290,7 +289,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
             keep_private: layers.file.privacy.keep.unwrap_or(false),
         },
         build: build.map(|build| Text::new(build.value)),
-        state_dir: layers.state_dir(args.state_dir.as_deref()),
+        state_dir,
         rules: layers.file.rules().entries().map_err(|error| CliError::Usage(error.to_string()))?,
         destinations: layers.destinations(Flags { endpoint: args.otlp.as_deref(), protocol: args.otlp_protocol.as_deref() })?,
         limits: layers.journal_limits()?,

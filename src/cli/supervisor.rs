@@ -11,7 +11,6 @@ use tokio::time::MissedTickBehavior;
 
 use crate::config::environment::Environment;
 use crate::serve::Vitals;
-use crate::watch::Timestamp;
 
 /// How often a sign of life is looked for where systemd wants none.
 const LOOK: Duration = Duration::from_secs(5);
@@ -97,8 +96,7 @@ impl Supervisor {
         let mut told = status(watches);
         loop {
             looks.tick().await;
-            let now = Timestamp::now();
-            if self.watchdog.is_some() && !watches.iter().any(|watch| watch.vitals.stands_still(now, watch.interval)) {
+            if self.watchdog.is_some() && !watches.iter().any(|watch| watch.vitals.stands_still(watch.interval)) {
                 self.tell("WATCHDOG=1");
             }
             let status = status(watches);
@@ -112,9 +110,8 @@ impl Supervisor {
 
 /// One line of how the watches are.
 fn status(watches: &[Attended]) -> String {
-    let now = Timestamp::now();
     let of_watch = |watch: &Attended| {
-        let wellness = watch.vitals.wellness(now, watch.interval);
+        let wellness = watch.vitals.wellness(watch.interval);
         match (wellness.not_ready.as_slice(), wellness.hub_answers) {
             ([], Some(answer)) => format!("{}: the hub answers {answer}", watch.hub),
             (reasons, _) => format!("{}: {}", watch.hub, reasons.join(", ")),

@@ -60,10 +60,12 @@ const MANY_CLIENTS: u32 = 10;
 #[command(after_help = "Examples:
   hubwatch validate                                  # the hub that runs here
   hubwatch validate --hub http://127.0.0.1:7000 --log ~/.local/state/mcp-hub/logs/mcp-hub.log
+  hubwatch validate --hub http://127.0.0.1:7000 --name hub-a --rebaseline    # after an upgrade: a new baseline of hub-a
   hubwatch validate --format json | jq .verdict
 
 Exit codes: 0 all checks hold (warnings are told), 1 one failed, 4 the hub can't be reached.
-The first validation is kept as the baseline that reports compare with; --rebaseline takes a new one.")]
+The first validation is kept as the baseline that reports compare with, by the hub's name; --rebaseline takes a new one.
+Without --name the hub has the name by which `hubwatch run` watches this address, or else its address.")]
 pub struct ValidateArgs {
     /// The hub's address [default: the hub that runs here]
     #[arg(long, value_name = "URL")]
@@ -71,7 +73,7 @@ pub struct ValidateArgs {
     /// The hub's log file [default, for a hub that runs here: where it writes it]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// What the report calls the hub [default: its address]
+    /// What the report calls the hub [default: the name by which this address is watched, else the address]
     #[arg(long, value_name = "HUB")]
     name: Option<String>,
     /// Where the hub runs [default: staging]
@@ -131,6 +133,12 @@ struct Validation {
     not_visible: Vec<String>,
     baseline: Option<Baseline>,
     baseline_stored: bool,
+    /// When the baseline was taken that stays, because nobody asked for a new one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    earlier_baseline: Option<Moment>,
+    /// Why the file of baselines can't be read; it is left as it is unless a new baseline is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unreadable_baseline: Option<String>,
 }
 
 /// Looks and tells.
@@ -155,8 +163,8 @@ pub async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clo
     let not_visible = if answered { blind_spots(&watches, log.as_deref()) } else { Vec::new() };
     let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
     let baseline = polls.last().filter(|_| answered).map(|(watch, poll)| measured(watch, poll, &polls));
-    let known = baseline::read(&state_dir, &hub, &environment, Timestamp::now());
-    let store = baseline.as_ref().filter(|_| rebaseline || known.is_none());
+    let known = baseline::taken_at(&state_dir, &hub, &environment);
+    let store = baseline.as_ref().filter(|_| rebaseline || known == Ok(None));
     if let Some(baseline) = store {
         baseline::store(&state_dir, &hub, &environment, baseline)
             .map_err(|reason| CliError::Output { path: state_dir.join(baseline::FILE_NAME), reason })?;
@@ -168,6 +176,8 @@ pub async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clo
         at: Moment(Timestamp::now()),
         verdict: if failed { Verdict::Fail } else { worst.unwrap_or(Verdict::Inconclusive) },
         baseline_stored: store.is_some(),
+        earlier_baseline: known.as_ref().ok().copied().flatten().filter(|_| !rebaseline).map(Moment),
+        unreadable_baseline: known.err().filter(|_| !rebaseline),
         checks,
         not_visible,
         baseline,
@@ -463,8 +473,14 @@ fn text(validation: &Validation, state_dir: &Path) -> String {
         failed => format!("{failed} of {} checks failed{rest}.", validation.checks.len()),
     });
     lines.extend(validation.not_visible.iter().map(|unseen| format!("· {unseen}")));
+    let file = state_dir.join(baseline::FILE_NAME);
     if validation.baseline_stored {
-        lines.push(format!("Kept as the baseline T+0 in {}.", state_dir.join(baseline::FILE_NAME).display()));
+        lines.push(format!("Kept as the baseline T+0 of {} in {}.", validation.hub, file.display()));
+    } else if let Some(at) = validation.earlier_baseline {
+        let at = second(at);
+        lines.push(format!("The baseline of {}, taken {at} UTC, stays; --rebaseline takes this look instead.", validation.hub));
+    } else if let Some(error) = &validation.unreadable_baseline {
+        lines.push(format!("No baseline was kept: {} can't be read ({error}); --rebaseline replaces it.", file.display()));
     }
     lines.join("\n") + "\n"
 }

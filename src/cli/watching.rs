@@ -1,6 +1,6 @@
 //! The watch itself: polls the hub, looks at its log, listens to its event stream, until a signal or the end of the time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -13,16 +13,22 @@ use crate::config::{self, Joining};
 use crate::export::{Destination, Senders};
 use crate::hub::api::{self, FilteringStats, Health, Servers};
 use crate::hub::client::{HubClient, Timed};
+use crate::hub::events::Heard;
 use crate::hub::interpret::PollAnswer;
+use crate::hub::lookout::Lookout;
 use crate::hub::subscription::{News, Subscription};
-use crate::journal::{Journal, JournalError, Limits, Opened, Recovered};
+use crate::journal::{Journal, JournalError, KnownHub, Limits, Opened, Recovered};
 use crate::process::{HubProcess, OwnProcess, Said};
+use crate::report::baseline;
 use crate::serve::{Deployment, Vitals};
-use crate::sidecar::clock::Clock;
-use crate::sidecar::marks::{self, Mark};
+use crate::sidecar::clock::{Clock, Pulse};
+use crate::sidecar::marks;
 use crate::sidecar::{Lines, LogRead, LogSource, Setup, Sidecar};
 use crate::tail::{self, Begin, Wake};
 use crate::watch::{ApiOutcome, Count, FilteringPoll, HubName, Micros, Origin, Text, Timestamp};
+
+/// How often the last commit is tried again: one attempt finds that the state folder is lost, the next one makes it again.
+const LAST_COMMITS: u32 = 2;
 
 /// How much is read from a pipe at a time: what a pipe holds.
 const PIPE_BYTES: usize = 64 * 1024;
@@ -86,6 +92,13 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
         build: plan.build.clone(),
         interval: Micros::from_duration(plan.interval),
     };
+    let address = config::without_credentials(plan.client.base());
+    journal
+        .remember(KnownHub { hub: plan.name.clone(), environment: plan.environment.clone(), address: Some(address.clone()) })
+        .await?;
+    if let Ok(unnamed) = config::name_of_address(&address) {
+        baseline::adopt(&plan.state_dir, &unnamed, &plan.name, &plan.environment);
+    }
     let senders = Senders::spawn(&plan.destinations, &journal).await?;
     tracing::info!(
         hub = config::without_credentials(plan.client.base()), name = %plan.name, environment = %plan.environment,
@@ -101,12 +114,16 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
         clock,
         last: Timestamp::now(),
         state_dir: plan.state_dir,
+        marks: Vec::new(),
+        log: plan.log.file().map(Path::to_owned),
+        lacks_log: None,
         rules: plan.rules,
         vitals: plan.vitals,
         process: plan.process,
         client: plan.client,
-        answered: None,
-        has_filtering: true,
+        pulse: Pulse::start(std::time::Instant::now()),
+        lookout: Lookout::new(plan.interval),
+        told: None,
         joining: plan.event_stream,
         alone: Alone::default(),
         subscription: None,
@@ -143,18 +160,55 @@ struct Watcher {
     last: Timestamp,
     /// Where marks are laid.
     state_dir: PathBuf,
+    /// Marks that were taken up and are not known to be committed.
+    marks: Vec<PathBuf>,
+    /// The log's file or pattern of files.
+    log: Option<PathBuf>,
+    /// Whether it was missing at the last look.
+    lacks_log: Option<bool>,
     rules: Vec<String>,
     vitals: Vitals,
     process: Option<ProcessSource>,
     client: HubClient,
-    /// Whether the hub answered the last poll, for telling people when that changes.
-    answered: Option<bool>,
-    /// Whether the hub may have `/api/filtering/stats`: until it says that it has not.
-    has_filtering: bool,
+    pulse: Pulse,
+    lookout: Lookout,
+    /// How the hub was when people were last told of it.
+    told: Option<Told>,
     joining: Joining,
     alone: Alone,
     subscription: Option<Subscription>,
     sidecar: Option<Sidecar>,
+}
+
+/// How the hub is, as people are told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Told {
+    /// It answers, and says that it is in this state.
+    Answers(String),
+    /// It does not answer as a hub does.
+    Away(ApiOutcome),
+}
+
+/// Something that the loop wakes for.
+enum Event {
+    /// The watch is to end.
+    Stop(&'static str),
+    /// A poll is due.
+    Poll,
+    /// A poll is answered.
+    Asked(Box<Asked>),
+    /// A look at the log is due.
+    Log,
+    /// The event stream has news.
+    News(Option<News>),
+    /// So many bytes were piped in.
+    Piped(usize),
+    /// A look at the hub between two polls is due.
+    Look,
+    /// It is done: whether the hub is no longer as it was.
+    Looked(bool),
+    /// Nothing happened for a while.
+    Beat,
 }
 
 /// What is known of other subscribers: a hub with `--auto-shutdown` must not be kept alive by us.
@@ -195,51 +249,121 @@ impl Watcher {
         let mut polls = tokio::time::interval(interval);
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut wake = Wake::new();
-        let mut asking: Option<Pin<Box<dyn Future<Output = Asked>>>> = None;
+        let mut asking: Option<Pending<Asked>> = None;
+        let mut looking: Option<Pending<bool>> = None;
         let mut first = true;
         let reason = loop {
-            tokio::select! {
-                reason = stop.wait() => break reason,
-                _ = polls.tick(), if asking.is_none() => {
-                    let asked = self.now().await?;
-                    asking = Some(Box::pin(ask(self.client.clone(), asked, self.has_filtering)));
-                }
-                asked = pending(&mut asking) => {
-                    asking = None;
-                    self.polled(asked, &mut first).await?;
-                }
+            let event = tokio::select! {
+                reason = stop.wait() => Event::Stop(reason),
+                _ = polls.tick(), if asking.is_none() => Event::Poll,
+                asked = pending(&mut asking) => Event::Asked(Box::new(asked)),
                 // The first poll tells which lines of an old log are of the hub's present process.
-                () = wake.wait(), if has_file && !first => self.look_at_log(&mut wake).await?,
-                news = heard(&mut self.subscription), if !first => self.heard(news).await?,
-                read = read(&mut stdin, &mut piped), if !first => {
-                    let bytes = read.unwrap_or_default();
+                () = wake.wait(), if has_file && !first => Event::Log,
+                news = heard(&mut self.subscription), if !first => Event::News(news),
+                read = read(&mut stdin, &mut piped), if !first => Event::Piped(read.unwrap_or_default()),
+                () = self.lookout.due(), if asking.is_none() && looking.is_none() => Event::Look,
+                changed = pending(&mut looking) => Event::Looked(changed),
+                () = tokio::time::sleep_until(self.pulse.next().into()) => Event::Beat,
+            };
+            let asked = asking.is_some();
+            if self.stood_still(asked).await? && asked {
+                // An answer that came over such a time, or did not come, says nothing about the hub.
+                (asking, looking) = (None, None);
+                polls.reset_immediately();
+                if matches!(event, Event::Asked(_)) {
+                    continue;
+                }
+            }
+            match event {
+                Event::Stop(reason) => break reason,
+                Event::Poll => {
+                    self.pulse.poll_due(std::time::Instant::now() + interval);
+                    looking = None;
+                    let asked = self.now().await?;
+                    asking = Some(Box::pin(ask(self.client.clone(), asked)));
+                }
+                Event::Asked(asked) => {
+                    asking = None;
+                    self.polled(*asked, &mut first).await?;
+                }
+                Event::Log => self.look_at_log(&mut wake).await?,
+                Event::News(news) => self.heard(news).await?,
+                Event::Piped(bytes) => {
                     self.piped(&piped[..bytes]).await?;
                     if bytes == 0 {
                         // The hub ended, or closed its output; one more poll tells which.
                         let asked = self.now().await?;
-                        let asked = ask(self.client.clone(), asked, false).await;
+                        let asked = ask(self.client.clone(), asked).await;
                         self.polled(asked, &mut first).await?;
                         break "the end of its input";
                     }
                 }
+                Event::Look => looking = Some(Box::pin(self.lookout.look(self.client.clone()))),
+                Event::Looked(changed) => {
+                    looking = None;
+                    if changed {
+                        polls.reset_immediately();
+                    } else {
+                        self.looked_in_vain().await?;
+                    }
+                }
+                Event::Beat => {}
+            }
+            if self.sidecar.as_mut().is_some_and(Sidecar::take_stir) {
+                self.lookout.stir(Instant::now());
             }
         };
+        self.end(reason).await?;
+        Ok(reason)
+    }
+
+    /// Commits all that was learned. What can't be kept now is lost with this process: that is an error.
+    async fn end(&mut self, reason: &str) -> Result<(), CliError> {
         let now = self.now().await?;
         let marks = self.take_up_marks();
-        if let Some(sidecar) = &mut self.sidecar {
-            let committed = sidecar.stop(reason, now).await;
-            if committed.is_ok() {
-                marks::done(&marks);
+        let Some(sidecar) = &mut self.sidecar else { return Ok(()) };
+        let mut committed = sidecar.stop(reason, now).await;
+        // A state folder that was lost is found to be so by one commit and made again by the next.
+        for _ in 0..LAST_COMMITS {
+            if !matches!(&committed, Err(error) if error.may_pass()) {
+                break;
             }
-            survive(committed)?;
+            committed = sidecar.commit_rest(now).await;
         }
-        Ok(reason)
+        committed.inspect_err(|error| tracing::error!(%error, "what was learned last could not be kept"))?;
+        marks::done(&std::mem::take(&mut self.marks));
+        marks::done(&marks);
+        Ok(())
+    }
+
+    /// Takes note that the loop is awake, and of the time before if nobody watched then.
+    async fn stood_still(&mut self, asking: bool) -> Result<bool, CliError> {
+        let Some(length) = self.pulse.beat(std::time::Instant::now(), asking) else { return Ok(false) };
+        let now = self.now().await?;
+        tracing::warn!(
+            seconds = length.as_secs(),
+            "this process stood still (suspended, or without processor time): nobody watched meanwhile"
+        );
+        if let Some(sidecar) = &mut self.sidecar {
+            survive(&self.vitals, sidecar.stood_still(now.minus(Micros::from_duration(length)), now).await)?;
+        }
+        Ok(true)
+    }
+
+    /// The hub is as it was: away, or on its way to another state.
+    async fn looked_in_vain(&mut self) -> Result<(), CliError> {
+        let now = self.now().await?;
+        self.lookout.in_vain(Instant::now());
+        if let Some(sidecar) = self.sidecar.as_mut().filter(|_| self.lookout.is_away()) {
+            sidecar.still_away(now);
+        }
+        Ok(())
     }
 
     async fn look_at_log(&mut self, wake: &mut Wake) -> Result<(), CliError> {
         let now = self.now().await?;
         if let Some(sidecar) = &mut self.sidecar {
-            match survive(sidecar.read_log(now).await)? {
+            match survive(&self.vitals, sidecar.read_log(now).await)? {
                 // What is left of a long log is read at once, after whatever else has its turn.
                 Some(LogRead { at_end: false, .. }) => wake.go_on(),
                 read => wake.looked(read.is_some_and(|read| read.moved), sidecar.log_files()).await,
@@ -251,7 +375,7 @@ impl Watcher {
     async fn piped(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         let now = self.now().await?;
         if let Some(sidecar) = &mut self.sidecar {
-            survive(sidecar.piped(bytes, now).await)?;
+            survive(&self.vitals, sidecar.piped(bytes, now).await)?;
         }
         Ok(())
     }
@@ -260,19 +384,39 @@ impl Watcher {
         let now = self.now().await?;
         let Some(sidecar) = &mut self.sidecar else { return Ok(()) };
         match news {
-            Some(News::Joined) => sidecar.stream_joined(now),
-            Some(News::Heard(heard)) => {
-                survive(sidecar.heard(heard, now).await)?;
+            Some(News::Joined) => {
+                sidecar.stream_joined(now);
+                if self.lookout.is_away() {
+                    self.lookout.stir(Instant::now());
+                }
             }
-            Some(News::Left(reason)) => sidecar.stream_left(&reason, true, now),
+            Some(News::Heard(heard)) => {
+                let state = heard.iter().rev().find_map(|heard| match heard {
+                    Heard::State { state, .. } => Some(Told::Answers(state.clone())),
+                    _ => None,
+                });
+                survive(&self.vitals, sidecar.heard(heard, now).await)?;
+                if let Some(state) = state {
+                    self.tell(state);
+                }
+            }
+            Some(News::Left(reason)) => {
+                sidecar.stream_left(&reason, true, now);
+                // A hub that ends closes its streams first.
+                self.lookout.stir(Instant::now());
+            }
             None => self.subscription = None,
         }
         Ok(())
     }
 
-    /// Joins the event stream if it is wanted, or leaves it.
-    fn join_or_leave(&mut self, health: Option<&Health>, now: Timestamp) {
+    /// Joins the event stream if it is wanted, or leaves it. With the first answer of a hub that `came_back` it is joined at once,
+    /// however long the subscription would have waited by itself.
+    fn join_or_leave(&mut self, health: Option<&Health>, came_back: bool, now: Timestamp) {
         let Some(sidecar) = &mut self.sidecar else { return };
+        if came_back && !sidecar.is_subscriber() {
+            self.subscription = None;
+        }
         self.alone.auto_shutdown |= sidecar.hub_stops_alone();
         let refusal = match self.joining {
             Joining::Always => None,
@@ -294,84 +438,129 @@ impl Watcher {
     async fn now(&mut self) -> Result<Timestamp, CliError> {
         let reading = self.clock.read();
         if let (Some(jump), Some(sidecar)) = (reading.jump, &mut self.sidecar) {
-            survive(sidecar.clock_jumped(self.last, reading.now, jump).await)?;
+            survive(&self.vitals, sidecar.clock_jumped(self.last, reading.now, jump).await)?;
         }
         self.last = reading.now;
         Ok(reading.now)
     }
 
     async fn polled(&mut self, asked: Asked, first: &mut bool) -> Result<(), CliError> {
-        let said = Said::of(&asked.health.0);
-        let process = self.process.as_mut().and_then(|source| source(said));
-        self.tell(&asked.health);
+        let was_away = self.lookout.is_away();
+        self.lookout.polled(&asked.health.0, Instant::now());
+        let came_back = was_away && !self.lookout.is_away();
+        self.tell(match &asked.health.0 {
+            Ok(health) => Told::Answers(health.state.clone()),
+            Err(outcome) => Told::Away(*outcome),
+        });
         if let Some(workspace) = asked.health.0.as_ref().ok().and_then(Health::workspace) {
             let config_file = workspace.config_files.first().cloned();
             self.vitals.deployed(Deployment { port: workspace.port, config_file });
         }
         let now = self.now().await?;
-        self.alone.auto_shutdown |= process.as_ref().is_some_and(|process| process.auto_shutdown);
-        self.has_filtering &= !matches!(asked.filtering, Some((Err(ApiOutcome::NotFound), _)));
         let outcome = asked.health.0.as_ref().err().copied().unwrap_or(ApiOutcome::Ok);
         let health = asked.health.0.clone().ok();
-        let (process, children) = process.map_or((None, Vec::new()), |process| (Some(process.poll), process.children));
         let own_subscribers = u32::from(self.sidecar.as_ref().is_some_and(Sidecar::is_subscriber));
-        let answer = PollAnswer {
+        let mut answer = PollAnswer {
             asked: asked.at,
             now,
             health: asked.health.0,
             health_duration: asked.health.1,
             servers: asked.servers,
-            process,
-            children,
-            filtering: asked.filtering.and_then(filtering_poll),
+            process: None,
+            children: Vec::new(),
+            filtering: asked.filtering.map(filtering_poll),
             log_file: None,
             own_subscribers,
         };
+        // The hub's entry alone can name another hub's process.
+        let known = self.sidecar.as_ref().and_then(|sidecar| sidecar.interpreter().process_that_answers(&answer));
+        let said = known.map_or_else(|| Said::of(&answer.health), |(pid, started)| Said::Process(pid, started));
+        if let Some(HubProcess { poll, children, auto_shutdown }) = self.process.as_mut().and_then(|source| source(said)) {
+            self.alone.auto_shutdown |= auto_shutdown;
+            (answer.process, answer.children) = (Some(poll), children);
+        }
         let marks = self.take_up_marks();
         if let Some(sidecar) = &mut self.sidecar {
             if std::mem::take(first) {
                 sidecar.first_poll(&answer);
             }
             let committed = sidecar.polled(answer).await;
-            if committed.is_ok() {
-                marks::done(&marks);
+            // What was begun to be committed now is known to be kept once a later commit begins.
+            if committed.is_ok() && !sidecar.keeps_nothing() {
+                marks::done(&std::mem::take(&mut self.marks));
             }
+            self.marks.extend(marks);
             if let Some(metrics) = sidecar.take_measured() {
                 self.vitals.measured(metrics);
             }
-            self.vitals.committed(committed.as_ref().map_err(ToString::to_string).copied());
-            survive(committed)?;
+            let kept = survive(&self.vitals, committed)?.is_some();
+            // After a failure only a commit that ended well says that all is kept again.
+            if kept && !sidecar.keeps_nothing() {
+                self.vitals.committed(Ok(()));
+            }
+            self.look_for_log();
         }
         self.vitals.polled(now, outcome);
-        self.join_or_leave(health.as_ref(), now);
+        self.join_or_leave(health.as_ref(), came_back, now);
         Ok(())
     }
 
     /// What was announced since the last poll. The files stay until it is committed.
-    fn take_up_marks(&mut self) -> Vec<(PathBuf, Mark)> {
+    fn take_up_marks(&mut self) -> Vec<PathBuf> {
         let Some(sidecar) = &mut self.sidecar else { return Vec::new() };
-        let marks = marks::waiting(&self.state_dir);
-        marks.iter().for_each(|(_, mark)| sidecar.mark(mark));
-        marks
+        let mut paths = Vec::new();
+        for (path, mark) in marks::waiting(&self.state_dir) {
+            if !self.marks.contains(&path) {
+                sidecar.mark(&mark);
+                paths.push(path);
+            }
+        }
+        paths
     }
 
-    /// Tells people when the hub begins or ceases to answer.
-    fn tell(&mut self, health: &Timed<Health>) {
-        let answered = health.0.is_ok();
-        if self.answered.replace(answered) != Some(answered) {
-            match &health.0 {
-                Ok(health) => tracing::info!(state = health.state, "the hub answers"),
-                Err(outcome) => tracing::warn!(%outcome, "the hub does not answer; watching goes on"),
+    /// Tells people when the log is not there, and when it is.
+    fn look_for_log(&mut self) {
+        let Some(sidecar) = &self.sidecar else { return };
+        let (Some(log), lacks) = (&self.log, sidecar.lacks_log()) else { return };
+        let warning = match (self.lacks_log.replace(lacks), lacks) {
+            (None | Some(false), true) => Some(absent(log)),
+            (Some(true), false) => None,
+            _ => return,
+        };
+        match &warning {
+            Some(warning) => tracing::warn!("{warning}"),
+            None => tracing::info!(log = %log.display(), "the log is there and is read"),
+        }
+        self.vitals.warned(warning);
+    }
+
+    /// Tells people how the hub is, when that changes.
+    fn tell(&mut self, now: Told) {
+        let before = self.told.replace(now.clone());
+        if before.as_ref() == Some(&now) {
+            return;
+        }
+        match (before, now) {
+            (Some(Told::Answers(from)), Told::Answers(state)) => tracing::info!(from, state, "the hub's state changed"),
+            (_, Told::Answers(state)) => tracing::info!(state, "the hub answers"),
+            (_, Told::Away(outcome)) => {
+                tracing::warn!(%outcome, reason = outcome.reason(), "the hub does not answer; watching goes on");
             }
         }
     }
 }
 
-/// A full disk is told and survived: what could not be kept is tried again with what comes next, and the watch goes on.
-fn survive<T>(committed: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
+/// A full disk or a lost state folder is told and survived: what could not be kept is tried again with what comes next, and the watch
+/// goes on.
+fn survive<T>(vitals: &Vitals, committed: Result<T, JournalError>) -> Result<Option<T>, JournalError> {
     match committed {
-        Err(error) if error.is_full() => {
-            tracing::error!(%error, "the disk is full: this can't be kept; make room, the watch goes on meanwhile");
+        Err(error) if error.may_pass() => {
+            vitals.committed(Err(error.to_string()));
+            if error.is_full() {
+                tracing::error!(%error, "the disk is full: this can't be kept; make room, the watch goes on meanwhile");
+            } else {
+                tracing::error!(%error, "this can't be kept; the watch goes on meanwhile and tries again");
+            }
             Ok(None)
         }
         other => other.map(Some),
@@ -395,22 +584,36 @@ impl Alone {
     }
 }
 
-async fn ask(client: HubClient, at: Timestamp, with_filtering: bool) -> Asked {
+/// What to say of a log that is not there.
+fn absent(log: &Path) -> String {
+    let folder = log.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let why = match std::fs::read_dir(folder) {
+        Ok(_) if tail::is_pattern(log) => "no file matches it".to_owned(),
+        Ok(_) => "there is no such file".to_owned(),
+        Err(error) => format!("its folder {}: {error}", folder.display()),
+    };
+    let log = log.display();
+    format!(
+        "the log {log} can't be read ({why}): what only the log shows is not visible; check --log, the log is read once it is there"
+    )
+}
+
+async fn ask(client: HubClient, at: Timestamp) -> Asked {
     let health = client.health().await;
-    let reached = !matches!(health.0, Err(outcome) if !outcome.answered());
+    // Whatever else answers is no hub: it is not asked further.
+    let reached = health.0.is_ok();
     let servers = if reached { Some(client.servers().await) } else { None };
-    let filtering = if reached && with_filtering { Some(client.filtering_stats().await) } else { None };
+    let filtering = if reached { client.filtering_stats().await } else { None };
     Asked { at, health, servers, filtering }
 }
 
-/// A hub without tool filtering has nothing to say about it.
-fn filtering_poll((answer, duration): Timed<FilteringStats>) -> Option<FilteringPoll> {
+/// What the watch keeps of the answer.
+pub(super) fn filtering_poll((answer, duration): Timed<FilteringStats>) -> FilteringPoll {
     let (outcome, stats) = match answer {
         Ok(stats) => (ApiOutcome::Ok, Some(stats)),
-        Err(ApiOutcome::NotFound) => return None,
         Err(outcome) => (outcome, None),
     };
-    Some(FilteringPoll {
+    FilteringPoll {
         outcome,
         duration,
         enabled: stats.as_ref().and_then(|stats| stats.enabled),
@@ -419,13 +622,16 @@ fn filtering_poll((answer, duration): Timed<FilteringStats>) -> Option<Filtering
         exposed: stats.as_ref().and_then(|stats| stats.exposed_tools),
         cache_hits: stats.as_ref().and_then(|stats| stats.cache_hit_rate).and_then(api::permille),
         llm_cache_hits: stats.as_ref().and_then(|stats| stats.llm_cache_hit_rate).and_then(api::permille),
-    })
+    }
 }
 
-/// Waits for the poll under way; for ever if there is none.
-async fn pending(asking: &mut Option<Pin<Box<dyn Future<Output = Asked>>>>) -> Asked {
-    match asking {
-        Some(asking) => asking.await,
+/// Something under way.
+type Pending<T> = Pin<Box<dyn Future<Output = T>>>;
+
+/// Waits for what is under way; for ever if there is nothing.
+async fn pending<T>(under_way: &mut Option<Pending<T>>) -> T {
+    match under_way {
+        Some(under_way) => under_way.await,
         None => std::future::pending().await,
     }
 }

@@ -203,10 +203,15 @@ impl<E: Environment> Layers<E> {
 
     /// The environment's name.
     pub fn environment_name(&self, flag: Option<&str>) -> Result<crate::watch::Environment, ConfigError> {
+        let default = || Sourced { value: DEFAULT_ENVIRONMENT.to_owned(), source: "default".to_owned() };
+        self.environment_given(flag)?.map_or_else(|| parse(default(), crate::watch::Environment::parse), Ok)
+    }
+
+    /// The environment's name, where one was given.
+    pub fn environment_given(&self, flag: Option<&str>) -> Result<Option<crate::watch::Environment>, ConfigError> {
         let file = self.file.hub().environment.as_deref();
         let picked = self.pick(("--environment", flag), "HUBWATCH_ENVIRONMENT", ("hub.environment", file));
-        let default = || Sourced { value: DEFAULT_ENVIRONMENT.to_owned(), source: "default".to_owned() };
-        parse(picked.unwrap_or_else(default), crate::watch::Environment::parse)
+        picked.map(|name| parse(name, crate::watch::Environment::parse)).transpose()
     }
 
     /// How often the hub is polled.

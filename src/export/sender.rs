@@ -282,7 +282,7 @@ impl Sender {
         loop {
             match self.send_all().await {
                 // What was under way is sent again: it is the same records.
-                Err(error) if error.is_full() => tokio::time::sleep(FIRST_WAIT).await,
+                Err(error) if error.may_pass() => tokio::time::sleep(FIRST_WAIT).await,
                 // The journal is gone at the end of a run; anything else is a damage that the next run repairs.
                 Err(error) => return tracing::debug!(%error, signal = self.signal.as_str(), "sending ends"),
                 Ok(never) => match never {},
@@ -327,10 +327,10 @@ impl Sender {
                 Next::SetAside(why) => self.set_aside(piece, why).await?,
             }
         }
-        // The receiver has it: it is not sent again because the disk is full, but told to the journal once that has room.
+        // The receiver has it: it is not sent again because the journal can't be written, but told to the journal once it can.
         loop {
             match self.journal.sent(&self.name, self.signal, last).await {
-                Err(error) if error.is_full() => tokio::time::sleep(FIRST_WAIT).await,
+                Err(error) if error.may_pass() => tokio::time::sleep(FIRST_WAIT).await,
                 told => return told,
             }
         }

@@ -29,7 +29,7 @@ fn call_span(call: &EndedCall) -> Span {
     attributes.put(names::SESSION, &fact.session);
     let error = fact.outcome.error().map(Text::from);
     attributes.put(names::ERROR_TYPE, &error);
-    let end = fact.started.plus(fact.duration);
+    let end = call.ended;
     Span {
         trace_id: fact.trace.as_bytes().to_vec(),
         span_id: SpanId::of_call(call.began, "").as_bytes().to_vec(),

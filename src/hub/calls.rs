@@ -7,6 +7,9 @@
 //! The lines about failed rounds never carry a session. What they led to is told by the line just before the analysis ends, in the
 //! same turn of the hub's event loop: the fallback, the success after a retry, or neither. So failed rounds wait until a call
 //! shows that it had some.
+//!
+//! A call whose beginning nobody saw (the event stream was joined while it ran, a stretch of the log was lost) is seen in part: it
+//! is counted when it ends, and how long it took stays unknown.
 
 use serde::{Deserialize, Serialize};
 
@@ -27,6 +30,10 @@ pub const MAX_IN_FLIGHT: usize = 4096;
 
 /// The hub tries this often (hub notes, "up to 3").
 pub const MAX_ROUNDS: usize = 3;
+
+/// Failed rounds that no known call was asking for are kept for the calls seen in part that end next; more than these few calls
+/// never overlap unseen.
+const MAX_STRAY_ROUNDS: usize = 8 * MAX_ROUNDS;
 
 /// No round fails earlier than this: three requests with a backoff of one second and more between them took 4.7 s in the recordings.
 const SHORTEST_ROUND: Micros = Micros::new(2_000_000);
@@ -65,6 +72,9 @@ pub struct StageEvent {
 struct Call {
     began: RecordUid,
     started: Timestamp,
+    /// Whether its beginning was missed.
+    #[serde(default)]
+    partial: bool,
     session: Option<SessionHash>,
     stage: Stage,
     ambiguous: bool,
@@ -90,6 +100,8 @@ pub struct EndedCall {
     pub began: RecordUid,
     /// The fact.
     pub fact: CallEnded,
+    /// When it ended.
+    pub ended: Timestamp,
     /// When Gemini was asked.
     pub gemini_asked: Option<Timestamp>,
     /// Its steps.
@@ -102,6 +114,13 @@ pub struct Calls {
     in_flight: Vec<Call>,
     /// Failed rounds that no call has shown to be its own yet, in the order of time.
     rounds: Vec<(Timestamp, GeminiFailure)>,
+    /// Failed rounds at a time when no call that is known was asking: those of calls seen in part.
+    #[serde(default)]
+    stray_rounds: Vec<(Timestamp, GeminiFailure)>,
+    /// Calls that were told as ended (given up, or aborted by a hub that lets them finish): their last lines may still come, and
+    /// are not those of another call.
+    #[serde(default)]
+    told: Vec<Option<SessionHash>>,
     /// How the analysis that ends next ended.
     turn: Turn,
     /// The call that the latest line belonged to, so that the line's record can be linked to it.
@@ -130,7 +149,8 @@ impl Calls {
             Meaning::CallEntered => return self.enter(text, line),
             Meaning::CallSucceeded => return self.end(text, line, false).into_iter().collect(),
             Meaning::CallErred => return self.end(text, line, true).into_iter().collect(),
-            Meaning::HubStopping { .. } | Meaning::HubStarting => return self.abort(line.at),
+            Meaning::HubStopping { .. } => return self.stopping(line.at),
+            Meaning::HubStarting => return self.abort(line.at),
             _ => self.advance(meaning, text, line),
         }
         Vec::new()
@@ -150,6 +170,7 @@ impl Calls {
         let (lost, kept) = std::mem::take(&mut self.in_flight).into_iter().partition(|call| now.since(call.started) >= LOST_AFTER);
         self.in_flight = kept;
         let lost: Vec<Call> = lost;
+        lost.iter().for_each(|call| self.is_told(call.session));
         lost.into_iter()
             .map(|call| match call.stage {
                 Stage::Refused => call.ended(now, CallOutcome::Refused, in_flight),
@@ -167,28 +188,10 @@ impl Calls {
         let mut given_up = Vec::new();
         if self.in_flight.len() >= MAX_IN_FLIGHT {
             let oldest = self.in_flight.remove(0);
+            self.is_told(oldest.session);
             given_up.push(oldest.ended(line.at, CallOutcome::Lost, MAX_IN_FLIGHT));
         }
-        let mut call = Call {
-            began: line.uid,
-            started: line.at,
-            session: line.session,
-            stage: Stage::Entered,
-            ambiguous: false,
-            gemini_asked: None,
-            gemini_done: None,
-            failed_rounds: 0,
-            failure: None,
-            fallback: false,
-            recovered: false,
-            notification: None,
-            categories: None,
-            valid: None,
-            added: None,
-            confidence: None,
-            response_complete: None,
-            events: Vec::new(),
-        };
+        let mut call = Call::begun(line, Stage::Entered);
         call.note(text, line.at);
         self.in_flight.push(call);
         self.touched = Some(line.uid);
@@ -221,7 +224,14 @@ impl Calls {
 
     fn round_failed(&mut self, text: &str, failure: GeminiFailure, at: Timestamp) {
         let asking = self.asking(None);
-        if asking.is_empty() || self.rounds.len() >= MAX_IN_FLIGHT {
+        if asking.is_empty() {
+            self.stray_rounds.push((at, failure));
+            if self.stray_rounds.len() > MAX_STRAY_ROUNDS {
+                self.stray_rounds.remove(0);
+            }
+            return;
+        }
+        if self.rounds.len() >= MAX_IN_FLIGHT {
             return;
         }
         self.rounds.push((at, failure));
@@ -240,7 +250,7 @@ impl Calls {
                 self.in_flight[index].ambiguous = true;
             }
         }
-        let Some(index) = self.likely(&asking, turn) else { return };
+        let Some(index) = self.likely(&asking, turn) else { return self.analysed_unseen(text, line, turn) };
         let alone = self.asking(None).len() == 1;
         let asked = self.in_flight[index].gemini_asked.unwrap_or(line.at);
         let rounds = match turn {
@@ -260,6 +270,41 @@ impl Calls {
         if self.asking(None).is_empty() {
             self.rounds.clear();
         }
+    }
+
+    /// The analysis of a call ended that nobody saw begin.
+    fn analysed_unseen(&mut self, text: &str, line: LineContext<'_>, turn: Turn) {
+        if self.is_of_told(line.session).is_some() || self.in_flight.len() >= MAX_IN_FLIGHT {
+            return;
+        }
+        let mut call = Call { partial: true, ..Call::begun(line, Stage::GeminiDone) };
+        let most = match turn {
+            Turn::AtOnce => 0,
+            Turn::Recovered => MAX_ROUNDS - 1,
+            Turn::Fallback => MAX_ROUNDS,
+        };
+        let of_others = self.stray_rounds.len().saturating_sub(most);
+        call.failed(&self.stray_rounds.split_off(of_others));
+        call.note(text, line.at);
+        call.learn(Meaning::GeminiDone, line.data);
+        call.gemini_done = Some(line.at);
+        call.fallback = turn == Turn::Fallback;
+        call.recovered = turn == Turn::Recovered;
+        self.in_flight.push(call);
+        self.touched = Some(line.uid);
+    }
+
+    /// A call was told as ended before its last line came.
+    fn is_told(&mut self, session: Option<SessionHash>) {
+        if self.told.len() >= MAX_IN_FLIGHT {
+            self.told.remove(0);
+        }
+        self.told.push(session);
+    }
+
+    /// The call among those told as ended that a line may be about.
+    fn is_of_told(&self, session: Option<SessionHash>) -> Option<usize> {
+        self.told.iter().position(|told| session.is_none() || told.is_none() || *told == session)
     }
 
     /// Of the calls that may be meant the one that the way the analysis ended speaks for: who gave up has waited longest; who
@@ -324,9 +369,19 @@ impl Calls {
     }
 
     fn end(&mut self, text: &str, line: LineContext<'_>, erred: bool) -> Option<EndedCall> {
-        let index = self.ending(line)?;
-        let in_flight = self.in_flight.len();
-        let mut call = self.in_flight.remove(index);
+        let (mut call, in_flight) = match self.ending(line) {
+            Some(index) => {
+                let in_flight = self.in_flight.len();
+                (self.in_flight.remove(index), in_flight)
+            }
+            None => {
+                if let Some(told) = self.is_of_told(line.session) {
+                    self.told.remove(told);
+                    return None;
+                }
+                (Call { partial: true, ..Call::begun(line, Stage::Entered) }, self.in_flight.len() + 1)
+            }
+        };
         call.note(text, line.at);
         call.learn(if erred { Meaning::CallErred } else { Meaning::CallSucceeded }, line.data);
         self.touched = Some(call.began);
@@ -355,12 +410,34 @@ impl Calls {
         candidates.first().copied()
     }
 
+    /// The hub begins to stop: what it was doing is aborted, though some of it may still come to its end.
+    fn stopping(&mut self, at: Timestamp) -> Vec<EndedCall> {
+        let sessions: Vec<_> = self.in_flight.iter().map(|call| call.session).collect();
+        let aborted = self.abort(at);
+        sessions.into_iter().for_each(|session| self.is_told(session));
+        aborted
+    }
+
     /// The hub's process is gone, and with it what it was doing.
     pub fn abort(&mut self, at: Timestamp) -> Vec<EndedCall> {
+        self.told.clear();
+        self.stray_rounds.clear();
         let in_flight = self.in_flight.len();
         self.blame_rounds();
         self.turn = Turn::AtOnce;
         self.in_flight.drain(..).map(|call| call.ended(at, CallOutcome::Aborted, in_flight)).collect()
+    }
+
+    /// The hub's process had ended at `at`, as became known later: what began until then never ended. What began since goes on.
+    pub fn abort_begun_by(&mut self, at: Timestamp) -> Vec<EndedCall> {
+        if self.in_flight.iter().all(|call| call.started <= at) {
+            return self.abort(at);
+        }
+        let in_flight = self.in_flight.len();
+        let (gone, kept) = std::mem::take(&mut self.in_flight).into_iter().partition(|call| call.started <= at);
+        self.in_flight = kept;
+        let gone: Vec<Call> = gone;
+        gone.into_iter().map(|call| call.ended(at, CallOutcome::Aborted, in_flight)).collect()
     }
 
     /// The failed rounds that are left belong to the calls that still ask.
@@ -377,6 +454,31 @@ impl Calls {
 impl Call {
     /// A call has a dozen steps; more would be garbage.
     const MAX_EVENTS: usize = 64;
+
+    /// A call that this line shows first.
+    fn begun(line: LineContext<'_>, stage: Stage) -> Self {
+        Self {
+            began: line.uid,
+            started: line.at,
+            partial: false,
+            session: line.session,
+            stage,
+            ambiguous: false,
+            gemini_asked: None,
+            gemini_done: None,
+            failed_rounds: 0,
+            failure: None,
+            fallback: false,
+            recovered: false,
+            notification: None,
+            categories: None,
+            valid: None,
+            added: None,
+            confidence: None,
+            response_complete: None,
+            events: Vec::new(),
+        }
+    }
 
     fn note(&mut self, text: &str, at: Timestamp) {
         if self.events.len() < Self::MAX_EVENTS {
@@ -416,11 +518,12 @@ impl Call {
 
     fn gemini(&self) -> GeminiOutcome {
         match (self.gemini_asked, self.gemini_done) {
-            (None, _) => GeminiOutcome::NotAsked,
+            (None, None) if self.partial && self.stage != Stage::Refused => GeminiOutcome::Unseen,
+            (None, None) => GeminiOutcome::NotAsked,
             (Some(_), None) => GeminiOutcome::Unfinished,
-            (Some(_), Some(_)) if self.fallback => GeminiOutcome::Failed,
-            (Some(_), Some(_)) if self.recovered => GeminiOutcome::Recovered,
-            (Some(_), Some(_)) => GeminiOutcome::Ok,
+            (_, Some(_)) if self.fallback => GeminiOutcome::Failed,
+            (_, Some(_)) if self.recovered => GeminiOutcome::Recovered,
+            (_, Some(_)) => GeminiOutcome::Ok,
         }
     }
 
@@ -428,9 +531,13 @@ impl Call {
         let gemini_duration = self.gemini_asked.map(|asked| self.gemini_done.unwrap_or(at).since(asked));
         let fact = CallEnded {
             started: self.started,
-            duration: at.since(self.started),
+            duration: (!self.partial).then(|| at.since(self.started)),
             outcome,
-            pairing: if self.ambiguous { Pairing::Guessed } else { Pairing::Exact },
+            pairing: match (self.partial, self.ambiguous) {
+                (true, _) => Pairing::Partial,
+                (false, true) => Pairing::Guessed,
+                (false, false) => Pairing::Exact,
+            },
             in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
             gemini: self.gemini(),
             gemini_duration,
@@ -445,7 +552,7 @@ impl Call {
             confidence: self.confidence,
             response_complete: self.response_complete,
         };
-        EndedCall { began: self.began, fact, gemini_asked: self.gemini_asked, events: self.events }
+        EndedCall { began: self.began, ended: at.max(fact.started), fact, gemini_asked: self.gemini_asked, events: self.events }
     }
 }
 
@@ -486,6 +593,11 @@ mod tests {
         (ended, sum)
     }
 
+    /// How long a call took whose beginning was seen.
+    fn taken(call: &EndedCall) -> u64 {
+        call.fact.duration.unwrap().get()
+    }
+
     fn interleavings() -> impl Strategy<Value = (usize, Vec<usize>)> {
         (1..8usize).prop_flat_map(|calls| {
             let steps: Vec<usize> = (0..calls).flat_map(|call| [call; 4]).collect();
@@ -498,13 +610,13 @@ mod tests {
         fn for_any_interleaving_the_number_of_calls_and_the_sum_of_durations_are_right((calls, order) in interleavings()) {
             let (ended, sum) = play(&order, calls, false);
             prop_assert_eq!(ended.len(), calls);
-            prop_assert_eq!(ended.iter().map(|call| call.fact.duration.get()).sum::<u64>(), sum);
+            prop_assert_eq!(ended.iter().map(taken).sum::<u64>(), sum);
         }
 
         #[test]
         fn with_sessions_every_call_is_exact((calls, order) in interleavings()) {
             let (ended, sum) = play(&order, calls, true);
-            prop_assert_eq!(ended.iter().map(|call| call.fact.duration.get()).sum::<u64>(), sum);
+            prop_assert_eq!(ended.iter().map(taken).sum::<u64>(), sum);
             prop_assert!(ended.iter().all(|call| call.fact.pairing == Pairing::Exact));
         }
     }
@@ -524,5 +636,77 @@ mod tests {
         calls.line(Meaning::CallEntered, "entry", context(0, 0, None));
         let ended = calls.line(Meaning::HubStopping { signal: "SIGTERM" }, "stop", context(9, 1, None));
         assert_eq!(ended[0].fact.outcome, CallOutcome::Aborted);
+    }
+
+    /// Plays these lines, one a second; gives the calls that ended.
+    fn say(machine: &mut Calls, lines: &[(Meaning<'static>, Option<usize>)]) -> Vec<EndedCall> {
+        let line = |(index, (meaning, session)): (usize, &(Meaning<'static>, Option<usize>))| {
+            machine.line(*meaning, "line", context(1_000_000 * (index as u64 + 1), index as u64, *session))
+        };
+        lines.iter().enumerate().flat_map(line).collect()
+    }
+
+    #[test]
+    fn a_call_whose_beginning_was_missed_is_counted_without_a_duration_and_with_what_was_seen_of_it() {
+        let failed = Meaning::GeminiFailed(GeminiFailure::RateLimited);
+        let lines = [
+            (failed, None),
+            (failed, None),
+            (failed, None),
+            (Meaning::GeminiFallback, None),
+            (Meaning::GeminiDone, Some(1)),
+            (Meaning::CallSucceeded, Some(1)),
+            (Meaning::CallErred, Some(2)),
+        ];
+        let ended = say(&mut Calls::default(), &lines);
+        let [fallen_back, erred] = ended.as_slice() else { panic!("{ended:?}") };
+        assert!(ended.iter().all(|call| (call.fact.duration, call.fact.pairing) == (None, Pairing::Partial)));
+        assert_eq!((fallen_back.fact.outcome, fallen_back.fact.gemini), (CallOutcome::Fallback, GeminiOutcome::Failed));
+        assert_eq!((fallen_back.fact.gemini_failed_rounds, fallen_back.fact.gemini_duration), (3, None));
+        assert_eq!((erred.fact.outcome, erred.fact.gemini), (CallOutcome::Error, GeminiOutcome::Unseen));
+    }
+
+    #[test]
+    fn the_last_lines_of_a_call_that_was_told_as_aborted_are_no_other_call_but_those_of_the_next_process_are() {
+        for sessions in [[Some(1); 2], [None; 2]] {
+            let mut machine = Calls::default();
+            let stop = Meaning::HubStopping { signal: "SIGTERM" };
+            let lines = [
+                (Meaning::CallEntered, sessions[0]),
+                (Meaning::GeminiAsked, sessions[0]),
+                (stop, None),
+                (Meaning::GeminiDone, sessions[1]),
+                (Meaning::CallSucceeded, sessions[1]),
+            ];
+            let ended = say(&mut machine, &lines);
+            assert_eq!(ended.iter().map(|call| call.fact.outcome).collect::<Vec<_>>(), [CallOutcome::Aborted], "{sessions:?}");
+            let lines = [(Meaning::CallEntered, None), (stop, None), (Meaning::HubStarting, None), (Meaning::CallSucceeded, None)];
+            let outcomes: Vec<_> = say(&mut machine, &lines).iter().map(|call| call.fact.outcome).collect();
+            assert_eq!(outcomes, [CallOutcome::Aborted, CallOutcome::Ok], "{sessions:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_the_view_begins_each_end_is_one_call_and_only_whole_ones_have_a_duration(
+            (calls, order) in interleavings(), skipped in 0..28usize,
+        ) {
+            let (mut machine, mut next) = (Calls::default(), vec![0; calls]);
+            let (mut whole, mut ends, mut ended) = (vec![false; calls], 0, Vec::new());
+            for (index, &call) in order.iter().enumerate() {
+                let step = STEPS[next[call]];
+                next[call] += 1;
+                if index < skipped {
+                    continue;
+                }
+                whole[call] |= step == Meaning::CallEntered;
+                ends += usize::from(step == Meaning::CallSucceeded);
+                ended.extend(machine.line(step, "step", context(1_000 * (index as u64 + 1), index as u64, Some(call))));
+            }
+            prop_assert_eq!(ended.len(), ends);
+            let seen_whole = whole.iter().filter(|whole| **whole).count();
+            prop_assert_eq!(ended.iter().filter(|call| call.fact.duration.is_some()).count(), seen_whole);
+            prop_assert_eq!(machine.in_flight(), 0);
+        }
     }
 }

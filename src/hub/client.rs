@@ -6,9 +6,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use serde::de::DeserializeOwned;
 
-use super::api::{FilteringStats, Health, Servers};
+use super::api::{Answer, FilteringStats, Health, Servers};
 use crate::causes;
 use crate::watch::{ApiOutcome, Micros};
 
@@ -17,6 +16,11 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A hub answers about 0.9 KB a tool: 16 MiB are far beyond any hub, and bound our memory.
 pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The path that tells a hub with tool filtering and its meta-tool from one without.
+const FILTERING_STATS: &str = "/api/filtering/stats";
+/// How long a connection may take that only shows whether anybody listens.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a client for the hub's API could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +56,8 @@ pub struct HubClient {
     /// For answers without an end: without a time limit for the whole.
     streams: reqwest::Client,
     base: String,
+    /// The host and port behind `base`.
+    address: (String, u16),
 }
 
 /// An answer and how long it took.
@@ -81,12 +87,21 @@ impl HubClient {
         };
         let http = build(builder().timeout(TIMEOUT))?;
         let streams = build(builder())?;
-        Ok(Self { http, streams, base: url.trim_end_matches('/').to_owned() })
+        let host = parsed.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let address = (host, parsed.port_or_known_default().unwrap_or(80));
+        Ok(Self { http, streams, base: url.trim_end_matches('/').to_owned(), address })
     }
 
     /// The address without its path: for telling whether the hub is on this host.
     pub fn base(&self) -> &str {
         &self.base
+    }
+
+    /// Whether anybody listens at the hub's address: far cheaper than a request, for a hub that is away.
+    pub async fn is_listening(&self) -> bool {
+        let (host, port) = &self.address;
+        let connected = tokio::time::timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect((host.as_str(), *port))).await;
+        matches!(connected, Ok(Ok(_)))
     }
 
     /// `GET /api/health`.
@@ -99,9 +114,20 @@ impl HubClient {
         self.get("/api/servers").await
     }
 
-    /// `GET /api/filtering/stats`, which only the fork has.
-    pub async fn filtering_stats(&self) -> Timed<FilteringStats> {
-        self.get("/api/filtering/stats").await
+    /// Asks `GET /api/filtering/stats`, which only the fork has. [`ApiOutcome::NotFound`] is the hub's own answer: it has no such
+    /// path. Returns `None` for a 404 of somebody else, such as a proxy that lets only some paths through: it says nothing of the hub.
+    pub async fn filtering_stats(&self) -> Option<Timed<FilteringStats>> {
+        let begun = Instant::now();
+        let body = match self.send(FILTERING_STATS).await {
+            Ok(response) if response.status() == reqwest::StatusCode::NOT_FOUND => {
+                let page = read(response).await.ok()?;
+                is_own_404(&page, FILTERING_STATS).then_some(Err(ApiOutcome::NotFound))?
+            }
+            Ok(response) => accepted(response).await,
+            Err(outcome) => Err(outcome),
+        };
+        let took = Micros::from_duration(begun.elapsed());
+        Some((body.and_then(|body| parse(&body)), took))
     }
 
     /// Joins `GET /api/events`; the answer has no end.
@@ -110,35 +136,63 @@ impl HubClient {
         let asked = tokio::time::timeout(TIMEOUT, request.send()).await;
         let response = asked.map_err(|_| ApiOutcome::Timeout)?.map_err(|error| outcome(&error))?;
         of_status(response.status())?;
+        let kind = response.headers().get(reqwest::header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+        // A proxy's page is no stream.
+        if kind.is_some_and(|kind| !kind.starts_with("text/event-stream")) {
+            return Err(ApiOutcome::Unreadable);
+        }
         Ok(response)
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Timed<T> {
+    async fn get<T: Answer>(&self, path: &str) -> Timed<T> {
         let begun = Instant::now();
         let body = self.body(path).await;
         let took = Micros::from_duration(begun.elapsed());
-        let answer = body.and_then(|body| {
-            serde_json::from_slice(&body).map_err(|error| {
-                tracing::warn!(path, %error, "the hub's answer is not what a hub answers");
-                ApiOutcome::Unreadable
-            })
-        });
-        (answer, took)
+        (body.and_then(|body| parse(&body)), took)
     }
 
     async fn body(&self, path: &str) -> Result<Vec<u8>, ApiOutcome> {
-        let response = self.http.get(format!("{}{path}", self.base)).send().await.map_err(|error| outcome(&error))?;
-        of_status(response.status())?;
-        let mut body = Vec::new();
-        let mut chunks = response.bytes_stream();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|error| if error.is_timeout() { ApiOutcome::Timeout } else { ApiOutcome::Truncated })?;
-            if body.len() + chunk.len() > MAX_ANSWER_BYTES {
-                return Err(ApiOutcome::TooLarge);
-            }
-            body.extend_from_slice(&chunk);
+        accepted(self.send(path).await?).await
+    }
+
+    async fn send(&self, path: &str) -> Result<reqwest::Response, ApiOutcome> {
+        self.http.get(format!("{}{path}", self.base)).send().await.map_err(|error| outcome(&error))
+    }
+}
+
+/// The body of an answer whose status is the expected one.
+async fn accepted(response: reqwest::Response) -> Result<Vec<u8>, ApiOutcome> {
+    of_status(response.status())?;
+    read(response).await
+}
+
+async fn read(response: reqwest::Response) -> Result<Vec<u8>, ApiOutcome> {
+    let mut body = Vec::new();
+    let mut chunks = response.bytes_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|error| if error.is_timeout() { ApiOutcome::Timeout } else { ApiOutcome::Truncated })?;
+        if body.len() + chunk.len() > MAX_ANSWER_BYTES {
+            return Err(ApiOutcome::TooLarge);
         }
-        Ok(body)
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// Whether a 404 page is the one that a hub's own web framework (Express) writes: `<pre>Cannot GET /api/filtering/stats</pre>`.
+/// It names the path as the hub saw it; the page of a proxy does not.
+fn is_own_404(page: &[u8], path: &str) -> bool {
+    let text = String::from_utf8_lossy(page);
+    text.contains(&format!("Cannot GET {path}<"))
+}
+
+/// What a hub says, and nothing that another program or a page says.
+fn parse<T: Answer>(body: &[u8]) -> Result<T, ApiOutcome> {
+    match serde_json::from_slice::<T>(body) {
+        Ok(answer) if answer.is_of_a_hub() => Ok(answer),
+        Ok(_) => Err(ApiOutcome::OtherProgram),
+        Err(_) if serde_json::from_slice::<serde::de::IgnoredAny>(body).is_ok() => Err(ApiOutcome::OtherProgram),
+        Err(_) => Err(ApiOutcome::Unreadable),
     }
 }
 
@@ -147,7 +201,9 @@ fn of_status(status: reqwest::StatusCode) -> Result<(), ApiOutcome> {
         200 => Ok(()),
         401 | 403 => Err(ApiOutcome::Denied),
         404 => Err(ApiOutcome::NotFound),
+        300..=399 => Err(ApiOutcome::Redirected),
         400..=499 => Err(ApiOutcome::ClientError),
+        502..=504 => Err(ApiOutcome::BadGateway),
         500..=599 => Err(ApiOutcome::ServerError),
         _ => Err(ApiOutcome::UnexpectedStatus),
     }

@@ -70,6 +70,26 @@ impl Clients {
         true
     }
 
+    /// How many connections of each name are open.
+    pub fn open(&self) -> BTreeMap<String, u32> {
+        let open = self.by_name.iter().filter(|(_, connections)| connections.open > 0);
+        open.map(|(name, connections)| (name.clone(), connections.open)).collect()
+    }
+
+    /// The hub's process ended when these connections were open, as became known later: the names of those that had not ended since,
+    /// one entry each.
+    pub fn ended_of(&mut self, open: &BTreeMap<String, u32>) -> Vec<String> {
+        let mut ended = Vec::new();
+        for (name, before) in open {
+            let Some(connections) = self.by_name.get_mut(name) else { continue };
+            let gone = connections.open.min(*before);
+            connections.open -= gone;
+            ended.extend(std::iter::repeat_n(name.clone(), gone as usize));
+        }
+        self.by_name.retain(|_, connections| connections.open > 0);
+        ended
+    }
+
     /// The hub's process ended, and all connections with it: the names of those that were still open, one entry each.
     pub fn hub_ended(&mut self) -> Vec<String> {
         let open = std::mem::take(&mut self.by_name).into_iter();

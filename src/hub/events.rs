@@ -1,7 +1,10 @@
 //! The hub's event stream, `GET /api/events`: server-sent events in two dialects. The npm hub sends one object an event, the fork
 //! batches (`captures/npm-4.2.1/events.sse`, `captures/fork-pino/events.sse`).
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use crate::watch::Timestamp;
@@ -21,6 +24,16 @@ pub enum Heard {
         state: String,
         /// The hub's process.
         pid: Option<u32>,
+        /// When.
+        at: Option<Timestamp>,
+    },
+    /// Something was done with servers: on request, or because the configuration changed. Their log lines can't tell these from what
+    /// the hub or its servers do by themselves.
+    Servers {
+        /// Which.
+        names: Vec<String>,
+        /// Whether the configuration changed; otherwise the hub's API was asked.
+        configured: bool,
         /// When.
         at: Option<Timestamp>,
     },
@@ -135,8 +148,57 @@ fn one(event: &str, data: &str) -> Heard {
             Err(_) => Heard::Unreadable,
         },
         "heartbeat" => Heard::Heartbeat,
+        "subscription_event" => subscription(data),
         "log" => Heard::Unreadable,
         _ => Heard::Other,
+    }
+}
+
+/// More servers than any hub has: what tells of more is cut.
+const MAX_NAMES: usize = 1_024;
+
+/// What the hub tells of its servers. Only the names are read: a change of the configuration holds all of it, secrets included.
+#[derive(Deserialize)]
+struct Subscription<'a> {
+    #[serde(borrow, default)]
+    r#type: Cow<'a, str>,
+    #[serde(default)]
+    changes: Option<Changes>,
+    #[serde(default, borrow)]
+    timestamp: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Changes {
+    #[serde(default)]
+    added: Vec<String>,
+    #[serde(default)]
+    removed: Vec<String>,
+    #[serde(default)]
+    modified: Vec<String>,
+    /// Only a change of the configuration names those that it left alone.
+    #[serde(default)]
+    unchanged: Option<IgnoredAny>,
+}
+
+fn subscription(data: &str) -> Heard {
+    let Ok(told) = serde_json::from_str::<Subscription<'_>>(data) else { return Heard::Other };
+    // An update is announced and done; a request is only done.
+    let announced = match &*told.r#type {
+        "servers_updating" => true,
+        "servers_updated" => false,
+        _ => return Heard::Other,
+    };
+    let Some(Changes { added, removed, modified, unchanged }) = told.changes else { return Heard::Other };
+    let names = added.into_iter().chain(removed).chain(modified).take(MAX_NAMES).collect();
+    Heard::Servers { names, configured: announced || unchanged.is_some(), at: told.timestamp.and_then(|at| instant(at.get())) }
+}
+
+/// The npm hub writes a time as text, the fork as milliseconds.
+fn instant(json: &str) -> Option<Timestamp> {
+    match json.trim_matches('"').parse::<u64>() {
+        Ok(millis) => Some(Timestamp::from_millis(millis)),
+        Err(_) => Timestamp::parse(json.trim_matches('"')),
     }
 }
 

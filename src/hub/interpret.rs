@@ -6,13 +6,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::watch::{
-    BreakerChanged, CategorizationFailed, ClientConnected, ClientDisconnected, Count, ExposureChanged, FactAmended, FactId,
-    FactKind, GeminiFailure, GeminiRoundFailed, HubStarted, HubStopped, HubStopping, Level, Lines, LogShape, LogVolume,
-    LogWriteFailed, MarketplaceFailed, Micros, RecordUid, ServerStartFailed, ServersStarted, SessionClosed, SessionHash,
-    SessionOpened, Source, StreamJoined, StreamLeft, StreamVolume, SubscriberFailed, Text, Timestamp, ToolCategorized, When,
+    BreakerChanged, CategorizationFailed, ClaimKind, ClaimRefusal, ClaimsDropped, ClientConnected, ClientDisconnected, Count,
+    ExposureChanged, FactAmended, FactId, FactKind, GeminiFailure, GeminiRoundFailed, HubStopped, HubStopping, Level, Lines,
+    LogShape, LogVolume, LogWriteFailed, MarketplaceFailed, Micros, RecordUid, ServersStarted, SessionClosed, SessionHash,
+    SessionOpened, SharedSign, Source, StreamJoined, StreamLeft, StreamVolume, SubscriberFailed, Text, Timestamp, ToolCategorized,
+    When,
 };
 
 use super::calls::{Calls, EndedCall, LineContext};
+use super::claims::{Claim, Claimed, Claims, Held, HeldLine, Requests, ServerClaim};
 use super::clients::Clients;
 use super::detail::{Detail, joined};
 use super::lane::{Brought, Lane};
@@ -22,7 +24,15 @@ use super::meaning::{self, Meaning};
 use super::merge::{LineSource, Merge, RETENTION, Sources};
 pub use super::polled::PollAnswer;
 use super::servers::{Noticed, Servers};
-use super::storms::Untimed;
+pub use super::settle::Begun;
+use super::settle::{Identity, port_of};
+use super::storms::{Storms, Untimed};
+
+/// A line whose time is known less well than this has no rate.
+const RATED: Micros = Micros::new(60_000_000);
+
+/// What is told of lines without a rate is of this time at least.
+const HISTORY: Micros = Micros::new(3600 * 1_000_000);
 
 /// An error this shortly before the hub's stop is its cause: the fork's error helper raises SIGTERM in the same millisecond
 /// (hub notes, "An invalid Gemini key stops the hub").
@@ -105,25 +115,55 @@ pub(super) struct HubLife {
     /// Whether the last poll was answered; `None` before the first.
     pub(super) reachable: Option<bool>,
     pub(super) last_answered: Option<Timestamp>,
+    /// When it was last looked for in vain.
+    #[serde(default)]
+    pub(super) last_unanswered: Option<Timestamp>,
+    /// Whether a line told of a start or a stop since somebody last asked.
+    #[serde(skip)]
+    stirred: bool,
     pub(super) state: Option<String>,
+    /// When the event stream last told it, by the hub's clock.
+    #[serde(default)]
+    pub(super) state_said: Option<Timestamp>,
     pub(super) pid: Option<u32>,
     /// When the present process started.
     pub(super) started: Option<When>,
-    /// Whether a stop of the present process was seen in the log.
+    /// Whether the present process was seen to stop.
     pub(super) stopping: bool,
     pub(super) exit_reported: bool,
     pub(super) process_seen: bool,
     /// Whether a line said that it stops with its last event-stream subscriber.
     #[serde(default)]
     stops_alone: bool,
+    /// Which process the API last said that it is.
+    #[serde(default)]
+    pub(super) identity: Option<Identity>,
+    /// The process before it.
+    #[serde(default)]
+    pub(super) previous: Option<u32>,
+    /// What stood in its entry and was another hub's, while the hub answered.
+    #[serde(default)]
+    pub(super) usurper: Option<Identity>,
+    /// The port that it listens on, as it says.
+    #[serde(default)]
+    pub(super) port: Option<u32>,
+    /// Whether the present process's start was told.
+    #[serde(default)]
+    pub(super) start_told: bool,
+    /// When the hub was last lost.
+    #[serde(default)]
+    pub(super) lost: Option<When>,
+    /// How many polls in a row were not answered.
+    #[serde(default)]
+    pub(super) failures: u32,
 }
 
 /// All that is carried from line to line and from poll to poll.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Interpreter {
-    calls: Calls,
+    pub(super) calls: Calls,
     pub(super) servers: Servers,
-    clients: Clients,
+    pub(super) clients: Clients,
     pub(super) hub: HubLife,
     log: Lane,
     /// The hub's output, where it is read beside the log.
@@ -133,8 +173,32 @@ pub struct Interpreter {
     /// Whether the event stream is joined.
     #[serde(skip)]
     joined: bool,
+    /// The process that it comes from, as it says.
+    #[serde(skip)]
+    pub(super) stream_pid: Option<u32>,
     /// When the event stream was last joined or read.
     stream_read: Option<Timestamp>,
+    /// What lines claim and nothing has confirmed yet.
+    #[serde(default)]
+    pub(super) claims: Claims,
+    /// Lines of processes of which it is not known whether they are the hub's.
+    #[serde(default)]
+    pub(super) held: Held,
+    /// The traces of requests and of changed configurations.
+    #[serde(default)]
+    pub(super) requests: Requests,
+    /// When it was last told by which sign that the log is shared.
+    #[serde(default)]
+    pub(super) shared: BTreeMap<SharedSign, Timestamp>,
+    /// When the log was last emptied.
+    #[serde(default)]
+    pub(super) log_emptied: Option<Timestamp>,
+    /// Processes of which it became known that they are or were the hub, before a poll has taken that up.
+    #[serde(skip)]
+    pub(super) accepted: Vec<u32>,
+    /// Whether there is nothing besides lines.
+    #[serde(skip)]
+    lines_alone: bool,
     /// What lines led to that another source may show, too.
     #[serde(default)]
     merge: Merge<Trace>,
@@ -147,6 +211,12 @@ pub struct Interpreter {
     /// Whether lines that repeat go out one by one.
     #[serde(skip)]
     keeps_storms: bool,
+    /// Lines that repeat and whose rate is not known: they were there before the watch, or their times are known to minutes at best.
+    #[serde(default)]
+    history: Storms,
+    /// The earliest time that they can be of.
+    #[serde(default)]
+    history_since: Option<Timestamp>,
     /// Timed lines before this are of an earlier process of the hub: they go out, but are no facts of this run.
     facts_since: Option<Timestamp>,
     model: Option<String>,
@@ -157,7 +227,7 @@ pub struct Interpreter {
     latest_notable: Option<Notable>,
     pub(super) facts: Vec<PendingFact>,
     #[serde(skip)]
-    ended: Vec<EndedCall>,
+    pub(super) ended: Vec<EndedCall>,
     #[serde(skip)]
     mask: Mask,
 }
@@ -186,6 +256,8 @@ enum Led {
     Pending(std::ops::Range<usize>),
     /// They have been told.
     Told(Vec<FactId>),
+    /// They are claimed by this line, and wait to be confirmed.
+    Claimed(RecordUid),
 }
 
 /// What an interval brought, besides its poll.
@@ -215,11 +287,21 @@ impl Interpreter {
             output: Lane::default(),
             stream: Lane::default(),
             joined: false,
+            stream_pid: None,
             stream_read: None,
+            claims: Claims::default(),
+            held: Held::default(),
+            requests: Requests::default(),
+            shared: BTreeMap::new(),
+            log_emptied: None,
+            accepted: Vec::new(),
+            lines_alone: false,
             merge: Merge::default(),
             has_log: true,
             has_output: false,
             keeps_storms: false,
+            history: Storms::default(),
+            history_since: None,
             facts_since: None,
             model: None,
             last_error: None,
@@ -246,6 +328,23 @@ impl Interpreter {
         self.has_log = false;
     }
 
+    /// There is nothing besides lines, as in a recording: no hub will confirm or contradict what they claim, so it is taken as it
+    /// stands.
+    pub fn lines_alone(&mut self) {
+        self.lines_alone = true;
+    }
+
+    /// The hub's API or its event stream says that its process is this one, before a poll has taken that up.
+    pub(super) fn expect_process(&mut self, pid: u32) {
+        if !self.accepted.contains(&pid) {
+            self.accepted.push(pid);
+        }
+    }
+
+    pub(super) const fn takes_lines_alone(&self) -> bool {
+        self.lines_alone
+    }
+
     /// The hub's output is read beside its log.
     pub fn with_output(&mut self) {
         self.has_output = true;
@@ -266,6 +365,11 @@ impl Interpreter {
         self.model.as_deref()
     }
 
+    /// The hub's process, as far as its own answers have shown it. Its entry alone can be another hub's.
+    pub fn hub_pid(&self) -> Option<u32> {
+        self.hub.identity.as_ref().and_then(|identity| identity.pid)
+    }
+
     /// When the hub's present process started, as far as it is known.
     pub fn hub_started(&self) -> Option<When> {
         self.hub.started
@@ -273,7 +377,11 @@ impl Interpreter {
 
     /// Something that the sidecar itself noticed.
     pub fn notice(&mut self, when: When, kind: impl Into<FactKind>) {
-        self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Sidecar, kind: kind.into() });
+        let kind = kind.into();
+        if matches!(kind, FactKind::LogTruncated(_)) {
+            self.log_emptied = Some(when.latest());
+        }
+        self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Sidecar, kind });
     }
 
     /// Sends every line out, however often it repeats.
@@ -300,9 +408,15 @@ impl Interpreter {
         self.hub.stops_alone
     }
 
+    /// Whether a line told of a start or a stop of the hub since this was last asked: a reason to look at it now.
+    pub fn take_stir(&mut self) -> bool {
+        std::mem::take(&mut self.hub.stirred)
+    }
+
     /// The event stream was joined.
     pub fn stream_joined(&mut self, at: Timestamp) {
         self.joined = true;
+        self.stream_pid = None;
         self.stream_read = Some(at);
         self.stream.begin_anew();
         self.notice(When::At(at), StreamJoined {});
@@ -311,6 +425,7 @@ impl Interpreter {
     /// The event stream ended.
     pub fn stream_left(&mut self, reason: &str, at: Timestamp) {
         if std::mem::take(&mut self.joined) {
+            self.stream_pid = None;
             self.stream_read = Some(at);
             self.notice(When::At(at), StreamLeft { reason: Text::new(reason) });
         }
@@ -332,11 +447,19 @@ impl Interpreter {
         lane.count(&line, raw.size);
         let untimed = Untimed::new(raw.text, line.time_at.clone());
         let counted_with = if hidden { LineSource::Log } else { raw.source };
-        let collapsed = !self.keeps_storms && self.lane(counted_with).storms.line(untimed, &line.text, raw.size, when.latest());
+        let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
+        // A storm is a rate. Lines of an earlier process, or of a time that is not known, are collapsed and counted apart.
+        let has_rate = !raw.historic && !earlier && when.width() <= RATED;
+        if !has_rate {
+            let earliest = if raw.historic && line.time.is_none() { Timestamp::new(0) } else { when.earliest() };
+            self.history_since = Some(self.history_since.map_or(earliest, |since| since.min(earliest)));
+        }
+        let collapses = !self.keeps_storms;
+        let storms = if has_rate { &mut self.lane(counted_with).storms } else { &mut self.history };
+        let collapsed = collapses && storms.line(untimed, &line.text, raw.size, when.latest());
         if collapsed {
             self.lane(raw.source).collapsed();
         }
-        let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
         let call = if raw.historic || earlier { None } else { self.learn(&line, &raw, when) };
         let original = (!collapsed).then(|| self.mask.text(raw.text));
         let text = match line.text {
@@ -357,12 +480,23 @@ impl Interpreter {
     }
 
     /// What the line tells about the hub; the call that it belongs to.
-    fn learn(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
+    pub(super) fn learn(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
+        // The hub's bare lines hold no checkpoints: it writes `[object Object]` for them. What looks like one is a server's output.
+        let bare = line.shape == LogShape::LegacyFile;
+        let meaning = meaning::of(&line.text).filter(|meaning| !(bare && meaning.is_checkpoint()));
+        let notable = matches!(line.level, Some(Level::Warn | Level::Error));
+        if meaning.is_none() && !notable && line.model.is_none() {
+            return None;
+        }
+        if let Some(pid) = line.pid.filter(|_| raw.source != LineSource::EventStream)
+            && !self.is_ours(pid)
+        {
+            self.of_unknown_process(pid, meaning, raw, when);
+            return None;
+        }
         if let Some(model) = line.model.as_deref().filter(|_| self.model.is_none()) {
             self.model = Some(model.to_owned());
         }
-        let meaning = meaning::of(&line.text);
-        let notable = matches!(line.level, Some(Level::Warn | Level::Error));
         if meaning.is_none() && !notable {
             return None;
         }
@@ -371,7 +505,7 @@ impl Interpreter {
             return self.news(meaning, line, raw, when);
         }
         let mut merge = std::mem::take(&mut self.merge);
-        let completed = merge.shown(raw.source, sources, &line.text, when, |trace| self.complete(trace, line, when));
+        let completed = merge.shown(raw.source, sources, &line.text, when, |trace| self.complete(trace, line, raw.source, when));
         self.merge = merge;
         if let Some(call) = completed {
             return call;
@@ -379,11 +513,13 @@ impl Interpreter {
         let first = self.facts.len();
         let call = self.news(meaning, line, raw, when);
         let facts = first..self.facts.len();
+        let claimed = self.claims.of_line(raw.uid).is_some();
         // Of thousands of equal lines only those that told something wait: the sources don't agree on how many there are. Neither
         // may thousands of warnings, each another, take the place of what told something.
         let may_wait = self.merge.has_room() && !matches!(meaning, Some(Meaning::ClientDisconnected(_)));
-        if !facts.is_empty() || may_wait {
-            let trace = Trace { facts: Led::Pending(facts), when, grouped: line.level.is_some(), call };
+        if !facts.is_empty() || may_wait || claimed {
+            let facts = if claimed { Led::Claimed(raw.uid) } else { Led::Pending(facts) };
+            let trace = Trace { facts, when, grouped: line.level.is_some(), call };
             self.merge.wait(raw.source, &line.text, when, raw.read, trace);
         }
         call
@@ -414,23 +550,24 @@ impl Interpreter {
     }
 
     /// Another source shows the same line: it may know its time or its level better, and the error that the first one can't show.
-    fn complete(&mut self, trace: &mut Trace, line: &LogLine<'_>, when: When) -> Option<RecordUid> {
-        if when.width() < trace.when.width() {
+    fn complete(&mut self, trace: &mut Trace, line: &LogLine<'_>, source: LineSource, when: When) -> Option<RecordUid> {
+        let better = when.width() < trace.when.width();
+        if better {
             trace.when = when;
-            match &trace.facts {
-                Led::Pending(places) => {
-                    self.facts.get_mut(places.clone()).unwrap_or_default().iter_mut().for_each(|fact| fact.when = when);
-                }
-                Led::Told(facts) => facts.iter().for_each(|fact| self.say_from_log(when, FactAmended { fact: *fact })),
-            }
         }
-        if let Led::Pending(places) = &trace.facts {
-            let cause = self.cause(when.latest());
-            for fact in self.facts.get_mut(places.clone()).unwrap_or_default() {
-                if let FactKind::HubStopping(HubStopping { cause: unknown @ None, .. }) = &mut fact.kind {
-                    unknown.clone_from(&cause);
+        let cause = self.cause(when.latest());
+        match &trace.facts {
+            Led::Pending(places) => {
+                for fact in self.facts.get_mut(places.clone()).unwrap_or_default() {
+                    if better {
+                        fact.when = when;
+                    }
+                    complete_cause(&mut fact.kind, cause.as_ref());
                 }
             }
+            Led::Told(facts) if better => facts.iter().for_each(|fact| self.say_from_log(when, FactAmended { fact: *fact })),
+            Led::Told(_) => {}
+            Led::Claimed(uid) => self.complete_claim(*uid, source, better.then_some((when, line.time.is_some())), cause.as_ref()),
         }
         if !trace.grouped && line.level.is_some() {
             trace.grouped = true;
@@ -439,16 +576,75 @@ impl Interpreter {
         trace.call
     }
 
+    /// The same of a line whose facts wait to be confirmed, or were since its interval began.
+    fn complete_claim(&mut self, uid: RecordUid, source: LineSource, better: Option<(When, bool)>, cause: Option<&Text>) {
+        if let Some(claim) = self.claims.of_line(uid) {
+            claim.own |= source == LineSource::EventStream;
+            if let Some((when, timed)) = better {
+                (claim.when, claim.timed) = (when, timed);
+            }
+            if let Claimed::HubStopping { cause: unknown @ None, .. } = &mut claim.what {
+                *unknown = cause.cloned();
+            }
+            return;
+        }
+        for fact in self.facts.iter_mut().filter(|fact| matches!(fact.evidence, Evidence::Line(record, _) if record == uid)) {
+            if let Some((when, _)) = better {
+                fact.when = when;
+            }
+            complete_cause(&mut fact.kind, cause);
+        }
+    }
+
     /// The facts go out now: what is learned of them from now on is an amendment.
     fn told(&mut self) {
         for trace in self.merge.led_to() {
-            let Led::Pending(places) = &trace.facts else { continue };
-            let facts = self.facts.get(places.clone()).unwrap_or_default();
+            let facts = match &trace.facts {
+                Led::Pending(places) => self.facts.get(places.clone()).unwrap_or_default(),
+                Led::Claimed(uid) if self.claims.of_line(*uid).is_none() => self.facts.as_slice(),
+                Led::Claimed(_) | Led::Told(_) => continue,
+            };
+            let of = match &trace.facts {
+                Led::Claimed(uid) => Some(*uid),
+                Led::Pending(_) | Led::Told(_) => None,
+            };
             let ids = facts.iter().filter_map(|fact| match fact.evidence {
-                Evidence::Line(record, ordinal) => Some(FactId::of_line(record, ordinal)),
-                Evidence::Watch => None,
+                Evidence::Line(record, ordinal) if of.is_none_or(|uid| uid == record) => Some(FactId::of_line(record, ordinal)),
+                Evidence::Line(..) | Evidence::Watch => None,
             });
             trace.facts = Led::Told(ids.collect());
+        }
+    }
+
+    /// Whether the process is the hub's, as far as is known: what names none or can't be told apart is.
+    fn is_ours(&self, pid: u32) -> bool {
+        let known = self.hub.identity.as_ref().and_then(|identity| identity.pid);
+        known.is_none_or(|known| known == pid) || self.hub.previous == Some(pid) || self.accepted.contains(&pid)
+    }
+
+    /// A line of a process that is not known to be the hub's: it may have been replaced, or it is another hub's.
+    fn of_unknown_process(&mut self, pid: u32, meaning: Option<Meaning<'_>>, raw: &RawLine<'_>, when: When) {
+        if meaning == Some(Meaning::HubStarting) {
+            self.held.begins(pid);
+        }
+        if self.held.is_other(pid) {
+            self.is_of_other(pid, meaning, raw.read);
+            return;
+        }
+        let RawLine { source, text, uid, size, stamped, read, .. } = *raw;
+        let line = HeldLine { pid, source, text: text.to_owned(), uid, size, stamped, read, when };
+        let Some(let_go) = self.held.hold(line) else { return };
+        // More than is held: the log of a long time in which nobody watched. A process that began on the hub's port was the hub.
+        let on_its_port = |line: &HeldLine| {
+            let text = parse(&line.text).text;
+            line.pid == let_go.pid && meaning::of(&text) == Some(Meaning::HubStarting) && port_of(&text) == self.hub.port
+        };
+        if self.hub.port.is_some() && (on_its_port(&let_go) || self.held.lines().any(on_its_port)) {
+            self.accepted.push(let_go.pid);
+            self.take_up(&let_go);
+            for line in self.held.take_of(let_go.pid) {
+                self.take_up(&line);
+            }
         }
     }
 
@@ -458,18 +654,55 @@ impl Interpreter {
             LineSource::Log | LineSource::Output => Source::Log,
             LineSource::EventStream => Source::EventStream,
         };
-        let mut said = Said { uid: raw.uid, when, source, facts: Vec::new() };
-        self.of_hub(meaning, line, &mut said);
-        self.of_server(meaning, &mut said);
+        let mut said = Said { uid: raw.uid, when, source, facts: Vec::new(), ordinal: 0 };
+        // What such a line claims of the hub's end is sure of the process that it names, and of the hub whose stream shows it.
+        let sure = line.pid.is_some() || raw.source == LineSource::EventStream;
+        let claimed = self.of_hub(meaning, line, raw, &mut said).or_else(|| self.of_server(meaning));
         self.of_client(meaning, line, &mut said);
         self.of_background(meaning, &mut said);
         if let Meaning::GeminiFailed(failure) = meaning {
             said.say(GeminiRoundFailed { failure });
             self.may_stop_the_hub(failure, line, at);
         }
-        let call = if meaning.concerns_calls() { self.of_call(meaning, line, &mut said) } else { None };
+        let ends_calls = matches!(meaning, Meaning::HubStarting | Meaning::HubStopping { .. });
+        let concerned = meaning.concerns_calls() && (sure || !ends_calls || self.lines_alone);
+        let call = if concerned { self.of_call(meaning, line, &mut said) } else { None };
+        let ordinal = u32::try_from(said.facts.len()).unwrap_or(u32::MAX);
         self.facts.append(&mut said.facts);
+        if let Some(what) = claimed {
+            let own = raw.source == LineSource::EventStream;
+            let (timed, read) = (line.time.is_some(), raw.read);
+            self.claim(Claim { uid: raw.uid, ordinal, when, timed, read, source, pid: line.pid, own, what });
+        }
         call
+    }
+
+    /// A claim waits for the next poll.
+    fn claim(&mut self, claim: Claim) {
+        if self.lines_alone {
+            self.believe(claim);
+            return;
+        }
+        if let Claimed::Server(what) = &claim.what {
+            if let ServerClaim::Closed { server, .. } = what {
+                let again = self.claims.is_second_closing(server.as_str(), claim.when);
+                if again || self.servers.closed_just_before(server.as_str(), claim.when) {
+                    return;
+                }
+            }
+            let servers = &self.servers;
+            if !self.claims.make_room(|name| servers.knows(name)) {
+                self.claims.refuse(ClaimKind::ServerChange, ClaimRefusal::TooMany);
+                return;
+            }
+        }
+        if !self.claims.has_room_for(&claim.what)
+            && let Some(oldest) = self.claims.take_oldest_of_named_process(&claim.what)
+        {
+            // Its line names the hub's process: it can't be another hub's, and nothing will show what was so long ago.
+            self.believe(oldest);
+        }
+        self.claims.push(claim);
     }
 
     fn of_call(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) -> Option<RecordUid> {
@@ -536,30 +769,38 @@ impl Interpreter {
         self.latest_notable = Some(latest);
     }
 
-    fn of_hub(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) {
+    /// What the line says of the hub: told at once where the hub's own event stream says it, and claimed otherwise.
+    fn of_hub(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, raw: &RawLine<'_>, said: &mut Said) -> Option<Claimed> {
+        self.hub.stirred |= matches!(meaning, Meaning::HubStarting | Meaning::HubStopping { .. } | Meaning::HubStopped);
+        let streamed = raw.source == LineSource::EventStream;
         match meaning {
             Meaning::HubStarting => {
-                for client in self.clients.hub_ended() {
-                    said.say(ClientDisconnected { client: Text::new(client) });
-                }
-                self.hub_begins(line.pid, said.when);
-                said.say(HubStarted { pid: line.pid });
-                let unknown = self.servers.hub_started(said.when);
-                said.noticed(unknown);
+                let open = self.open_connections(line, said);
+                return Some(Claimed::HubStarting { port: port_of(&line.text), open });
             }
             Meaning::HubStopping { signal } => {
                 let cause = self.cause(said.when.latest());
+                let signal = Text::new(signal);
+                if !streamed {
+                    return Some(Claimed::HubStopping { signal, cause });
+                }
                 self.hub.stopping = true;
                 self.servers.hub_stopping();
-                said.say(HubStopping { signal: Some(Text::new(signal)), cause });
+                said.say(HubStopping { signal: Some(signal), cause });
             }
-            Meaning::HubStopped => {
+            Meaning::HubStopped if streamed => {
                 self.hub.stopping = true;
                 for client in self.clients.hub_ended() {
                     said.say(ClientDisconnected { client: Text::new(client) });
                 }
                 said.say(HubStopped {});
             }
+            Meaning::HubStopped => {
+                let open = self.open_connections(line, said);
+                return Some(Claimed::HubStopped { open });
+            }
+            Meaning::ServersRestarting { done } => self.requests.restart(done, said.when),
+            Meaning::ServerConfigured(server) => self.requests.configured([server.to_owned()], said.when),
             Meaning::StopsAlone { now } => {
                 self.hub.stops_alone = true;
                 if now {
@@ -568,6 +809,19 @@ impl Interpreter {
             }
             _ => {}
         }
+        None
+    }
+
+    /// The connections of a process that ends: ended where the line names the process, and otherwise those that end with it if it is
+    /// the hub's.
+    fn open_connections(&mut self, line: &LogLine<'_>, said: &mut Said) -> BTreeMap<String, u32> {
+        if line.pid.is_none() && !self.lines_alone {
+            return self.clients.open();
+        }
+        for client in self.clients.hub_ended() {
+            said.say(ClientDisconnected { client: Text::new(client) });
+        }
+        BTreeMap::new()
     }
 
     /// The error that made the hub stop at `at`.
@@ -584,20 +838,14 @@ impl Interpreter {
         self.stream.begin_anew();
     }
 
-    fn of_server(&mut self, meaning: Meaning<'_>, said: &mut Said) {
-        let when = said.when;
-        let noticed = match meaning {
-            Meaning::ServerStarting(name) => self.servers.starting(name, when),
-            Meaning::ServerConnected(name) => self.servers.connected(name, when),
-            Meaning::ServerClosed(name) => self.servers.closed(name, when),
-            Meaning::ServerFailed { server, error } => {
-                let error = self.masked(error);
-                said.say(ServerStartFailed { server: Text::new(server), error: error.clone() });
-                self.servers.failed(server, error.as_str(), when)
-            }
-            _ => None,
-        };
-        said.noticed(noticed);
+    fn of_server(&self, meaning: Meaning<'_>) -> Option<Claimed> {
+        Some(Claimed::Server(match meaning {
+            Meaning::ServerStarting(name) => ServerClaim::Starting(Text::new(name)),
+            Meaning::ServerConnected(name) => ServerClaim::Connected(Text::new(name)),
+            Meaning::ServerClosed(name) => ServerClaim::Closed { server: Text::new(name), twice: false },
+            Meaning::ServerFailed { server, error } => ServerClaim::Failed { server: Text::new(server), error: self.masked(error) },
+            _ => return None,
+        }))
     }
 
     fn of_client(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) {
@@ -660,6 +908,12 @@ impl Interpreter {
         let from_stream = self.stream.storms.report(now);
         let from_log = self.log.storms.report(now);
         self.output.storms.report(now);
+        // Its time is told as wide as it takes for nobody to make a rate of it.
+        let since = self.history_since.take().unwrap_or(now).min(now.minus(HISTORY));
+        for mut storm in self.history.report(now) {
+            storm.line = self.masked(storm.line.as_str());
+            self.say_from_log(When::between(since.min(storm.first), now), storm);
+        }
         for mut storm in if self.has_log { from_log } else { from_stream } {
             storm.line = self.masked(storm.line.as_str());
             self.say_from_log(When::between(storm.first, storm.last), storm);
@@ -667,6 +921,11 @@ impl Interpreter {
         for (level, counts) in std::mem::take(&mut self.notable) {
             for (template, count) in counts {
                 self.say_from_log(When::At(now), Lines { level, template: Text::new(template), count: Count::new(count) });
+            }
+        }
+        for (claim, refusals) in self.claims.take_refused() {
+            for (refusal, count) in refusals {
+                self.say_from_log(When::At(now), ClaimsDropped { claim, count: Count::new(count), refusal });
             }
         }
         self.told();
@@ -680,27 +939,36 @@ impl Interpreter {
         Harvest { facts: std::mem::take(&mut self.facts), volume, shape, stream, checkpoints }
     }
 
-    fn say_from_log(&mut self, when: When, kind: impl Into<FactKind>) {
+    pub(super) fn say_from_log(&mut self, when: When, kind: impl Into<FactKind>) {
         self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Log, kind: kind.into() });
     }
 }
 
+/// A stop whose cause is not known yet gets it.
+fn complete_cause(kind: &mut FactKind, cause: Option<&Text>) {
+    if let FactKind::HubStopping(HubStopping { cause: unknown @ None, .. }) = kind {
+        *unknown = cause.cloned();
+    }
+}
+
 /// The facts that one line states.
-struct Said {
-    uid: RecordUid,
-    when: When,
-    source: Source,
-    facts: Vec<PendingFact>,
+pub(super) struct Said {
+    pub(super) uid: RecordUid,
+    pub(super) when: When,
+    pub(super) source: Source,
+    pub(super) facts: Vec<PendingFact>,
+    /// How many facts the line has led to before.
+    pub(super) ordinal: u32,
 }
 
 impl Said {
-    fn say(&mut self, kind: impl Into<FactKind>) {
-        let ordinal = u32::try_from(self.facts.len()).unwrap_or(u32::MAX);
+    pub(super) fn say(&mut self, kind: impl Into<FactKind>) {
+        let ordinal = self.ordinal.saturating_add(u32::try_from(self.facts.len()).unwrap_or(u32::MAX));
         let evidence = Evidence::Line(self.uid, ordinal);
         self.facts.push(PendingFact { evidence, when: self.when, source: self.source, kind: kind.into() });
     }
 
-    fn noticed(&mut self, noticed: impl IntoIterator<Item = Noticed>) {
+    pub(super) fn noticed(&mut self, noticed: impl IntoIterator<Item = Noticed>) {
         for noticed in noticed {
             self.say(noticed.kind);
         }
@@ -714,6 +982,13 @@ mod tests {
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::parse("2026-11-23T03:40:38.000Z").unwrap().plus(Micros::new(millis * 1_000))
+    }
+
+    /// Nothing confirms or contradicts these lines.
+    fn alone() -> Interpreter {
+        let mut interpreter = Interpreter::new([0; 32]);
+        interpreter.lines_alone();
+        interpreter
     }
 
     /// The line as the event stream shows it.
@@ -743,7 +1018,7 @@ mod tests {
 
     #[test]
     fn a_stop_that_the_stream_showed_before_it_closed_is_not_told_again_by_the_log() {
-        let mut interpreter = Interpreter::new([0; 32]);
+        let mut interpreter = alone();
         interpreter.stream_joined(at(0));
         streamed(&mut interpreter, STOP, 76);
         interpreter.stream_left("the hub closed it", at(99));
@@ -758,7 +1033,7 @@ mod tests {
 
     #[test]
     fn the_stream_completes_the_time_of_what_the_log_showed_first() {
-        let mut interpreter = Interpreter::new([0; 32]);
+        let mut interpreter = alone();
         interpreter.stream_joined(at(0));
         looked_at(&mut interpreter, "'files' transport closed", 250);
         streamed(&mut interpreter, "'files' transport closed", 240);
@@ -769,13 +1044,14 @@ mod tests {
 
     #[test]
     fn what_is_learned_of_a_fact_after_it_was_told_amends_it_whatever_the_restart() {
-        let mut interpreter = Interpreter::new([0; 32]);
+        let mut interpreter = alone();
         interpreter.stream_joined(at(0));
         looked_at(&mut interpreter, "'files' transport closed", 250);
         let told = interpreter.harvest(at(260));
         let Evidence::Line(record, ordinal) = told.facts.last().unwrap().evidence else { panic!("{told:?}") };
         let saved = serde_json::to_vec(&interpreter).unwrap();
         let mut interpreter: Interpreter = serde_json::from_slice::<Interpreter>(&saved).unwrap().with_key([0; 32]);
+        interpreter.lines_alone();
         streamed(&mut interpreter, "'files' transport closed", 240);
         let harvest = interpreter.harvest(at(300));
         let amended = FactAmended { fact: FactId::of_line(record, ordinal) };
@@ -784,7 +1060,7 @@ mod tests {
 
     #[test]
     fn a_hub_that_stops_with_its_last_subscriber_says_so() {
-        let mut interpreter = Interpreter::new([0; 32]);
+        let mut interpreter = alone();
         looked_at(&mut interpreter, "Setting up auto shutting down", 250);
         looked_at(&mut interpreter, "Starting HTTP server on port 7000", 250);
         assert!(interpreter.hub_stops_alone());
@@ -800,7 +1076,7 @@ mod tests {
 
     #[test]
     fn the_log_completes_the_level_that_the_stream_does_not_tell() {
-        let mut interpreter = Interpreter::new([0; 32]);
+        let mut interpreter = alone();
         interpreter.stream_joined(at(0));
         let failed = "SSE_SEND_ERROR";
         let streamed = format!(r#"{{"type":"debug","message":"{failed}","data":{{}},"timestamp":"2026-11-23T03:40:38.010Z"}}"#);

@@ -1,6 +1,6 @@
 //! What a line of the hub means: exact texts, from the recordings (hub notes, "Lines that mean something").
 
-use crate::watch::{Breaker, GeminiFailure, Notification};
+use crate::watch::{Breaker, ClaimKind, GeminiFailure, Notification};
 
 /// What a line says that is worth a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,6 +14,13 @@ pub enum Meaning<'a> {
     },
     /// The hub stopped in good order.
     HubStopped,
+    /// The hub restarts all of its servers, because its API was asked to, or is done with that.
+    ServersRestarting {
+        /// Whether it is done.
+        done: bool,
+    },
+    /// What the configuration says of a server changed: the hub did what follows from it.
+    ServerConfigured(&'a str),
     /// A server is being started.
     ServerStarting(&'a str),
     /// A server is connected.
@@ -102,6 +109,32 @@ pub enum Meaning<'a> {
 }
 
 impl Meaning<'_> {
+    /// What the line claims of the hub or its servers that only the hub itself can confirm.
+    pub const fn claims(self) -> Option<ClaimKind> {
+        match self {
+            Self::HubStarting => Some(ClaimKind::HubStart),
+            Self::HubStopping { .. } | Self::HubStopped => Some(ClaimKind::HubStop),
+            Self::ServerStarting(_) | Self::ServerConnected(_) | Self::ServerClosed(_) | Self::ServerFailed { .. } => {
+                Some(ClaimKind::ServerChange)
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the line is one of those whose message the hub hands over as an object. (Its error, `CHECKPOINT 7`, is none.)
+    pub const fn is_checkpoint(self) -> bool {
+        matches!(
+            self,
+            Self::SessionOpened
+                | Self::CallEntered
+                | Self::GeminiAsked
+                | Self::GeminiDone
+                | Self::CallUpdating
+                | Self::CallUpdated
+                | Self::CallSucceeded
+        )
+    }
+
     /// Whether the line belongs to a meta-tool call, or ends those in flight.
     pub const fn concerns_calls(self) -> bool {
         matches!(
@@ -211,6 +244,8 @@ fn of_fixed(text: &str) -> Option<Meaning<'_>> {
         "SSE_SEND_ERROR" => Meaning::SubscriberFailed(text),
         "Setting up auto shutting down" => Meaning::StopsAlone { now: false },
         "No active SSE connections, initiating shutdown" => Meaning::StopsAlone { now: true },
+        "Restarting MCP Hub" => Meaning::ServersRestarting { done: false },
+        "MCP Hub restarted successfully" => Meaning::ServersRestarting { done: true },
         "LLM analysis succeeded after retry" => Meaning::GeminiRecovered,
         "LLM analysis failed, using heuristic fallback" => Meaning::GeminiFallback,
         "LLM client not available for prompt analysis" | "Empty or invalid prompt provided to analyze_prompt" => {
@@ -239,6 +274,9 @@ fn of_beginning(text: &str) -> Option<Meaning<'_>> {
     if let Some(rest) = text.strip_prefix("LLM ") {
         return of_categorization(rest);
     }
+    if let Some(server) = of_configuration(text) {
+        return Some(Meaning::ServerConfigured(server));
+    }
     if let Some(error) = text.strip_prefix("Failed to initialize marketplace registry: ") {
         return Some(Meaning::MarketplaceFailed(error));
     }
@@ -254,6 +292,20 @@ fn of_beginning(text: &str) -> Option<Meaning<'_>> {
     // The npm hub writes `'NAME' failed to start connection: …` before this line; both hubs write this one.
     let (server, error) = text.strip_prefix("Failed to connect to \"")?.split_once("\" MCP server: ")?;
     Some(Meaning::ServerFailed { server, error })
+}
+
+/// `Added new server 'NAME'` · `Removed server NAME` · `Updated server 'NAME'` · `Server 'NAME' disabled` · `Server 'NAME' enabled`
+fn of_configuration(text: &str) -> Option<&str> {
+    match text.as_bytes().first()? {
+        b'A' => text.strip_prefix("Added new server '")?.strip_suffix('\''),
+        b'R' => text.strip_prefix("Removed server "),
+        b'U' => text.strip_prefix("Updated server '")?.strip_suffix('\''),
+        b'S' => {
+            let named = text.strip_prefix("Server '")?;
+            named.strip_suffix("' disabled").or_else(|| named.strip_suffix("' enabled"))
+        }
+        _ => None,
+    }
 }
 
 /// `LLM categorized TOOL as: CAT` · `LLM categorization failed for TOOL: …` · `LLM API timeout after N ms for TOOL`
@@ -294,6 +346,16 @@ mod tests {
         assert_eq!(of("LLM categorized a__b as: web"), Some(sorted));
         let late = Meaning::CategorizationFailed { tool: "a__b", error: "timeout" };
         assert_eq!(of("LLM API timeout after 5000 ms for a__b"), Some(late));
+    }
+
+    #[test]
+    fn a_changed_configuration_names_its_servers() {
+        for text in
+            ["Added new server 'it's me'", "Removed server it's me", "Updated server 'it's me'", "Server 'it's me' disabled"]
+        {
+            assert_eq!(of(text), Some(Meaning::ServerConfigured("it's me")), "{text}");
+        }
+        assert_eq!(of("Restarting MCP Hub"), Some(Meaning::ServersRestarting { done: false }));
     }
 
     #[test]

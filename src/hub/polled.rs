@@ -1,13 +1,13 @@
 //! What a poll shows: the hub's API and process at one instant, and what changed since the last.
 
 use crate::watch::{
-    ApiOutcome, ApiPoll, FactKind, FilteringPoll, HubExited, HubReachable, HubStarted, HubStateChanged, HubUnreachable,
-    LogFilePoll, Micros, Poll, ProcessPoll, ServerPoll, Source, Text, Timestamp, When,
+    ApiOutcome, ApiPoll, FactKind, FilteringPoll, HubReachable, HubStateChanged, HubUnreachable, LogFilePoll, Micros, Poll,
+    ProcessPoll, ServerPoll, Source, Text, Timestamp, When,
 };
 
 use super::api;
 use super::children::Child;
-use super::interpret::{Evidence, Interpreter, PendingFact, SAME_START};
+use super::interpret::{Evidence, Interpreter, PendingFact};
 use super::servers::Noticed;
 
 /// What a poll brought back.
@@ -41,17 +41,27 @@ impl Interpreter {
         let servers = self.poll_servers(answer);
         self.poll_hub(answer);
         let (process, log_file) = (answer.process.clone(), answer.log_file.clone());
-        Poll { api: api_poll(answer), process, log_file, filtering: answer.filtering.clone(), servers }
+        Poll { api: self.api_poll(answer), process, log_file, filtering: answer.filtering.clone(), servers }
     }
 
     fn poll_servers(&mut self, answer: &PollAnswer) -> Vec<ServerPoll> {
-        if let Ok(health) = &answer.health {
-            self.new_process(health, answer);
-        }
-        let Some((Ok(servers), _)) = &answer.servers else { return Vec::new() };
+        let (times, complete) = self.settle(answer);
+        let servers = match &answer.servers {
+            Some((Ok(servers), _)) => servers,
+            Some((Err(outcome), _)) => {
+                let unknown = self.servers.not_told(outcome.reason(), answer.now);
+                self.noticed(unknown);
+                return Vec::new();
+            }
+            None => return Vec::new(),
+        };
         let children = answer.process.as_ref().map(|_| answer.children.as_slice());
-        let (mut polls, noticed) = self.servers.poll(servers, children, answer.asked, answer.now);
+        let (mut polls, noticed) = self.servers.poll(servers, children, times, &self.requests);
         self.noticed(noticed);
+        if complete {
+            let removed = self.servers.removed(servers, times);
+            self.noticed(removed);
+        }
         for error in polls.iter_mut().filter_map(|poll| poll.error.as_mut()) {
             *error = self.masked(error.as_str());
         }
@@ -59,29 +69,40 @@ impl Interpreter {
     }
 
     fn poll_hub(&mut self, answer: &PollAnswer) {
-        let answered = match &answer.health {
-            Ok(_) => true,
-            Err(outcome) => outcome.answered(),
-        };
+        // A proxy's page or another program's answer is no hub's.
+        let answered = answer.health.is_ok();
         let since = self.hub.last_answered.unwrap_or(answer.asked);
         let when = When::between(since, answer.now);
         match (self.hub.reachable, answered) {
             (Some(true), false) | (None, false) => self.lost(answer, when),
             (Some(false), true) => {
                 let restarted = self.hub.started.map(|started| started.latest() > since);
-                self.say(when, HubReachable { restarted });
+                let still_away = self.hub.last_unanswered.filter(|at| (since..=answer.now).contains(at)).unwrap_or(since);
+                self.say(When::between(still_away, answer.now), HubReachable { restarted });
             }
             _ => {}
         }
         self.exit(answer, when);
         self.hub.reachable = Some(answered);
+        self.hub.failures = if answer.health.is_ok() { 0 } else { self.hub.failures.saturating_add(1) };
         self.hub.process_seen = answer.process.is_some();
         if answered {
             self.hub.last_answered = Some(answer.now);
+        } else {
+            self.still_away(answer.asked);
         }
         if let Ok(health) = &answer.health {
-            self.state(&health.state, when);
+            // The event stream may have told a newer state while the answer was on its way. Both times are the hub's.
+            let outdated = health.timestamp.zip(self.hub.state_said).is_some_and(|(answered, said)| answered < said);
+            if !outdated {
+                self.state(&health.state, when);
+            }
         }
+    }
+
+    /// The hub was looked for at this time, and did not answer.
+    pub fn still_away(&mut self, at: Timestamp) {
+        self.hub.last_unanswered = Some(at);
     }
 
     fn lost(&mut self, answer: &PollAnswer, when: When) {
@@ -90,49 +111,31 @@ impl Interpreter {
         let unknown = self.servers.hub_gone(when);
         self.noticed(unknown);
         self.hub.state = None;
+        self.hub.state_said = None;
+        self.hub.lost = Some(when);
+        self.hub.usurper = None;
     }
 
     /// The process was there and is gone, and no line said that it would go.
     fn exit(&mut self, answer: &PollAnswer, when: When) {
-        let unanswered = answer.health.as_ref().is_err_and(|outcome| !outcome.answered());
-        let gone = self.hub.process_seen && answer.process.is_none() && unanswered;
+        let gone = self.hub.process_seen && answer.process.is_none() && answer.health.is_err();
         if gone && !self.hub.stopping && !self.hub.exit_reported {
             self.exited(when);
         }
     }
 
-    fn exited(&mut self, when: When) {
-        self.hub.exit_reported = true;
-        let cause = self.last_error.as_ref().filter(|(at, _)| when.latest().since(*at) <= SAME_START).map(|(_, text)| text.clone());
-        self.say(when, HubExited { pid: self.hub.pid, cause });
-    }
-
-    /// Another process answers than before.
-    fn new_process(&mut self, health: &api::Health, answer: &PollAnswer) {
-        let Some(started) = health.workspace().and_then(|workspace| workspace.started) else { return };
-        let pid = health.workspace().and_then(|workspace| workspace.pid);
-        let known = self.hub.started;
-        let same =
-            known.is_some_and(|known| started.plus(SAME_START) >= known.earliest() && started <= known.latest().plus(SAME_START));
-        if same || known.is_none() {
-            self.hub.started = Some(When::At(started));
-            self.hub.pid = pid.or(self.hub.pid);
-            return;
+    /// The event stream tells the hub's state and its process.
+    pub fn stream_state(&mut self, state: &str, pid: Option<u32>, at: Timestamp) {
+        if let Some(pid) = pid {
+            self.expect_process(pid);
+            self.stream_pid = Some(pid);
         }
-        let ended = When::between(self.hub.last_answered.unwrap_or(answer.asked).min(started), started);
-        if !self.hub.stopping && !self.hub.exit_reported {
-            self.exited(ended);
+        match state {
+            "restarting" => self.requests.restart(false, When::At(at)),
+            "restarted" => self.requests.restart(true, When::At(at)),
+            _ => {}
         }
-        // The log would have said it before, unless it can't be seen.
-        self.hub_ended(ended);
-        self.hub_begins(pid, When::At(started));
-        self.say(When::At(started), HubStarted { pid });
-        let unknown = self.servers.hub_started(When::At(started));
-        self.noticed(unknown);
-    }
-
-    /// The event stream tells the hub's state.
-    pub fn stream_state(&mut self, state: &str, at: Timestamp) {
+        self.hub.state_said = self.hub.state_said.max(Some(at));
         let before = self.hub.state.replace(state.to_owned());
         if let Some(before) = before.filter(|before| before != state) {
             let kind = HubStateChanged { from: Text::new(before), to: Text::new(state) }.into();
@@ -147,11 +150,16 @@ impl Interpreter {
         }
     }
 
-    fn say(&mut self, when: When, kind: impl Into<FactKind>) {
+    /// The event stream tells that something was done with these servers.
+    pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, at: Timestamp) {
+        if configured { self.requests.configured(servers, When::At(at)) } else { self.requests.requested(servers, When::At(at)) }
+    }
+
+    pub(super) fn say(&mut self, when: When, kind: impl Into<FactKind>) {
         self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Poll, kind: kind.into() });
     }
 
-    fn noticed(&mut self, noticed: impl IntoIterator<Item = Noticed>) {
+    pub(super) fn noticed(&mut self, noticed: impl IntoIterator<Item = Noticed>) {
         let pending = noticed.into_iter().map(|noticed| PendingFact {
             evidence: Evidence::Watch,
             when: noticed.when,
@@ -160,23 +168,24 @@ impl Interpreter {
         });
         self.facts.extend(pending);
     }
-}
 
-fn api_poll(answer: &PollAnswer) -> ApiPoll {
-    let health = answer.health.as_ref().ok();
-    let workspace = health.and_then(api::Health::workspace);
-    let endpoint = health.and_then(|health| health.mcp_endpoint.as_ref());
-    ApiPoll {
-        health: answer.health.as_ref().err().copied().unwrap_or(ApiOutcome::Ok),
-        health_duration: answer.health_duration,
-        servers: answer.servers.as_ref().map(|(servers, _)| servers.as_ref().err().copied().unwrap_or(ApiOutcome::Ok)),
-        servers_duration: answer.servers.as_ref().map(|(_, duration)| *duration),
-        state: health.map(|health| Text::new(&*health.state)),
-        version: health.and_then(|health| health.version.as_deref()).map(Text::from),
-        pid: workspace.and_then(|workspace| workspace.pid),
-        started: workspace.and_then(|workspace| workspace.started),
-        mcp_clients: endpoint.and_then(|endpoint| endpoint.clients),
-        subscribers: health.and_then(|health| health.subscribers).map(|seen| seen.saturating_sub(answer.own_subscribers)),
-        tools: endpoint.and_then(|endpoint| endpoint.registered.as_ref()).and_then(|registered| registered.tools),
+    fn api_poll(&self, answer: &PollAnswer) -> ApiPoll {
+        let health = answer.health.as_ref().ok();
+        // Another hub can have put its own into the hub's entry.
+        let (pid, started) = self.process_of(answer);
+        let endpoint = health.and_then(|health| health.mcp_endpoint.as_ref());
+        ApiPoll {
+            health: answer.health.as_ref().err().copied().unwrap_or(ApiOutcome::Ok),
+            health_duration: answer.health_duration,
+            servers: answer.servers.as_ref().map(|(servers, _)| servers.as_ref().err().copied().unwrap_or(ApiOutcome::Ok)),
+            servers_duration: answer.servers.as_ref().map(|(_, duration)| *duration),
+            state: health.map(|health| Text::new(&*health.state)),
+            version: health.and_then(|health| health.version.as_deref()).map(Text::from),
+            pid,
+            started,
+            mcp_clients: endpoint.and_then(|endpoint| endpoint.clients),
+            subscribers: health.and_then(|health| health.subscribers).map(|seen| seen.saturating_sub(answer.own_subscribers)),
+            tools: endpoint.and_then(|endpoint| endpoint.registered.as_ref()).and_then(|registered| registered.tools),
+        }
     }
 }

@@ -3,6 +3,10 @@
 //!
 //! [`Journal`] is the handle of the one writer, [`JournalReader`] reads beside it.
 
+mod age;
+mod clocks;
+mod known;
+mod place;
 mod reader;
 mod recovery;
 mod retention;
@@ -12,6 +16,9 @@ mod writer;
 
 use std::path::PathBuf;
 
+pub use clocks::{Clocks, ReadClocks};
+pub use known::KnownHub;
+pub use place::Loss;
 pub use reader::{JournalReader, WatchRow, Watched, written};
 pub use recovery::Recovered;
 pub use retention::{Limits, MAX_AGE, MAX_BYTES, RESERVE};
@@ -60,7 +67,7 @@ pub enum JournalError {
         version: u32,
     },
     /// There is none.
-    #[error("there is no journal in {path}: is this the state folder that `hubwatch run` uses?")]
+    #[error("there is no journal in {path}: is this the state folder that `hubwatch run` uses (--state-dir)?")]
     Absent {
         /// Which folder.
         path: PathBuf,
@@ -68,6 +75,34 @@ pub enum JournalError {
     /// SQLite's own complaint.
     #[error("the journal: {0}")]
     Sqlite(#[from] rusqlite::Error),
+    /// The files that are being written no longer bear their names: nothing that is written to them would stay.
+    #[error("the state folder {path} is lost: {loss}; nothing can be kept until it is made again")]
+    Lost {
+        /// Which folder.
+        path: PathBuf,
+        /// What became of it.
+        loss: Loss,
+    },
+    /// The folder could not be made again.
+    #[error("the state folder {path} is lost ({loss}) and can't be made again: {reason}")]
+    StillLost {
+        /// Which folder.
+        path: PathBuf,
+        /// What became of it.
+        loss: Loss,
+        /// Why it can't be made.
+        reason: String,
+    },
+    /// Somebody else's file lies where the journal was.
+    #[error(
+        "another file took the place of {path} while the journal was in use; it is left alone, and what this journal held is {kept};              stop whatever writes there, or give this watch its own --state-dir"
+    )]
+    Replaced {
+        /// Which file.
+        path: PathBuf,
+        /// Where a copy is.
+        kept: String,
+    },
     /// The state could not be written down.
     #[error("the state can't be written down: {0}")]
     Checkpoint(serde_json::Error),
@@ -87,6 +122,25 @@ impl JournalError {
     pub fn is_full(&self) -> bool {
         let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
         matches!(code, Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure))
+    }
+
+    /// Whether a later commit may succeed: the watch goes on meanwhile, and keeps what it learns in memory as far as there is room.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Lost { .. } | Self::StillLost { .. } => true,
+            Self::Sqlite(error) => {
+                let passing = [rusqlite::ErrorCode::ReadOnly, rusqlite::ErrorCode::CannotOpen, rusqlite::ErrorCode::DatabaseBusy];
+                self.is_full() || error.sqlite_error_code().is_some_and(|code| passing.contains(&code))
+            }
+            Self::Folder { .. }
+            | Self::NoRandomness
+            | Self::Locked { .. }
+            | Self::Newer { .. }
+            | Self::Absent { .. }
+            | Self::Replaced { .. }
+            | Self::Checkpoint(_)
+            | Self::Gone => false,
+        }
     }
 
     /// Whether the file is damaged or no journal at all.

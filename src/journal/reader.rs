@@ -1,12 +1,13 @@
 //! Reading the journal beside its writer, or where nobody may write.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{FILE_NAME, JournalError, LOCK_NAME, schema};
+use super::place::{inode, write_ahead_log};
+use super::{FILE_NAME, JournalError, KnownHub, LOCK_NAME, known, schema};
 use crate::watch::{Environment, HubName, Timestamp, TraceId};
 
 /// A hub that the journal holds Watches of.
@@ -36,6 +37,9 @@ pub struct WatchRow {
 pub struct JournalReader {
     connection: Connection,
     running: bool,
+    path: PathBuf,
+    /// The file that is read.
+    inode: Option<(u64, u64)>,
 }
 
 impl JournalReader {
@@ -52,7 +56,12 @@ impl JournalReader {
         }
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.pragma_update(None, "cache_size", -schema::CACHE_KIB)?;
-        Ok(Self { connection, running })
+        Ok(Self { connection, running, inode: inode(&path), path })
+    }
+
+    /// Whether the file that is read is still the one that bears the journal's name: a journal that was lost is made again.
+    pub fn is_current(&self) -> bool {
+        inode(&self.path) == self.inode
     }
 
     /// Whether somebody writes it at the moment.
@@ -93,6 +102,11 @@ impl JournalReader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// The hubs that the journal knows, without looking through it.
+    pub fn hubs(&self) -> Result<Vec<KnownHub>, JournalError> {
+        known::all(&self.connection)
+    }
+
     /// The hubs that were watched.
     pub fn watched(&self) -> Result<Vec<Watched>, JournalError> {
         let sql = "SELECT hub, environment, min(start_us), max(end_us) FROM span WHERE hub IS NOT NULL GROUP BY 1, 2";
@@ -115,7 +129,7 @@ impl JournalReader {
 /// When the journal of a state folder was last written; `None` where that can't be told.
 pub fn written(state_dir: &Path) -> Option<SystemTime> {
     // A commit goes into the file beside it first, and stays there until a quiet moment.
-    std::fs::metadata(state_dir.join(format!("{FILE_NAME}-wal"))).ok()?.modified().ok()
+    std::fs::metadata(write_ahead_log(state_dir)).ok()?.modified().ok()
 }
 
 /// Reading a WAL database wants to write its index. Where nobody may write and nobody does, the file is taken as it is.

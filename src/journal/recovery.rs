@@ -25,7 +25,7 @@ pub struct Recovered {
 }
 
 /// The tables that are worth saving: who we are and how far we got first.
-const TABLES: [&str; 9] = ["meta", "cursor", "span", "spool", "lacks", "dead_letter", "dropped", "log_minute", "notable"];
+const TABLES: [&str; 10] = ["meta", "cursor", "span", "spool", "lacks", "dead_letter", "dropped", "log_minute", "notable", "age"];
 
 /// Opens the journal, or what is left of it.
 pub fn open(path: &Path, folder: impl Fn(std::io::Error) -> JournalError) -> Result<(Connection, Option<Recovered>), JournalError> {

@@ -1,4 +1,4 @@
-//! Keeping the journal within its bounds, in steps so small that no commit waits for them. Watches go last; what goes is counted.
+//! Keeps the journal within its bounds, in steps so small that no commit waits for them. Watches go last; every dropped row is counted.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, params};
 
 use super::JournalError;
+use super::age::{self, Aged, Ageing};
+use super::clocks::Clocks;
 use super::writer::int;
-use crate::watch::{Count, DropReason, DroppedKind, Drops, Micros, Timestamp};
+use crate::watch::{Count, DropReason, DroppedKind, Drops};
 
 /// The journal's size beyond which the oldest rows are dropped: 48 hours of a busy hub take about 100 MB, so a destination can be
 /// away for days.
@@ -26,7 +28,7 @@ const RESERVE_FILE: &str = "journal.reserve";
 const RESERVE_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Rows that are dropped in one transaction.
-const STEP_ROWS: u32 = 64;
+const STEP_ROWS: u64 = 64;
 
 /// How long dropping may take after one commit.
 const TURN: Duration = Duration::from_millis(50);
@@ -55,11 +57,14 @@ impl Default for Limits {
 }
 
 /// A kind of rows that can be dropped.
-struct Kind {
-    what: DroppedKind,
-    table: &'static str,
-    condition: &'static str,
-    time: &'static str,
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Kind {
+    /// What they are.
+    pub what: DroppedKind,
+    /// Where they are.
+    pub table: &'static str,
+    /// Which rows of the table, as SQL.
+    pub condition: &'static str,
     /// How many records the rows are, as SQL on one row.
     records: &'static str,
 }
@@ -71,13 +76,13 @@ macro_rules! at_rest {
 }
 
 /// What goes first. A row of the spool counts once for everyone who lacks it.
-const KINDS: [Kind; 6] = [
-    Kind { what: DroppedKind::DeadLetters, table: "dead_letter", condition: "1", time: "time_us", records: "records" },
-    Kind { what: DroppedKind::Logs, table: "spool", condition: LOGS_AT_REST, time: "time_us", records: LACKED },
-    Kind { what: DroppedKind::NotableLines, table: "notable", condition: "1", time: "time_us", records: "1" },
-    Kind { what: DroppedKind::Metrics, table: "spool", condition: METRICS_AT_REST, time: "time_us", records: LACKED },
-    Kind { what: DroppedKind::Calls, table: "span", condition: "kind = 'call'", time: "end_us", records: "1" },
-    Kind { what: DroppedKind::Watches, table: "span", condition: "kind = 'watch'", time: "end_us", records: "1" },
+pub(super) const KINDS: [Kind; 6] = [
+    Kind { what: DroppedKind::DeadLetters, table: "dead_letter", condition: "1", records: "records" },
+    Kind { what: DroppedKind::Logs, table: "spool", condition: LOGS_AT_REST, records: LACKED },
+    Kind { what: DroppedKind::NotableLines, table: "notable", condition: "1", records: "1" },
+    Kind { what: DroppedKind::Metrics, table: "spool", condition: METRICS_AT_REST, records: LACKED },
+    Kind { what: DroppedKind::Calls, table: "span", condition: "kind = 'call'", records: "1" },
+    Kind { what: DroppedKind::Watches, table: "span", condition: "kind = 'watch'", records: "1" },
 ];
 
 /// Log records that wait, but for those that a sender has in hand: they may have arrived already.
@@ -93,8 +98,9 @@ const LACKED: &str = "records * (SELECT count(*) FROM lacks WHERE lacks.spool = 
 pub struct Retention {
     limits: Limits,
     folder: PathBuf,
-    newest: Timestamp,
-    looked: Option<Instant>,
+    ageing: Ageing,
+    /// When it last looked at the disk and at ages, on the monotonic clock.
+    looked: Option<Duration>,
     /// The free space was below the reserve when it was looked at.
     short: bool,
 }
@@ -102,21 +108,22 @@ pub struct Retention {
 impl Retention {
     /// Of the journal in this folder.
     pub fn new(limits: Limits, folder: PathBuf) -> Self {
-        let retention = Self { limits, folder, newest: Timestamp::new(0), looked: None, short: false };
+        let retention = Self { limits, folder, ageing: Ageing::default(), looked: None, short: false };
         retention.keep_reserve();
         retention
     }
 
-    /// Drops what is beyond the bounds, as far as its turn reaches; what is left comes after the next commit. Age is measured
-    /// against the newest Watch, so that a clock that jumps costs nothing.
-    pub fn after_commit(&mut self, connection: &mut Connection, newest: Option<Timestamp>) -> Result<(), JournalError> {
+    /// Drops what is beyond the bounds, as far as its turn reaches; the next call continues.
+    pub fn after_commit(&mut self, connection: &mut Connection, now: Clocks) -> Result<(), JournalError> {
         let begun = Instant::now();
-        self.newest = newest.map_or(self.newest, |newest| newest.max(self.newest));
-        if self.looked.is_none_or(|looked| looked.elapsed() >= LOOK) {
-            self.looked = Some(begun);
+        if self.looked.is_none_or(|looked| now.monotonic.saturating_sub(looked) >= LOOK) {
+            self.looked = Some(now.monotonic);
             self.short = free(&self.folder).is_some_and(|free| free < self.limits.reserve);
             self.keep_reserve();
-            self.drop_old(connection, begun)?;
+            if let Some(aged) = self.ageing.look(connection, now, self.limits.max_age)? {
+                drop_aged(connection, &aged, begun)?;
+                self.ageing.prune(connection, &aged)?;
+            }
         }
         while begun.elapsed() < TURN {
             let reason = if size(connection)? > self.limits.max_bytes {
@@ -137,13 +144,13 @@ impl Retention {
     }
 
     /// The disk is full: gives the reserve up and drops what can be spared; whether that made room.
-    pub fn make_room(&mut self, connection: &mut Connection) -> bool {
+    pub fn make_room(&mut self, connection: &mut Connection, now: Clocks) -> bool {
         // It may be gone already; then there is nothing more to give.
         if std::fs::remove_file(self.folder.join(RESERVE_FILE)).is_err() {
             return false;
         }
         self.short = true;
-        self.looked = Some(Instant::now());
+        self.looked = Some(now.monotonic);
         let mut made = || -> Result<(), JournalError> {
             // Pages that were written home make the write-ahead log's room usable again.
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
@@ -172,17 +179,21 @@ impl Retention {
             tracing::debug!(%error, "no reserve is kept on the disk");
         }
     }
+}
 
-    fn drop_old(&self, connection: &mut Connection, begun: Instant) -> Result<(), JournalError> {
-        let oldest = int(self.newest.minus(Micros::from_duration(self.limits.max_age)).get());
-        for kind in KINDS {
-            while begun.elapsed() < TURN && first_time(connection, &kind)?.is_some_and(|time| time < oldest) {
-                drop_rows(connection, &kind, &format!("{} < {oldest}", kind.time), DropReason::Age)?;
+/// Drops a portion of what is too old.
+fn drop_aged(connection: &mut Connection, aged: &Aged, begun: Instant) -> Result<(), JournalError> {
+    for (kind, oldest, portion) in aged.kinds() {
+        let mut dropped = 0;
+        while begun.elapsed() < TURN && dropped < portion {
+            let step = (portion - dropped).min(STEP_ROWS);
+            if !drop_rows(connection, &kind, &format!("id <= {oldest}"), step, DropReason::Age)? {
+                break;
             }
+            dropped += step;
         }
-        connection.execute("DELETE FROM log_minute WHERE minute < ?", [oldest / 60_000_000])?;
-        Ok(())
     }
+    Ok(())
 }
 
 /// The free space of the folder's file system.
@@ -210,17 +221,17 @@ fn spare(connection: &Connection) -> Result<u64, rusqlite::Error> {
 /// that others filled is not theirs to empty.
 fn drop_oldest(connection: &mut Connection, reason: DropReason) -> Result<bool, JournalError> {
     for kind in KINDS.iter().filter(|kind| kind.what != DroppedKind::Watches || reason == DropReason::Size) {
-        if drop_rows(connection, kind, "1", reason)? {
+        if drop_rows(connection, kind, "1", STEP_ROWS, reason)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, reason: DropReason) -> Result<bool, JournalError> {
+fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, most: u64, reason: DropReason) -> Result<bool, JournalError> {
     let Kind { what, table, condition, records, .. } = kind;
     let transaction = connection.transaction()?;
-    let oldest = format!("SELECT id FROM {table} WHERE {condition} AND {also} ORDER BY id LIMIT {STEP_ROWS}");
+    let oldest = format!("SELECT id FROM {table} WHERE {condition} AND {also} ORDER BY id LIMIT {most}");
     let sum = format!("SELECT count(*), coalesce(sum({records}), 0) FROM {table} WHERE id IN ({oldest})");
     let (rows, records): (i64, i64) = transaction.query_row(&sum, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     if rows == 0 {
@@ -230,16 +241,11 @@ fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, reason: DropR
         transaction.execute(&format!("DELETE FROM lacks WHERE spool IN ({oldest})"), [])?;
     }
     transaction.execute(&format!("DELETE FROM {table} WHERE id IN ({oldest})"), [])?;
+    age::emptied(&transaction, table)?;
     count(&transaction, *what, reason, Count::new(u64::try_from(records).unwrap_or(0)))?;
     transaction.commit()?;
     tracing::warn!(%what, records, %reason, "the journal drops its oldest rows");
     Ok(true)
-}
-
-fn first_time(connection: &Connection, kind: &Kind) -> Result<Option<i64>, rusqlite::Error> {
-    let Kind { table, condition, time, .. } = kind;
-    let sql = format!("SELECT min(time) FROM (SELECT {time} AS time FROM {table} WHERE {condition} ORDER BY id LIMIT 1)");
-    connection.query_row(&sql, [], |row| row.get(0))
 }
 
 /// Adds to the count of what was dropped.

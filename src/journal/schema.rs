@@ -5,7 +5,7 @@ use rusqlite::{Connection, Transaction};
 use super::JournalError;
 
 /// The version of the tables; one more with every change, and a step in [`migrate`] with it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 const TABLES: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -49,6 +49,13 @@ CREATE TABLE dead_letter(
   time_us INTEGER NOT NULL, otlp BLOB NOT NULL);
 -- What had to be dropped so far, by what it was and why.
 CREATE TABLE dropped(what TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL, PRIMARY KEY(what, reason)) WITHOUT ROWID;
+";
+
+/// What version 3 brought: how old rows are, by notes of how far each table had got at a time at which the clock had held.
+const AGE: &str = "
+CREATE TABLE age(
+  id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL, span INTEGER NOT NULL, spool INTEGER NOT NULL,
+  notable INTEGER NOT NULL, dead_letter INTEGER NOT NULL);
 ";
 
 /// What senders have in hand, up to which row of the spool: it may have arrived already, so it is neither dropped nor counted as
@@ -112,6 +119,9 @@ fn migrate(transaction: &Transaction<'_>, version: u32, now_us: i64) -> Result<(
                 statement.execute([])?
             };
         }
+    }
+    if version < 3 {
+        transaction.execute_batch(AGE)?;
     }
     Ok(())
 }

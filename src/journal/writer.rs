@@ -8,11 +8,13 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::clocks::{self, ReadClocks};
+use super::place::{Loss, Place};
 use super::recovery::{self, Recovered};
 use super::retention::{self, Limits, Retention};
 use super::{
-    Commit, FILE_NAME, JournalError, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal, SpanRow, SpanRowKind,
-    Stats, spool,
+    Commit, FILE_NAME, JournalError, KnownHub, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal, SpanRow,
+    SpanRowKind, Stats, known, schema, spool,
 };
 use crate::journal::DestinationName;
 use crate::watch::{Bytes, Timestamp, WatcherId};
@@ -76,8 +78,12 @@ struct Writer {
     recipients: Vec<Recipient>,
     commits: watch::Sender<u64>,
     retention: Retention,
+    clocks: ReadClocks,
+    place: Place,
+    /// What was lost, once a commit has failed for it.
+    lost: Option<Loss>,
     /// Locked as long as it is open.
-    _lock: File,
+    lock: File,
     /// Set when the writer shall end. The last field, so that it is dropped after the connection and the lock.
     closing: Option<oneshot::Sender<()>>,
 }
@@ -91,6 +97,11 @@ impl Journal {
     /// Opens the journal of a state folder for writing; makes both if they aren't there. A damaged file is set aside, and what can
     /// be read of it goes into a new one.
     pub fn open_within(state_dir: &Path, limits: Limits) -> Result<Opened, JournalError> {
+        Self::open_by(state_dir, limits, clocks::of_machine())
+    }
+
+    /// The same with other clocks than the machine's: a test lets them jump.
+    pub fn open_by(state_dir: &Path, limits: Limits, clocks: ReadClocks) -> Result<Opened, JournalError> {
         let folder = |reason| JournalError::Folder { path: state_dir.to_owned(), reason };
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(folder)?;
         let lock = lock(state_dir)?;
@@ -101,7 +112,9 @@ impl Journal {
         let identity = identify(&mut connection, state_dir)?;
         let (commits, committed) = watch::channel(0);
         let retention = Retention::new(limits, state_dir.to_owned());
-        let writer = Writer { connection, recipients: Vec::new(), commits, retention, _lock: lock, closing: None };
+        let place = Place::note(state_dir, &lock);
+        let writer =
+            Writer { connection, recipients: Vec::new(), commits, retention, clocks, place, lost: None, lock, closing: None };
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.work(waiting)).map_err(folder)?;
         let (watcher, run, session_key, checkpoint) = identity;
@@ -171,6 +184,11 @@ impl Journal {
         self.job(|writer| writer.stats()).await
     }
 
+    /// Notes by what name which hub is watched.
+    pub async fn remember(&self, hub: KnownHub) -> Result<(), JournalError> {
+        self.job(move |writer| known::note(&writer.connection, &hub)).await
+    }
+
     /// Waits for a commit after `seen`; gives back its number.
     pub async fn committed_after(&mut self, seen: u64) -> Result<u64, JournalError> {
         self.commits.wait_for(|commits| *commits > seen).await.map(|commits| *commits).map_err(|_| JournalError::Gone)
@@ -216,6 +234,20 @@ fn lock(state_dir: &Path) -> Result<File, JournalError> {
     }
 }
 
+/// Writes all that a journal holds into a new file that only its owner can read.
+fn copy(connection: &Connection, path: &Path) -> std::io::Result<Result<(), rusqlite::Error>> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
+    if let Err(error) = connection.execute("VACUUM INTO ?", [path.to_string_lossy()]) {
+        return Ok(Err(error));
+    }
+    file.sync_all()?;
+    Ok(Ok(()))
+}
+
 type Identity = (WatcherId, u32, [u8; 32], Option<Vec<u8>>);
 
 /// Reads who we are, or makes it up once; begins a new run.
@@ -253,7 +285,7 @@ fn get(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>, rusqlite::
     connection.query_row("SELECT value FROM meta WHERE key = ?", [key], |row| row.get(0)).optional()
 }
 
-fn put(connection: &Connection, key: &str, value: &[u8]) -> Result<(), rusqlite::Error> {
+pub(super) fn put(connection: &Connection, key: &str, value: &[u8]) -> Result<(), rusqlite::Error> {
     connection.execute("INSERT OR REPLACE INTO meta(key, value) VALUES (?, ?)", params![key, value]).map(drop)
 }
 
@@ -269,16 +301,81 @@ impl Writer {
         }
     }
 
+    /// Fails when the journal's files are lost: whatever is written to them now would be gone with this process. The next call makes
+    /// them again.
+    fn stand(&mut self) -> Result<(), JournalError> {
+        let Some(loss) = self.place.look() else {
+            // Somebody may have put it back.
+            self.lost = None;
+            return Ok(());
+        };
+        let path = self.place.folder().to_owned();
+        if loss == Loss::Replaced {
+            return Err(JournalError::Replaced { path: path.join(FILE_NAME), kept: self.keep_copy() });
+        }
+        if self.lost.replace(loss).is_none() {
+            return Err(JournalError::Lost { path, loss });
+        }
+        self.make_again(loss).map_err(|error| match error {
+            JournalError::Locked { .. } => error,
+            error => JournalError::StillLost { path, loss, reason: error.to_string() },
+        })?;
+        self.lost = None;
+        Ok(())
+    }
+
+    /// Copies all that the open files hold into new ones that bear the names again.
+    fn make_again(&mut self, loss: Loss) -> Result<(), JournalError> {
+        let folder = self.place.folder().to_owned();
+        let failed = |reason| JournalError::Folder { path: folder.clone(), reason };
+        DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        if self.place.has_lost_lock() {
+            self.lock = lock(&folder)?;
+        }
+        let path = folder.join(FILE_NAME);
+        if loss != Loss::Lock {
+            let draft = folder.join(format!("{FILE_NAME}.draft"));
+            copy(&self.connection, &draft).map_err(failed)??;
+            std::fs::rename(&draft, &path).map_err(failed)?;
+            // Its name leads elsewhere now, so SQLite leaves the other files of that name alone when it closes this one.
+            self.connection = Connection::open_in_memory()?;
+            for rest in ["-wal", "-shm"] {
+                // They need not be there. A write-ahead log of another file would be taken for this one's.
+                let _ = std::fs::remove_file(folder.join(format!("{FILE_NAME}{rest}")));
+            }
+            self.connection = Connection::open(&path)?;
+            schema::prepare(&mut self.connection, int(Timestamp::now().get()))?;
+            // The first write makes the write-ahead log.
+            put(&self.connection, "restored", &Timestamp::now().get().to_le_bytes())?;
+        }
+        let spans: i64 = self.connection.query_row("SELECT count(*) FROM span", [], |row| row.get(0))?;
+        self.place = Place::note(&folder, &self.lock);
+        let spans = u64::try_from(spans).unwrap_or(0);
+        tracing::warn!(path = %path.display(), spans, "the state folder was lost ({loss}): it was made again with all that the journal held");
+        Ok(())
+    }
+
+    /// Saves what the journal held beside the file that took its place; says where.
+    fn keep_copy(&self) -> String {
+        let path = self.place.folder().join(format!("{FILE_NAME}.saved-{}", Timestamp::now().get() / 1_000_000));
+        match copy(&self.connection, &path) {
+            Ok(Ok(())) => format!("saved as {}", path.display()),
+            Ok(Err(error)) => format!("lost: {error}"),
+            Err(error) => format!("lost: {error}"),
+        }
+    }
+
     /// A full disk gets one more try, after the reserve was given up and what can be spared was dropped.
     fn commit(&mut self, commit: &Commit) -> Result<(), JournalError> {
-        let newest = commit.spans.iter().map(|span| span.end).max();
+        self.stand()?;
+        let now = (self.clocks)();
         match self.try_commit(commit) {
-            Err(error) if error.is_full() && self.retention.make_room(&mut self.connection) => self.try_commit(commit)?,
+            Err(error) if error.is_full() && self.retention.make_room(&mut self.connection, now) => self.try_commit(commit)?,
             other => other?,
         }
         self.commits.send_modify(|commits| *commits += 1);
         // The data is safe: a retention that fails is tried again after the next commit.
-        if let Err(error) = self.retention.after_commit(&mut self.connection, newest) {
+        if let Err(error) = self.retention.after_commit(&mut self.connection, now) {
             tracing::warn!(%error, "the journal could not be tidied up");
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Criteria: what must hold.
 
 use super::measure::Measure;
+use super::number::Bound;
 use crate::watch::terms;
 
 terms! {
@@ -52,12 +53,14 @@ pub struct Criterion {
     pub min_coverage: u64,
     /// How many samples a verdict needs.
     pub min_samples: u64,
+    /// Whether it is judged at all; `enabled = false` in the configuration switches it off.
+    pub enabled: bool,
 }
 
 impl Criterion {
     pub(super) fn new(id: String, group: Group, severity: Severity) -> Self {
         let (title, limits) = (id.clone(), Vec::new());
-        Self { id, group, severity, title, limits, min_coverage: MIN_COVERAGE, min_samples: MIN_SAMPLES }
+        Self { id, group, severity, title, limits, min_coverage: MIN_COVERAGE, min_samples: MIN_SAMPLES, enabled: true }
     }
 }
 
@@ -72,12 +75,28 @@ pub struct Limit {
     pub fail: Option<u64>,
     /// Whether values below, not above, are beyond.
     pub below: bool,
+    /// Whether a value that reaches a limit is beyond it: the strategy's "<".
+    pub strict: bool,
     /// Whether the criterion's other limits decide where this measure can't be had.
     pub optional: bool,
 }
 
 impl Limit {
+    /// The limit beyond which it warns.
+    pub fn warns(&self) -> Option<Bound> {
+        self.warn.map(|limit| self.bound(limit))
+    }
+
+    /// The limit beyond which it fails.
+    pub fn fails(&self) -> Option<Bound> {
+        self.fail.map(|limit| self.bound(limit))
+    }
+
+    const fn bound(&self, limit: u64) -> Bound {
+        Bound { limit, below: self.below, strict: self.strict }
+    }
+
     pub(super) const fn new(measure: Measure) -> Self {
-        Self { measure, warn: None, fail: None, below: false, optional: false }
+        Self { measure, warn: None, fail: None, below: false, strict: false, optional: false }
     }
 }

@@ -4,9 +4,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::criterion::{Criterion, Group, Limit};
-use super::history::History;
-use super::measure::{Measure, Measured};
+use super::exact::Exact;
+use super::history::{Basis, History};
+use super::measure::{Kind, Measure, Measured, Unit};
 use super::measuring::{Degradations, measure};
+use super::number::{self, Bound};
 use super::rules::Waiver;
 use super::verdict::{Verdict, weight};
 use crate::watch::{Timestamp, terms};
@@ -26,6 +28,8 @@ terms! {
         TooLittleCoverage = "too_little_coverage",
         /// It can't apply here.
         NotApplicable = "not_applicable",
+        /// The configuration switched it off.
+        Disabled = "disabled",
     }
 }
 
@@ -34,14 +38,32 @@ terms! {
 pub struct LimitJudged {
     /// Its measure.
     pub measure: Measure,
-    /// Its value, where it has one.
+    /// Its value to the nearest whole number on the same side of the limits, where it has one.
     pub value: Option<u64>,
+    /// The value as it was compared with the limits: a fraction.
+    #[serde(default)]
+    pub exact: Option<Exact>,
+    /// The value for people, with as many digits as show on which side of the limits it is.
+    #[serde(default)]
+    pub shown: Option<String>,
     /// Beyond this it warns.
     pub warn: Option<u64>,
     /// Beyond this it fails.
     pub fail: Option<u64>,
+    /// Whether values below, not above, are beyond.
+    #[serde(default)]
+    pub below: bool,
+    /// Whether a value that reaches a limit is beyond it.
+    #[serde(default)]
+    pub strict: bool,
     /// Samples that the value stands on.
     pub samples: u64,
+    /// The source that it stands on.
+    #[serde(default = "watch")]
+    pub source: Basis,
+    /// In which share of the period that source was read, in thousandths.
+    #[serde(default)]
+    pub coverage_permille: u64,
     /// What it came to.
     pub verdict: Verdict,
     /// On what grounds.
@@ -50,6 +72,33 @@ pub struct LimitJudged {
     pub why: String,
     /// Whether the criterion's other limits decided, because this measure could not be had.
     pub passed_over: bool,
+}
+
+/// A measure and what it came to, whether a criterion is set on it or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MeasureFigure {
+    /// Which one.
+    pub measure: Measure,
+    /// In which unit.
+    pub unit: Unit,
+    /// Its value to the nearest whole number on the same side of its limits, where it has one.
+    pub value: Option<u64>,
+    /// The value itself: a fraction.
+    pub exact: Option<Exact>,
+    /// The value for people, as it stands wherever it is shown.
+    pub shown: Option<String>,
+    /// Samples that it stands on.
+    pub samples: u64,
+    /// The source that it stands on.
+    pub source: Basis,
+    /// In which share of the period that source was read, in thousandths.
+    pub coverage_permille: u64,
+    /// Why it has no value, where it has none.
+    pub why: Option<String>,
+}
+
+const fn watch() -> Basis {
+    Basis::Watch
 }
 
 /// A waiver, and whether it holds.
@@ -74,6 +123,8 @@ pub struct Judged {
     pub limits: Vec<LimitJudged>,
     /// Samples of the limit that decided.
     pub samples: u64,
+    /// The coverage of its source, in thousandths.
+    pub coverage_permille: u64,
     /// Why the verdict is what it is.
     pub why: String,
     /// What somebody answers for.
@@ -81,19 +132,71 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// Of a criterion that is switched off: nothing was measured, and it counts nowhere.
+    fn disabled() -> Self {
+        Self {
+            verdict: Verdict::NotApplicable,
+            ground: Ground::Disabled,
+            limits: Vec::new(),
+            samples: 0,
+            coverage_permille: 0,
+            why: "switched off in the configuration (enabled = false)".to_owned(),
+            waiver: None,
+        }
+    }
+
     /// Whether it has no verdict, and somebody answers for that.
     pub fn is_waived(&self) -> bool {
         self.waiver.as_ref().is_some_and(|waiver| waiver.valid && waiver.used)
     }
 }
 
-/// Judges all criteria. Those that are about the degradation criteria come after these.
-pub(super) fn judge_all(criteria: &[Criterion], waivers: &[Waiver], history: &History, to: Timestamp) -> Vec<(Criterion, Judged)> {
+/// The limits that any criterion sets on a measure: its value is printed on the right side of all of them, everywhere.
+fn bounds_on(measure: Measure, criteria: &[Criterion]) -> Vec<Bound> {
+    let limits = criteria.iter().flat_map(|criterion| &criterion.limits).filter(|limit| limit.measure == measure);
+    limits.flat_map(|limit| limit.warns().into_iter().chain(limit.fails())).collect()
+}
+
+fn figure(of: Measure, measured: Measured, criteria: &[Criterion], coverage: Exact) -> MeasureFigure {
+    let bounds = bounds_on(of, criteria);
+    let (exact, samples, why) = match measured {
+        Measured::Value { value, samples } => (Some(value), samples, None),
+        Measured::NotVisible(why) => (None, 0, Some(format!("not visible: {why}"))),
+        Measured::NotExercised(why) => (None, 0, Some(format!("not exercised: {why}"))),
+        Measured::TooLittle(why) => (None, 0, Some(why)),
+        Measured::NotApplicable(why) => (None, 0, Some(format!("not applicable: {why}"))),
+    };
+    MeasureFigure {
+        measure: of,
+        unit: of.unit(),
+        value: exact.map(|value| number::rounded(value, &bounds)),
+        exact,
+        shown: exact.map(|value| number::value(of.unit(), value, &bounds)),
+        samples,
+        source: of.basis(),
+        coverage_permille: coverage.rounded(),
+        why,
+    }
+}
+
+/// Every measure, in the order of their declaration.
+pub(super) fn measure_all(criteria: &[Criterion], history: &History) -> Vec<MeasureFigure> {
+    let degradations = degradations(criteria, history);
+    let of = |of: &Measure| figure(*of, measure(*of, history, &degradations), criteria, history.coverage.of(of.basis()));
+    Measure::ALL.iter().map(of).collect()
+}
+
+fn degradations(criteria: &[Criterion], history: &History) -> Degradations {
     let none = Degradations::default();
     let degradation = criteria.iter().filter(|criterion| criterion.group == Group::Degradation);
-    let degradations = Degradations::of(degradation.map(|criterion| judge(criterion, history, &none)));
+    Degradations::of(degradation.map(|criterion| judge(criterion, criteria, history, &none)))
+}
+
+/// Judges all criteria. Those that are about the degradation criteria come after these.
+pub(super) fn judge_all(criteria: &[Criterion], waivers: &[Waiver], history: &History, to: Timestamp) -> Vec<(Criterion, Judged)> {
+    let degradations = degradations(criteria, history);
     let judged = criteria.iter().map(|criterion| {
-        let mut judged = judge(criterion, history, &degradations);
+        let mut judged = judge(criterion, criteria, history, &degradations);
         if let Some(waiver) = waivers.iter().find(|waiver| waiver.criterion == criterion.id) {
             waive(&mut judged, waiver, to);
         }
@@ -112,10 +215,33 @@ fn waive(judged: &mut Judged, waiver: &Waiver, to: Timestamp) {
 }
 
 /// Judges one criterion: the worst of its limits decides.
-fn judge(criterion: &Criterion, history: &History, degradations: &Degradations) -> Judged {
+fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradations: &Degradations) -> Judged {
+    if !criterion.enabled {
+        return Judged::disabled();
+    }
     let judge_one = |limit: &Limit| {
         let measured = measure(limit.measure, history, degradations);
-        judge_limit(criterion, limit, measured, coverage(limit.measure, history))
+        let coverage = history.coverage.of(limit.measure.basis());
+        let (verdict, ground, why) = decide(criterion, limit, &measured, coverage);
+        let MeasureFigure { measure, exact, shown, samples, source, .. } = figure(limit.measure, measured, all, coverage);
+        let bounds: Vec<Bound> = limit.warns().into_iter().chain(limit.fails()).collect();
+        LimitJudged {
+            measure,
+            value: exact.map(|value| number::rounded(value, &bounds)),
+            exact,
+            shown,
+            warn: limit.warn,
+            fail: limit.fail,
+            below: limit.below,
+            strict: limit.strict,
+            samples,
+            source,
+            coverage_permille: number::rounded(coverage, &[needed(criterion)]),
+            verdict,
+            ground,
+            why,
+            passed_over: false,
+        }
     };
     let mut limits: Vec<LimitJudged> = criterion.limits.iter().map(judge_one).collect();
     let unseen = |judged: &LimitJudged| matches!(judged.ground, Ground::NotVisible | Ground::NotExercised);
@@ -127,72 +253,71 @@ fn judge(criterion: &Criterion, history: &History, degradations: &Degradations) 
     // What was not exercised says more than what can't be seen: somebody can exercise it.
     let said = |judged: &&LimitJudged| (weight(judged.verdict), judged.ground == Ground::NotExercised);
     let decisive = limits.iter().filter(|judged| !judged.passed_over).rev().max_by_key(said);
-    let (verdict, ground, samples, why) = match decisive {
-        Some(judged) => (judged.verdict, judged.ground, judged.samples, judged.why.clone()),
-        None => (Verdict::Inconclusive, Ground::NotVisible, 0, "nothing measures it".to_owned()),
+    let (verdict, ground, samples, coverage_permille, why) = match decisive {
+        Some(judged) => (judged.verdict, judged.ground, judged.samples, judged.coverage_permille, judged.why.clone()),
+        None => (Verdict::Inconclusive, Ground::NotVisible, 0, 0, "nothing measures it".to_owned()),
     };
-    Judged { verdict, ground, samples, why, limits, waiver: None }
+    Judged { verdict, ground, samples, coverage_permille, why, limits, waiver: None }
 }
 
-/// In which share of the period a measure could be seen, in thousandths.
-fn coverage(measure: Measure, history: &History) -> u64 {
-    let watched = history.coverage.share_permille;
-    if measure.is_of_calls() {
-        let seen = 1_000u64.saturating_sub(history.coverage.sight.calls_unseen_permille());
-        return watched.saturating_mul(seen) / 1_000;
-    }
-    watched
+/// The coverage below which there is no pass.
+const fn needed(criterion: &Criterion) -> Bound {
+    Bound { limit: criterion.min_coverage, below: true, strict: false }
 }
 
-fn judge_limit(criterion: &Criterion, limit: &Limit, measured: Measured, coverage: u64) -> LimitJudged {
-    let judged = |verdict, ground, value, samples, why| LimitJudged {
-        measure: limit.measure,
-        value,
-        warn: limit.warn,
-        fail: limit.fail,
-        samples,
-        verdict,
-        ground,
-        why,
-        passed_over: false,
+fn decide(criterion: &Criterion, limit: &Limit, measured: &Measured, coverage: Exact) -> (Verdict, Ground, String) {
+    let (value, samples) = match measured {
+        Measured::Value { value, samples } => (*value, *samples),
+        Measured::NotVisible(why) => return (Verdict::Inconclusive, Ground::NotVisible, format!("not visible: {why}")),
+        Measured::NotExercised(why) => return (Verdict::Inconclusive, Ground::NotExercised, format!("not exercised: {why}")),
+        Measured::TooLittle(why) => return (Verdict::Inconclusive, Ground::TooFewSamples, why.clone()),
+        Measured::NotApplicable(why) => return (Verdict::NotApplicable, Ground::NotApplicable, why.clone()),
     };
-    let without_value = |verdict, ground, why| judged(verdict, ground, None, 0, why);
-    let (value, samples, counts) = match measured {
-        Measured::Value { value, samples, counts } => (value, samples, counts),
-        Measured::NotVisible(why) => {
-            return without_value(Verdict::Inconclusive, Ground::NotVisible, format!("not visible: {why}"));
-        }
-        Measured::NotExercised(why) => {
-            return without_value(Verdict::Inconclusive, Ground::NotExercised, format!("not exercised: {why}"));
-        }
-        Measured::TooLittle(why) => return without_value(Verdict::Inconclusive, Ground::TooFewSamples, why),
-        Measured::NotApplicable(why) => return without_value(Verdict::NotApplicable, Ground::NotApplicable, why),
-    };
-    let judged = |verdict, ground, why| judged(verdict, ground, Some(value), samples, why);
-    let beyond = |bound: u64| if limit.below { value < bound } else { value > bound };
     let enough = samples >= criterion.min_samples;
-    // What was counted has happened, however little else is known; a mean needs its samples.
-    if limit.fail.is_some_and(beyond) && (counts || enough) {
-        return judged(Verdict::Fail, Ground::Measured, format!("{} is beyond its limit", limit.measure));
+    let covered = !needed(criterion).is_beyond(coverage);
+    // What was counted has happened, however little else is known. An estimate needs its samples, and is beyond its limit with too
+    // little coverage only if the time that was not seen could not have made up for it.
+    let fails = limit.fails().is_some_and(|bound| match limit.measure.kind() {
+        Kind::Happened => bound.is_beyond(value),
+        Kind::Estimated if !enough => false,
+        Kind::Estimated if covered => bound.is_beyond(value),
+        Kind::Estimated => !bound.below && bound.is_beyond(at_least(value, coverage)),
+    });
+    if fails {
+        return (Verdict::Fail, Ground::Measured, beyond(limit, value, limit.fails()));
     }
     if !enough {
-        let why = format!("{samples} samples of {} are too few, {} are needed", limit.measure, criterion.min_samples);
-        return judged(Verdict::Inconclusive, Ground::TooFewSamples, why);
+        return (Verdict::Inconclusive, Ground::TooFewSamples, too_few(criterion, limit, samples));
     }
-    if coverage < criterion.min_coverage {
-        let wanted = criterion.min_coverage;
-        let why = format!(
-            "only {}.{} % of the period was watched, {}.{} % are needed",
-            coverage / 10,
-            coverage % 10,
-            wanted / 10,
-            wanted % 10
-        );
-        return judged(Verdict::Inconclusive, Ground::TooLittleCoverage, why);
+    if !covered {
+        return (Verdict::Inconclusive, Ground::TooLittleCoverage, too_little(criterion, limit, coverage));
     }
-    if limit.warn.is_some_and(beyond) {
-        let how = if limit.fail.is_some() { "near its limit" } else { "more than it should be" };
-        return judged(Verdict::Warn, Ground::Measured, format!("{} is {how}", limit.measure));
+    if limit.warns().is_some_and(|bound| bound.is_beyond(value)) {
+        return (Verdict::Warn, Ground::Measured, beyond(limit, value, limit.warns()));
     }
-    judged(Verdict::Pass, Ground::Measured, "within its limits".to_owned())
+    (Verdict::Pass, Ground::Measured, "within its limits".to_owned())
+}
+
+/// What a value comes to over the whole period if the time that was not seen had nothing of it.
+fn at_least(value: Exact, coverage: Exact) -> Exact {
+    Exact::of(1, 1_000).map_or(value, |thousandth| value.times(coverage).times(thousandth))
+}
+
+fn beyond(limit: &Limit, value: Exact, bound: Option<Bound>) -> String {
+    let unit = limit.measure.unit();
+    let bounds: Vec<Bound> = bound.into_iter().collect();
+    let shown = number::value(unit, value, &bounds);
+    let limits: Vec<String> = bounds.iter().map(|bound| bound.words(unit)).collect();
+    format!("{}: {shown} ({})", limit.measure.title(), limits.join(", "))
+}
+
+fn too_few(criterion: &Criterion, limit: &Limit, samples: u64) -> String {
+    let (title, advice) = (limit.measure.title(), limit.measure.basis().advice());
+    format!("{title}: {samples} samples are too few (needed: {}): {advice}", criterion.min_samples)
+}
+
+fn too_little(criterion: &Criterion, limit: &Limit, coverage: Exact) -> String {
+    let (basis, bound) = (limit.measure.basis(), needed(criterion));
+    let (seen, wanted) = (number::value(Unit::Permille, coverage, &[bound]), number::limit(Unit::Permille, bound.limit));
+    format!("{} for {seen} of the period (needed: {wanted}): {}", basis.what(), basis.advice())
 }

@@ -1,81 +1,106 @@
 //! What can be measured.
 
+use super::exact::Exact;
+use super::history::Basis;
 use crate::watch::terms;
 
 terms! {
     /// A number that criteria can be set on. The unit is part of its meaning.
     pub enum Measure {
-        /// How long servers that should work did not, together (µs).
+        /// How long servers that should work did not, outside planned windows, all servers together (µs): the sum of their unplanned down
+        /// time.
         ServersDownTime = "servers.down_time",
-        /// How often a server that worked ceased to.
+        /// How often a server that should work and did ceased to, outside planned disturbances.
         ServersDisconnections = "servers.disconnections",
-        /// The longest time from a server's end to its working again, planned or not (µs).
+        /// The longest time from a server's end to its working again, planned or not (µs). Recoveries that somebody asked for are left
+        /// out; an outage that had not ended after 30 s counts with the time that it lasted. Samples: the times that servers were down.
         ServersSlowestRecovery = "servers.slowest_recovery",
-        /// How often the number of tools of a working server changed.
+        /// How often a server worked again only after somebody had restarted it, planned or not.
+        ServersRecoveredByHand = "servers.recovered_by_hand",
+        /// How often the number of tools of a server that should work changed while it worked: facts `mcphub.server.tools_changed`
+        /// outside planned disturbances whose `from` is above zero, in a Watch whose poll shows the server as up.
         ServersToolChanges = "servers.tool_changes",
-        /// Failed Gemini rounds for a thousand calls that asked it.
+        /// Failed Gemini rounds for a thousand calls that asked Gemini: they were seen whole and their `mcphub.call.gemini.outcome` is neither `not_asked` nor `unseen`. Rounds are those of these
+        /// calls (`mcphub.call.gemini.failed_rounds`); rounds beyond these that facts `mcphub.gemini.round_failed` tell of belong to calls
+        /// that were not seen to end, and count as a round and as a call each. Samples: the calls.
         GeminiFailedShare = "gemini.failed_share",
-        /// Calls whose Gemini part failed and that did not fall back, planned or not.
+        /// Calls whose Gemini part failed (`failed`, or `unfinished` after a failed round) and whose outcome is not `fallback`, planned or
+        /// not. Samples: the calls whose Gemini part failed.
         GeminiNotFallenBack = "gemini.not_fallen_back",
-        /// The mean duration of the Gemini part, of calls without a failed round (µs).
+        /// The mean duration of the Gemini part (µs), over the calls of `calls.mean` that have one.
         GeminiMean = "gemini.mean",
-        /// Calls that ended in anything but ok or fallback, for a thousand.
+        /// Calls whose outcome is neither `ok` nor `fallback`, for a thousand. Samples: all calls.
         CallsFailedShare = "calls.failed_share",
-        /// Responses that lacked a part or named an unknown category, for a thousand that were seen.
+        /// Calls whose response lacked a part (`mcphub.call.response.complete` is false) or named an unknown category (`mcphub.call.categories.known` is false), for
+        /// a thousand calls of which either is known. Samples: the latter.
         CallsInvalid = "calls.invalid",
-        /// Calls whose client could not be told that its tools changed.
+        /// Calls whose client could not be told that its tools changed (`mcphub.call.notification` is `failed`).
         CallsNotificationsFailed = "calls.notifications_failed",
-        /// The mean duration of calls without a failed Gemini round (µs).
+        /// The mean duration of calls (µs): those that ended as `ok`, `fallback` or `error` without a failed Gemini round and whose duration
+        /// is known, guessed pairings included: what retries cost is Gemini's doing.
         CallsMean = "calls.mean",
-        /// The duration that 95 of 100 calls keep to, of those whose beginning and end are certain (µs).
+        /// The duration that 95 of 100 of the calls of `calls.mean` keep to (µs), by nearest rank.
         CallsP95 = "calls.p95",
-        /// The duration that 99 of 100 calls keep to, of these (µs).
+        /// The duration that 99 of 100 of the calls of `calls.mean` keep to (µs), by nearest rank.
         CallsP99 = "calls.p99",
-        /// Times that the log could not be read or written, and whether a stretch of it was lost.
+        /// Times that the log could not be read or written or a part of it was lost: facts `mcphub.log.unreadable` and
+        /// `mcphub.log.write_failed`, and Watches that lost bytes of it without such a fact `unreadable`. Samples: Watches at whose end the
+        /// log was read.
         LogLosses = "log.losses",
-        /// Bytes that the log grows by in a day.
+        /// Bytes that the log grows by in a day: the bytes of the time in which the growth is known, by that time, times a day. See "How much
+        /// the log grows". Samples: the polls in that time.
         LogGrowthPerDay = "log.growth_per_day",
-        /// Lines of level error.
+        /// Lines of level error: the sum of the counts of facts `mcphub.log.lines` of that level. Lines from before the watch make no such
+        /// fact.
         LogErrors = "log.errors",
-        /// Processor time, of one core (thousandths).
+        /// Processor time, of one core (thousandths): all that the process used in the stretches of processor time, by all their time. See
+        /// "Stretches of processor time".
         CpuMean = "cpu.mean",
-        /// The most of it between two polls.
+        /// The most processor time that one of the same stretches used, by its time (thousandths of one core).
         CpuPeak = "cpu.peak",
-        /// Memory, of the host's (thousandths), where the hub has no limit of its own.
+        /// Memory of the host's (thousandths), over the polls at which the process has no limit of its own: the sum of its resident memory by
+        /// the sum of the host's memory.
         MemoryHostMean = "memory.host_mean",
-        /// The most of it at a poll.
+        /// The most at one of the same polls (thousandths).
         MemoryHostPeak = "memory.host_peak",
-        /// The most memory at a poll, of the control group's limit (thousandths), where there is one.
+        /// The most memory at a poll, of the control group's limit (thousandths), over the polls at which there is one.
         MemoryLimitPeak = "memory.limit_peak",
-        /// The most memory at a poll (bytes).
+        /// The most resident memory at a poll (bytes).
         MemoryPeak = "memory.peak",
-        /// By how much memory that leaks grows (bytes an hour); zero where it doesn't leak.
+        /// By how much memory that leaks grows (bytes an hour); zero where it surely doesn't leak.
         MemoryLeak = "memory.leak",
-        /// By how much memory surely grows (bytes an hour), leak or not; zero where it doesn't.
+        /// By how much memory grows at the end (bytes an hour), be it a leak or a cache that fills; zero where it surely doesn't.
         MemoryGrowing = "memory.growing",
-        /// The mean time of an answer of the API (µs).
+        /// The mean time of an answer of the API (µs), over the requests that were answered as a hub answers.
         ApiMean = "api.mean",
-        /// The time that 95 of 100 answers keep to (µs).
+        /// The time that 95 of 100 of the same answers keep to (µs), by nearest rank.
         ApiP95 = "api.p95",
-        /// The time that 99 of 100 answers keep to (µs).
+        /// The time that 99 of 100 of the same answers keep to (µs), by nearest rank.
         ApiP99 = "api.p99",
-        /// The longest answer (µs).
+        /// The longest of the same answers (µs).
         ApiMax = "api.max",
-        /// How long the hub did not answer (µs).
+        /// How long the hub did not answer as a hub answers, or had said that it stops, outside planned windows (µs): its unplanned down
+        /// time. Samples: the polls.
         HubDownTime = "hub.down_time",
-        /// How often the hub's process ended.
+        /// How often the hub's process ended outside planned disturbances: it said that it stops (facts `mcphub.hub.stopping`, or
+        /// `mcphub.hub.stopped` without one before it), or ended without a word (facts `mcphub.hub.exited`). Samples: the polls.
         HubEnds = "hub.ends",
-        /// Failed operations, for a thousand: meta-tool calls and our own API requests.
+        /// Failed operations, for a thousand: meta-tool calls (failed as in `calls.failed_share`) and our own API requests (failed unless `ok`)
+        /// together. Requests made while there was no hub yet are none.
         ErrorsShare = "errors.share",
-        /// Clients that left without their session being cleaned up, planned or not.
+        /// Clients that left (facts `mcphub.client.disconnected`) without a session being cleaned up (facts `mcphub.session.closed`), planned
+        /// or not: the difference of the two, at least zero. Samples: the clients that left.
         SessionsLeftOpen = "sessions.left_open",
-        /// Sessions that showed what belongs to another one, planned or not.
+        /// Sessions that showed what belongs to another one, planned or not: facts `mcphub.session.exposure_changed` of a session, while
+        /// another one was open, with a category that it neither had nor added; and sessions that began with more categories than the
+        /// first one did, while another one was open. Samples: the changes while another session was open.
         SessionsNotIsolated = "sessions.not_isolated",
-        /// The most MCP clients at a poll.
+        /// The most MCP clients at a poll, planned or not.
         ClientsPeak = "clients.peak",
-        /// The mean time of an answer of the API under high load (µs).
+        /// The mean time of an answer of the API under high load (µs), planned or not: at polls with as many clients as `high_load_clients`; a
+        /// poll that fails has as many as the one before.
         LoadApiMean = "load.api_mean",
-        /// Requests to the API that failed under high load, for a thousand.
+        /// Requests to the API that failed at the same polls, for a thousand.
         LoadApiFailedShare = "load.api_failed_share",
         /// Checks of scenario `session_isolation` that did not hold.
         ChecksSessionIsolation = "checks.session_isolation",
@@ -87,9 +112,9 @@ terms! {
         ChecksSseDisconnect = "checks.sse_disconnect",
         /// Checks of scenario `high_load` that did not hold.
         ChecksHighLoad = "checks.high_load",
-        /// Degradation criteria that failed.
+        /// Degradation criteria whose verdict is fail. Samples: those that were exercised.
         DegradationFailed = "degradation.failed",
-        /// Degradation criteria that nothing exercised.
+        /// Degradation criteria that nothing exercised or that can't be seen. Samples: all of them.
         DegradationNotExercised = "degradation.not_exercised",
     }
 }
@@ -111,20 +136,176 @@ terms! {
 }
 
 impl Measure {
-    /// Whether it is seen only where a source shows the lines of meta-tool calls.
-    pub const fn is_of_calls(self) -> bool {
+    /// Whether more data could make it less.
+    pub const fn kind(self) -> Kind {
+        match self {
+            Self::GeminiFailedShare
+            | Self::GeminiMean
+            | Self::CallsFailedShare
+            | Self::CallsInvalid
+            | Self::CallsMean
+            | Self::CallsP95
+            | Self::CallsP99
+            | Self::LogGrowthPerDay
+            | Self::CpuMean
+            | Self::MemoryHostMean
+            | Self::ApiMean
+            | Self::ApiP95
+            | Self::ApiP99
+            | Self::ErrorsShare
+            | Self::LoadApiMean
+            | Self::LoadApiFailedShare => Kind::Estimated,
+            Self::ServersDownTime
+            | Self::ServersDisconnections
+            | Self::ServersSlowestRecovery
+            | Self::ServersRecoveredByHand
+            | Self::ServersToolChanges
+            | Self::GeminiNotFallenBack
+            | Self::CallsNotificationsFailed
+            | Self::LogLosses
+            | Self::LogErrors
+            | Self::CpuPeak
+            | Self::MemoryHostPeak
+            | Self::MemoryLimitPeak
+            | Self::MemoryPeak
+            | Self::MemoryLeak
+            | Self::MemoryGrowing
+            | Self::ApiMax
+            | Self::HubDownTime
+            | Self::HubEnds
+            | Self::SessionsLeftOpen
+            | Self::SessionsNotIsolated
+            | Self::ClientsPeak
+            | Self::ChecksSessionIsolation
+            | Self::ChecksGeminiFailure
+            | Self::ChecksServerCrash
+            | Self::ChecksSseDisconnect
+            | Self::ChecksHighLoad
+            | Self::DegradationFailed
+            | Self::DegradationNotExercised => Kind::Happened,
+        }
+    }
+
+    /// Whether what happens in planned disturbances counts, too.
+    pub const fn counts_planned(self) -> bool {
         matches!(
             self,
-            Self::GeminiFailedShare
+            Self::ServersSlowestRecovery
+                | Self::ServersRecoveredByHand
                 | Self::GeminiNotFallenBack
-                | Self::GeminiMean
-                | Self::CallsFailedShare
-                | Self::CallsInvalid
-                | Self::CallsNotificationsFailed
-                | Self::CallsMean
-                | Self::CallsP95
-                | Self::CallsP99
+                | Self::SessionsLeftOpen
+                | Self::SessionsNotIsolated
+                | Self::ClientsPeak
+                | Self::LoadApiMean
+                | Self::LoadApiFailedShare
+                | Self::MemoryLeak
+                | Self::MemoryGrowing
+                | Self::ChecksSessionIsolation
+                | Self::ChecksGeminiFailure
+                | Self::ChecksServerCrash
+                | Self::ChecksSseDisconnect
+                | Self::ChecksHighLoad
+                | Self::DegradationFailed
+                | Self::DegradationNotExercised
         )
+    }
+
+    /// The source that it stands on: a pass needs that to be read for most of the period.
+    pub const fn basis(self) -> Basis {
+        match self {
+            Self::ServersDownTime
+            | Self::ServersDisconnections
+            | Self::ServersSlowestRecovery
+            | Self::ServersRecoveredByHand
+            | Self::ServersToolChanges => Basis::Servers,
+            Self::GeminiFailedShare
+            | Self::GeminiNotFallenBack
+            | Self::GeminiMean
+            | Self::CallsFailedShare
+            | Self::CallsInvalid
+            | Self::CallsNotificationsFailed
+            | Self::CallsMean
+            | Self::CallsP95
+            | Self::CallsP99
+            | Self::SessionsLeftOpen
+            | Self::SessionsNotIsolated => Basis::Calls,
+            Self::LogLosses | Self::LogGrowthPerDay => Basis::Log,
+            Self::LogErrors => Basis::LogLevels,
+            Self::CpuMean
+            | Self::CpuPeak
+            | Self::MemoryHostMean
+            | Self::MemoryHostPeak
+            | Self::MemoryLimitPeak
+            | Self::MemoryPeak
+            | Self::MemoryLeak
+            | Self::MemoryGrowing => Basis::Process,
+            Self::ApiMean
+            | Self::ApiP95
+            | Self::ApiP99
+            | Self::ApiMax
+            | Self::ClientsPeak
+            | Self::LoadApiMean
+            | Self::LoadApiFailedShare => Basis::Api,
+            Self::HubDownTime
+            | Self::HubEnds
+            | Self::ErrorsShare
+            | Self::ChecksSessionIsolation
+            | Self::ChecksGeminiFailure
+            | Self::ChecksServerCrash
+            | Self::ChecksSseDisconnect
+            | Self::ChecksHighLoad => Basis::Watch,
+            Self::DegradationFailed | Self::DegradationNotExercised => Basis::Criteria,
+        }
+    }
+
+    /// What it is, for people.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::ServersDownTime => "time that servers were down",
+            Self::ServersDisconnections => "unexpected disconnections of servers",
+            Self::ServersSlowestRecovery => "slowest recovery of a server",
+            Self::ServersRecoveredByHand => "servers that worked again only after a restart by hand",
+            Self::ServersToolChanges => "changes of a working server's tools",
+            Self::GeminiFailedShare => "failed Gemini rounds per call",
+            Self::GeminiNotFallenBack => "calls that did not fall back when Gemini failed",
+            Self::GeminiMean => "Gemini's part of a call, on average",
+            Self::CallsFailedShare => "failed meta-tool calls",
+            Self::CallsInvalid => "invalid responses of the meta-tool",
+            Self::CallsNotificationsFailed => "clients that could not be told of their new tools",
+            Self::CallsMean => "meta-tool calls, on average",
+            Self::CallsP95 => "meta-tool calls, p95",
+            Self::CallsP99 => "meta-tool calls, p99",
+            Self::LogLosses => "times that the log was lost or could not be read or written",
+            Self::LogGrowthPerDay => "log growth per day",
+            Self::LogErrors => "error lines in the log",
+            Self::CpuMean => "CPU of one core, on average",
+            Self::CpuPeak => "CPU of one core, peak",
+            Self::MemoryHostMean => "memory of the host's, on average",
+            Self::MemoryHostPeak => "memory of the host's, peak",
+            Self::MemoryLimitPeak => "memory of the container's limit, peak",
+            Self::MemoryPeak => "memory, peak",
+            Self::MemoryLeak => "memory that leaks",
+            Self::MemoryGrowing => "memory that grows",
+            Self::ApiMean => "API answers, on average",
+            Self::ApiP95 => "API answers, p95",
+            Self::ApiP99 => "API answers, p99",
+            Self::ApiMax => "slowest API answer",
+            Self::HubDownTime => "time that the hub did not answer",
+            Self::HubEnds => "ends of the hub's process",
+            Self::ErrorsShare => "failed operations",
+            Self::SessionsLeftOpen => "sessions left open by clients that disconnected",
+            Self::SessionsNotIsolated => "sessions that showed what belongs to another one",
+            Self::ClientsPeak => "MCP clients at once",
+            Self::LoadApiMean => "API answers under high load, on average",
+            Self::LoadApiFailedShare => "failed API requests under high load",
+            Self::ChecksSessionIsolation => "failed checks of scenario session_isolation",
+            Self::ChecksGeminiFailure => "failed checks of scenario gemini_failure",
+            Self::ChecksServerCrash => "failed checks of scenario server_crash",
+            Self::ChecksSseDisconnect => "failed checks of scenario sse_disconnect",
+            Self::ChecksHighLoad => "failed checks of scenario high_load",
+            Self::DegradationFailed => "failed degradation criteria",
+            Self::DegradationNotExercised => "degradation criteria that nothing exercised",
+        }
     }
 
     /// In which unit it is.
@@ -171,17 +352,24 @@ impl Measure {
     }
 }
 
+/// Whether more data could make a value less.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A count, a sum or the most of something: it has happened, however little else is known.
+    Happened,
+    /// A mean, a share, a percentile or a rate: what was not seen could have made it less.
+    Estimated,
+}
+
 /// What a measure came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Measured {
     /// A value and how many samples it stands on.
     Value {
-        /// In the measure's unit.
-        value: u64,
+        /// In the measure's unit, not rounded.
+        value: Exact,
         /// How many samples.
         samples: u64,
-        /// Whether each sample of it is an event that can't be undone by more data: a count rather than a mean.
-        counts: bool,
     },
     /// The sources at hand can't show it.
     NotVisible(String),

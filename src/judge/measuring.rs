@@ -1,10 +1,12 @@
 //! What each measure came to.
 
 use super::evaluate::{Ground, Judged};
-use super::history::{History, failures_per_thousand};
-use super::leak::{Growth, MemoryTrend};
+use super::exact::Exact;
+use super::history::{CallHistory, Ending, History, Outage};
+use super::leak::Growth;
 use super::measure::{Measure, Measured};
 use super::verdict::Verdict;
+use crate::watch::Micros;
 
 /// What the degradation criteria came to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -17,6 +19,10 @@ pub(super) struct Degradations {
 impl Degradations {
     pub fn of(judged: impl Iterator<Item = Judged>) -> Self {
         judged.fold(Self::default(), |so_far, judged| {
+            // What can't be exercised on this hub, or is switched off, is not missed.
+            if judged.verdict == Verdict::NotApplicable {
+                return so_far;
+            }
             let unseen = matches!(judged.ground, Ground::NotExercised | Ground::NotVisible);
             Self {
                 exercised: so_far.exercised + u64::from(!unseen),
@@ -27,12 +33,25 @@ impl Degradations {
     }
 }
 
-/// What a measure came to.
+/// What is not back after the strategy's 30 s is slower than that, however it went on.
+const RECOVERY: Micros = Micros::new(30_000_000);
+
+/// What a measure came to. What can't exist on this hub is not applicable; but what was seen is judged.
 pub(super) fn measure(measure: Measure, history: &History, degradations: &Degradations) -> Measured {
+    match (measured(measure, history, degradations), history.features.rules_out(measure)) {
+        (Measured::NotVisible(_) | Measured::NotExercised(_) | Measured::TooLittle(_), Some(why)) => {
+            Measured::NotApplicable(why.to_owned())
+        }
+        (measured, _) => measured,
+    }
+}
+
+fn measured(measure: Measure, history: &History, degradations: &Degradations) -> Measured {
     match measure {
         Measure::ServersDownTime
         | Measure::ServersDisconnections
         | Measure::ServersSlowestRecovery
+        | Measure::ServersRecoveredByHand
         | Measure::ServersToolChanges => servers(measure, history),
         Measure::GeminiFailedShare
         | Measure::GeminiNotFallenBack
@@ -65,13 +84,13 @@ pub(super) fn measure(measure: Measure, history: &History, degradations: &Degrad
 }
 
 fn counted(value: u64, samples: u64) -> Measured {
-    Measured::Value { value, samples, counts: true }
+    Measured::Value { value: Exact::whole(value), samples }
 }
 
-/// A mean or peak; without a sample there is no value.
-fn averaged(value: Option<u64>, samples: u64, why: &str) -> Measured {
+/// A mean, a share or a peak; without a sample there is no value.
+fn valued(value: Option<Exact>, samples: u64, why: &str) -> Measured {
     match value {
-        Some(value) => Measured::Value { value, samples, counts: false },
+        Some(value) => Measured::Value { value, samples },
         None => Measured::NotVisible(why.to_owned()),
     }
 }
@@ -87,20 +106,32 @@ fn servers(measure: Measure, history: &History) -> Measured {
         return Measured::NotVisible("the hub never answered".to_owned());
     }
     let expected = || history.servers.0.values().filter(|server| server.should_work());
-    let all_downs = || expected().flat_map(|server| &server.down);
-    let downs = || all_downs().filter(|down| down.planned.is_none());
+    let downs = || expected().flat_map(|server| &server.down);
     match measure {
-        Measure::ServersDownTime => {
-            let never = expected().filter(|server| server.never_up).map(|_| history.coverage.covered_us);
-            counted(total(downs().map(|down| down.duration_us).chain(never)), polls)
+        Measure::ServersDownTime => counted(total(expected().map(|server| server.down_unplanned_us)), polls),
+        Measure::ServersDisconnections => counted(total(expected().map(|server| server.disconnections_unplanned)), polls),
+        Measure::ServersSlowestRecovery => {
+            let recoveries = || downs().filter(|down| shows_recovery(down)).map(|down| down.duration_us);
+            match recoveries().max() {
+                Some(slowest) => counted(slowest, recoveries().count() as u64),
+                None => Measured::NotExercised("no server went down and came back".to_owned()),
+            }
         }
-        Measure::ServersDisconnections => counted(downs().count() as u64, polls),
-        Measure::ServersSlowestRecovery => match all_downs().map(|down| down.duration_us).max() {
-            Some(slowest) => counted(slowest, all_downs().count() as u64),
-            None => Measured::NotExercised("no server went down".to_owned()),
-        },
+        Measure::ServersRecoveredByHand => {
+            let by_hand = downs().filter(|down| down.ending == Some(Ending::ByHand)).count() as u64;
+            match downs().filter(|down| shows_recovery(down)).count() as u64 + by_hand {
+                0 => Measured::NotExercised("no server went down and came back".to_owned()),
+                all => counted(by_hand, all),
+            }
+        }
         _ => counted(total(expected().map(|server| server.tool_changes)), polls),
     }
+}
+
+/// Whether an outage says how long a recovery takes: it recovered, or had not after [`RECOVERY`]. One that was ended by hand says only
+/// that.
+fn shows_recovery(outage: &Outage) -> bool {
+    outage.has_recovered() || outage.ending != Some(Ending::ByHand) && outage.duration_us > RECOVERY.get()
 }
 
 fn calls(measure: Measure, history: &History) -> Measured {
@@ -110,43 +141,65 @@ fn calls(measure: Measure, history: &History) -> Measured {
     }
     if measure == Measure::GeminiNotFallenBack {
         return match calls.gemini_failed {
-            0 => Measured::NotExercised("Gemini never failed".to_owned()),
+            0 => Measured::NotExercised(no_fallback_needed(calls)),
             failed => counted(calls.not_fallen_back(), failed),
+        };
+    }
+    let (failed_rounds, asked) = judged.failed_rounds();
+    if measure == Measure::GeminiFailedShare {
+        return match asked {
+            0 => Measured::NotExercised("no call asked Gemini".to_owned()),
+            asked => valued(Exact::permille(failed_rounds, asked), asked, ""),
         };
     }
     if judged.total == 0 {
         return Measured::NotExercised("no meta-tool call was made".to_owned());
     }
-    let exact = calls.total.saturating_sub(calls.guessed);
-    let certain = "no call whose beginning and end are certain";
-    let nothing_seen = || Measured::NotVisible("no source showed whole responses".to_owned());
+    let whole = |duration: Option<u64>| duration.map(Exact::whole);
+    let untimed = "no call without a failed Gemini round was seen whole";
     match measure {
-        Measure::CallsFailedShare => averaged(judged.failed_permille(), judged.total, ""),
-        Measure::CallsInvalid if judged.responses_seen == 0 => nothing_seen(),
+        Measure::CallsFailedShare => valued(Exact::permille(judged.failed, judged.total), judged.total, ""),
         Measure::CallsInvalid => {
-            averaged(failures_per_thousand(judged.responses_invalid, judged.responses_seen), judged.responses_seen, "")
+            let share = Exact::permille(judged.responses_invalid, judged.responses_seen);
+            valued(share, judged.responses_seen, "no source showed whole responses")
         }
         Measure::CallsNotificationsFailed => counted(judged.notifications_failed, judged.total),
-        Measure::CallsMean => averaged(judged.mean_us(), judged.clean, "no call without a failed Gemini round"),
-        Measure::CallsP95 => averaged(calls.p95_us, exact, certain),
-        Measure::CallsP99 => averaged(calls.p99_us, exact, certain),
-        Measure::GeminiMean => averaged(calls.gemini_mean_us, judged.clean, "no call without a failed Gemini round"),
-        _ if judged.asked == 0 => Measured::NotExercised("no call asked Gemini".to_owned()),
-        _ => averaged(failures_per_thousand(judged.failed_rounds, judged.asked), judged.asked, ""),
+        Measure::CallsMean => valued(judged.mean(), judged.timed, untimed),
+        Measure::CallsP95 => valued(whole(calls.p95_us), judged.timed, untimed),
+        Measure::CallsP99 => valued(whole(calls.p99_us), judged.timed, untimed),
+        _ => valued(judged.gemini_mean(), judged.gemini_timed, untimed),
     }
 }
 
-fn log(measure: Measure, history: &History) -> Measured {
-    let log = &history.log;
-    if log.lines == 0 && log.last_size_bytes.is_none() {
-        return Measured::NotVisible("the hub's log was not read".to_owned());
+/// Why no call shows whether the hub falls back. Failed rounds may be there all the same.
+fn no_fallback_needed(calls: &CallHistory) -> String {
+    let (rounds, of_calls) = (calls.gemini_failed_rounds, calls.gemini_failed_rounds_of_calls);
+    match rounds {
+        0 => "Gemini never failed".to_owned(),
+        1.. if of_calls == 0 => format!("Gemini failed in {rounds} rounds, but the calls that they belong to were not seen to end"),
+        1.. => format!("Gemini failed in {rounds} rounds, but each of these calls was answered by Gemini after a retry"),
     }
+}
+
+const LOG_UNREAD: &str = "the hub's log was not read";
+
+fn log(measure: Measure, history: &History) -> Measured {
+    let (log, judged) = (&history.log, &history.log.judged);
     match measure {
-        Measure::LogLosses => {
-            counted(log.unreadable + log.write_failures + u64::from(log.lost_bytes > 0), history.coverage.watches)
-        }
-        Measure::LogErrors => counted(log.by_level.get("error").copied().unwrap_or(0), history.coverage.watches),
-        _ => averaged(log.growth_per_day(), history.coverage.polls, "the hub's log was not read"),
+        Measure::LogErrors => match log.errors {
+            Some(errors) => counted(errors, judged.watches.max(1)),
+            None if log.lines > 0 => Measured::NotVisible(
+                "the plain log file has no levels: read the hub's standard output, or let the event stream be joined".to_owned(),
+            ),
+            None => Measured::NotVisible(LOG_UNREAD.to_owned()),
+        },
+        Measure::LogLosses if judged.watches == 0 && judged.losses == 0 => Measured::NotVisible(LOG_UNREAD.to_owned()),
+        Measure::LogLosses => counted(judged.losses, judged.watches.max(1)),
+        _ if judged.watches == 0 => Measured::NotVisible(LOG_UNREAD.to_owned()),
+        _ => match log.growth_per_day() {
+            Some(growth) => Measured::Value { value: growth, samples: judged.polls },
+            None => Measured::TooLittle("the log's end was reached too seldom to tell how much it grows".to_owned()),
+        },
     }
 }
 
@@ -154,21 +207,19 @@ fn process(measure: Measure, history: &History) -> Measured {
     let process = &history.process;
     let unseen = "the hub's process could not be seen; run hubwatch on its host (--pid, where it isn't found), let containers share their \
                   PID namespace (shareProcessNamespace, or HUBWATCH_SHARED_PIDS), or mount the hub's control group (HUBWATCH_CGROUP)";
-    let (samples, limited) = (process.samples, process.limit_share_peak_permille);
+    let seen = process.samples > 0;
+    let young = "the process was not watched beyond its first minute";
+    let why = if seen { young } else { unseen };
+    let (host_polls, limit_polls) = (process.host_mean().1, process.limit_peak().1);
     match measure {
-        Measure::CpuMean => averaged(process.cpu_mean_permille, samples, unseen),
-        Measure::CpuPeak if samples > 0 => {
-            averaged(process.cpu_peak_permille, samples, "the process was not watched beyond its first minute")
-        }
-        Measure::CpuPeak => Measured::NotVisible(unseen.to_owned()),
-        Measure::MemoryLimitPeak if samples > 0 && limited.is_none() => {
-            Measured::NotApplicable("the hub has no memory limit".to_owned())
-        }
-        Measure::MemoryLimitPeak => averaged(limited, samples, unseen),
-        Measure::MemoryPeak => averaged(process.rss_peak_bytes, samples, unseen),
-        _ if limited.is_some() => Measured::NotApplicable("the hub has a memory limit of its own".to_owned()),
-        Measure::MemoryHostMean => averaged(process.host_share_mean_permille, samples, unseen),
-        _ => averaged(process.host_share_peak_permille, samples, unseen),
+        Measure::CpuMean => valued(process.cpu_mean(), process.cpu_samples, why),
+        Measure::CpuPeak => valued(process.cpu_peak(), process.cpu_samples, why),
+        Measure::MemoryPeak => valued(process.rss_peak_bytes.map(Exact::whole), process.samples, unseen),
+        Measure::MemoryLimitPeak if limit_polls == 0 && seen => Measured::NotApplicable("the hub has no memory limit".to_owned()),
+        Measure::MemoryLimitPeak => valued(process.limit_peak().0, limit_polls, unseen),
+        _ if host_polls == 0 && limit_polls > 0 => Measured::NotApplicable("the hub has a memory limit of its own".to_owned()),
+        Measure::MemoryHostMean => valued(process.host_mean().0, host_polls, unseen),
+        _ => valued(process.host_peak().0, host_polls, unseen),
     }
 }
 
@@ -179,53 +230,47 @@ fn hub(measure: Measure, history: &History) -> Measured {
     }
     let hub = &history.hub;
     match measure {
-        Measure::HubDownTime => {
-            let unplanned = hub.unreachable.iter().filter(|stretch| stretch.planned.is_none());
-            counted(total(unplanned.map(|stretch| stretch.duration_us)), polls)
-        }
+        Measure::HubDownTime => counted(hub.down_unplanned_us, polls),
         Measure::HubEnds => counted(hub.stops.iter().chain(&hub.exits).filter(|stop| stop.planned.is_none()).count() as u64, polls),
         _ => {
             let judged = &history.calls.judged;
             let operations = judged.total + history.api.requests;
             let failed = judged.failed + history.api.failed;
-            averaged(failures_per_thousand(failed, operations), operations, "there were no operations")
+            valued(Exact::permille(failed, operations), operations, "there were no operations")
         }
     }
 }
 
 fn api(measure: Measure, history: &History) -> Measured {
     let api = &history.api;
-    let value = match measure {
-        Measure::ApiP95 => api.p95_us,
-        Measure::ApiP99 => api.p99_us,
-        Measure::ApiMax => api.max_us,
-        _ => api.mean_us,
-    };
-    averaged(value, api.requests, "the hub never answered")
+    let (answers, why) = (api.answers(), "the hub never answered");
+    let whole = |duration: Option<u64>| duration.map(Exact::whole);
+    match measure {
+        Measure::ApiP95 => valued(whole(api.p95_us), answers, why),
+        Measure::ApiP99 => valued(whole(api.p99_us), answers, why),
+        Measure::ApiMax => valued(whole(api.max_us), answers, why),
+        _ => valued(api.mean(), answers, why),
+    }
 }
 
 fn memory_trend(measure: Measure, history: &History) -> Measured {
     let Some(trend) = &history.memory_trend else {
         return Measured::NotVisible("the hub's process was not seen beyond its warm-up".to_owned());
     };
-    let MemoryTrend { growth, windows, slope_bytes_per_hour, .. } = *trend;
-    let slope = u64::try_from(slope_bytes_per_hour).unwrap_or(0);
-    let value = match (growth, measure) {
-        (Growth::TooShort, _) => {
-            let why = "no process was watched long enough beyond its warm-up to tell a leak";
-            return Measured::TooLittle(why.to_owned());
-        }
-        (Growth::Leaking, _) | (Growth::Growing, Measure::MemoryGrowing) => slope.max(1),
-        _ => 0,
+    let slope = u64::try_from(trend.slope_bytes_per_hour).unwrap_or(0).max(1);
+    let value = match (trend.growth, measure, trend.undecided()) {
+        (Growth::Growing, Measure::MemoryGrowing, _) | (Growth::Leaking, ..) => slope,
+        (_, _, Some(why)) => return Measured::TooLittle(why),
+        (_, _, None) => 0,
     };
-    Measured::Value { value, samples: windows, counts: true }
+    counted(value, trend.windows)
 }
 
 fn sessions(measure: Measure, history: &History) -> Measured {
     let clients = &history.clients;
     if measure == Measure::ClientsPeak {
-        let peak = clients.peak_mcp_clients.map(u64::from);
-        return averaged(peak, history.coverage.polls_answered, "the hub did not say how many clients it has");
+        let peak = clients.peak_mcp_clients.map(|peak| Exact::whole(peak.into()));
+        return valued(peak, history.coverage.polls_answered, "the hub did not say how many clients it has");
     }
     if clients.sessions_opened == 0 {
         return Measured::NotVisible("no source showed sessions; the npm hub has none".to_owned());
@@ -250,8 +295,8 @@ fn load(measure: Measure, history: &History) -> Measured {
         return Measured::NotExercised("never were so many clients connected at once".to_owned());
     }
     match measure {
-        Measure::LoadApiMean => averaged(load.mean_us, load.requests, "the hub never answered under load"),
-        _ => averaged(failures_per_thousand(load.failed, load.requests), load.requests, "no request was made under load"),
+        Measure::LoadApiMean => valued(load.mean(), load.answers(), "the hub never answered under load"),
+        _ => valued(Exact::permille(load.failed, load.requests), load.requests, "no request was made under load"),
     }
 }
 
@@ -269,6 +314,9 @@ fn checks(measure: Measure, history: &History) -> Measured {
 fn degradation(measure: Measure, degradations: &Degradations) -> Measured {
     let Degradations { exercised, not_exercised, failed } = *degradations;
     match measure {
+        _ if exercised + not_exercised == 0 => {
+            Measured::NotApplicable("no degradation criterion applies to this hub, or is switched on".to_owned())
+        }
         _ if exercised == 0 => Measured::NotExercised("no degradation was exercised".to_owned()),
         Measure::DegradationFailed => counted(failed, exercised),
         _ => counted(not_exercised, exercised + not_exercised),

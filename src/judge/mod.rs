@@ -8,6 +8,8 @@ pub mod alert;
 pub mod criterion;
 mod detect;
 pub mod evaluate;
+pub mod exact;
+pub mod features;
 pub mod history;
 pub mod incident;
 pub mod leak;
@@ -15,22 +17,25 @@ pub mod live;
 pub mod measure;
 mod measuring;
 pub mod moment;
+pub mod number;
 pub mod obstacle;
 mod order;
+mod period;
 pub mod planned;
 pub mod rules;
 pub mod series;
+pub mod standing;
 mod stated;
-pub mod trend;
 pub mod verdict;
 
 use criterion::Criterion;
 use detect::{Detectors, Surroundings};
-use evaluate::Judged;
+use evaluate::{Judged, MeasureFigure};
 use history::{Admission, History};
 use incident::Incident;
 use obstacle::Obstacle;
 pub use order::interleave;
+use period::Period;
 use planned::{Plan, Plans};
 use rules::{RuleFile, Rules};
 use series::Series;
@@ -38,7 +43,7 @@ use stated::RuleBook;
 pub use stated::{Override, RuleSource};
 use verdict::{Said, Verdict};
 
-use crate::watch::{ApiOutcome, Timestamp, Watch};
+use crate::watch::{Timestamp, Watch};
 
 /// What a period has come to.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +58,8 @@ pub struct Assessment {
     pub too_wide_facts: u64,
     /// Each criterion's verdict, in the order of the rules.
     pub criteria: Vec<(Criterion, Judged)>,
+    /// Each measure, whether a criterion is set on it or not.
+    pub measures: Vec<MeasureFigure>,
     /// What stands in the way of a verdict on the whole.
     pub obstacles: Vec<Obstacle>,
     /// The verdict.
@@ -71,7 +78,7 @@ pub struct Assessment {
 #[derive(Debug, Clone)]
 pub struct Judge {
     book: RuleBook,
-    from: Timestamp,
+    period: Period,
     history: History,
     plans: Plans,
     detectors: Detectors,
@@ -81,28 +88,37 @@ impl Judge {
     /// Begins with nothing. What happened before `from` does not count. `here` is what the configuration at hand says differently from
     /// the built-in rules and from what the watch states; it must have been checked with [`Rules::apply`].
     pub fn new(here: Vec<RuleFile>, from: Timestamp) -> Self {
-        let book = RuleBook::new(here);
-        Self { book, from, history: History::new(from), plans: Plans::default(), detectors: Detectors::default() }
+        Self::between(here, (from, Timestamp::new(u64::MAX)), None)
+    }
+
+    /// Judges what happened from the first instant to the second, and nothing else. Watches of before tell how things stood at the
+    /// beginning, those of after what was told late. The hours of the phases count from `baseline`, or from the first Watch.
+    pub fn between(here: Vec<RuleFile>, (from, to): (Timestamp, Timestamp), baseline: Option<Timestamp>) -> Self {
+        let period = Period { from, to };
+        let history = History::new(period, baseline);
+        Self { book: RuleBook::new(here), period, history, plans: Plans::default(), detectors: Detectors::new(period) }
     }
 
     /// Takes a Watch in: those of one watcher in the order in which they were made, those of several [`interleave`]d. Gives the
     /// incidents that were opened, added to or closed by it, as they are now; one that came before has the same id.
     pub fn take(&mut self, watch: &Watch) -> Vec<Incident> {
-        let Admission::Taken(gap) = self.history.coverage.admit(watch, self.from) else { return Vec::new() };
-        self.book.take(watch);
+        let Admission::Taken(gap) = self.history.coverage.admit(watch, self.period) else { return Vec::new() };
+        // What was told after the period about the rules and plans of a later one is not about this one.
+        if watch.interval.start() < self.period.to {
+            self.book.take(watch);
+        }
         self.plans.take(&watch.facts);
         let rules = self.book.rules();
-        let answers = watch.poll.as_ref().is_some_and(|poll| poll.api.health == ApiOutcome::Ok);
         self.history.take(watch, gap, &self.plans, rules);
+        let lives = self.history.news();
         let around = Surroundings {
             alerts: &rules.alerts,
             plans: &self.plans,
             history: &self.history,
-            answered_before: self.history.coverage.polls_answered > u64::from(answers),
             expected: &rules.expected_servers,
             gap,
         };
-        self.detectors.take(watch, &around)
+        self.detectors.take(watch, &around, lives)
     }
 
     /// The incidents that go on.
@@ -118,22 +134,24 @@ impl Judge {
     /// What the period up to `to` has come to. Watches that begin later must not have been taken in.
     pub fn assess(&self, to: Timestamp) -> Assessment {
         let rules = self.book.rules();
-        let history = self.history.clone().finish(to, rules);
+        let history = self.history.clone().finish(to, rules, &self.plans);
         let criteria = evaluate::judge_all(&rules.criteria, &rules.waivers, &history, to);
-        let obstacles = obstacle::obstacles(&history.coverage, rules, self.book.unreadable());
         let said = |(criterion, judged): &(Criterion, Judged)| Said {
             severity: criterion.severity,
             verdict: judged.verdict,
             waived: judged.is_waived(),
         };
+        let said: Vec<Said> = criteria.iter().map(said).collect();
+        let obstacles = obstacle::obstacles(&history.coverage, rules, self.book.unreadable(), &said);
         Assessment {
             incidents: self.detectors.incidents(),
             dropped_incidents: self.detectors.dropped(),
             too_wide_facts: self.detectors.too_wide(),
-            series: history.recorder.series(&history.api.durations, &history.calls.durations),
-            planned: self.plans.until(to),
-            overall: verdict::overall(criteria.iter().map(said), !obstacles.is_empty()),
+            series: history.recorder.series(&history.api.charted, &history.calls.charted, (self.period.from, to)),
+            planned: self.plans.of(self.period.from, to),
+            overall: verdict::overall(&said, !obstacles.is_empty()),
             obstacles,
+            measures: evaluate::measure_all(&rules.criteria, &history),
             rules: rules.clone(),
             overrides: self.book.overrides(),
             history,
@@ -146,6 +164,7 @@ impl Judge {
 mod tests {
     use proptest::prelude::*;
 
+    use super::measure::Measure;
     use super::*;
 
     proptest! {
@@ -157,6 +176,37 @@ mod tests {
             }
             let assessment = judge.assess(Timestamp::new(u64::MAX));
             prop_assert_eq!(assessment.criteria.len(), 21);
+        }
+
+        #[test]
+        fn whatever_is_watched_no_mean_or_percentile_is_above_its_maximum_and_no_source_was_read_for_longer_than_was_watched(
+            watches in proptest::collection::vec(any::<Watch>(), 0..12),
+        ) {
+            let mut judge = Judge::new(Vec::new(), Timestamp::new(0));
+            watches.iter().for_each(|watch| drop(judge.take(watch)));
+            let Assessment { history, measures, .. } = judge.assess(Timestamp::new(u64::MAX));
+            let value = |measure: Measure| measures.iter().find(|figure| figure.measure == measure).unwrap().exact;
+            for (less, more) in [
+                (Measure::CpuMean, Measure::CpuPeak),
+                (Measure::MemoryHostMean, Measure::MemoryHostPeak),
+                (Measure::ApiMean, Measure::ApiMax),
+                (Measure::ApiP95, Measure::ApiP99),
+                (Measure::ApiP99, Measure::ApiMax),
+                (Measure::CallsP95, Measure::CallsP99),
+            ] {
+                prop_assert!(value(less) <= value(more), "{} {}", less, more);
+            }
+            let (calls, time) = (&history.calls, &history.coverage.sources);
+            prop_assert!(calls.mean_us <= calls.max_us && calls.p99_us <= calls.max_us);
+            prop_assert!(calls.timed <= calls.total - calls.planned && calls.by_outcome.values().sum::<u64>() == calls.total);
+            prop_assert!(history.log.grown_bytes <= history.log.bytes);
+            for read in [time.api_us, time.servers_us, time.process_us, time.log_us, time.log_levels_us, time.calls_us] {
+                prop_assert!(read <= history.coverage.covered_us);
+            }
+            for figure in &measures {
+                let on_side = figure.exact.is_none_or(|exact| exact.is_zero() || figure.shown.as_deref().is_some_and(|shown| !shown.starts_with("0 ")));
+                prop_assert!(on_side, "{:?}", figure);
+            }
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::history::Coverage;
 use super::rules::{Length, Rules};
+use super::verdict::{self, Said};
 use crate::watch::{Micros, terms};
 
 terms! {
@@ -18,6 +19,8 @@ terms! {
         TwoHubs = "two_hubs",
         /// The watch stated a rule that can't be read here.
         UnreadableRule = "unreadable_rule",
+        /// No must criterion applies to this hub.
+        NothingJudged = "nothing_judged",
     }
 }
 
@@ -34,7 +37,7 @@ pub struct Obstacle {
 const LONG_ENOUGH: u64 = 95;
 
 /// The obstacles of a period.
-pub(super) fn obstacles(coverage: &Coverage, rules: &Rules, unreadable_rules: &[String]) -> Vec<Obstacle> {
+pub(super) fn obstacles(coverage: &Coverage, rules: &Rules, unreadable_rules: &[String], criteria: &[Said]) -> Vec<Obstacle> {
     let mut all = Vec::new();
     let wanted = rules.min_period.get();
     if coverage.period_us < wanted || coverage.covered_us < wanted / 100 * LONG_ENOUGH {
@@ -57,5 +60,11 @@ pub(super) fn obstacles(coverage: &Coverage, rules: &Rules, unreadable_rules: &[
         kind: ObstacleKind::UnreadableRule,
         why: format!("the watch stated a rule that this hubwatch can't use: {error}"),
     }));
+    if !verdict::is_anything_judged(criteria) {
+        let why = "no must criterion was judged, since each is not applicable to this hub or switched off: see `enabled` and the \
+                   `has_…` keys of [judge] in hubwatch.toml"
+            .to_owned();
+        all.push(Obstacle { kind: ObstacleKind::NothingJudged, why });
+    }
     all
 }

@@ -27,7 +27,7 @@ pub struct Plan {
     pub name: String,
     /// When it began.
     pub from: Moment,
-    /// When it ended; `None` while it goes on.
+    /// When it ended, or after which time it counts no longer because nobody ended it; `None` while it goes on.
     pub to: Option<Moment>,
     /// Whether it was never ended, so that only its first hours count as planned.
     pub forgotten: bool,
@@ -57,6 +57,9 @@ impl Plans {
     pub(super) fn take<'a>(&mut self, facts: impl IntoIterator<Item = &'a Fact>) {
         for fact in facts {
             let at = Moment(fact.when.latest());
+            if let FactKind::MarkBegan(mark) = &fact.kind {
+                self.forget(mark.name.as_str(), at);
+            }
             match &fact.kind {
                 // A mark that was read twice has the same name and time.
                 FactKind::MarkBegan(mark) if self.open(mark.name.as_str()).is_none() && !self.holds(mark.name.as_str(), at) => {
@@ -73,6 +76,14 @@ impl Plans {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// One that nobody ended is over after the longest time: it may begin again.
+    fn forget(&mut self, name: &str, at: Moment) {
+        if let Some(plan) = self.open(name).filter(|plan| at.0.since(plan.from.0) > LONGEST) {
+            plan.to = Some(Moment(plan.from.0.plus(LONGEST)));
+            plan.forgotten = true;
         }
     }
 
@@ -125,10 +136,16 @@ impl Plans {
         free
     }
 
-    /// All of them, at the end of the period.
-    pub(super) fn until(&self, end: Timestamp) -> Vec<Plan> {
-        let forgotten = |plan: &Plan| plan.forgotten || plan.to.is_none() && end.since(plan.from.0) > LONGEST;
-        self.0.iter().map(|plan| Plan { forgotten: forgotten(plan), ..plan.clone() }).collect()
+    /// Returns those of a period, as they are at its end.
+    pub(super) fn of(&self, from: Timestamp, end: Timestamp) -> Vec<Plan> {
+        let inside = |plan: &&Plan| plan.from.0 <= end && plan.settled() >= from;
+        let finished = |plan: &Plan| match plan.to {
+            None if end.since(plan.from.0) > LONGEST => {
+                Plan { to: Some(Moment(plan.from.0.plus(LONGEST))), forgotten: true, ..plan.clone() }
+            }
+            _ => plan.clone(),
+        };
+        self.0.iter().filter(inside).map(finished).collect()
     }
 }
 
@@ -167,7 +184,7 @@ mod tests {
         plans.take(&[began(100, "crash")]);
         let (inside, beyond) = (100 + 4 * 3600, 101 + 4 * 3600);
         assert!(at(&plans, inside).is_some() && at(&plans, beyond).is_none());
-        assert!(plans.until(Timestamp::from_secs(beyond))[0].forgotten);
+        assert!(plans.of(Timestamp::new(0), Timestamp::from_secs(beyond))[0].forgotten);
         plans.take(&[ended(90_000, "crash")]);
         assert!(at(&plans, 90_000).is_none());
     }

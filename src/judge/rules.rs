@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::alert::Alerts;
 use super::criterion::{Criterion, Group, Limit, Severity};
+use super::features::Feature;
 use super::incident::{Gravity, IncidentKind};
 use super::leak::LeakRules;
 use super::measure::Measure;
@@ -100,12 +101,27 @@ pub struct JudgeEntry {
     /// How long a process must be watched beyond that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak_min_steady: Option<Length>,
-    /// Growth below this share is noise (thousandths).
+    /// Growth in the whole time below this share is no leak (thousandths).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak_min_growth_permille: Option<u64>,
-    /// Growth below so many bytes is noise.
+    /// Growth in the whole time below so many bytes is no leak.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub leak_min_growth_bytes: Option<u64>,
+    /// A pass needs growth that is surely below this share a day (thousandths) …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leak_tolerated_permille_per_day: Option<u64>,
+    /// … or below so many bytes a day.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub leak_tolerated_bytes_per_day: Option<u64>,
+    /// Whether the hub has the meta-tool; found out from the hub if not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_meta_tool: Option<bool>,
+    /// Whether it asks Gemini.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_gemini: Option<bool>,
+    /// Whether it has sessions with tools of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub has_sessions: Option<bool>,
 }
 
 impl JudgeEntry {
@@ -132,6 +148,9 @@ pub struct CriterionEntry {
     /// How many samples a verdict needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_samples: Option<u64>,
+    /// Whether it is judged at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enabled: Option<bool>,
     /// What must hold; a measure that is there already is changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub limits: Vec<LimitEntry>,
@@ -152,6 +171,9 @@ pub struct LimitEntry {
     /// Whether values below, not above, are beyond.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub below: Option<bool>,
+    /// Whether a value that reaches a limit is beyond it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strict: Option<bool>,
     /// Whether the criterion's other limits decide where this measure can't be had.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optional: Option<bool>,
@@ -198,6 +220,11 @@ pub struct ServerEntry {
     /// The states in which this server may be: `["connecting", "disconnected"]` for one that lacks its token.
     #[serde(default)]
     pub expected: Vec<String>,
+}
+
+/// Whether a server in whose configuration these states are expected should work: every server should, unless somebody says otherwise.
+pub fn should_work(expected: &[String]) -> bool {
+    expected.is_empty() || expected.iter().any(|state| state == "connected")
 }
 
 /// Why rules can't be used.
@@ -260,9 +287,16 @@ pub struct Rules {
     pub high_load_clients: u32,
     /// How a leak is looked for.
     pub leak: LeakRules,
+    /// What somebody said of whether the hub has a feature.
+    pub has: BTreeMap<Feature, bool>,
 }
 
 impl Rules {
+    /// Returns what somebody said of whether the hub has a feature; `None` where that is to be found out.
+    pub fn has(&self, feature: Feature) -> Option<bool> {
+        self.has.get(&feature).copied()
+    }
+
     /// The built-in rules.
     pub fn builtin() -> Self {
         let nothing = Self {
@@ -273,6 +307,7 @@ impl Rules {
             min_period: MIN_PERIOD,
             high_load_clients: HIGH_LOAD_CLIENTS,
             leak: LeakRules::DEFAULT,
+            has: BTreeMap::new(),
         };
         let mut rules = nothing.clone();
         let read = parse(DEFAULT).and_then(|file| rules.apply(&file));
@@ -310,6 +345,16 @@ impl Rules {
         let leak = &mut self.leak;
         leak.min_growth_permille = entry.leak_min_growth_permille.unwrap_or(leak.min_growth_permille);
         leak.min_growth_bytes = entry.leak_min_growth_bytes.unwrap_or(leak.min_growth_bytes);
+        leak.tolerated_permille_per_day = entry.leak_tolerated_permille_per_day.unwrap_or(leak.tolerated_permille_per_day);
+        leak.tolerated_bytes_per_day = entry.leak_tolerated_bytes_per_day.unwrap_or(leak.tolerated_bytes_per_day);
+        for feature in Feature::ALL {
+            let said = match feature {
+                Feature::MetaTool => entry.has_meta_tool,
+                Feature::Gemini => entry.has_gemini,
+                Feature::Sessions => entry.has_sessions,
+            };
+            self.has.extend(said.map(|said| (*feature, said)));
+        }
     }
 
     fn criterion(&mut self, entry: &CriterionEntry) -> Result<(), RuleError> {
@@ -382,6 +427,7 @@ impl Criterion {
         self.severity = entry.severity.unwrap_or(self.severity);
         self.min_coverage = entry.min_coverage.unwrap_or(self.min_coverage);
         self.min_samples = entry.min_samples.unwrap_or(self.min_samples);
+        self.enabled = entry.enabled.unwrap_or(self.enabled);
         for limit in &entry.limits {
             if let Some(known) = self.limits.iter_mut().find(|known| known.measure == limit.measure) {
                 known.change(limit);
@@ -400,6 +446,7 @@ impl Limit {
         self.warn = entry.warn.or(self.warn);
         self.fail = entry.fail.or(self.fail);
         self.below = entry.below.unwrap_or(self.below);
+        self.strict = entry.strict.unwrap_or(self.strict);
         self.optional = entry.optional.unwrap_or(self.optional);
     }
 

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
-use crate::watch::{Micros, Poll, Timestamp, Visibility, Watch};
+use crate::watch::{FactKind, Level, Micros, Poll, Timestamp, Visibility, Watch};
 
 /// More points than this no chart of a page's width can show: 48 hours come out at a point for every eight and a half minutes.
 pub const MAX_BUCKETS: usize = 384;
@@ -45,11 +45,11 @@ pub struct LatencyPoint {
     pub min: u64,
     /// The mean.
     pub mean: u64,
-    /// What 50 of 100 keep to.
+    /// What 50 of 100 keep to, by nearest rank.
     pub p50: u64,
-    /// What 95 of 100 keep to.
+    /// What 95 of 100 keep to, by nearest rank.
     pub p95: u64,
-    /// What 99 of 100 keep to.
+    /// What 99 of 100 keep to, by nearest rank.
     pub p99: u64,
     /// The most.
     pub max: u64,
@@ -64,6 +64,15 @@ pub struct Line<P> {
     pub points: Vec<P>,
 }
 
+impl<P> Default for Line<P> {
+    fn default() -> Self {
+        Self { width_us: 0, points: Vec::new() }
+    }
+}
+
+/// So many parts has a row of characters: an hour each over the strategy's 48.
+pub const PARTS: u64 = 48;
+
 /// All that charts show. The servers' timelines stand with the servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Series {
@@ -73,11 +82,17 @@ pub struct Series {
     pub rss_bytes: Line<Point>,
     /// The API's answers.
     pub api_us: Line<LatencyPoint>,
-    /// Meta-tool calls whose beginning and end are certain.
+    /// Meta-tool calls whose duration is known.
     pub calls_us: Line<LatencyPoint>,
-    /// Lines of level error.
+    /// The API's answers in each forty-eighth of the period.
+    #[serde(default)]
+    pub api_parts_us: Line<LatencyPoint>,
+    /// Meta-tool calls whose duration is known in each forty-eighth of the period.
+    #[serde(default)]
+    pub calls_parts_us: Line<LatencyPoint>,
+    /// Lines of level error: the counts of facts `mcphub.log.lines`.
     pub error_lines: Line<Point>,
-    /// Lines of level warn.
+    /// Lines of level warn, counted in the same way.
     pub warn_lines: Line<Point>,
     /// Lines of the log.
     pub log_lines: Line<Point>,
@@ -219,17 +234,35 @@ impl Durations {
             width *= 2;
         }
         let chunks = all.chunk_by(|one, other| one.0 / width == other.0 / width);
-        let points = chunks.filter_map(|chunk| latency_point(chunk, width));
+        let begin =
+            |chunk: &[(u32, u32)]| Timestamp::from_secs(chunk.first().map_or(0, |(second, _)| u64::from(second / width * width)));
+        let points = chunks.filter_map(|chunk| latency_point(chunk, begin(chunk)));
         Line { width_us: u64::from(width) * SECOND_US, points: points.collect() }
+    }
+
+    /// The points of [`PARTS`] equal parts of a period, each with the percentiles of all that lies in it.
+    pub fn parts(&self, from: Timestamp, to: Timestamp) -> Line<LatencyPoint> {
+        let length = u128::from(to.since(from).get());
+        let begin = |part: u128| from.plus(Micros::new(u64::try_from(length * part / u128::from(PARTS)).unwrap_or(u64::MAX)));
+        let part_of = |second: u32| {
+            let into = u128::from(Timestamp::from_secs(u64::from(second)).since(from).get());
+            // The part whose beginning is the last one not after it.
+            (((into + 1) * u128::from(PARTS)).div_ceil(length.max(1))).saturating_sub(1).min(u128::from(PARTS) - 1)
+        };
+        let mut all = self.all.clone();
+        all.sort_unstable_by_key(|(second, _)| *second);
+        let chunks = all.chunk_by(|one, other| part_of(one.0) == part_of(other.0));
+        let at = |chunk: &[(u32, u32)]| begin(chunk.first().map_or(0, |(second, _)| part_of(*second)));
+        let points = chunks.filter_map(|chunk| latency_point(chunk, at(chunk))).collect();
+        Line { width_us: to.since(from).get().div_ceil(PARTS), points }
     }
 }
 
-fn latency_point(chunk: &[(u32, u32)], width: u32) -> Option<LatencyPoint> {
-    let second = chunk.first()?.0 / width * width;
+fn latency_point(chunk: &[(u32, u32)], at: Timestamp) -> Option<LatencyPoint> {
     let sum: u64 = chunk.iter().map(|(_, duration)| u64::from(*duration)).sum();
     let sorted = Sorted::new(chunk.iter().map(|(_, duration)| *duration).collect());
     Some(LatencyPoint {
-        at: Moment(Timestamp::from_secs(u64::from(second))),
+        at: Moment(at),
         count: chunk.len() as u64,
         min: sorted.percentile(0)?,
         mean: sum / chunk.len() as u64,
@@ -254,15 +287,26 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn watch(&mut self, watch: &Watch) {
+    /// `shows_levels` is whether warnings and errors could be seen.
+    pub(super) fn watch(&mut self, watch: &Watch, shows_levels: bool) {
+        let of_level = |level| {
+            let lines = watch.facts.iter().filter_map(|fact| match &fact.kind {
+                FactKind::Lines(lines) if lines.level == level => Some(lines.count.get()),
+                _ => None,
+            });
+            lines.fold(0, u64::saturating_add)
+        };
+        for (buckets, count) in [(&mut self.errors, of_level(Level::Error)), (&mut self.warnings, of_level(Level::Warn))] {
+            if shows_levels || count > 0 {
+                buckets.add(watch.interval.end(), count);
+            }
+        }
         self.watched.add(watch.interval.end(), watch.interval.length().get());
         // A log that nobody read has no volume, which is not a volume of nothing.
         if !matches!(watch.sources.log, Visibility::Read | Visibility::Partial) {
             return;
         }
         let (at, volume) = (watch.interval.end(), &watch.log);
-        self.errors.add(at, volume.error.get());
-        self.warnings.add(at, volume.warn.get());
         self.lines.add(at, volume.lines.get());
         self.bytes.add(at, volume.bytes.get());
     }
@@ -280,8 +324,10 @@ impl Recorder {
     }
 
     /// All that charts show.
-    pub(super) fn series(&self, api: &Durations, calls: &Durations) -> Series {
+    pub(super) fn series(&self, api: &Durations, calls: &Durations, (from, to): (Timestamp, Timestamp)) -> Series {
         Series {
+            api_parts_us: api.parts(from, to),
+            calls_parts_us: calls.parts(from, to),
             cpu_permille: self.cpu.line(),
             rss_bytes: self.rss.line(),
             api_us: api.line(),
@@ -327,6 +373,29 @@ mod tests {
             prop_assert!(within * 1_000 >= permille * values.len());
             let below = values.iter().filter(|value| **value < found).count();
             prop_assert!(below * 1_000 < permille.max(1) * values.len());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_part_of_a_period_has_the_durations_that_lie_in_it(
+            seconds in proptest::collection::vec(0..200_000u32, 0..300), from in 0..100_000u64, length in 1..400_000u64,
+        ) {
+            let (from, to) = (Timestamp::from_secs(from), Timestamp::from_secs(from + length));
+            let mut durations = Durations::default();
+            seconds.iter().for_each(|second| durations.push(Timestamp::from_secs(u64::from(*second)), Micros::new(7)));
+            let line = durations.parts(from, to);
+            prop_assert!(line.points.len() <= PARTS as usize);
+            prop_assert_eq!(line.points.iter().map(|point| point.count).sum::<u64>(), seconds.len() as u64);
+            let begin = |part: u64| from.plus(Micros::new(to.since(from).get() * part / PARTS));
+            for (index, point) in line.points.iter().enumerate() {
+                let part = (0..PARTS).find(|part| begin(*part) == point.at.0).unwrap();
+                let inside = |second: &&u32| {
+                    let at = Timestamp::from_secs(u64::from(**second));
+                    (at >= begin(part) || index == 0) && (at < begin(part + 1) || part + 1 == PARTS)
+                };
+                prop_assert!(seconds.iter().filter(inside).count() as u64 >= point.count);
+            }
         }
     }
 

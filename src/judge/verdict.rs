@@ -21,14 +21,20 @@ terms! {
 
 /// The overall rule, as the report prints it.
 pub const RULE: &str = "FAIL if any must criterion fails; otherwise NO VERDICT if any must criterion is inconclusive and not waived, or \
-something stands in the way of a verdict on the whole period (it is too short, it is about two builds or two hubs); otherwise WARN if \
-any should criterion fails, anything warns or an inconclusive must is waived; otherwise PASS. Info criteria never decide.";
+something stands in the way of a verdict on the whole period (it is too short, it is about two builds or two hubs, no must criterion \
+was judged); otherwise WARN if any should criterion fails, anything warns or an inconclusive must is waived; otherwise PASS. Info \
+criteria, and those that are not applicable or switched off, never decide.";
 
 /// The verdict on the whole period: a total function of what its criteria came to.
-pub fn overall(criteria: impl IntoIterator<Item = Said>, obstructed: bool) -> Verdict {
-    let start = if obstructed { Verdict::Inconclusive } else { Verdict::Pass };
-    let effects = criteria.into_iter().map(Said::effect);
+pub fn overall(criteria: &[Said], obstructed: bool) -> Verdict {
+    let start = if obstructed || !is_anything_judged(criteria) { Verdict::Inconclusive } else { Verdict::Pass };
+    let effects = criteria.iter().map(|said| said.effect());
     effects.fold(start, |worst, effect| if weight(effect) > weight(worst) { effect } else { worst })
+}
+
+/// Whether there is a must criterion that applies: where nothing is asked of a build, nothing speaks for promoting it.
+pub(super) fn is_anything_judged(criteria: &[Said]) -> bool {
+    criteria.iter().any(|said| said.severity == Severity::Must && said.verdict != Verdict::NotApplicable)
 }
 
 /// What a criterion says towards the whole.
@@ -87,12 +93,13 @@ mod tests {
         use Verdict::{Fail, Inconclusive, Pass, Warn};
         // Rows: must, should, info; columns: pass, warn, fail, inconclusive, not applicable.
         let table = [[Pass, Warn, Fail, Inconclusive, Pass], [Pass, Warn, Warn, Pass, Pass], [Pass; 5]];
+        let passed = said(Severity::Must, Pass, false);
         for (severity, row) in Severity::ALL.iter().zip(table) {
             for (verdict, effect) in Verdict::ALL.iter().zip(row) {
-                assert_eq!(overall([said(*severity, *verdict, false)], false), effect, "{severity} {verdict}");
+                assert_eq!(overall(&[passed, said(*severity, *verdict, false)], false), effect, "{severity} {verdict}");
                 // A waiver answers for what is not known, and for nothing else.
                 let waived = if effect == Inconclusive { Warn } else { effect };
-                assert_eq!(overall([said(*severity, *verdict, true)], false), waived, "{severity} {verdict} waived");
+                assert_eq!(overall(&[passed, said(*severity, *verdict, true)], false), waived, "{severity} {verdict} waived");
             }
         }
     }
@@ -112,16 +119,18 @@ mod tests {
                                 || said.severity == Severity::Should && said.verdict == Verdict::Fail
                                 || must(Verdict::Inconclusive)(said) && said.waived
                         };
+                        let nothing_judged =
+                            !criteria.iter().any(|said| said.severity == Severity::Must && said.verdict != Verdict::NotApplicable);
                         let expected = if criteria.iter().any(must(Verdict::Fail)) {
                             Verdict::Fail
-                        } else if obstructed || criteria.iter().any(unknown) {
+                        } else if obstructed || nothing_judged || criteria.iter().any(unknown) {
                             Verdict::Inconclusive
                         } else if criteria.iter().filter(decides).any(warns) {
                             Verdict::Warn
                         } else {
                             Verdict::Pass
                         };
-                        assert_eq!(overall(criteria, obstructed), expected, "{criteria:?} {obstructed}");
+                        assert_eq!(overall(&criteria, obstructed), expected, "{criteria:?} {obstructed}");
                     }
                 }
             }
@@ -129,7 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn nothing_judged_passes_unless_something_stands_in_the_way() {
-        assert_eq!([overall([], false), overall([], true)], [Verdict::Pass, Verdict::Inconclusive]);
+    fn where_no_must_criterion_applies_nothing_passes() {
+        let beside = said(Severity::Should, Verdict::Pass, false);
+        let must = |verdict| said(Severity::Must, verdict, false);
+        assert_eq!([overall(&[], false), overall(&[], true), overall(&[beside], false)], [Verdict::Inconclusive; 3]);
+        assert_eq!(overall(&[beside, must(Verdict::NotApplicable), must(Verdict::NotApplicable)], false), Verdict::Inconclusive);
+        assert_eq!(overall(&[must(Verdict::NotApplicable), must(Verdict::Pass)], false), Verdict::Pass);
     }
 }

@@ -1,5 +1,6 @@
 //! Following the journal: each Watch that is committed is judged, and `dashboard.json` is kept true.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -95,7 +96,10 @@ impl Follower {
                 seen: None,
                 place: None,
                 from: None,
+                earliest: None,
                 whole: false,
+                begun: None,
+                past: BTreeMap::new(),
                 unwell: None,
                 written: None,
             };
@@ -127,8 +131,13 @@ struct Follow<A> {
     place: Option<i64>,
     /// Since when is judged.
     from: Option<Timestamp>,
+    /// The beginning of a Watch that is earlier than those before it, since the clock was set back: it is judged from there on.
+    earliest: Option<Timestamp>,
     /// Whether all that the journal held was judged: before, nobody is told of what may be over.
     whole: bool,
+    /// When the watch began, and what had been counted of the log's past when it was first judged: by an incident's id.
+    begun: Option<Timestamp>,
+    past: BTreeMap<String, u64>,
     /// What keeps the watch itself from its work. It can't be learned from Watches: there are none then.
     unwell: Option<Incident>,
     written: Option<Instant>,
@@ -175,7 +184,7 @@ impl<A: Audience> Follow<A> {
     async fn look(&mut self) -> bool {
         let now = Timestamp::now();
         if self.from.is_some_and(|from| now.since(from) > LONGEST) {
-            (self.place, self.from, self.whole) = (None, None, false);
+            self.begin_anew(None);
         }
         let place = self.place;
         let (hub, environment, state_dir) =
@@ -198,13 +207,24 @@ impl<A: Audience> Follow<A> {
         self.place = look.place;
         let news = !look.watches.is_empty();
         for watch in look.watches {
+            let start = watch.interval.start().max(horizon);
+            if self.from.is_some_and(|from| start < from) {
+                self.begin_anew(Some(start));
+                return true;
+            }
             if self.from.is_none() {
-                let from = watch.interval.start().max(horizon);
+                let from = self.earliest.map_or(start, |earliest| earliest.min(start));
                 self.live.begin(self.following.rules.clone(), from);
                 self.from = Some(from);
+                self.begun = self.begun.or(Some(from));
             }
             match self.live.take(watch) {
-                Some(News::Incidents(incidents)) if self.whole && !incidents.is_empty() => self.audience.changed(incidents),
+                Some(News::Incidents(incidents)) if self.whole && !incidents.is_empty() => {
+                    let news = self.of_the_watch(incidents);
+                    if !news.is_empty() {
+                        self.audience.changed(news);
+                    }
+                }
                 Some(News::Judged(incidents)) if self.whole => self.tell_all(incidents),
                 _ => {}
             }
@@ -218,7 +238,27 @@ impl<A: Audience> Follow<A> {
         look.more
     }
 
-    fn tell_all(&mut self, mut incidents: Vec<Incident>) {
+    /// What was judged is judged again, as far as it lies in the period.
+    fn begin_anew(&mut self, earliest: Option<Timestamp>) {
+        (self.place, self.from, self.whole, self.earliest) = (None, None, false, earliest);
+    }
+
+    /// What a log held before the watch began is history: it raises no alert, unless it goes on.
+    fn of_the_watch(&mut self, incidents: Vec<Incident>) -> Vec<Incident> {
+        let Some(begun) = self.begun else { return incidents };
+        let is_past = |incident: &Incident| is_counted(incident.kind) && incident.start.0 < begun;
+        let mut news = Vec::new();
+        for incident in incidents {
+            if is_past(&incident) && *self.past.entry(incident.id.clone()).or_insert(incident.count) >= incident.count {
+                continue;
+            }
+            news.push(incident);
+        }
+        news
+    }
+
+    fn tell_all(&mut self, incidents: Vec<Incident>) {
+        let mut incidents = self.of_the_watch(incidents);
         incidents.extend(self.unwell.clone());
         self.audience.all(incidents);
     }
@@ -226,7 +266,7 @@ impl<A: Audience> Follow<A> {
     /// A disk that is full or a poll that hangs keeps everything from being judged: that is told, too.
     fn look_at_ourselves(&mut self) {
         let now = Timestamp::now();
-        let reasons = self.following.vitals.wellness(now, self.following.interval).not_ready;
+        let reasons = self.following.vitals.wellness(self.following.interval).not_ready;
         // Before the first poll there was nothing to be well at.
         let begun = self.following.vitals.polled_at().is_some();
         match (reasons.is_empty(), self.unwell.take()) {
@@ -259,6 +299,26 @@ impl<A: Audience> Follow<A> {
     }
 }
 
+/// Whether an incident is made of things that happened, each at its time, rather than of a state that lasts.
+const fn is_counted(kind: IncidentKind) -> bool {
+    use IncidentKind as Kind;
+    matches!(
+        kind,
+        Kind::CallsSlow
+            | Kind::CallsFailing
+            | Kind::NotificationsFailing
+            | Kind::GeminiFailing
+            | Kind::ErrorSpike
+            | Kind::ErrorRate
+            | Kind::LogStorm
+            | Kind::LogStormKnown
+            | Kind::LogGrowth
+            | Kind::LogWriteFailed
+            | Kind::ServerFlapping
+            | Kind::ServerReconnecting
+    )
+}
+
 /// In the report it is the time when nobody watched, if it comes to that.
 fn unwell(now: Timestamp, cause: String) -> Incident {
     Incident {
@@ -285,7 +345,7 @@ fn look(
     horizon: Timestamp,
     place: Option<i64>,
 ) -> Result<Look, JournalError> {
-    let reader = reader.map_or_else(|| JournalReader::open(state_dir), Ok)?;
+    let reader = reader.filter(JournalReader::is_current).map_or_else(|| JournalReader::open(state_dir), Ok)?;
     let first = match place {
         Some(place) => Some(place),
         None => reader.first_watch(hub, environment, horizon)?,

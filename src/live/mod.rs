@@ -93,6 +93,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::judge::moment::Moment;
+    use crate::report::{self, Given, Provenance, SignOff, Template};
+    use crate::serve::Deployment;
+    use crate::watch::{Count, Interval, Micros, Origin};
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(8))]
@@ -109,5 +113,88 @@ mod tests {
             let after = live.so_far().unwrap();
             prop_assert!(!Arc::ptr_eq(&asked, &after) && after.to == end);
         }
+    }
+
+    /// How the clock goes on from one Watch to the next: mostly by an interval, sometimes by a jump.
+    fn steps() -> impl Strategy<Value = Vec<(Watch, i64, u64)>> {
+        const SECOND: i64 = 1_000_000;
+        let jump = prop_oneof![
+            6 => Just(0i64),
+            1 => -8 * 3_600 * SECOND..0,
+            1 => 0..40 * 86_400 * SECOND,
+            1 => Just(-2 * 3_600 * SECOND),
+            1 => Just(i64::MAX / 2),
+            1 => Just(i64::MIN / 2),
+        ];
+        proptest::collection::vec((any::<Watch>(), jump, 0..20_000_000u64), 1..12)
+    }
+
+    /// The Watches of one run whose clock goes like this. The hub's process is mostly the same one.
+    fn run(steps: Vec<(Watch, i64, u64)>) -> Vec<Watch> {
+        let Some(origin) = steps.first().map(|(watch, ..)| watch.origin.clone()) else { return Vec::new() };
+        let mut now = Timestamp::from_secs(1_795_400_000);
+        let watches = steps.into_iter().zip(0..).map(|((mut watch, jump, length), sequence)| {
+            now = if jump < 0 { now.minus(Micros::new(jump.unsigned_abs())) } else { now.plus(Micros::new(jump.unsigned_abs())) };
+            watch.interval = Interval::new(now, now.plus(Micros::new(length)));
+            now = watch.interval.end();
+            watch.origin = Origin { sequence: Count::new(sequence), ..origin.clone() };
+            if let Some(process) = watch.poll.as_mut().and_then(|poll| poll.process.as_mut()).filter(|process| process.pid % 4 > 0)
+            {
+                (process.pid, process.started) = (1, Timestamp::from_secs(1_795_390_000));
+            }
+            watch
+        });
+        watches.collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn however_the_clock_jumps_everything_that_is_shown_can_be_made_and_what_adds_up_adds_up(steps in steps()) {
+            let live = Live::default();
+            let watches = run(steps);
+            let from = watches.iter().map(|watch| watch.interval.start()).min().unwrap();
+            for begin in [watches[0].interval.start(), from] {
+                live.begin(Vec::new(), begin);
+                for watch in &watches {
+                    live.take(watch.clone());
+                    let so_far = live.so_far().unwrap();
+                    let _ = dashboard::dashboard(&so_far, &Deployment::default());
+                    shown(&so_far)?;
+                }
+            }
+        }
+    }
+
+    /// Everything that people are shown of a period.
+    fn shown(so_far: &SoFar) -> Result<(), TestCaseError> {
+        let provenance = Provenance {
+            tool_version: String::new(),
+            hub: "hub".to_owned(),
+            environment: "test".to_owned(),
+            builds: Vec::new(),
+            backend: "embedded".to_owned(),
+            from: Moment(so_far.from),
+            asked_from: None,
+            to: Moment(so_far.to),
+            generated_at: Moment(so_far.to),
+            provisional: true,
+            watchers: Vec::new(),
+            criteria_digest: String::new(),
+            overrides: Vec::new(),
+            unreadable: Vec::new(),
+            incomplete: Vec::new(),
+        };
+        let report = report::report(
+            so_far.assessment.clone(),
+            Given { provenance, sign_off: SignOff::default(), baseline: report::baseline::Found::default() },
+        );
+        prop_assert!(report.coverage.covered_us <= report.coverage.period_us);
+        prop_assert!(report.coverage.share_permille <= 1_000);
+        let _ = (report::json(&report), report::junit(&report), report::figures::figures(&report));
+        for template in [Template::Markdown, Template::Html, Template::Summary] {
+            prop_assert!(report::render(&report, template, None).is_ok());
+        }
+        Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! What a report can't see.
 
+use std::collections::BTreeMap;
+
 use super::model::Provenance;
 use super::words;
-use crate::judge::history::History;
+use crate::judge::history::{History, LogHistory};
 use crate::judge::moment::Moment;
-use crate::watch::{Aspect, DropReason, DroppedKind, Sight, Visible};
+use crate::watch::{Aspect, DropReason, DroppedKind, LogShape, Sight, Visibility, Visible};
 
 /// Each thing that the sources at hand did not show.
 pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
@@ -21,9 +23,35 @@ pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
     if !provenance.unreadable.is_empty() {
         all.push(format!("{} watch spans could not be read.", provenance.unreadable.len()));
     }
+    all.extend(log_away(&coverage.log));
     all.extend(unseen(&coverage.sight));
+    sharing(&history.log, &mut all);
     losses(history, &mut all);
     all
+}
+
+/// So much of the time (thousandths) a log may be away, as while it is rotated, without a word.
+const LOG_AWAY: u64 = 50;
+
+/// A log that was to be read and was not there.
+fn log_away(watches: &BTreeMap<Visibility, u64>) -> Option<String> {
+    let away = watches.get(&Visibility::Missing).copied().unwrap_or(0);
+    let all: u64 = watches.values().sum();
+    match away.saturating_mul(1_000).checked_div(all)? {
+        1_000 => Some("The hub's log was never there: check the path that the watch was given with --log.".to_owned()),
+        share if share > LOG_AWAY => Some(format!(
+            "The hub's log was not there for {} of the time watched: what only the log shows is not visible then.",
+            words::permille(share)
+        )),
+        _ => None,
+    }
+}
+
+/// A note as a sentence.
+pub fn sentence(note: &str) -> String {
+    let mut letters = note.chars();
+    let first: String = letters.next().map(|first| first.to_uppercase().collect()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
 }
 
 /// What the sources did not show, or not always.
@@ -34,6 +62,27 @@ pub fn unseen(sight: &Sight) -> Vec<String> {
         Visible::No(why) => Some(format!("Not visible: {}: {why}.", aspect.title())),
     };
     sight.blind_spots().into_iter().filter_map(told).collect()
+}
+
+/// What can't be told apart in a log that several hubs write.
+fn sharing(log: &LogHistory, all: &mut Vec<String>) {
+    if let Some(since) = log.shared_since {
+        let pino = log.shapes == [LogShape::Pino.as_str()];
+        let whose = if pino {
+            "Its lines name their process, so only those of this hub count; the volume of the log is that of all hubs."
+        } else {
+            "Starts, stops and changes of servers count only where this hub's API confirms them; clients, Gemini failures, warnings \
+             and errors of the other hub can't be told apart. Give each hub its own XDG_STATE_HOME."
+        };
+        all.push(format!("Another hub writes into the same log (seen first at {since}). {whose}"));
+    }
+    let dropped: u64 = log.claims_dropped.iter().fold(0, |sum, dropped| sum.saturating_add(dropped.lines));
+    if dropped > 0 {
+        let lines = if dropped == 1 { "1 line" } else { &format!("{dropped} lines") };
+        all.push(format!(
+            "{lines} of the log told of a start, a stop or a change of a server that the hub's API does not confirm: not counted."
+        ));
+    }
 }
 
 /// What the sidecar itself could not keep or pass on.
@@ -57,10 +106,10 @@ fn losses(history: &History, all: &mut Vec<String>) {
     // What is dropped for its age is of an earlier period.
     let of = |what: DroppedKind| {
         let reasons = own.dropped.get(what.as_str()).into_iter().flatten();
-        reasons.filter(|(reason, _)| *reason != DropReason::Age.as_str()).map(|(_, count)| count).sum::<u64>()
+        reasons.filter(|(reason, _)| *reason != DropReason::Age.as_str()).map(|(_, count)| *count).fold(0, u64::saturating_add)
     };
     let (watches, calls) = (of(DroppedKind::Watches), of(DroppedKind::Calls));
-    if watches + calls > 0 {
+    if watches > 0 || calls > 0 {
         all.push(format!(
             "{watches} Watches and {calls} call spans are not in the sidecar's own journal any more: there was no room."
         ));

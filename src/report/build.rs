@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Baseline, CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
-use super::{blind, daily, evidence, phases, points, recommend, words};
+use super::model::{CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
+use super::{baseline, blind, daily, evidence, phases, points, recommend, words};
 use crate::judge::criterion::{Criterion, Severity};
-use crate::judge::evaluate::Judged;
+use crate::judge::evaluate::{Ground, Judged};
+use crate::judge::measure::Measure;
 use crate::judge::verdict::{RULE, Verdict};
-use crate::judge::{Assessment, Override, rules};
+use crate::judge::{Assessment, Override, number, rules};
 
 /// How a verdict ends the command.
 pub const fn exit_code(verdict: Verdict) -> u8 {
@@ -31,7 +32,7 @@ pub struct Given {
     /// Who signs, and whom to ask.
     pub sign_off: SignOff,
     /// The baseline that `hubwatch validate` stored; without one the first hour is it.
-    pub baseline: Option<Baseline>,
+    pub baseline: baseline::Found,
 }
 
 /// Makes the report.
@@ -43,10 +44,11 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         verdict: judgement.overall,
         exit_code: exit_code(judgement.overall),
         rule: RULE.to_owned(),
-        because: because(&judgement, &criteria),
+        because: because(&judgement),
     };
     let recommendations = recommend::recommendations(&judgement);
-    let blind_spots = blind::blind_spots(&judgement.history, &provenance);
+    let mut blind_spots = blind::blind_spots(&judgement.history, &provenance);
+    blind_spots.extend(baseline.note.as_deref().map(blind::sentence));
     let integration_points = points::integration_points(&judgement.history, &criteria);
     let history = judgement.history;
     let watchers = history.coverage.watchers.keys().cloned().collect();
@@ -59,6 +61,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         coverage: history.coverage,
         integration_points,
         criteria,
+        measures: judgement.measures,
         servers: history.servers.0.into_values().collect(),
         hub: history.hub,
         clients: history.clients,
@@ -75,14 +78,14 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         recommendations,
         blind_spots,
         sign_off,
-        baseline,
+        baseline: baseline.baseline,
         phases: Vec::new(),
         daily: Vec::new(),
         comparison: None,
         trace_urls: BTreeMap::new(),
     };
-    report.baseline = report.baseline.take().or_else(|| phases::first_hour(&report));
-    report.phases = phases::phases(&report);
+    report.baseline = report.baseline.take().or_else(|| phases::first_hour(&report, &history.phases));
+    report.phases = phases::phases(&report, &history.phases);
     report.daily = daily::daily(&report);
     report
 }
@@ -91,11 +94,13 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
     let shown = judged
         .limits
         .iter()
-        .filter_map(|limit| Some(format!("{} {}", words::name_of(limit.measure), words::of_measure(limit.measure, limit.value?))));
+        .filter_map(|limit| Some(format!("{} {}", words::name_of(limit.measure), limit.shown.as_ref()?)))
+        .map(|value| format!("{value}{}", over_servers(criterion, judgement)));
     let value = shown.collect::<Vec<_>>().join(", ");
     let limits = criterion.limits.iter().filter_map(|limit| {
-        let (name, bound) = (words::name_of(limit.measure), words::of_measure(limit.measure, limit.fail.or(limit.warn)?));
-        Some(format!("{name} {} {bound}", if limit.below { "≥" } else { "≤" }))
+        let bound = limit.fails().or_else(|| limit.warns())?;
+        let at = number::limit(limit.measure.unit(), bound.limit);
+        Some(format!("{} {} {at}", words::name_of(limit.measure), bound.sign()))
     });
     CriterionRow {
         id: criterion.id.clone(),
@@ -109,10 +114,20 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
         limits: judged.limits.clone(),
         waiver: judged.waiver.clone(),
         samples: judged.samples,
-        coverage_permille: judgement.history.coverage.share_permille,
+        coverage_permille: judged.coverage_permille,
         min_coverage_permille: criterion.min_coverage,
         why: judged.why.clone(),
         evidence: evidence::evidence(criterion, judged.verdict, judgement),
+    }
+}
+
+/// Down time of several servers is a sum, and can be more than was watched.
+fn over_servers(criterion: &Criterion, judgement: &Assessment) -> String {
+    let is_sum = criterion.limits.iter().any(|limit| limit.measure == Measure::ServersDownTime);
+    let servers = judgement.history.servers.0.values().filter(|server| server.should_work());
+    match servers.filter(|server| server.down_unplanned_us > 0).count() {
+        down @ 2.. if is_sum => format!(" (sum over {down} servers)"),
+        _ => String::new(),
     }
 }
 
@@ -123,7 +138,7 @@ fn override_words(said: &Override) -> String {
 }
 
 /// What decided: the criteria that have the overall verdict's weight.
-fn because(judgement: &Assessment, rows: &[CriterionRow]) -> Vec<String> {
+fn because(judgement: &Assessment) -> Vec<String> {
     let decisive = |(criterion, judged): &&(Criterion, Judged)| match judgement.overall {
         Verdict::Fail | Verdict::Inconclusive => criterion.severity == Severity::Must && judged.verdict == judgement.overall,
         Verdict::Warn => {
@@ -133,17 +148,20 @@ fn because(judgement: &Assessment, rows: &[CriterionRow]) -> Vec<String> {
         }
         Verdict::Pass | Verdict::NotApplicable => false,
     };
-    let by_id: BTreeMap<&str, &CriterionRow> = rows.iter().map(|row| (row.id.as_str(), row)).collect();
     let mut because = Vec::new();
     if judgement.overall == Verdict::Inconclusive {
         because.extend(judgement.obstacles.iter().map(|obstacle| obstacle.why.clone()));
     }
-    for (criterion, judged) in judgement.criteria.iter().filter(decisive) {
-        let value = by_id.get(criterion.id.as_str()).map_or("–", |row| row.value.as_str());
-        because.push(match value {
-            "–" => format!("{}: {}", criterion.title, judged.why),
-            value => format!("{}: {value} ({})", criterion.title, judged.why),
-        });
-    }
+    // What was measured names the thing, its value and its limit; the criterion's title would say the opposite of it.
+    let reason = |(criterion, judged): &(Criterion, Judged)| match judged.ground {
+        Ground::Measured => capitalised(&judged.why),
+        _ => format!("{}: {}", criterion.title, judged.why),
+    };
+    because.extend(judgement.criteria.iter().filter(decisive).map(reason));
     because
+}
+
+fn capitalised(text: &str) -> String {
+    let mut characters = text.chars();
+    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
 }

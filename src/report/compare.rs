@@ -238,13 +238,9 @@ const FIGURES: &[(&str, Measure, Noise)] = &[
     ("Processor, peak", Measure::CpuPeak, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.max))),
     ("Memory, peak", Measure::MemoryPeak, Noise::Varies(|series| means(&series.rss_bytes.points, |point| point.max))),
     ("API answers, mean", Measure::ApiMean, Noise::Varies(|series| means(&series.api_us.points, |point| point.mean))),
-    ("API answers, 95 of 100 within", Measure::ApiP95, Noise::Varies(|series| means(&series.api_us.points, |point| point.p95))),
+    ("API answers, p95", Measure::ApiP95, Noise::Varies(|series| means(&series.api_us.points, |point| point.p95))),
     ("Meta-tool calls, mean", Measure::CallsMean, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
-    (
-        "Meta-tool calls, 95 of 100 within",
-        Measure::CallsP95,
-        Noise::Varies(|series| means(&series.calls_us.points, |point| point.p95)),
-    ),
+    ("Meta-tool calls, p95", Measure::CallsP95, Noise::Varies(|series| means(&series.calls_us.points, |point| point.p95))),
     ("Gemini's part, mean", Measure::GeminiMean, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
     ("Failed meta-tool calls", Measure::CallsFailedShare, Noise::None),
     ("Failed operations", Measure::ErrorsShare, Noise::None),
@@ -386,12 +382,16 @@ impl Compared {
 
     /// Periods differ in length: what is counted is counted by the day.
     fn error_lines_a_day(&self) -> Option<u64> {
+        // Where no levels were visible no point was drawn: that is not zero.
+        if self.series.error_lines.points.is_empty() {
+            return None;
+        }
         let a_day = (u128::from(self.error_lines()) * u128::from(DAY)).checked_div(u128::from(self.coverage.covered_us))?;
         u64::try_from(a_day).ok()
     }
 
     fn error_lines(&self) -> u64 {
-        self.series.error_lines.points.iter().map(|point| point.sum).sum()
+        self.series.error_lines.points.iter().map(|point| point.sum).fold(0, u64::saturating_add)
     }
 }
 

@@ -1,18 +1,80 @@
-//! The strategy's daily tasks, done from what was watched.
+//! The strategy's daily tasks, done from what was watched. A task is done only where there is evidence: what was not seen is not verified.
+
+use std::collections::BTreeMap;
 
 use super::model::{DailyCheck, Report};
 use super::words;
-use crate::judge::incident::Gravity;
+use crate::judge::history::{CountsAs, ServerHistory};
+use crate::judge::incident::{Gravity, Incident};
 use crate::judge::verdict::Verdict;
-use crate::watch::Liveness;
+use crate::watch::{Aspect, Liveness, Visibility, Visible};
+
+/// So much of the time (thousandths) must have been watched, and each source read: the share that a criterion needs to pass.
+const ENOUGH: u64 = 950;
+
+/// So many polls (thousandths) must have been answered. A hub that is restarted or maintained for an hour of a day leaves a few unanswered.
+const ANSWERED: u64 = 900;
 
 /// The tasks in the strategy's order and words.
 pub fn daily(report: &Report) -> Vec<DailyCheck> {
     vec![watched(report), anomalies(report), critical(report), servers(report), log(report)]
 }
 
-fn check(task: &str, verdict: Verdict, found: String) -> DailyCheck {
+/// A task that is done; or, with a reason to doubt, one that is not verified. What was found to be bad needs no more evidence.
+fn check(task: &str, verdict: Verdict, found: String, doubt: Option<String>) -> DailyCheck {
+    let (verdict, found) = match doubt {
+        Some(doubt) if verdict == Verdict::Pass => (Verdict::Inconclusive, format!("not verified: {doubt} ({found})")),
+        _ => (verdict, found),
+    };
     DailyCheck { task: task.to_owned(), verdict, found }
+}
+
+/// Why the watch as a whole is too little evidence.
+fn unwatched(report: &Report) -> Option<String> {
+    let coverage = &report.coverage;
+    let (polls, answered) = (coverage.polls, coverage.polls_answered);
+    if coverage.watches == 0 || polls == 0 {
+        Some("nothing was watched".to_owned())
+    } else if answered == 0 {
+        Some(format!("the hub never answered (0 of {polls} polls)"))
+    } else if coverage.share_permille < ENOUGH {
+        Some(format!("only {} of {} was watched", words::permille(coverage.share_permille), words::duration(coverage.period_us)))
+    } else if answered.saturating_mul(1_000) < polls.saturating_mul(ANSWERED) {
+        Some(format!("the hub answered only {answered} of {polls} polls"))
+    } else {
+        None
+    }
+}
+
+/// The share of the times at which a source was read, in thousandths.
+fn read(times: &BTreeMap<Visibility, u64>) -> u64 {
+    let all: u64 = times.values().sum();
+    let read = [Visibility::Read, Visibility::Partial].iter().filter_map(|how| times.get(how)).sum::<u64>();
+    read.saturating_mul(1_000).checked_div(all).unwrap_or(0)
+}
+
+/// Why errors may have been logged that nobody saw.
+fn errors_unseen(report: &Report) -> Option<String> {
+    let coverage = &report.coverage;
+    let share = read(&coverage.log).max(read(&coverage.event_stream));
+    match coverage.sight.of(Aspect::LogLevels) {
+        Visible::No(why) => Some(why),
+        Visible::Yes | Visible::Partly(_) if share < ENOUGH => {
+            Some(format!("the hub's log was read for only {} of the time watched", words::permille(share)))
+        }
+        Visible::Yes | Visible::Partly(_) => None,
+    }
+}
+
+/// Why the processor or the memory may have been used up without anybody seeing it.
+fn process_unseen(report: &Report) -> Option<String> {
+    let share = read(&report.coverage.process);
+    let seen = format!("the hub's process was seen at only {} of the polls", words::permille(share));
+    match share {
+        0 => Some("the hub's process was not seen".to_owned()),
+        share if share < ENOUGH => Some(seen),
+        _ => None,
+    }
 }
 
 fn watched(report: &Report) -> DailyCheck {
@@ -24,50 +86,60 @@ fn watched(report: &Report) -> DailyCheck {
         coverage.polls_answered,
         coverage.polls
     );
-    let verdict = if coverage.watches == 0 { Verdict::Inconclusive } else { Verdict::Pass };
-    check("Review monitoring data", verdict, found)
+    check("Review monitoring data", Verdict::Pass, found, unwatched(report))
 }
 
-/// An unwatched hub has no incidents: that is no good news.
-fn of_incidents(report: &Report, found: usize, bad: Verdict) -> Verdict {
-    match (found, report.coverage.watches) {
-        (1.., _) => bad,
-        (0, 0) => Verdict::Inconclusive,
-        (0, _) => Verdict::Pass,
-    }
+/// What was planned is no error of the day.
+fn unplanned(report: &Report, severity: Gravity) -> Vec<&Incident> {
+    report.incidents.iter().filter(|incident| incident.severity == severity && incident.planned.is_none()).collect()
 }
 
 fn anomalies(report: &Report) -> DailyCheck {
-    let warnings = report.incidents.iter().filter(|incident| incident.severity == Gravity::Warning).count();
-    check("Check anomalies", of_incidents(report, warnings, Verdict::Warn), format!("{warnings} warnings"))
+    let warnings = unplanned(report, Gravity::Warning).len();
+    let verdict = if warnings > 0 { Verdict::Warn } else { Verdict::Pass };
+    let doubt = unwatched(report).or_else(|| errors_unseen(report)).or_else(|| process_unseen(report));
+    check("Check anomalies", verdict, format!("{warnings} warnings"), doubt)
 }
 
 fn critical(report: &Report) -> DailyCheck {
-    let critical: Vec<_> = report.incidents.iter().filter(|incident| incident.severity == Gravity::Critical).collect();
+    let critical = unplanned(report, Gravity::Critical);
     let last = critical.last().map_or(String::new(), |last| format!(", the last: {} ({})", last.title, last.start));
-    let verdict = of_incidents(report, critical.len(), Verdict::Fail);
-    check("Verify no critical errors", verdict, format!("{} critical incidents{last}", critical.len()))
+    let verdict = if critical.is_empty() { Verdict::Pass } else { Verdict::Fail };
+    let doubt = unwatched(report).or_else(|| errors_unseen(report));
+    check("Verify no critical errors", verdict, format!("{} critical incidents{last}", critical.len()), doubt)
 }
 
 fn servers(report: &Report) -> DailyCheck {
-    let expected: Vec<_> = report.servers.iter().filter(|server| server.should_work()).collect();
-    let down: Vec<_> =
-        expected.iter().filter(|server| server.last_liveness != Liveness::Up).map(|server| server.name.as_str()).collect();
+    // What was removed or switched off on purpose need not work.
+    let should = |server: &&ServerHistory| server.should_work() && server.counts_as != CountsAs::OnPurpose;
+    let expected: Vec<_> = report.servers.iter().filter(should).collect();
+    let down: Vec<_> = expected.iter().filter(|server| !server.is_well()).map(|server| server.name.as_str()).collect();
     let (verdict, found) = match (expected.len(), down.as_slice()) {
-        (0, _) => (Verdict::Inconclusive, "no server was seen".to_owned()),
+        (0, _) => (Verdict::Inconclusive, "not verified: no server was seen".to_owned()),
         (all, []) => (Verdict::Pass, format!("all {all} work")),
         (all, down) => (Verdict::Fail, format!("{} of {all} do not work: {}", down.len(), down.join(", "))),
     };
-    check("Confirm servers connected", verdict, found)
+    let away = report.hub.timeline.stretches.last().filter(|stretch| stretch.liveness != Liveness::Up);
+    let away = away.map(|stretch| format!("the hub does not answer since {}", stretch.from));
+    check("Confirm servers connected", verdict, found, unwatched(report).or(away))
 }
 
 fn log(report: &Report) -> DailyCheck {
     let growth = report.criteria.iter().find(|row| row.id == "performance.log_growth");
     let size = report.log.last_size_bytes.map_or("of unknown size".to_owned(), words::bytes);
-    let value = growth.map_or("", |row| row.value.as_str());
-    check(
-        "Validate log file size",
-        growth.map_or(Verdict::Inconclusive, |row| row.verdict),
-        format!("the file is {size}; growth: {value}"),
-    )
+    let value = growth.map_or("–", |row| row.value.as_str());
+    let share = read(&report.coverage.log);
+    let unread = (share < ENOUGH).then(|| match share {
+        0 => "the hub's log was not read".to_owned(),
+        share => format!("the hub's log was read for only {} of the time watched", words::permille(share)),
+    });
+    let found = format!("the file is {size}; growth: {value}");
+    let verdict = growth.map_or(Verdict::Inconclusive, |row| row.verdict);
+    let doubt = unwatched(report).or(unread);
+    match (verdict, doubt) {
+        (Verdict::Inconclusive, Some(doubt)) => {
+            check("Validate log file size", verdict, format!("not verified: {doubt} ({found})"), None)
+        }
+        (verdict, doubt) => check("Validate log file size", verdict, found, doubt),
+    }
 }

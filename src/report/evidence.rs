@@ -4,7 +4,7 @@ use super::model::Evidence;
 use super::words;
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Group};
-use crate::judge::history::{History, KeptCall};
+use crate::judge::history::{History, KeptCall, Outage};
 use crate::judge::measure::Measure;
 use crate::judge::moment::Moment;
 use crate::judge::series::{LatencyPoint, Line, Point, Series};
@@ -36,10 +36,13 @@ pub fn evidence(criterion: &Criterion, verdict: Verdict, judgement: &Assessment)
 
 fn of_measure(measure: Measure, history: &History) -> Vec<Evidence> {
     match measure {
-        Measure::ServersDownTime | Measure::ServersDisconnections | Measure::ServersSlowestRecovery => servers(history),
+        Measure::ServersDownTime
+        | Measure::ServersDisconnections
+        | Measure::ServersSlowestRecovery
+        | Measure::ServersRecoveredByHand => servers(history),
         Measure::HubDownTime => {
             let stretches = history.hub.unreachable.iter();
-            stretches.map(|gone| plain(gone.from, format!("{}, {}", gone.reason, words::duration(gone.duration_us)))).collect()
+            stretches.map(|gone| plain(gone.from, format!("the hub was {}", words::outage(gone)))).collect()
         }
         Measure::HubEnds => {
             let how = |stop: &crate::judge::history::HubStop| match (&stop.cause, &stop.signal) {
@@ -75,7 +78,10 @@ fn of_failed_degradation(judgement: &Assessment) -> impl Iterator<Item = Evidenc
 }
 
 fn call(call: &KeptCall) -> Option<Evidence> {
-    let what = format!("a call took {}: {}", words::duration(call.duration_us), call.outcome);
+    let what = match call.duration_us {
+        Some(duration) => format!("a call took {}: {}", words::duration(duration), call.outcome),
+        None => format!("a call whose beginning was missed: {}", call.outcome),
+    };
     Some(Evidence { trace: Some(call.trace.to_string()), ..plain(call.at?, what) })
 }
 
@@ -121,8 +127,8 @@ fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
 fn servers(history: &History) -> Vec<Evidence> {
     let expected = history.servers.0.values().filter(|server| server.should_work());
     let downs = expected.flat_map(|server| server.down.iter().map(move |down| (server, down)));
-    let told = |(server, down): (&crate::judge::history::ServerHistory, &crate::judge::history::Stretch)| {
-        plain(down.from, format!("{} down for {}: {}", server.name, words::duration(down.duration_us), down.reason))
+    let told = |(server, down): (&crate::judge::history::ServerHistory, &Outage)| {
+        plain(down.from, format!("{} {}", server.name, words::outage(down)))
     };
     downs.map(told).collect()
 }

@@ -7,11 +7,13 @@ use super::model::{CriterionRow, Report};
 use super::words;
 use crate::judge::history::Timeline;
 use crate::judge::incident::{Gravity, Incident};
-use crate::judge::leak::MemoryTrend;
+use crate::judge::leak::{Growth, MemoryTrend};
 use crate::judge::measure::Measure;
 use crate::judge::moment::Moment;
+use crate::judge::number;
 use crate::judge::series::{LatencyPoint, Line, Point as Number};
-use crate::watch::{Liveness, Micros};
+use crate::judge::standing::Standing;
+use crate::watch::Micros;
 
 /// All charts that there is something for.
 pub fn figures(report: &Report) -> Vec<Chart> {
@@ -57,15 +59,19 @@ fn memory(report: &Report, span: Span) -> Option<Chart> {
     Plot { traces, limits, fit, ..plot(report, span, "memory", "Memory", "resident memory", Unit::Bytes) }.draw()
 }
 
-/// The line that was fitted to the floors of the process's memory.
+/// The growth of the floors, from the first to the last ones. The time to the limit stands where memory leaks, and nowhere else.
 fn trend(trend: &MemoryTrend) -> Fit {
     let sign = if trend.slope_bytes_per_hour < 0 { '−' } else { '+' };
     let slope = words::bytes(trend.slope_bytes_per_hour.unsigned_abs());
     let left = trend.time_to_limit_us.map_or(String::new(), |left| format!(", {} to the limit", words::duration(left)));
-    Fit {
-        name: format!("trend of the floor: {sign}{slope} an hour{left}"),
-        ends: [(trend.from.0, trend.from_bytes), (trend.to.0, trend.to_bytes)],
-    }
+    let name = match trend.growth {
+        Growth::Leaking => format!("leak: {sign}{slope} an hour{left}"),
+        Growth::Steady => "floor: no growth".to_owned(),
+        Growth::Settled => "floor: it grew, and that is over".to_owned(),
+        Growth::Growing | Growth::Unclear => format!("floor: about {sign}{slope} an hour at the end, can't tell whether it leaks"),
+        Growth::TooShort => "floor: seen for too short a time".to_owned(),
+    };
+    Fit { name, ends: [(trend.from.0, trend.from_bytes), (trend.to.0, trend.to_bytes)] }
 }
 
 fn api(report: &Report, span: Span) -> Option<Chart> {
@@ -122,11 +128,7 @@ fn latencies(line: &Line<LatencyPoint>) -> Vec<Trace> {
         let points = line.points.iter().map(|point| at(point.at, line.width_us, pick(point))).collect();
         Trace { name: name.to_owned(), draw: Draw::Line(style), width: Micros::new(line.width_us), points }
     };
-    vec![
-        trace("99 of 100 within", 3, |point| point.p99),
-        trace("95 of 100 within", 2, |point| point.p95),
-        trace("half within", 1, |point| point.p50),
-    ]
+    vec![trace("p99", 3, |point| point.p99), trace("p95", 2, |point| point.p95), trace("p50", 1, |point| point.p50)]
 }
 
 /// The bounds that criteria set on these measures.
@@ -134,7 +136,7 @@ fn limits(report: &Report, measures: &[(Measure, &str)]) -> Vec<Limit> {
     let bound = |(measure, name): &(Measure, &str)| {
         let mut judged = report.criteria.iter().flat_map(|row: &CriterionRow| &row.limits);
         let value = judged.find(|limit| limit.measure == *measure)?.fail?;
-        Some(Limit { name: format!("limit of the {name} {}", words::of_measure(*measure, value)), value })
+        Some(Limit { name: format!("limit of the {name} {}", number::limit(measure.unit(), value)), value })
     };
     measures.iter().filter_map(bound).collect()
 }
@@ -150,7 +152,11 @@ fn shades(report: &Report) -> Vec<Shade> {
     let planned = report.planned.iter().map(|plan| Shade {
         class: "planned",
         span: Span { from: plan.from.0, to: until(plan.to) },
-        name: format!("planned: {}", plan.name),
+        name: match (plan.forgotten, plan.to) {
+            (true, _) => format!("planned: {} (never ended: only its first hours count)", plan.name),
+            (false, None) => format!("planned: {} (not ended yet)", plan.name),
+            (false, Some(_)) => format!("planned: {}", plan.name),
+        },
     });
     planned.chain(blind).collect()
 }
@@ -179,7 +185,7 @@ fn overview(report: &Report, span: Span) -> Option<Chart> {
         text: String::new(),
     };
     lanes.push(Lane { name: "incidents".to_owned(), blocks: report.incidents.iter().map(incident).collect() });
-    let down = report.servers.iter().map(|server| format!("{} was down {} times", server.name, server.down.len()));
+    let down = report.servers.iter().map(|server| format!("{} was down {} times", server.name, server.outages));
     let description = format!(
         "The hub and its servers over the period, with {} incidents. {}.",
         report.incidents.len(),
@@ -189,8 +195,9 @@ fn overview(report: &Report, span: Span) -> Option<Chart> {
     let keys = [
         ("up", "works"),
         ("down", "does not work"),
-        ("between", "neither: starting, switched off, unauthorised"),
-        ("unknown", "not known, or down as expected"),
+        ("between", "neither: starting, unauthorised"),
+        ("expected", "down as expected, or switched off"),
+        ("unknown", "not known"),
         ("critical", "critical incident"),
         ("warning", "warning"),
         ("notice", "notice"),
@@ -213,14 +220,14 @@ fn phases(report: &Report) -> Lane {
 fn liveness(timeline: &Timeline, should_work: bool) -> Vec<Block> {
     let blocks = timeline.stretches.iter().map(|stretch| Block {
         span: Span { from: stretch.from.0, to: stretch.to.0 },
-        class: match stretch.liveness {
-            Liveness::Up => "up",
-            Liveness::Down if should_work => "down",
-            Liveness::Down => "expected",
-            Liveness::Unknown | Liveness::Removed => "unknown",
-            Liveness::Starting | Liveness::Unauthorized | Liveness::Disabled => "between",
-        },
-        name: format!("{}: {} ({} to {})", stretch.liveness, stretch.reason, stretch.from, stretch.to),
+        class: Standing::of_stretch(stretch, should_work).class(),
+        name: format!(
+            "{}: {} ({} to {})",
+            Standing::of_stretch(stretch, should_work).word(),
+            stretch.reason,
+            stretch.from,
+            stretch.to
+        ),
         text: String::new(),
     });
     blocks.collect()

@@ -25,3 +25,9 @@ pub use json::json;
 pub use junit::junit;
 pub use model::{Baseline, Provenance, Report, SignOff, schema};
 pub use render::{RenderError, STYLE, Template, render};
+
+#[cfg(test)]
+mod anything;
+#[cfg(test)]
+#[path = "../../tests/invariants/mod.rs"]
+mod invariants;

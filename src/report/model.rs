@@ -7,12 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::compare::Comparison;
 use crate::judge::criterion::{Group, Severity};
-use crate::judge::evaluate::{Ground, LimitJudged, WaiverJudged};
+use crate::judge::evaluate::{Ground, LimitJudged, MeasureFigure, WaiverJudged};
 use crate::judge::history::{
     ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory, SidecarHistory,
 };
 use crate::judge::incident::Incident;
 use crate::judge::leak::MemoryTrend;
+use crate::judge::measure::Measure;
 use crate::judge::moment::Moment;
 use crate::judge::obstacle::Obstacle;
 use crate::judge::planned::Plan;
@@ -38,6 +39,9 @@ pub struct Report {
     pub integration_points: Vec<IntegrationPoint>,
     /// Each criterion.
     pub criteria: Vec<CriterionRow>,
+    /// Each measure, whether a criterion is set on it or not; `docs/measures.md` defines them.
+    #[serde(default)]
+    pub measures: Vec<MeasureFigure>,
     /// Each server.
     pub servers: Vec<ServerHistory>,
     /// The hub.
@@ -85,6 +89,13 @@ pub struct Report {
     pub trace_urls: BTreeMap<String, String>,
 }
 
+impl Report {
+    /// A measure's value for people: the same text wherever it is shown. `None` where it has no value.
+    pub fn shown(&self, measure: Measure) -> Option<&str> {
+        self.measures.iter().find(|figure| figure.measure == measure)?.shown.as_deref()
+    }
+}
+
 /// Where a report comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Provenance {
@@ -98,8 +109,11 @@ pub struct Provenance {
     pub builds: Vec<String>,
     /// Where the Watches were read from.
     pub backend: String,
-    /// The period's start.
+    /// The period's start; that of the first Watch where nobody asked for a period and the usual one begins before the watch.
     pub from: Moment,
+    /// The start of the usual period, where the watch is younger. How much of it was watched is judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked_from: Option<Moment>,
     /// The period's end.
     pub to: Moment,
     /// When the report was made.
@@ -270,13 +284,13 @@ pub struct Phase {
     pub from: Moment,
     /// To when.
     pub to: Moment,
-    /// Mean processor time, of one core.
+    /// Mean processor time, of one core, planned disturbances left out, as in the two that follow.
     pub cpu_mean_permille: Delta,
     /// Mean resident memory.
     pub rss_mean_bytes: Delta,
     /// The mean time of an answer of the API.
     pub api_mean_us: Delta,
-    /// Meta-tool calls whose beginning and end are certain.
+    /// Meta-tool calls that ended in it, however certain their beginnings are.
     pub calls: u64,
     /// Lines of level error.
     pub error_lines: u64,

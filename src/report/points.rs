@@ -3,6 +3,9 @@
 use super::model::{Check, CriterionRow, IntegrationPoint};
 use super::words;
 use crate::judge::history::{History, ServerHistory};
+use crate::judge::measure::Unit;
+use crate::judge::number;
+use crate::judge::standing::Standing;
 use crate::judge::verdict::{Verdict, weight};
 
 /// An integration point as the strategy has it: its name, the parts that meet there, the criteria that speak for it.
@@ -58,7 +61,13 @@ pub fn integration_points(history: &History, rows: &[CriterionRow]) -> Vec<Integ
         let checks: Vec<_> = rows.iter().filter(|row| point.criteria.contains(&row.id.as_str())).map(check).collect();
         let verdicts = checks.iter().map(|check| check.verdict);
         let verdict = verdicts.max_by_key(|verdict| weight(*verdict)).unwrap_or(Verdict::Inconclusive);
-        let evidence = (point.evidence)(history);
+        let reason = |row: &CriterionRow| (row.verdict == Verdict::NotApplicable).then(|| row.why.clone());
+        let evidence = match verdict {
+            // There is nothing to see of what this hub has not.
+            Verdict::NotApplicable => rows.iter().filter(|row| point.criteria.contains(&row.id.as_str())).find_map(reason),
+            _ => None,
+        };
+        let evidence = evidence.unwrap_or_else(|| (point.evidence)(history));
         IntegrationPoint { name: point.name.to_owned(), components: point.components.to_owned(), verdict, checks, evidence }
     };
     POINTS.iter().map(point).collect()
@@ -66,12 +75,13 @@ pub fn integration_points(history: &History, rows: &[CriterionRow]) -> Vec<Integ
 
 fn servers_words(history: &History) -> String {
     let of_server = |server: &ServerHistory| {
-        let down: u64 = server.down.iter().map(|down| down.duration_us).sum();
+        let down = server.down_us;
         let state = match (server.never_up, down) {
-            (true, _) if !server.should_work() => "does not work, as expected".to_owned(),
+            (true, _) if !server.should_work() => Standing::Expected.word().to_owned(),
+            (true, 0) => "not seen to work".to_owned(),
             (true, _) => "never worked".to_owned(),
-            (false, 0) => "always worked".to_owned(),
-            (false, down) => format!("down {}× for {}", server.down.len(), words::duration(down)),
+            (false, 0) => "always worked while it was seen".to_owned(),
+            (false, down) => format!("down {}× for {}", server.outages, words::duration(down)),
         };
         format!("{}: {state}, {} tools", server.name, server.tools_last)
     };
@@ -81,11 +91,16 @@ fn servers_words(history: &History) -> String {
 
 fn gemini_words(history: &History) -> String {
     let calls = &history.calls;
+    let rounds = calls.gemini_failed_rounds;
+    let of_others = match rounds.saturating_sub(calls.gemini_failed_rounds_of_calls) {
+        0 => String::new(),
+        others => format!(" ({others} of calls that were not seen whole)"),
+    };
     match (calls.gemini_asked, calls.gemini_mean_us) {
-        (0, _) => "no call asked Gemini".to_owned(),
+        (0, _) if rounds == 0 => "no call asked Gemini".to_owned(),
+        (0, _) => format!("{rounds} rounds failed{of_others}"),
         (asked, mean) => format!(
-            "{asked} calls asked it, {} rounds failed, {} on average without a failed round",
-            calls.gemini_failed_rounds,
+            "{asked} calls asked it, {rounds} rounds failed{of_others}, {} on average without a failed round",
             mean.map_or("–".to_owned(), words::duration)
         ),
     }
@@ -103,15 +118,22 @@ fn calls_words(history: &History) -> String {
         0 if history.coverage.calls_visible > 0 => "no call was made".to_owned(),
         0 => "calls are not visible with the sources at hand".to_owned(),
         total => {
-            format!("{total} calls ({}), {} on average", outcomes.join(", "), calls.mean_us.map_or("–".to_owned(), words::duration))
+            let in_part = match calls.partial {
+                0 => String::new(),
+                partial => format!("; {partial} of them seen in part, how long they took is unknown"),
+            };
+            let mean = calls.mean_us.map_or("–".to_owned(), words::duration);
+            format!("{total} calls ({}), {mean} on average{in_part}", outcomes.join(", "))
         }
     }
 }
 
 fn log_words(history: &History) -> String {
     let log = &history.log;
-    let a_day = log.growth_per_day().map_or("–".to_owned(), words::bytes);
-    format!("{} lines, {} ({a_day} a day), {} in storms", log.lines, words::bytes(log.bytes), log.collapsed)
+    let a_day = log.growth_per_day().map_or("–".to_owned(), |growth| number::value(Unit::Bytes, growth, &[]));
+    let errors = log.errors.map_or("errors not visible".to_owned(), |errors| format!("{errors} errors"));
+    let (lines, size) = (log.lines, words::bytes(log.bytes));
+    format!("{lines} lines, {size} (growth {a_day} per day), {errors}, {} in storms", log.collapsed)
 }
 
 #[cfg(test)]

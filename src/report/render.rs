@@ -1,5 +1,6 @@
 //! From the model to what people read, by templates.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use super::model::{Delta, Phase, Report};
 use super::{figures, own, words};
 use crate::causes;
 use crate::judge::history::KeptCall;
+use crate::judge::measure::Measure;
 use crate::judge::series::{LatencyPoint, Line, Point};
 use crate::judge::verdict::Verdict;
 
@@ -75,12 +77,18 @@ struct Page<'a> {
     sparks: Vec<Spark>,
     /// For each server the same of its states.
     strips: Vec<String>,
+    /// Criteria that were not judged, by the reason why not.
+    not_judged: Vec<String>,
+    /// For each server how it stands, in a word, and the class of its colour.
+    standings: Vec<(&'static str, &'static str)>,
     /// The phases, ready for a table.
     phase_rows: Vec<Vec<String>>,
     /// The comparison in a line.
     comparison_line: Option<String>,
     /// The comparison's figures, ready for a table.
     figure_rows: Vec<Vec<String>>,
+    /// Each measure's value by its name, with `_` for its dot; `–` where it has none.
+    shown: BTreeMap<String, &'a str>,
     /// For each incident how long it lasted.
     lasted: Vec<String>,
     /// For each incident where to see it; empty if no address is known.
@@ -132,11 +140,14 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
         report,
         charts: if template == Template::Html { figures::figures(report) } else { Vec::new() },
         sparks: sparks(report),
-        strips: report.servers.iter().map(|server| spark::states(&server.timeline, span)).collect(),
+        strips: report.servers.iter().map(|server| spark::states(&server.timeline, server.should_work(), span)).collect(),
+        not_judged: not_judged(report),
+        standings: report.servers.iter().map(|server| (server.standing.word(), server.standing.class())).collect(),
         phase_rows: report.phases.iter().map(phase_row).collect(),
         comparison_line: report.comparison.as_ref().map(comparison_line),
         figure_rows: report.comparison.iter().flat_map(|comparison| &comparison.figures).map(figure_row).collect(),
-        lasted: report.incidents.iter().map(words::lasted).collect(),
+        shown: shown(report),
+        lasted: report.incidents.iter().map(|incident| words::lasted(incident, report.provenance.provisional)).collect(),
         incident_urls: report
             .incidents
             .iter()
@@ -149,6 +160,11 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
     };
     let context = Context::from_serialize(&page).map_err(wrong)?;
     tera.render(template.name(), &context).map_err(wrong)
+}
+
+fn shown(report: &Report) -> BTreeMap<String, &str> {
+    let of = |measure: &Measure| (measure.as_str().replace('.', "_"), report.shown(*measure).unwrap_or("–"));
+    Measure::ALL.iter().map(of).collect()
 }
 
 /// How the page and its charts look.
@@ -166,11 +182,23 @@ fn filters(tera: &mut Tera) {
     tera.register_filter("sign", |value: &str, _: Kwargs, _: &State| sign(value));
 }
 
+/// A sentence for each reason why criteria are not applicable or were switched off.
+fn not_judged(report: &Report) -> Vec<String> {
+    let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+    for row in report.criteria.iter().filter(|row| row.verdict == Verdict::NotApplicable) {
+        match by_reason.iter_mut().find(|(why, _)| *why == row.why) {
+            Some((_, titles)) => titles.push(&row.title),
+            None => by_reason.push((&row.why, vec![&row.title])),
+        }
+    }
+    by_reason.into_iter().map(|(why, titles)| format!("{}: {why}", titles.join("; "))).collect()
+}
+
 fn call_row(call: &KeptCall, report: &Report) -> CallRow {
     let trace = call.trace.to_string();
     CallRow {
         at: call.at.map(|at| minute(&at.to_string())).unwrap_or_default(),
-        took: words::duration(call.duration_us),
+        took: call.duration_us.map_or("unknown".to_owned(), words::duration),
         outcome: call.outcome.to_string(),
         url: report.trace_urls.get(&trace).cloned().unwrap_or_default(),
         trace,
@@ -228,8 +256,8 @@ fn sparks(report: &Report) -> Vec<Spark> {
     let all = [
         numbers(report, "Processor, of one core", &series.cpu_permille, |point| point.max, say),
         numbers(report, "Memory", &series.rss_bytes, |point| point.max, words::bytes),
-        durations(report, "API answers, 95 of 100 within", &series.api_us),
-        durations(report, "Meta-tool calls, 95 of 100 within", &series.calls_us),
+        durations(report, "API answers, p95", &series.api_parts_us),
+        durations(report, "Meta-tool calls, p95", &series.calls_parts_us),
         numbers(report, "Errors", &series.error_lines, |point| point.sum, |count| count.to_string()),
         numbers(report, "Warnings", &series.warn_lines, |point| point.sum, |count| count.to_string()),
         numbers(report, "Log volume", &series.log_bytes, |point| point.sum, words::bytes),

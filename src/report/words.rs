@@ -1,42 +1,25 @@
 //! Numbers as people read them.
 
+use crate::judge::exact::Exact;
+use crate::judge::history::{Ending, Outage};
 use crate::judge::incident::Incident;
 use crate::judge::measure::{Measure, Unit};
+use crate::judge::number;
 use crate::judge::verdict::Verdict;
 
 /// Microseconds: `850 ms`, `12 m 3 s`, `1 d 2 h`.
 pub fn duration(micros: u64) -> String {
-    match micros {
-        0 => "0 s".to_owned(),
-        1..1_000 => format!("{micros} µs"),
-        1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3).replace(".0 ", " "),
-        1_000_000..60_000_000 => format!("{:.1} s", micros as f64 / 1e6).replace(".0 ", " "),
-        _ => parts(micros / 1_000_000),
-    }
-}
-
-fn parts(seconds: u64) -> String {
-    let (days, hours, minutes, seconds) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    let named = [(days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s")];
-    let first = named.iter().position(|(number, _)| *number > 0).unwrap_or(3);
-    let shown = named[first..].iter().take(2).filter(|(number, _)| *number > 0);
-    shown.map(|(number, unit)| format!("{number} {unit}")).collect::<Vec<_>>().join(" ")
+    in_unit(Unit::Micros, micros)
 }
 
 /// Bytes, in powers of ten as the strategy's limits are.
 pub fn bytes(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 999.95 && unit < UNITS.len() - 1 {
-        value /= 1e3;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    in_unit(Unit::Bytes, bytes)
 }
 
 /// Thousandths as per cent.
 pub fn permille(permille: u64) -> String {
-    format!("{}.{} %", permille / 10, permille % 10)
+    in_unit(Unit::Permille, permille)
 }
 
 /// What a verdict means for the build.
@@ -50,29 +33,38 @@ pub const fn headline(verdict: Verdict) -> &'static str {
     }
 }
 
-/// How long an incident lasted.
-pub fn lasted(incident: &Incident) -> String {
+/// How long an incident lasted. A watch that is over can't say more of one that had not ended.
+pub fn lasted(incident: &Incident, watch_goes_on: bool) -> String {
     match incident.end {
-        None => "goes on".to_owned(),
+        None if watch_goes_on => "goes on".to_owned(),
+        None => "until the end of the watch".to_owned(),
         Some(end) if end <= incident.start => "a moment".to_owned(),
         Some(end) => duration(end.0.since(incident.start.0).get()),
     }
 }
 
-/// A measure's value in its unit.
-pub fn of_measure(measure: Measure, value: u64) -> String {
-    in_unit(measure.unit(), value)
+/// How long something was down, why, and how that ended.
+pub fn outage(outage: &Outage) -> String {
+    let lasted = duration(outage.duration_us);
+    let unplanned = match &outage.planned {
+        Some(window) if outage.unplanned_us == 0 => format!(", planned ({window})"),
+        Some(window) => format!(", {} of it not planned ({window})", duration(outage.unplanned_us)),
+        None => String::new(),
+    };
+    let ending = match outage.ending {
+        None => "; it was still down when the watch ended".to_owned(),
+        Some(Ending::Recovered) => String::new(),
+        Some(Ending::ByHand) => format!("; restarted by hand after {lasted}"),
+        Some(Ending::SwitchedOff) => "; then it was switched off".to_owned(),
+        Some(Ending::Removed) => "; then it was removed".to_owned(),
+        Some(Ending::Unknown) => "; how it went on is not known".to_owned(),
+    };
+    format!("down for {lasted}{unplanned}: {}{ending}", outage.reason)
 }
 
-/// A value in a unit.
+/// A value in a unit, without a limit beside it.
 pub fn in_unit(unit: Unit, value: u64) -> String {
-    match unit {
-        Unit::Micros => duration(value),
-        Unit::Permille => permille(value),
-        Unit::Bytes => bytes(value),
-        Unit::BytesPerHour => format!("{}/h", bytes(value)),
-        Unit::Count => value.to_string(),
-    }
+    number::value(unit, Exact::whole(value), &[])
 }
 
 /// A measure's name for people.
@@ -81,15 +73,16 @@ pub fn name_of(measure: Measure) -> &'static str {
         Measure::ServersDownTime => "down",
         Measure::ServersDisconnections => "disconnections",
         Measure::ServersSlowestRecovery => "slowest recovery",
+        Measure::ServersRecoveredByHand => "restarted by hand",
         Measure::ServersToolChanges => "changes",
         Measure::GeminiFailedShare => "failed rounds per call",
         Measure::GeminiNotFallenBack => "not fallen back",
         Measure::CallsFailedShare => "failed calls",
-        Measure::CallsMean | Measure::CpuMean | Measure::ApiMean => "mean",
+        Measure::CallsMean | Measure::CpuMean | Measure::ApiMean => "average",
         Measure::LogLosses => "losses",
-        Measure::LogGrowthPerDay => "a day",
+        Measure::LogGrowthPerDay => "per day",
         Measure::CpuPeak => "peak",
-        Measure::MemoryHostMean => "mean of the host's",
+        Measure::MemoryHostMean => "average of the host's",
         Measure::MemoryHostPeak => "peak of the host's",
         Measure::MemoryLimitPeak => "peak of the limit",
         Measure::HubDownTime => "not answering",
@@ -97,18 +90,18 @@ pub fn name_of(measure: Measure) -> &'static str {
         Measure::ErrorsShare => "failed operations",
         Measure::SessionsLeftOpen => "sessions left open",
         Measure::SessionsNotIsolated => "not isolated",
-        Measure::GeminiMean => "mean of Gemini's part",
+        Measure::GeminiMean => "average of Gemini's part",
         Measure::CallsInvalid => "invalid responses",
         Measure::CallsNotificationsFailed => "failed notifications",
-        Measure::CallsP95 | Measure::ApiP95 => "95 of 100 within",
-        Measure::CallsP99 | Measure::ApiP99 => "99 of 100 within",
+        Measure::CallsP95 | Measure::ApiP95 => "p95",
+        Measure::CallsP99 | Measure::ApiP99 => "p99",
         Measure::ApiMax => "longest",
         Measure::LogErrors => "error lines",
         Measure::MemoryPeak => "peak",
         Measure::MemoryLeak => "leak",
         Measure::MemoryGrowing => "growth",
         Measure::ClientsPeak => "clients at once",
-        Measure::LoadApiMean => "mean under load",
+        Measure::LoadApiMean => "average under load",
         Measure::LoadApiFailedShare => "failed under load",
         Measure::ChecksSessionIsolation
         | Measure::ChecksGeminiFailure

@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use super::Served;
 use super::vitals::Wellness;
-use crate::watch::Timestamp;
 
 /// The answer of `/readyz`.
 #[derive(Debug, Serialize)]
@@ -31,11 +30,10 @@ pub(super) async fn healthz() -> &'static str {
 
 /// Every hub was polled a moment ago, whatever it answered, and what was learned is kept; if not, the reasons.
 pub(super) async fn readyz(State(served): State<Served>) -> (StatusCode, Json<Readiness>) {
-    let now = Timestamp::now();
     let of_hub = |watched: &super::WatchedHub| OfHub {
         hub: watched.hub.to_string(),
         environment: watched.environment.to_string(),
-        wellness: watched.vitals.wellness(now, watched.interval),
+        wellness: watched.vitals.wellness(watched.interval),
     };
     let hubs: Vec<OfHub> = served.hubs.iter().map(of_hub).collect();
     let ready = hubs.iter().all(|hub| hub.wellness.not_ready.is_empty());

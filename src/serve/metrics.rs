@@ -1,5 +1,8 @@
 //! `/metrics` in Prometheus' text format: the metrics that go out by OTLP under the names that OpenTelemetry's own translation gives
 //! them, and what the judge makes of the hub.
+//!
+//! The hub and the sidecar beside it are two resources with metrics of the same names. As in that translation each has labels of its
+//! own (`job` is `service.name`, `instance` is `service.instance.id`), and the rest of its attributes stands in `target_info`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,13 +11,16 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric, NumberDataPoint, metric, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{
+    HistogramDataPoint, Metric, NumberDataPoint, ResourceMetrics, metric, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
 
 use super::{Served, WatchedHub};
 use crate::judge::incident::{Gravity, Incident};
 use crate::judge::verdict::Verdict;
 use crate::live::SoFar;
-use crate::watch::{Timestamp, names};
+use crate::watch::names;
 
 /// The type of the answer, as Prometheus wants it.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -22,31 +28,29 @@ const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// `GET /metrics`.
 pub(super) async fn metrics(State(served): State<Served>) -> Response {
     let mut page = Page::default();
-    let now = Timestamp::now();
     page.put(names::PROMETHEUS_BUILD_INFO, "gauge", "The version that runs.", &[("version", env!("CARGO_PKG_VERSION"))], "1");
     for hub in served.hubs.iter() {
-        of_hub(&mut page, hub, now);
+        of_hub(&mut page, hub);
     }
     ([(header::CONTENT_TYPE, CONTENT_TYPE)], page.text()).into_response()
 }
 
-fn of_hub(page: &mut Page, hub: &WatchedHub, now: Timestamp) {
+fn of_hub(page: &mut Page, hub: &WatchedHub) {
     let (name, environment) = (hub.hub.to_string(), hub.environment.to_string());
-    // The labels that Prometheus gives the same metrics when they come by OTLP, from the resource.
+    // The labels of the hub's own metrics, for what is said of the hub.
     let labels = [("job", names::HUB_SERVICE), ("instance", name.as_str()), ("deployment_environment_name", environment.as_str())];
     let gauge = |page: &mut Page, name, help, more: &[(&str, &str)], value: u64| {
         let labels: Vec<_> = labels.iter().chain(more).copied().collect();
         page.put(name, "gauge", help, &labels, &value.to_string());
     };
-    let ready = hub.vitals.wellness(now, hub.interval).not_ready.is_empty();
+    let ready = hub.vitals.wellness(hub.interval).not_ready.is_empty();
     gauge(page, names::PROMETHEUS_READY, "Whether the watch is well: see /readyz.", &[], u64::from(ready));
     if let Some(polled) = hub.vitals.polled_at() {
         let seconds = polled.get() / 1_000_000;
         gauge(page, names::PROMETHEUS_LAST_POLL, "When the hub was last polled, whatever it answered.", &[], seconds);
     }
     if let Some(request) = hub.vitals.metrics() {
-        let metrics = request.resource_metrics.iter().flat_map(|resource| &resource.scope_metrics);
-        metrics.flat_map(|scope| &scope.metrics).for_each(|metric| page.otlp(metric, &labels));
+        request.resource_metrics.iter().for_each(|metrics| page.resource(metrics));
     }
     let Some(so_far) = hub.live.so_far() else { return };
     let SoFar { assessment, .. } = &*so_far;
@@ -64,6 +68,31 @@ fn of_hub(page: &mut Page, hub: &WatchedHub, now: Timestamp) {
         let open = |incident: &&Incident| incident.end.is_none() && incident.severity == *gravity;
         let count = assessment.incidents.iter().filter(open).count() as u64;
         gauge(page, names::PROMETHEUS_INCIDENTS_OPEN, "Incidents that go on.", &[("severity", gravity.as_str())], count);
+    }
+}
+
+/// Whose metrics they are, in labels.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Target {
+    /// What each of its series has.
+    labels: Vec<(String, String)>,
+    /// What else is known of it.
+    info: Vec<(String, String)>,
+}
+
+impl Target {
+    fn of(resource: &Resource) -> Self {
+        let mut target = Self::default();
+        for attribute in &resource.attributes {
+            let Some((label, value)) = label(attribute) else { continue };
+            match attribute.key.as_str() {
+                names::SERVICE_NAME => target.labels.push(("job".to_owned(), value)),
+                names::SERVICE_INSTANCE_ID => target.labels.push(("instance".to_owned(), value)),
+                names::DEPLOYMENT_ENVIRONMENT_NAME => target.labels.push((label, value)),
+                _ => target.info.push((label, value)),
+            }
+        }
+        target
     }
 }
 
@@ -86,6 +115,17 @@ impl Page {
 
     fn put(&mut self, name: &str, kind: &'static str, help: &str, labels: &[(&str, &str)], value: &str) {
         sample(self.family(name, kind, help), name, labels, value);
+    }
+
+    /// The metrics of one resource, under its own labels.
+    fn resource(&mut self, metrics: &ResourceMetrics) {
+        let all = metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics);
+        let Some(resource) = metrics.resource.as_ref().filter(|_| all.clone().next().is_some()) else { return };
+        let target = Target::of(resource);
+        let (labels, info) = (pairs(&target.labels), pairs(&target.info));
+        let whole: Vec<_> = labels.iter().chain(&info).copied().collect();
+        self.put(names::PROMETHEUS_TARGET_INFO, "gauge", "Whose metrics these are.", &whole, "1");
+        all.for_each(|metric| self.otlp(metric, &labels));
     }
 
     fn otlp(&mut self, metric: &Metric, labels: &[(&str, &str)]) {
@@ -145,17 +185,24 @@ fn buckets(samples: &mut String, name: &str, point: &HistogramDataPoint, labels:
     sample(samples, &format!("{name}_count"), &labels, &point.count.to_string());
 }
 
-fn own_labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
-    let label = |pair: &KeyValue| match pair.value.as_ref()?.value.as_ref()? {
+fn label(pair: &KeyValue) -> Option<(String, String)> {
+    match pair.value.as_ref()?.value.as_ref()? {
         any_value::Value::StringValue(text) => Some((label_name(&pair.key), text.clone())),
         any_value::Value::IntValue(number) => Some((label_name(&pair.key), number.to_string())),
         _ => None,
-    };
+    }
+}
+
+fn own_labels(attributes: &[KeyValue]) -> Vec<(String, String)> {
     attributes.iter().filter_map(label).collect()
 }
 
+fn pairs(labels: &[(String, String)]) -> Vec<(&str, &str)> {
+    labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
+}
+
 fn joined<'a>(labels: &[(&'a str, &'a str)], own: &'a [(String, String)]) -> Vec<(&'a str, &'a str)> {
-    labels.iter().copied().chain(own.iter().map(|(name, value)| (name.as_str(), value.as_str()))).collect()
+    labels.iter().copied().chain(pairs(own)).collect()
 }
 
 fn sample(into: &mut String, name: &str, labels: &[(&str, &str)], value: &str) {

@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::{Served, WatchedHub};
 use crate::judge::incident::Incident;
+use crate::judge::measure::Measure;
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
 use crate::live::{SoFar, dashboard};
 use crate::report::chart::Chart;
 use crate::report::link::{self, TraceLinks};
 use crate::report::{self, Given, Provenance, Report, baseline, figures, words};
-use crate::watch::{Liveness, Timestamp};
+use crate::watch::Timestamp;
 
 /// The page; its style is the report's.
 const PAGE: &str = include_str!("../../templates/status.html");
@@ -84,8 +85,10 @@ struct ServerRow {
     transport: String,
     claims: String,
     judged: &'static str,
-    /// Whether it works, or need not.
-    is_well: bool,
+    /// How it stands, with what is expected of it, in a word.
+    standing: &'static str,
+    /// The class of its colour.
+    class: &'static str,
     why: String,
     tools: u32,
     down: String,
@@ -123,7 +126,7 @@ pub(super) async fn status_json(State(served): State<Served>, Query(which): Quer
         hubs: served.names(),
         builds: Vec::new(),
         refresh_ms: u64::try_from(hub.interval.as_millis().clamp(FASTEST_REFRESH_MS, SLOWEST_REFRESH_MS)).unwrap_or(u64::MAX),
-        not_ready: hub.vitals.wellness(now, hub.interval).not_ready,
+        not_ready: hub.vitals.wellness(hub.interval).not_ready,
         as_of: Moment(now),
         watched: None,
     };
@@ -198,6 +201,7 @@ fn make(hub: &WatchedHub, so_far: &SoFar, now: Timestamp) -> Report {
         builds: Vec::new(),
         backend: "embedded".to_owned(),
         from: Moment(from),
+        asked_from: None,
         to: Moment(to),
         generated_at: Moment(now),
         provisional: true,
@@ -235,15 +239,16 @@ fn watched(report: &Report) -> WatchedSoFar {
 
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let or = |value: Option<String>, otherwise: &str| value.unwrap_or_else(|| otherwise.to_owned());
-    let (coverage, process) = (&report.coverage, &report.process);
+    let coverage = &report.coverage;
+    let shown = |measure| report.shown(measure).map(str::to_owned);
     let open = report.incidents.iter().filter(|incident| incident.end.is_none()).count();
     vec![
         ("Hub", or(report.hub.last_state.clone(), "never answered")),
         ("Polls answered", format!("{} of {}", coverage.polls_answered, coverage.polls)),
         ("Incidents that go on", open.to_string()),
-        ("Processor, mean", or(process.cpu_mean_permille.map(words::permille), "not visible")),
-        ("Memory, peak", or(process.rss_peak_bytes.map(words::bytes), "not visible")),
-        ("API answers, mean", or(report.api.mean_us.map(words::duration), "–")),
+        ("Processor, mean", or(shown(Measure::CpuMean), "not visible")),
+        ("Memory, peak", or(shown(Measure::MemoryPeak), "not visible")),
+        ("API answers, mean", or(shown(Measure::ApiMean), "–")),
         ("Meta-tool calls", report.calls.total.to_string()),
         ("MCP clients, peak", or(report.clients.peak_mcp_clients.map(|peak| peak.to_string()), "–")),
         ("Log", words::bytes(report.log.bytes)),
@@ -251,19 +256,19 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
 }
 
 fn server(server: &crate::judge::history::ServerHistory) -> ServerRow {
-    let total = server.down.iter().map(|down| down.duration_us).sum();
     ServerRow {
         name: server.name.clone(),
         transport: server.transport.clone(),
         claims: server.last_status.clone(),
         judged: server.last_liveness.as_str(),
-        is_well: server.last_liveness == Liveness::Up || !server.should_work(),
+        standing: server.standing.word(),
+        class: server.standing.class(),
         why: server.last_reason.clone(),
         tools: server.tools_last,
-        down: match (server.never_up, server.down.len()) {
-            (true, _) => "never up".to_owned(),
-            (false, 0) => "never".to_owned(),
-            (false, times) => format!("{times}×, {}", words::duration(total)),
+        down: match (server.never_up, server.outages) {
+            (true, 1..) => "never up".to_owned(),
+            (_, 0) => "never".to_owned(),
+            (false, times) => format!("{times}×, {}", words::duration(server.down_us)),
         },
     }
 }
@@ -283,7 +288,7 @@ fn criterion(row: &report::model::CriterionRow) -> CriterionRow {
 fn incident(incident: &Incident) -> IncidentRow {
     IncidentRow {
         start: incident.start,
-        lasted: words::lasted(incident),
+        lasted: words::lasted(incident, true),
         goes_on: incident.end.is_none(),
         severity: incident.severity.as_str(),
         title: incident.title.clone(),

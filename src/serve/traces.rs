@@ -85,7 +85,7 @@ impl SharedReader {
     fn read<T>(&self, read: impl FnOnce(&JournalReader) -> Result<T, JournalError>) -> Result<T, JournalError> {
         // A reader only reads: one that somebody panicked with is as good as before.
         let mut slot = self.reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let reader = match slot.take() {
+        let reader = match slot.take().filter(JournalReader::is_current) {
             Some(reader) => reader,
             None => JournalReader::open(&self.state_dir)?,
         };

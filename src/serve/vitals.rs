@@ -1,20 +1,20 @@
 //! What a watch tells of itself while it goes on.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use serde::Serialize;
 use tokio::sync::Notify;
 
 use crate::judge::moment::Moment;
-use crate::watch::{ApiOutcome, Micros, Timestamp};
+use crate::watch::{ApiOutcome, Timestamp};
 
 /// A watch that has not polled for this many intervals (and the time that a poll may take) has stopped, whatever it says.
-const SILENT_INTERVALS: u64 = 3;
+const SILENT_INTERVALS: u32 = 3;
 
 /// The longest that a poll may take: three requests with their time limits.
-const LONGEST_POLL: Micros = Micros::new(30_000_000);
+const LONGEST_POLL: Duration = Duration::from_secs(30);
 
 /// Told by the watch, read by whoever asks whether it is well.
 #[derive(Debug, Clone, Default)]
@@ -25,10 +25,20 @@ pub struct Vitals {
 
 #[derive(Debug, Default)]
 struct Signs {
-    polled: Option<(Timestamp, ApiOutcome)>,
+    polled: Option<Polled>,
     refused: Option<String>,
+    warning: Option<String>,
     deployment: Deployment,
     metrics: Option<ExportMetricsServiceRequest>,
+}
+
+/// The last poll.
+#[derive(Debug, Clone, Copy)]
+struct Polled {
+    at: Timestamp,
+    /// The wall clock may jump; how long ago it was is told by the monotonic one.
+    monotonic: Instant,
+    outcome: ApiOutcome,
 }
 
 /// What the hub says of its own start.
@@ -45,6 +55,8 @@ pub struct Deployment {
 pub struct Wellness {
     /// What keeps it from being ready, in words; nothing if it is.
     pub not_ready: Vec<String>,
+    /// What the watch lacks though it works, in words: a log that is not there. It is ready all the same.
+    pub warnings: Vec<String>,
     /// How the hub answered the last poll. A hub that doesn't answer is what the watch is there to report: it is ready all the same.
     pub hub_answers: Option<String>,
     /// When that was.
@@ -54,7 +66,7 @@ pub struct Wellness {
 impl Vitals {
     /// The hub answered a poll like this.
     pub fn polled(&self, at: Timestamp, outcome: ApiOutcome) {
-        self.signs().polled = Some((at, outcome));
+        self.signs().polled = Some(Polled { at, monotonic: Instant::now(), outcome });
         self.changes.notify_waiters();
     }
 
@@ -62,6 +74,11 @@ impl Vitals {
     pub fn committed(&self, result: Result<(), String>) {
         self.signs().refused = result.err();
         self.changes.notify_waiters();
+    }
+
+    /// A source that was asked for can't be read, or can again.
+    pub fn warned(&self, warning: Option<String>) {
+        self.signs().warning = warning;
     }
 
     /// The hub told of its start.
@@ -86,11 +103,15 @@ impl Vitals {
 
     /// When the hub was last polled.
     pub fn polled_at(&self) -> Option<Timestamp> {
-        self.signs().polled.map(|(at, _)| at)
+        self.signs().polled.map(|polled| polled.at)
     }
 
-    /// How the watch is at this time.
-    pub fn wellness(&self, now: Timestamp, interval: Duration) -> Wellness {
+    /// How the watch is now.
+    pub fn wellness(&self, interval: Duration) -> Wellness {
+        self.wellness_at(Instant::now(), interval)
+    }
+
+    fn wellness_at(&self, now: Instant, interval: Duration) -> Wellness {
         let signs = self.signs();
         let mut not_ready = Vec::new();
         if let Some(reason) = &signs.refused {
@@ -98,13 +119,14 @@ impl Vitals {
         }
         match signs.polled {
             None => not_ready.push("the hub was not polled yet".to_owned()),
-            Some((at, _)) if is_too_long(now.since(at), interval) => {
-                not_ready.push(format!("the hub was not polled since {at}"));
+            Some(polled) if polled.is_too_long_ago(now, interval) => {
+                not_ready.push(format!("the hub was not polled since {}", polled.at));
             }
             Some(_) => {}
         }
-        let hub_answers = signs.polled.map(|(_, outcome)| outcome.to_string());
-        Wellness { not_ready, hub_answers, polled_at: signs.polled.map(|(at, _)| Moment(at)) }
+        let hub_answers = signs.polled.map(|polled| polled.outcome.to_string());
+        let warnings = signs.warning.iter().cloned().collect();
+        Wellness { not_ready, warnings, hub_answers, polled_at: signs.polled.map(|polled| Moment(polled.at)) }
     }
 
     /// Waits until the watch is ready.
@@ -113,7 +135,7 @@ impl Vitals {
             let mut change = std::pin::pin!(self.changes.notified());
             // Whatever changes from here on is not missed.
             change.as_mut().enable();
-            if self.wellness(Timestamp::now(), interval).not_ready.is_empty() {
+            if self.wellness(interval).not_ready.is_empty() {
                 return;
             }
             change.await;
@@ -121,8 +143,12 @@ impl Vitals {
     }
 
     /// Whether it polled once and does so no longer.
-    pub fn stands_still(&self, now: Timestamp, interval: Duration) -> bool {
-        self.polled_at().is_some_and(|at| is_too_long(now.since(at), interval))
+    pub fn stands_still(&self, interval: Duration) -> bool {
+        self.stands_still_at(Instant::now(), interval)
+    }
+
+    fn stands_still_at(&self, now: Instant, interval: Duration) -> bool {
+        self.signs().polled.is_some_and(|polled| polled.is_too_long_ago(now, interval))
     }
 
     /// A panic elsewhere leaves signs that are as good as before.
@@ -131,8 +157,10 @@ impl Vitals {
     }
 }
 
-fn is_too_long(silent: Micros, interval: Duration) -> bool {
-    silent.get() > Micros::from_duration(interval).get() * SILENT_INTERVALS + LONGEST_POLL.get()
+impl Polled {
+    fn is_too_long_ago(self, now: Instant, interval: Duration) -> bool {
+        now.saturating_duration_since(self.monotonic) > interval.saturating_mul(SILENT_INTERVALS).saturating_add(LONGEST_POLL)
+    }
 }
 
 #[cfg(test)]
@@ -141,17 +169,20 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_secs(15);
 
-    fn reasons(vitals: &Vitals, now: u64) -> Vec<String> {
-        vitals.wellness(Timestamp::from_secs(now), INTERVAL).not_ready
+    /// What keeps the watch from being ready, so many seconds from now.
+    fn reasons(vitals: &Vitals, after: u64) -> Vec<String> {
+        vitals.wellness_at(Instant::now() + Duration::from_secs(after), INTERVAL).not_ready
     }
 
     #[test]
-    fn a_watch_is_ready_once_it_polled_whatever_the_hub_answered() {
+    fn a_watch_is_ready_once_it_polled_whatever_the_hub_answered_and_whatever_the_wall_clock_says() {
         let vitals = Vitals::default();
-        assert_eq!(reasons(&vitals, 100), ["the hub was not polled yet"]);
-        vitals.polled(Timestamp::from_secs(100), ApiOutcome::Refused);
-        assert!(reasons(&vitals, 110).is_empty());
-        assert_eq!(vitals.wellness(Timestamp::from_secs(110), INTERVAL).hub_answers.as_deref(), Some("refused"));
+        assert_eq!(reasons(&vitals, 0), ["the hub was not polled yet"]);
+        for at in [100, Timestamp::now().get() / 1_000_000 + 7_200] {
+            vitals.polled(Timestamp::from_secs(at), ApiOutcome::Refused);
+            assert!(reasons(&vitals, 10).is_empty());
+            assert_eq!(vitals.wellness(INTERVAL).hub_answers.as_deref(), Some("refused"));
+        }
     }
 
     #[tokio::test]
@@ -173,13 +204,12 @@ mod tests {
     fn a_watch_that_stands_still_or_can_not_write_is_not_ready_and_says_why() {
         let vitals = Vitals::default();
         vitals.polled(Timestamp::from_secs(100), ApiOutcome::Ok);
-        assert!(
-            !vitals.stands_still(Timestamp::from_secs(175), INTERVAL) && vitals.stands_still(Timestamp::from_secs(176), INTERVAL)
-        );
-        assert!(reasons(&vitals, 176)[0].starts_with("the hub was not polled since"));
+        let after = |seconds| Instant::now() + Duration::from_secs(seconds);
+        assert!(!vitals.stands_still_at(after(70), INTERVAL) && vitals.stands_still_at(after(76), INTERVAL));
+        assert!(reasons(&vitals, 76)[0].starts_with("the hub was not polled since"));
         vitals.committed(Err("the disk is full".to_owned()));
-        assert_eq!(reasons(&vitals, 101), ["the journal can't be written: the disk is full"]);
+        assert_eq!(reasons(&vitals, 1), ["the journal can't be written: the disk is full"]);
         vitals.committed(Ok(()));
-        assert!(reasons(&vitals, 101).is_empty());
+        assert!(reasons(&vitals, 1).is_empty());
     }
 }

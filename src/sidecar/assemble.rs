@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::expectations::Expectations;
+use super::marks::{Edge, Mark};
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
 use crate::watch::{
-    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Origin, Poll, RuleStated, SidecarPoll, Slot,
-    Source, Sources, StreamVolume, Text, Timestamp, Watch, When, encode, request_of,
+    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Micros, Origin, Poll, RuleStated, SidecarPoll,
+    Slot, Source, Sources, StreamVolume, Text, Timestamp, Watch, WatcherStoodStill, When, encode, request_of,
 };
 use prost::Message as _;
 
@@ -15,6 +17,12 @@ pub const MAX_FACTS: usize = 512;
 /// A slot's trace goes on under the next derived id beyond this: Tempo cuts traces at 5 MB, and its own limit counts more than the
 /// spans' bytes.
 pub const MAX_PART_BYTES: usize = 2_000_000;
+
+/// A disturbance that nobody ended counts for so long, as the judge says.
+const LONGEST_MARK: Micros = crate::judge::planned::LONGEST;
+
+/// Nobody plans more disturbances at once than this.
+const MAX_OPEN_MARKS: usize = 64;
 
 /// The part of the slot's trace that is being filled.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,6 +42,11 @@ pub struct Assembler {
     /// The knowledge about the hub.
     pub interpreter: Interpreter,
     metrics: Metrics,
+    #[serde(default)]
+    expectations: Expectations,
+    /// Disturbances that were announced and not ended.
+    #[serde(default)]
+    open_marks: Vec<Mark>,
     /// What the configuration says differently from the built-in rules.
     #[serde(skip)]
     rules: Vec<String>,
@@ -79,6 +92,8 @@ impl Assembler {
             filling: Filling::default(),
             interpreter,
             metrics: Metrics::new(start),
+            expectations: Expectations::default(),
+            open_marks: Vec::new(),
             rules: Vec::new(),
             has_stated: false,
         }
@@ -92,7 +107,23 @@ impl Assembler {
 
     /// Rules that the first Watch of this run and of each slot states.
     pub fn state_rules(&mut self, rules: Vec<String>) {
+        self.expectations.configure(&rules);
         self.rules = rules;
+    }
+
+    /// Takes an announcement in. A disturbance that goes on is told again in the first Watch of each slot: a report may begin there.
+    pub fn mark(&mut self, mark: &Mark) {
+        self.interpreter.notice(When::At(mark.at), mark.fact());
+        let is_new = self.open_marks.iter().all(|open| open.name != mark.name || mark.at.since(open.at) > LONGEST_MARK);
+        match mark.edge {
+            Edge::Begin if is_new => {
+                self.open_marks.retain(|open| open.name != mark.name);
+                self.open_marks.push(mark.clone());
+            }
+            Edge::Begin => {}
+            Edge::End => self.open_marks.retain(|open| open.name != mark.name),
+        }
+        self.open_marks.truncate(MAX_OPEN_MARKS);
     }
 
     /// Whose Watches they are.
@@ -116,6 +147,15 @@ impl Assembler {
         self.interpreter.notice(When::At(before), ClockJumped { jump });
         let finished = self.close(before, None, closing);
         self.start = now;
+        finished
+    }
+
+    /// The process stood still from `before` to `now`: that time belongs to no interval.
+    pub fn stood_still(&mut self, before: Timestamp, now: Timestamp, closing: Closing) -> Vec<Finished> {
+        let before = before.max(self.start);
+        self.interpreter.notice(When::At(before), WatcherStoodStill { length: now.since(before) });
+        let finished = self.close(before, None, closing);
+        self.start = now.max(before);
         finished
     }
 
@@ -151,7 +191,14 @@ impl Assembler {
         let new_slot = Slot::of(interval.end()).0 != self.filling.slot;
         let origin = self.place(interval.end());
         let stated = self.rules_to_state(new_slot, interval.start());
-        let facts = stated.into_iter().chain(facts).enumerate().map(|(index, fact)| identified(&origin, index, fact)).collect();
+        let marks = self.marks_to_state(new_slot, interval.start());
+        let facts = stated
+            .into_iter()
+            .chain(marks)
+            .chain(facts)
+            .enumerate()
+            .map(|(index, fact)| identified(&origin, index, fact))
+            .collect();
         let Counted { log, stream, sidecar } = counted;
         let watch = Watch { origin, interval, sources, log, stream, sidecar, poll, facts };
         let otlp = request_of(&watch.origin, vec![encode(&watch)]).encode_to_vec();
@@ -159,7 +206,9 @@ impl Assembler {
         self.start = interval.end();
         self.origin.sequence = self.origin.sequence.plus(1);
         self.metrics.count(&watch);
-        let metrics = watch.poll.is_some().then(|| self.metrics.requests(&watch));
+        self.expectations.take(&watch.facts);
+        let expected = self.expectations.at(watch.interval.end());
+        let metrics = watch.poll.is_some().then(|| self.metrics.requests(&watch, &expected));
         Finished { watch, otlp, metrics }
     }
 
@@ -175,6 +224,19 @@ impl Assembler {
             kind: RuleStated { rule: Text::new(rule.as_str()) }.into(),
         });
         stated.collect()
+    }
+
+    fn marks_to_state(&mut self, new_slot: bool, at: Timestamp) -> Vec<PendingFact> {
+        self.open_marks.retain(|open| at.since(open.at) <= LONGEST_MARK);
+        // What began in this Watch is told by it anyway.
+        let open = self.open_marks.iter().filter(|open| new_slot && open.at < at);
+        let told = open.map(|open| PendingFact {
+            evidence: Evidence::Watch,
+            when: When::At(open.at),
+            source: Source::Sidecar,
+            kind: open.fact(),
+        });
+        told.collect()
     }
 
     /// The origin of the Watch that ends at `end`: the next sequence number, and the part of the slot's trace that has room.

@@ -67,6 +67,8 @@ pub(super) struct Dispatch {
     last_commit: Timestamp,
     /// How many generations of the log the journal knows.
     known: Option<u64>,
+    /// The last commit that ended failed.
+    fails: bool,
 }
 
 #[derive(Debug)]
@@ -162,7 +164,7 @@ impl Pending {
 
 impl Dispatch {
     pub(super) fn new(journal: Journal, logs: Option<LogFastPath>, known: Option<u64>, now: Timestamp) -> Self {
-        Self { journal, logs, deliveries: Vec::new(), spare: None, committing: None, last_commit: now, known }
+        Self { journal, logs, deliveries: Vec::new(), spare: None, committing: None, last_commit: now, known, fails: false }
     }
 
     /// Whether the log has generations that the journal does not know yet.
@@ -220,8 +222,7 @@ impl Sidecar {
     fn keep_calls(&mut self) {
         let model = self.assembler.interpreter.model().map(str::to_owned);
         for call in self.assembler.interpreter.ended_calls() {
-            let started = call.fact.started;
-            let end = started.plus(call.fact.duration);
+            let (started, end) = (call.fact.started, call.ended);
             for span in call_trace::spans(&call, model.as_deref()) {
                 let Some(span_id) = SpanId::from_slice(&span.span_id) else { continue };
                 let otlp = request_of(self.assembler.origin(), vec![span]).encode_to_vec();
@@ -271,10 +272,17 @@ impl Sidecar {
         Ok(())
     }
 
+    /// Whether the last commit that ended kept nothing: what was learned is in memory alone.
+    pub fn keeps_nothing(&self) -> bool {
+        self.out.fails
+    }
+
     /// Waits for the commit under way. What it could not keep is part of the next one.
     pub async fn finish_commit(&mut self) -> Result<(), JournalError> {
         let Some(Committing { task, generations }) = self.out.committing.take() else { return Ok(()) };
-        match task.await {
+        let committed = task.await;
+        self.out.fails = !matches!(committed, Ok(Ok(())));
+        match committed {
             Ok(Ok(())) => {
                 self.out.known = generations.or(self.out.known);
                 Ok(())

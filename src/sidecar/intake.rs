@@ -229,7 +229,10 @@ impl Sidecar {
         for heard in heard {
             match heard {
                 Heard::Line(text) => self.streamed_line(&text, now),
-                Heard::State { state, at, .. } => self.assembler.interpreter.stream_state(&state, at.unwrap_or(now)),
+                Heard::State { state, pid, at } => self.assembler.interpreter.stream_state(&state, pid, at.unwrap_or(now)),
+                Heard::Servers { names, configured, at } => {
+                    self.assembler.interpreter.stream_servers(names, configured, at.unwrap_or(now));
+                }
                 Heard::Unreadable => self.lost.unreadable_answers += 1,
                 Heard::Heartbeat | Heard::Other => {}
             }

@@ -5,13 +5,16 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::watch::{FactKind, MarkBegan, MarkEnded, Text, Timestamp};
+use crate::watch::{Fact, FactKind, MarkBegan, MarkEnded, Micros, Text, Timestamp};
 
 /// The folder, in the state folder.
 const FOLDER: &str = "marks";
 
+/// The disturbances that the strategy plans; criteria judge what happens in them by these names.
+pub const KNOWN: [&str; 5] = ["server_crash", "gemini_failure", "session_isolation", "sse_disconnect", "high_load"];
+
 /// What is announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edge {
     /// A disturbance begins.
@@ -32,6 +35,16 @@ pub struct Mark {
 }
 
 impl Mark {
+    /// The mark that a fact is, if it is one.
+    pub fn of_fact(fact: &Fact) -> Option<Self> {
+        let (edge, name) = match &fact.kind {
+            FactKind::MarkBegan(mark) => (Edge::Begin, &mark.name),
+            FactKind::MarkEnded(mark) => (Edge::End, &mark.name),
+            _ => return None,
+        };
+        Some(Self { at: fact.when.latest(), edge, name: name.to_string() })
+    }
+
     /// As a fact.
     pub fn fact(&self) -> FactKind {
         let name = Text::new(self.name.as_str());
@@ -40,6 +53,49 @@ impl Mark {
             Edge::End => MarkEnded { name }.into(),
         }
     }
+}
+
+/// A disturbance by its two marks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announced {
+    /// Its name.
+    pub name: String,
+    /// When it began.
+    pub begun: Timestamp,
+    /// When it ended; `None` if it was not ended.
+    pub ended: Option<Timestamp>,
+}
+
+impl Announced {
+    /// Whether it is on at an instant. One that was not ended is on for so long at most.
+    pub fn is_on(&self, at: Timestamp, longest: Micros) -> bool {
+        let end = self.begun.plus(longest);
+        self.begun <= at && at < self.ended.map_or(end, |ended| ended.min(end))
+    }
+
+    /// Whether it was not ended in time, so that only its first hours count.
+    pub fn is_forgotten(&self, now: Timestamp, longest: Micros) -> bool {
+        self.ended.unwrap_or(now).since(self.begun) > longest
+    }
+}
+
+/// Pairs begins with ends. What the judge ignores is ignored here, too: a begin of what is on already, an end of what is not. A
+/// disturbance that nobody ended is over after the longest time.
+pub fn announced(mut marks: Vec<Mark>, longest: Micros) -> Vec<Announced> {
+    marks.sort_by_key(|mark| (mark.at, mark.edge));
+    let mut all: Vec<Announced> = Vec::new();
+    for Mark { at, edge, name } in marks {
+        let told_again = all.iter().any(|known| known.name == name && known.begun == at);
+        let open = all.iter_mut().rev().find(|announced| announced.name == name && announced.ended.is_none());
+        match (edge, open) {
+            (Edge::Begin, Some(open)) if open.is_on(at, longest) => {}
+            (Edge::Begin, _) if told_again => {}
+            (Edge::Begin, _) => all.push(Announced { name, begun: at, ended: None }),
+            (Edge::End, Some(open)) => open.ended = Some(at),
+            (Edge::End, None) => {}
+        }
+    }
+    all
 }
 
 /// Lays a mark into the folder: whole or not at all.
@@ -75,8 +131,8 @@ fn read(path: &Path) -> Option<Mark> {
 }
 
 /// Removes marks that are committed. One that can't be removed is taken up again, which changes nothing.
-pub fn done(marks: &[(PathBuf, Mark)]) {
-    for (path, _) in marks {
+pub fn done(marks: &[PathBuf]) {
+    for path in marks {
         let _ = std::fs::remove_file(path);
     }
 }
@@ -97,7 +153,43 @@ mod tests {
         let marks: Vec<&Mark> = found.iter().map(|(_, mark)| mark).collect();
         assert_eq!(marks, [&mark(100, Edge::Begin), &mark(200, Edge::End)]);
         assert!(folder.path().join("marks/0.unreadable").exists());
-        done(&found);
+        done(&found.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
         assert_eq!(waiting(folder.path()), []);
+    }
+
+    #[test]
+    fn a_disturbance_lasts_from_its_begin_to_its_end_and_at_most_for_the_longest_time() {
+        let mark = |second, edge, name: &str| Mark { at: Timestamp::from_secs(second), edge, name: name.to_owned() };
+        let longest = Micros::new(1_000_000_000);
+        let marks = vec![
+            mark(100, Edge::Begin, "a"),
+            mark(100, Edge::Begin, "a"),
+            mark(150, Edge::Begin, "a"),
+            mark(120, Edge::Begin, "b"),
+            mark(200, Edge::End, "a"),
+            mark(300, Edge::End, "a"),
+            mark(400, Edge::End, "c"),
+            mark(5_000, Edge::Begin, "b"),
+        ];
+        let all = announced(marks, longest);
+        let spans: Vec<_> = all.iter().map(|one| (one.name.as_str(), one.begun, one.ended)).collect();
+        let second = Timestamp::from_secs;
+        assert_eq!(spans, [("a", second(100), Some(second(200))), ("b", second(120), None), ("b", second(5_000), None)]);
+        let on = |at| all.iter().filter(|one| one.is_on(second(at), longest)).count();
+        assert_eq!([99, 100, 130, 200, 1_119, 1_120, 5_000, 6_000].map(on), [0, 1, 2, 1, 1, 0, 1, 0]);
+        assert!(all[1].is_forgotten(second(6_000), longest) && !all[2].is_forgotten(second(6_000), longest));
+    }
+
+    #[test]
+    fn the_known_disturbances_are_those_that_criteria_judge() {
+        let criteria = crate::judge::rules::DEFAULT;
+        let judged: std::collections::BTreeSet<&str> = criteria
+            .split("\"checks.")
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+            .filter(|name| *name != "failed")
+            .collect();
+        assert!(judged.iter().all(|name| KNOWN.contains(name)), "{judged:?}");
+        assert!(judged.contains("server_crash"));
     }
 }

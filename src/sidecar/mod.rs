@@ -8,6 +8,7 @@ pub mod assemble;
 mod checkpoint;
 pub mod clock;
 mod commit;
+mod expectations;
 mod intake;
 pub mod marks;
 mod source;
@@ -184,7 +185,7 @@ impl Sidecar {
 
     /// Takes up an announcement: it is a fact of the open Watch.
     pub fn mark(&mut self, mark: &marks::Mark) {
-        self.assembler.interpreter.notice(When::At(mark.at), mark.fact());
+        self.assembler.mark(mark);
     }
 
     /// The metrics that went out last, if they are new.
@@ -205,19 +206,25 @@ impl Sidecar {
     /// What the first poll says about the hub's present process decides which lines of an old log are facts of this run. Call it
     /// once, before the first line is read.
     pub fn first_poll(&mut self, answer: &PollAnswer) {
+        // What the log says of the time when nobody watched is taken in before the poll is.
+        let said = self.assembler.interpreter.expect(answer);
         let Some(log) = self.log.as_mut().filter(|log| log.history == History::UntilFirstPoll && log.reading.reached.is_none())
         else {
             return;
         };
-        let workspace = answer.health.as_ref().ok().and_then(|health| health.workspace());
-        let said = workspace.and_then(|workspace| workspace.started);
-        let begun = answer.process.as_ref().map(|process| process.started).or(said.map(|said| said.minus(START_SLACK)));
+        let seen = answer.process.as_ref().map(|process| process.started);
+        let begun = seen.or(said.map(|said| said.by_our_clock.minus(START_SLACK)));
         if let Some(begun) = begun {
             // An untimed line is of the present process: every hub empties the file without times when it starts.
             log.history = History::Known;
             log.reading.reached = Some(begun);
-            self.assembler.interpreter.facts_since(begun);
+            self.assembler.interpreter.facts_since(seen.or(said.map(|said| said.by_its_clock.minus(START_SLACK))).unwrap_or(begun));
         }
+    }
+
+    /// Whether the log is read from a file that is not there.
+    pub fn lacks_log(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| !log.present)
     }
 
     /// Whether the log shows the checkpoint lines, as far as that is known.
@@ -241,19 +248,39 @@ impl Sidecar {
         }
     }
 
+    /// The hub was looked for at this time, and did not answer.
+    pub fn still_away(&mut self, at: Timestamp) {
+        self.assembler.interpreter.still_away(at);
+    }
+
+    /// Whether a line told of a start or a stop of the hub since this was last asked.
+    pub fn take_stir(&mut self) -> bool {
+        self.assembler.interpreter.take_stir()
+    }
+
+    /// The process stood still from `before` to `now`: nobody watched. The interval ends where it was last awake.
+    pub async fn stood_still(&mut self, before: Timestamp, now: Timestamp) -> Result<(), JournalError> {
+        let closing = self.closing();
+        let finished = self.assembler.stood_still(before, now, closing);
+        self.keep(finished);
+        self.commit(now).await
+    }
+
     /// Takes a poll in: reads the log first, since what it says happened before the answer; then closes the interval and commits.
     pub async fn polled(&mut self, mut answer: PollAnswer) -> Result<(), JournalError> {
         let now = answer.now;
         self.read_log(now).await?;
         let servers = answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().err());
         let failures = [answer.health.as_ref().err(), servers];
-        let unreadable = failures.iter().filter(|outcome| **outcome == Some(&ApiOutcome::Unreadable)).count();
+        let not_a_hubs =
+            |outcome: &&Option<&ApiOutcome>| matches!(outcome, Some(ApiOutcome::Unreadable | ApiOutcome::OtherProgram));
+        let unreadable = failures.iter().filter(not_a_hubs).count();
         self.lost.unreadable_answers += unreadable as u64;
         answer.log_file = self.log_file();
         let mut closing = self.closing();
         closing.sources.polls = match &answer.health {
-            Ok(_) => Visibility::Read,
-            Err(outcome) if outcome.answered() => Visibility::Partial,
+            Ok(_) if servers.is_none() => Visibility::Read,
+            Ok(_) => Visibility::Partial,
             Err(_) => Visibility::Missing,
         };
         closing.sources.process = match (&answer.process, self.looks_at_process) {
@@ -282,6 +309,11 @@ impl Sidecar {
         let closing = self.closing();
         let finished = self.assembler.close(now, None, closing);
         self.keep(finished);
+        self.commit_rest(now).await
+    }
+
+    /// Commits what a failed commit left over; it is on the disk when this returns.
+    pub async fn commit_rest(&mut self, now: Timestamp) -> Result<(), JournalError> {
         self.commit(now).await?;
         self.finish_commit().await
     }

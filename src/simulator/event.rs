@@ -20,6 +20,10 @@ pub(super) enum Event {
     StartServers,
     /// A server's start came to its end.
     ServerSettled { name: String, attempt: u32 },
+    /// A hub whose defects are mended starts a crashed server again.
+    Reconnect { name: String },
+    /// That start came to its end.
+    Reconnected { name: String },
     /// A client opened the MCP stream.
     OpenSession { session: String },
     /// A client finished its handshake.

@@ -85,6 +85,14 @@ impl Saying {
         Self { fields, shape: Shape::Swapped, ..self }
     }
 
+    /// As a hub writes it that hands its arguments over in the right order.
+    pub(super) fn in_order(self: Arc<Self>) -> Arc<Self> {
+        match self.shape {
+            Shape::Plain => self,
+            Shape::Swapped | Shape::TextAsCode | Shape::DataAsCode => Arc::new(Self { shape: Shape::Plain, ..Self::clone(&self) }),
+        }
+    }
+
     /// An error whose text ends up in `code`.
     pub(super) fn text_as_code(text: String, fields: Fields) -> Self {
         Self { fields, shape: Shape::TextAsCode, ..Self::new(Level::Error, text) }

@@ -9,6 +9,7 @@
 mod agenda;
 mod api;
 mod dialect;
+mod drill;
 mod event;
 mod fields;
 mod hub;
@@ -33,6 +34,7 @@ mod truth;
 mod world;
 
 pub use api::ApiAnswer;
+pub use drill::{Drill, Window};
 pub use lines::{Entry, Level};
 pub use live::LiveSimulation;
 pub use process::{SimulatedChild, SimulatedProcess};

@@ -64,6 +64,10 @@ pub struct Profile {
     pub storm_lines: (u32, u32),
     /// The configured servers.
     pub servers: Vec<ServerPlan>,
+    /// How long after its crash the hub starts a server again by itself. Neither recorded hub ever does.
+    pub reconnects_after: Option<Micros>,
+    /// Whether the checkpoint lines keep their fields, session ids among them, with every logger. They don't in the recordings.
+    pub logs_in_order: bool,
     /// `hostname` of the pino lines.
     pub hostname: String,
     /// The hub's working directory.
@@ -87,6 +91,8 @@ impl Profile {
             tools: 14,
             storm_lines: (1_963, 3_696),
             servers: vec![ServerPlan::working("filesystem"), ServerPlan::failing("github")],
+            reconnects_after: None,
+            logs_in_order: false,
             hostname: "staging-1".into(),
             cwd: "/srv/staging".into(),
             config_file: "/srv/staging/mcp-plain.json".into(),
@@ -111,6 +117,18 @@ impl Profile {
     /// The fork with its default logger, as in the recording `fork-legacy`.
     pub fn fork_legacy() -> Self {
         Self { logger: Logger::Legacy, pid: 10_166, ..Self::fork_pino() }
+    }
+
+    /// The fork as it should become: it starts crashed servers again after this time, loses no session ids, and a client that leaves
+    /// costs one line instead of a storm.
+    pub fn mended(reconnects_after: Micros) -> Self {
+        Self {
+            version: Some("4.4.0".into()),
+            storm_lines: (1, 1),
+            reconnects_after: Some(reconnects_after),
+            logs_in_order: true,
+            ..Self::fork_pino()
+        }
     }
 
     pub(super) fn is_fork(&self) -> bool {

@@ -27,15 +27,24 @@ impl Script {
     /// crash of the filesystem server that takes stop and start some twelve minutes later, one short restart of the hub, memory
     /// that grows slowly and then no more, and a few event subscribers. The hub runs to the end.
     pub fn rehearsal(start: Timestamp, length: Micros, seed: u64) -> Vec<(Timestamp, Step)> {
-        let mut rehearsal = Rehearsal { start, length: length.get(), random: Random::new(seed), steps: Vec::new() };
+        let mut rehearsal = Rehearsal { start, length: length.get(), random: Random::new(seed), restarts: true, steps: Vec::new() };
         rehearsal.run();
         sorted(rehearsal.steps)
+    }
+
+    /// What is ordinary in a rehearsal, without any fault: the hub starts, clients come, call and go, some subscribe.
+    pub fn ordinary(start: Timestamp, length: Micros, seed: u64) -> Vec<(Timestamp, Step)> {
+        let mut ordinary = Rehearsal { start, length: length.get(), random: Random::new(seed), restarts: false, steps: Vec::new() };
+        ordinary.at(0, Step::StartHub);
+        ordinary.add_subscribers();
+        ordinary.add_visits();
+        sorted(ordinary.steps)
     }
 
     /// What makes a rehearsal a busy one: so many calls more, evenly spread over four clients that are there all the time but for the
     /// restart, near which nobody calls.
     pub fn load(start: Timestamp, length: Micros, calls: u64) -> Vec<(Timestamp, Step)> {
-        let mut load = Rehearsal { start, length: length.get(), random: Random::new(calls), steps: Vec::new() };
+        let mut load = Rehearsal { start, length: length.get(), random: Random::new(calls), restarts: true, steps: Vec::new() };
         if calls > 0 {
             load.add_load(calls);
         }
@@ -73,6 +82,8 @@ struct Rehearsal {
     start: Timestamp,
     length: u64,
     random: Random,
+    /// Whether the hub is restarted inside, so that nobody calls then.
+    restarts: bool,
     steps: Vec<(Timestamp, Step)>,
 }
 
@@ -84,6 +95,10 @@ impl Rehearsal {
         self.add_rate_limit();
         self.add_restart();
         self.add_subscribers();
+        self.add_visits();
+    }
+
+    fn add_visits(&mut self) {
         let visits = (CLIENTS_A_DAY * self.length / DAY).max(2);
         let share = self.length / visits;
         for visit in 0..visits {
@@ -155,7 +170,7 @@ impl Rehearsal {
 
     /// A client that would be there at the hub's restart leaves before, so that no call is in flight then.
     fn add_client(&mut self, name: &str, from: u64, until: u64) {
-        let restart = self.restart();
+        let restart = if self.restarts { self.restart() } else { u64::MAX / 2 };
         let until = if from < restart && restart < until + 30 * SECOND { restart.saturating_sub(30 * SECOND) } else { until };
         let back_at = restart + 20 * SECOND;
         let from = if (restart.saturating_sub(30 * SECOND)..back_at).contains(&from) { back_at } else { from };

@@ -132,6 +132,8 @@ pub enum UpCause {
     Restarted,
     /// It was put into the configuration.
     Added,
+    /// The hub by itself, after the server had crashed: only a hub whose defects are mended does that.
+    Reconnected,
 }
 
 /// Why a server is gone.

@@ -115,6 +115,8 @@ terms! {
         Exact = "exact",
         /// The best supported guess among the calls in flight: the sum of durations is right, a single one may not be.
         Guessed = "guessed",
+        /// Its beginning was not seen: the call is counted, how long it took is unknown.
+        Partial = "partial",
     }
 }
 
@@ -131,6 +133,8 @@ terms! {
         NotAsked = "not_asked",
         /// The call ended before it did.
         Unfinished = "unfinished",
+        /// Its lines were not seen: the call's beginning was missed.
+        Unseen = "unseen",
     }
 }
 
@@ -367,10 +371,10 @@ record! {
 record! {
     /// A meta-tool call ended (or was given up).
     pub struct CallEnded {
-        /// When it began.
+        /// When it began; where its beginning was missed, when it was first seen.
         pub started: Timestamp = names::CALL_STARTED,
-        /// How long it took.
-        pub duration: Micros = names::CALL_DURATION,
+        /// How long it took. Absent where its beginning was missed: such a call is seen in part.
+        pub duration: Option<Micros> = names::CALL_DURATION,
         /// How it ended.
         pub outcome: CallOutcome = names::CALL_OUTCOME,
         /// How sure it is that this end belongs to that beginning.
@@ -381,7 +385,7 @@ record! {
         pub gemini: GeminiOutcome = names::CALL_GEMINI,
         /// How long the Gemini part took, retries included.
         pub gemini_duration: Option<Micros> = names::CALL_GEMINI_DURATION,
-        /// Failed rounds.
+        /// Failed rounds; of a call seen in part, those that were seen.
         pub gemini_failed_rounds: u32 = names::CALL_GEMINI_FAILED_ROUNDS,
         /// Why the last of them failed.
         pub gemini_failure: Option<GeminiFailure> = names::GEMINI_FAILURE,
@@ -620,6 +624,14 @@ record! {
 }
 
 record! {
+    /// The sidecar's process stood still (suspended, or without processor time) for longer than a poll may be late: what happened
+    /// meanwhile was not watched. The interval ends where it was last awake; the next one begins after it.
+    pub struct WatcherStoodStill {
+        /// For how long.
+        pub length: Micros = names::STOOD_STILL,
+    }
+}
+record! {
     /// Somebody announced a disturbance: what happens until its end is planned.
     pub struct MarkBegan {
         /// What it is called: the name of a scenario, or any other.
@@ -660,7 +672,6 @@ macro_rules! facts {
     ($($(#[$doc:meta])* $kind:ident = $name:literal,)+) => {
         /// What happened. Each kind is an event of the watch span.
         #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-        #[cfg_attr(test, derive(proptest_derive::Arbitrary))]
         #[expect(missing_docs, reason = "each variant is documented at the record that it holds")]
         pub enum FactKind { $($kind($kind),)+ }
 
@@ -681,6 +692,17 @@ macro_rules! facts {
             /// Reads the kind that an event's name stands for; `None` for a name that this version does not know.
             pub fn read(name: &str, from: &ReadAttributes<'_>) -> Option<Result<Self, RecordError>> {
                 match name { $($name => Some($kind::read(from).map(Self::$kind)),)+ _ => None }
+            }
+        }
+
+        // A derived one nests all kinds in one type, which outgrows the stack of a test.
+        #[cfg(test)]
+        impl proptest::arbitrary::Arbitrary for FactKind {
+            type Parameters = ();
+            type Strategy = proptest::strategy::BoxedStrategy<Self>;
+            fn arbitrary_with((): ()) -> Self::Strategy {
+                use proptest::prelude::*;
+                proptest::strategy::Union::new([$(any::<$kind>().prop_map(Self::$kind).boxed(),)+]).boxed()
             }
         }
 
@@ -730,6 +752,7 @@ facts! {
     WatcherStarted = "hubwatch.started",
     WatcherStopped = "hubwatch.stopped",
     ClockJumped = "hubwatch.clock_jumped",
+    WatcherStoodStill = "hubwatch.stood_still",
     MarkBegan = "hubwatch.mark.began",
     MarkEnded = "hubwatch.mark.ended",
     ScenarioChecked = "hubwatch.scenario.checked",

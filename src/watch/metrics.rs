@@ -3,7 +3,7 @@
 
 mod own;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -15,9 +15,9 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use own::OwnTotals;
 use serde::{Deserialize, Serialize};
 
-use super::fact::{CallOutcome, FactKind, GeminiOutcome};
+use super::fact::{CallOutcome, ChangeCause, FactKind, GeminiOutcome};
 use super::operation::{OperationKind, operations};
-use super::poll::{ApiOutcome, Liveness, Poll, ProcessPoll};
+use super::poll::{ApiOutcome, Liveness, Poll, ProcessPoll, ServerPoll};
 use super::quantity::{Bytes, Micros, Timestamp};
 use super::record::Attributes;
 use super::{Text, Watch, encode, names};
@@ -101,6 +101,27 @@ pub struct MetricsRequests {
     pub delta: ExportMetricsServiceRequest,
 }
 
+/// What is expected of the hub at the moment.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// Servers that need not work.
+    pub may_be_down: &'a BTreeSet<String>,
+    /// Whether a disturbance that somebody announced goes on, or its effects may still show.
+    pub planned: bool,
+}
+
+impl Expected<'_> {
+    /// Whether a server should work now: not one that the configuration lets be down, and not one that somebody stopped or switched off.
+    fn to_work(self, server: &ServerPoll) -> bool {
+        let off = match server.liveness {
+            Liveness::Disabled | Liveness::Removed => true,
+            Liveness::Down => matches!(server.cause, Some(ChangeCause::Requested | ChangeCause::Configured)),
+            Liveness::Up | Liveness::Starting | Liveness::Unauthorized | Liveness::Unknown => false,
+        };
+        !off && !self.may_be_down.contains(server.name.as_str())
+    }
+}
+
 /// How and from when something is counted.
 #[derive(Clone, Copy)]
 struct Counting {
@@ -120,8 +141,9 @@ impl Metrics {
         self.totals.count(watch);
     }
 
-    /// The totals and the Watch's own values. Call it after [`count`](Self::count); the next deltas count from here.
-    pub fn requests(&mut self, watch: &Watch) -> MetricsRequests {
+    /// The totals and the Watch's own values, with what is expected beside them. Call it after [`count`](Self::count); the next deltas
+    /// count from here.
+    pub fn requests(&mut self, watch: &Watch, expected: &Expected<'_>) -> MetricsRequests {
         let to = watch.interval.end();
         let spent = watch.poll.as_ref().map(|poll| spent(poll, to)).unwrap_or_default();
         let cumulative = Counting { from: self.since, to, temporality: AggregationTemporality::Cumulative };
@@ -136,8 +158,8 @@ impl Metrics {
         let recent = spent.get(HUB).and_then(|now| now.since(self.told.spent.get(HUB).copied()));
         let own_added = self.totals.own.minus(&self.told.totals.own);
         let requests = MetricsRequests {
-            cumulative: whole_request(watch, totals, self.totals.own.metrics(cumulative), recent),
-            delta: whole_request(watch, added, own_added.metrics(delta), recent),
+            cumulative: whole_request(watch, expected, totals, self.totals.own.metrics(cumulative), recent),
+            delta: whole_request(watch, expected, added, own_added.metrics(delta), recent),
         };
         self.told.at = Some(to);
         self.told.totals = self.totals.clone();
@@ -159,14 +181,15 @@ fn spent(poll: &Poll, at: Timestamp) -> BTreeMap<String, Spent> {
 /// Totals with the Watch's own values beside them, and what the hub's process spent since when.
 fn whole_request(
     watch: &Watch,
+    expected: &Expected<'_>,
     mut metrics: Vec<Metric>,
     mut own: Vec<Metric>,
     recent: Option<(Micros, Timestamp)>,
 ) -> ExportMetricsServiceRequest {
     let at = watch.interval.end();
     if let Some(poll) = &watch.poll {
-        metrics.extend(gauges(poll, at));
-        metrics.extend(server_metrics(poll, at));
+        metrics.extend(gauges(poll, *expected, at));
+        metrics.extend(server_metrics(poll, *expected, at));
         metrics.extend(poll.process.iter().flat_map(|process| process_metrics(process, recent, at)));
     }
     own.extend(own::gauges(watch));
@@ -193,9 +216,11 @@ impl Totals {
         self.bytes = self.bytes.saturating_add(watch.log.bytes.get());
         self.own.count(&watch.sidecar);
         for operation in operations(watch) {
+            // A histogram has no place for a call whose duration is unknown: one seen in part is a fact of its Watch only.
+            let Some(duration) = operation.duration else { continue };
             match operation.kind {
-                OperationKind::ApiRequest => add(&mut self.http, operation.outcome, operation.duration, &HTTP_BOUNDS),
-                OperationKind::MetaToolCall => add(&mut self.calls, operation.outcome, operation.duration, &MCP_BOUNDS),
+                OperationKind::ApiRequest => add(&mut self.http, operation.outcome, duration, &HTTP_BOUNDS),
+                OperationKind::MetaToolCall => add(&mut self.calls, operation.outcome, duration, &MCP_BOUNDS),
             }
         }
         for fact in &watch.facts {
@@ -274,7 +299,7 @@ const GEMINI_PARTS: Timed = Timed {
     labels: &[(names::GEN_AI_OPERATION_NAME, names::GEN_AI_GENERATE_CONTENT), (names::GEN_AI_PROVIDER_NAME, names::GEN_AI_GEMINI)],
     error: |outcome| match GeminiOutcome::parse(outcome)? {
         GeminiOutcome::Failed | GeminiOutcome::Unfinished => Some(outcome),
-        GeminiOutcome::Ok | GeminiOutcome::Recovered | GeminiOutcome::NotAsked => None,
+        GeminiOutcome::Ok | GeminiOutcome::Recovered | GeminiOutcome::NotAsked | GeminiOutcome::Unseen => None,
     },
 };
 
@@ -345,15 +370,17 @@ fn add(all: &mut BTreeMap<String, Durations>, label: &str, duration: Micros, bou
     durations.sum += seconds;
 }
 
-fn gauges(poll: &Poll, at: Timestamp) -> Vec<Metric> {
+fn gauges(poll: &Poll, expected: Expected<'_>, at: Timestamp) -> Vec<Metric> {
     let up = u64::from(poll.api.health == ApiOutcome::Ok);
     let one = |value: Option<u32>| value.map(|value| point(at, u64::from(value), &[])).into_iter().collect();
     let size = poll.log_file.as_ref().map(|file| file.size);
     let free = poll.log_file.as_ref().and_then(|file| file.disk_free);
     let bytes = |bytes: Option<Bytes>| bytes.map(|bytes| point(at, bytes.get(), &[])).into_iter().collect();
     let (subscribers, left) = ("Subscribers of the event stream, the watch excluded.", "Free space where the log is.");
+    let announced = "Whether a planned disturbance goes on, or has just ended: what happens now is no fault.";
     vec![
         gauge(names::METRIC_HUB_UP, "1", "Whether the hub answers.", vec![point(at, up, &[])]),
+        gauge(names::METRIC_PLANNED, "1", announced, vec![point(at, u64::from(expected.planned), &[])]),
         gauge(names::METRIC_MCP_CLIENTS, "{client}", "Connected MCP clients.", one(poll.api.mcp_clients)),
         gauge(names::METRIC_SUBSCRIBERS, "{client}", subscribers, one(poll.api.subscribers)),
         gauge(names::METRIC_TOOLS, "{tool}", "Tools that the MCP endpoint offers.", one(poll.api.tools)),
@@ -362,13 +389,16 @@ fn gauges(poll: &Poll, at: Timestamp) -> Vec<Metric> {
     ]
 }
 
-fn server_metrics(poll: &Poll, at: Timestamp) -> Vec<Metric> {
+fn server_metrics(poll: &Poll, expected: Expected<'_>, at: Timestamp) -> Vec<Metric> {
     let servers = || poll.servers.iter().map(|server| (server, [(names::SERVER_NAME, server.name.as_str())]));
     let up = servers().map(|(server, label)| point(at, u64::from(server.liveness == Liveness::Up), &label));
+    let wanted = servers().map(|(server, label)| point(at, u64::from(expected.to_work(server)), &label));
+    let should = "Whether the server should work: 0 for one that the configuration lets be down, or that somebody stopped.";
     let tools = servers().map(|(server, label)| point(at, u64::from(server.tools), &label));
     let memory = servers().filter_map(|(server, label)| Some(point(at, server.child_rss?.get(), &label)));
     vec![
         gauge(names::METRIC_SERVER_UP, "1", "Whether the server works, as judged from more than its status.", up.collect()),
+        gauge(names::METRIC_SERVER_EXPECTED, "1", should, wanted.collect()),
         gauge(names::METRIC_SERVER_TOOLS, "{tool}", "Tools that the server offers.", tools.collect()),
         up_down(names::METRIC_SERVER_MEMORY, "By", "Resident memory of the server's processes.", memory.collect()),
     ]
@@ -486,7 +516,8 @@ mod tests {
                 own += number.cast_signed();
                 let watch = &watch;
                 metrics.count(watch);
-                let MetricsRequests { cumulative, delta } = metrics.requests(watch);
+                let expected = Expected { may_be_down: &BTreeSet::new(), planned: false };
+                let MetricsRequests { cumulative, delta } = metrics.requests(watch, &expected);
                 for request in [&cumulative, &delta] {
                     let points = histograms(request);
                     prop_assert!(points.iter().all(|point| point.bucket_counts.iter().sum::<u64>() == point.count));

@@ -28,7 +28,7 @@ pub use encode::{encode, own_resource, request_of, resource, scope};
 pub use fact::*;
 pub use ids::*;
 pub use log_record::{LineRecord, LogBatch, LogRequest, RecordForm};
-pub use metrics::{Metrics, MetricsRequests};
+pub use metrics::{Expected, Metrics, MetricsRequests};
 pub use operation::{Operation, OperationKind, operations};
 pub use poll::*;
 pub use quantity::{Bytes, Count, Micros, Timestamp};

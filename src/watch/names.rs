@@ -185,6 +185,8 @@ pub const FIRST: &str = "mcphub.first_us";
 pub const LAST: &str = "mcphub.last_us";
 pub const PATH: &str = "mcphub.path";
 pub const JUMP: &str = "mcphub.clock.jump_us";
+/// (int, µs) For how long the sidecar's process stood still.
+pub const STOOD_STILL: &str = "mcphub.watcher.stood_still_us";
 pub const RESUMED: &str = "mcphub.watcher.resumed";
 pub const MARK: &str = "mcphub.mark";
 pub const SCENARIO: &str = "mcphub.scenario";
@@ -267,6 +269,8 @@ pub const STORM_EVENT: &str = "mcphub.storm";
 // Metrics.
 pub const METRIC_HUB_UP: &str = "mcphub.up";
 pub const METRIC_SERVER_UP: &str = "mcphub.server.up";
+pub const METRIC_SERVER_EXPECTED: &str = "mcphub.server.expected";
+pub const METRIC_PLANNED: &str = "mcphub.planned";
 pub const METRIC_SERVER_TOOLS: &str = "mcphub.server.tools";
 pub const METRIC_SERVER_MEMORY: &str = "mcphub.server.memory.usage";
 pub const METRIC_SERVER_CPU_TIME: &str = "mcphub.server.cpu.time";
@@ -299,6 +303,8 @@ pub const METRIC_SIDECAR_DROPPED: &str = "mcphub.sidecar.records.dropped";
 pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";
 
 // What `/metrics` tells beside the metrics above, which stand there under the names that OpenTelemetry's translation gives them.
+/// What is known of each resource: the hub, and the sidecar beside it.
+pub const PROMETHEUS_TARGET_INFO: &str = "target_info";
 /// Which hubwatch serves this.
 pub const PROMETHEUS_BUILD_INFO: &str = "hubwatch_build_info";
 /// Whether `/readyz` says ready.

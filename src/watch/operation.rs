@@ -27,8 +27,8 @@ pub struct Operation {
     pub kind: OperationKind,
     /// How it ended, in the word of its kind.
     pub outcome: &'static str,
-    /// How long it took.
-    pub duration: Micros,
+    /// How long it took; unknown of a call whose beginning was missed.
+    pub duration: Option<Micros>,
     /// What went wrong, if anything did: the conventions' `error.type`.
     pub error: Option<&'static str>,
 }
@@ -47,13 +47,15 @@ pub fn operations(watch: &Watch) -> impl Iterator<Item = Operation> {
     let requests = watch.poll.iter().flat_map(|poll| {
         let health = Some((poll.api.health, poll.api.health_duration));
         let servers = poll.api.servers.zip(poll.api.servers_duration);
-        let filtering = poll.filtering.as_ref().map(|filtering| (filtering.outcome, filtering.duration));
+        // The hub's own 404 says that it has no such thing: nothing failed.
+        let filtering = poll.filtering.as_ref().filter(|filtering| filtering.outcome != ApiOutcome::NotFound);
+        let filtering = filtering.map(|filtering| (filtering.outcome, filtering.duration));
         [health, servers, filtering].into_iter().flatten()
     });
     calls.chain(requests.map(|(outcome, duration)| Operation {
         kind: OperationKind::ApiRequest,
         outcome: outcome.as_str(),
-        duration,
+        duration: Some(duration),
         error: outcome.error(),
     }))
 }

@@ -28,14 +28,20 @@ terms! {
         NotFound = "not_found",
         /// Another 4xx.
         ClientError = "client_error",
-        /// Any 5xx.
+        /// A 5xx of a server that fails.
         ServerError = "server_error",
-        /// A redirect or another status that no hub gives.
+        /// 502, 503 or 504: a proxy answers, and the hub behind it doesn't.
+        BadGateway = "bad_gateway",
+        /// A redirect, which no hub gives: often to the login page of a proxy.
+        Redirected = "redirected",
+        /// Another status that no hub gives.
         UnexpectedStatus = "unexpected_status",
         /// Larger than any hub's answer: not read to its end.
         TooLarge = "too_large",
-        /// Not the JSON that a hub answers.
+        /// No JSON: a web page, say.
         Unreadable = "unreadable",
+        /// JSON, but not what a hub answers: another program's.
+        OtherProgram = "other_program",
     }
 }
 
@@ -43,6 +49,28 @@ impl ApiOutcome {
     /// Whether something answered at all, with whatever.
     pub const fn answered(self) -> bool {
         !matches!(self, Self::Refused | Self::Timeout | Self::Tls | Self::Unreachable | Self::Truncated)
+    }
+
+    /// What came instead of a hub's answer, for people, with what to do where somebody can.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Ok => "it answers",
+            Self::Refused => "nothing listens at its address (connection refused)",
+            Self::Timeout => "no whole answer within 10 s",
+            Self::Truncated => "the connection broke before the answer was whole",
+            Self::Tls => "TLS failed: its certificate is not trusted (--ca names an authority), or it speaks no TLS",
+            Self::Unreachable => "its address can't be reached: check the host name and the network",
+            Self::Denied => "HTTP 401 or 403: the credentials are missing or wrong, give them with --header 'Authorization: ...'",
+            Self::NotFound => "HTTP 404: there is no hub under this address, check the path of --hub",
+            Self::ClientError => "HTTP 4xx: the request was rejected, as no hub does",
+            Self::ServerError => "HTTP 5xx: the server failed",
+            Self::BadGateway => "HTTP 502, 503 or 504: a proxy answered, the hub behind it did not",
+            Self::Redirected => "HTTP 3xx: a redirect, often to a login page; give the address of the hub itself with --hub",
+            Self::UnexpectedStatus => "an HTTP status that no hub gives",
+            Self::TooLarge => "an answer larger than 16 MiB, as no hub gives",
+            Self::Unreadable => "an answer that is no JSON, such as a web page",
+            Self::OtherProgram => "JSON of another program, not of a hub",
+        }
     }
 }
 
@@ -147,9 +175,9 @@ record! {
 }
 
 record! {
-    /// What `GET /api/filtering/stats` says (the fork only).
+    /// What `GET /api/filtering/stats` says.
     pub struct FilteringPoll {
-        /// How the request ended.
+        /// How the request ended. `not_found` is the hub's own answer: it has neither this path nor tool filtering nor the meta-tool.
         pub outcome: ApiOutcome = names::FILTERING_OUTCOME,
         /// How long it took.
         pub duration: Micros = names::FILTERING_DURATION,
@@ -320,7 +348,7 @@ pub struct Poll {
     pub process: Option<ProcessPoll>,
     /// The log file, where there is one.
     pub log_file: Option<LogFilePoll>,
-    /// The tool filtering, where the hub has it and was asked.
+    /// The tool filtering, where the hub was asked for it and the answer was the hub's own.
     #[cfg_attr(test, proptest(strategy = "proptest::option::of(proptest::arbitrary::any::<FilteringPoll>())"))]
     pub filtering: Option<FilteringPoll>,
     /// The servers of the last answer; empty when there was none.

@@ -121,6 +121,8 @@ pub struct Sight {
     children: bool,
     log_file: bool,
     filtering: Option<bool>,
+    /// Whether the hub itself said that it has no tool filtering.
+    no_filtering: bool,
 }
 
 impl Sight {
@@ -141,8 +143,10 @@ impl Sight {
         self.process.add(watch.sources.process);
         self.children |= poll.servers.iter().any(|server| server.child_pid.is_some());
         self.log_file |= poll.log_file.is_some();
-        if let Some(filtering) = &poll.filtering {
-            self.filtering = Some(self.filtering == Some(true) || filtering.outcome == ApiOutcome::Ok);
+        match poll.filtering.as_ref().map(|filtering| filtering.outcome) {
+            Some(ApiOutcome::NotFound) => self.no_filtering = true,
+            Some(outcome) => self.filtering = Some(self.filtering == Some(true) || outcome == ApiOutcome::Ok),
+            None => {}
         }
     }
 
@@ -192,10 +196,16 @@ impl Sight {
         self.checkpoints.missing_permille()
     }
 
-    /// Every aspect that is not wholly visible.
+    /// Every aspect that is not wholly visible. What this hub has not can't be missed.
     pub fn blind_spots(&self) -> Vec<(Aspect, Visible)> {
-        let aspects = Aspect::ALL.iter().map(|aspect| (*aspect, self.of(*aspect)));
+        let aspects = Aspect::ALL.iter().filter(|aspect| !self.is_absent(**aspect)).map(|aspect| (*aspect, self.of(*aspect)));
         aspects.filter(|(_, visible)| *visible != Visible::Yes).collect()
+    }
+
+    /// Whether the hub has no such thing: the public package has neither tool filtering nor what comes with it.
+    fn is_absent(&self, aspect: Aspect) -> bool {
+        let with_filtering = matches!(aspect, Aspect::Sessions | Aspect::Calls | Aspect::CallPairing | Aspect::Filtering);
+        with_filtering && self.no_filtering && self.filtering.is_none()
     }
 
     fn shows_lines(&self) -> bool {

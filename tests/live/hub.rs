@@ -29,35 +29,51 @@ fn modules() -> PathBuf {
 impl Hub {
     /// Starts a hub with the filesystem server and a server that fails to start; returns once it is ready.
     pub async fn start() -> Self {
+        let hub = Self::begin(free_port());
+        hub.is_ready().await;
+        hub
+    }
+
+    /// Starts it on this port, where nobody listens yet.
+    pub fn begin(port: u16) -> Self {
         hubwatch::tls::choose_provider();
-        let (modules, folder, port) = (modules(), tempfile::tempdir().unwrap(), free_port());
+        let (modules, folder) = (modules(), tempfile::tempdir().unwrap());
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data/a.txt"), "hello").unwrap();
-        let server = modules.join("@modelcontextprotocol/server-filesystem/dist/index.js");
-        let fails = "console.error('GITHUB_PERSONAL_ACCESS_TOKEN not set'); process.exit(1)";
-        let config = json!({"mcpServers": {
-            "filesystem": {"command": "node", "args": [server, folder.path().join("data")]},
-            "github": {"command": "node", "args": ["-e", fails]},
-        }});
-        std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        let output = std::fs::File::create(folder.path().join("hub.out")).unwrap();
-        let process = Command::new("node")
-            .arg(modules.join("mcp-hub/dist/cli.js"))
-            .args(["--port", &port.to_string(), "--config"])
-            .arg(folder.path().join("config.json"))
-            .env("HOME", folder.path())
-            .env("XDG_STATE_HOME", folder.path().join("state"))
-            .stdout(output.try_clone().unwrap())
-            .stderr(output)
-            .spawn()
-            .unwrap();
-        let hub = Self { process, modules, folder, url: format!("http://127.0.0.1:{port}") };
+        configure(&modules, folder.path(), json!({}));
+        let process = run(&modules, folder.path(), port);
+        Self { process, modules, folder, url: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// Waits until it is ready.
+    pub async fn is_ready(&self) {
         until("the hub is ready", async || {
-            let health = hub.get("/api/health").await?;
+            let health = self.get("/api/health").await?;
             (health["state"] == "ready" && health["mcpEndpoint"].is_object()).then_some(())
         })
         .await;
-        hub
+    }
+
+    /// Its configuration has these servers, too; it reloads it at once.
+    pub fn configure(&self, more: Value) {
+        configure(&self.modules, self.folder.path(), more);
+    }
+
+    /// A server that takes so many seconds to connect.
+    pub fn slow_server(&self, seconds: u32) -> Value {
+        let server = self.modules.join("@modelcontextprotocol/server-filesystem/dist/index.js");
+        let wait = format!("setTimeout(() => {{ process.argv.splice(1, 0, 'slow'); import({server:?}) }}, {})", seconds * 1_000);
+        json!({"command": "node", "args": ["-e", wait, self.data()]})
+    }
+
+    /// Another hub of the same user.
+    pub fn another(&self, port: u16) -> Other {
+        Other { process: run(&self.modules, self.folder.path(), port), url: format!("http://127.0.0.1:{port}") }
+    }
+
+    /// The id of the hub's process.
+    pub fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// The hub's home folder.
@@ -111,12 +127,21 @@ impl Hub {
 
     /// Connects a real MCP client, which calls two tools; returns once it has.
     pub fn connect_client(&self) -> Client {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/hub/client.mjs");
+        self.clients("client.mjs", &[], "called filesystem__list_directory twice, of 14 tools")
+    }
+
+    /// Connects so many real MCP clients at once, each of which calls a tool; returns once all have.
+    pub fn connect_crowd(&self, count: &str) -> Client {
+        self.clients("crowd.mjs", &[count], &format!("{count} clients called a tool"))
+    }
+
+    fn clients(&self, script: &str, more: &[&str], when_done: &str) -> Client {
         let mut process = Command::new("node")
-            .arg(script)
+            .arg(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/live/hub")).join(script))
             .arg(&self.modules)
             .arg(&self.url)
             .arg(self.data())
+            .args(more)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -124,9 +149,69 @@ impl Hub {
         let mut said = String::new();
         let mut stdout = std::io::BufReader::new(process.stdout.take().unwrap());
         std::io::BufRead::read_line(&mut stdout, &mut said).unwrap();
-        assert!(said.contains("called filesystem__list_directory twice, of 14 tools"), "{said}");
+        assert!(said.contains(when_done), "{said}");
         Client { stdin: process.stdin.take(), process }
     }
+}
+
+/// Another hub of the same user; killed when dropped.
+pub struct Other {
+    process: Child,
+    url: String,
+}
+
+impl Other {
+    pub async fn is_ready(&self) {
+        until("the other hub is ready", async || {
+            let body = reqwest::get(format!("{}/api/health", self.url)).await.ok()?.bytes().await.ok()?;
+            let health: Value = serde_json::from_slice(&body).ok()?;
+            (health["state"] == "ready").then_some(())
+        })
+        .await;
+    }
+
+    pub async fn stop(&mut self) {
+        signal("-TERM", self.process.id());
+        self.has_ended().await;
+    }
+
+    pub async fn has_ended(&mut self) {
+        until("the other hub ended", async || self.process.try_wait().unwrap()).await;
+    }
+}
+
+impl Drop for Other {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn configure(modules: &Path, folder: &Path, more: Value) {
+    let server = modules.join("@modelcontextprotocol/server-filesystem/dist/index.js");
+    let fails = "console.error('GITHUB_PERSONAL_ACCESS_TOKEN not set'); process.exit(1)";
+    let mut servers = json!({
+        "filesystem": {"command": "node", "args": [server, folder.join("data")]},
+        "github": {"command": "node", "args": ["-e", fails]},
+    });
+    servers.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    let config = json!({"mcpServers": servers});
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+}
+
+/// Starts a hub that reloads its configuration when that changes.
+fn run(modules: &Path, folder: &Path, port: u16) -> Child {
+    let output = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("hub.out")).unwrap();
+    Command::new("node")
+        .arg(modules.join("mcp-hub/dist/cli.js"))
+        .args(["--port", &port.to_string(), "--watch", "--config"])
+        .arg(folder.join("config.json"))
+        .env("HOME", folder)
+        .env("XDG_STATE_HOME", folder.join("state"))
+        .stdout(output.try_clone().unwrap())
+        .stderr(output)
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Hub {

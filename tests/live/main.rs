@@ -3,9 +3,11 @@
 mod alertmanager;
 mod backends;
 mod container;
+mod faults;
 mod hub;
 mod limits;
 mod pages;
+mod passing;
 mod receiver;
 mod rehearsed;
 mod servers;

@@ -69,6 +69,28 @@ impl Stage {
     }
 }
 
+/// An archive of Watches, as `hubwatch export` writes it.
+pub fn archive(watches: &[Watch], path: &std::path::Path) {
+    let line = |watch: &Watch| serde_json::to_string(&request_of(&watch.origin, vec![encode(watch)])).unwrap() + "\n";
+    std::fs::write(path, watches.iter().map(line).collect::<String>()).unwrap();
+}
+
+/// `report.json` of an archive of these Watches, by the program; the period is theirs.
+pub fn reported(watches: &[Watch]) -> serde_json::Value {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("watches.jsonl");
+    archive(watches, &path);
+    let (from, to) = (watches[0].interval.start(), watches[watches.len() - 1].interval.end());
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_hubwatch"))
+        .args(["report", "--name", "hub", "--format", "json", "--backend", &format!("file={}", path.display())])
+        .args(["--from", &from.to_string(), "--to", &to.to_string(), "--state-dir"])
+        .arg(folder.path())
+        .env_remove("HUBWATCH_CONFIG")
+        .output()
+        .unwrap();
+    serde_json::from_slice(&made.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&made.stderr)))
+}
+
 /// Judges by the built-in rules.
 pub fn judge(watches: &[Watch]) -> Assessment {
     judge_by(watches, Vec::new())
@@ -151,6 +173,12 @@ pub fn failed_round() -> GeminiRoundFailed {
     GeminiRoundFailed { failure: GeminiFailure::RateLimited }
 }
 
+/// A call that Gemini answers after a failed round.
+pub fn add_retried(watch: &mut Watch) {
+    add(watch, failed_round());
+    add(watch, CallEnded { gemini: GeminiOutcome::Recovered, gemini_failed_rounds: 1, ..ended(CallOutcome::Ok) });
+}
+
 pub fn call(outcome: CallOutcome) -> CallEnded {
     ended(outcome)
 }
@@ -159,7 +187,7 @@ fn ended(outcome: CallOutcome) -> CallEnded {
     let record = RecordUid::of_line(watcher(), "log", 0, 0);
     CallEnded {
         started: START,
-        duration: Micros::new(800_000),
+        duration: Some(Micros::new(800_000)),
         outcome,
         pairing: Pairing::Exact,
         in_flight: 1,

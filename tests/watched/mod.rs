@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use hubwatch::simulator::{FileSink, LiveSimulation, Profile, Simulation, Step, serve};
+use hubwatch::simulator::{FileSink, Happening, LiveSimulation, Profile, Simulation, Step, serve};
 use hubwatch::watch::Timestamp;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -27,11 +27,22 @@ pub struct Hub {
 
 impl Hub {
     pub async fn start() -> Self {
+        Self::of(Profile::fork_pino()).await
+    }
+
+    /// One of this profile.
+    pub async fn of(profile: Profile) -> Self {
+        let hub = Self::absent(profile).await;
+        hub.happens(Step::StartHub);
+        hub
+    }
+
+    /// A hub that is not started yet.
+    pub async fn absent(profile: Profile) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let mut simulation = Simulation::new(Profile { port, ..Profile::fork_pino() }, Timestamp::now());
-        simulation.schedule(simulation.now(), Step::StartHub);
+        let simulation = Simulation::new(Profile { port, ..profile }, Timestamp::now());
         let log = FileSink::open(&folder.path().join("mcp-hub.log")).unwrap();
         let live = Arc::new(Mutex::new(LiveSimulation::new(simulation, Box::new(log))));
         tokio::spawn(serve(live.clone(), listener, std::future::pending()));
@@ -51,6 +62,12 @@ impl Hub {
         let mut live = self.live.lock().unwrap();
         live.simulation().schedule(Timestamp::now(), step);
         live.advance().unwrap();
+    }
+
+    /// How many meta-tool calls have ended, as the hub itself knows.
+    pub fn calls_ended(&self) -> usize {
+        let mut live = self.live.lock().unwrap();
+        live.simulation().truth().iter().filter(|truth| matches!(truth.what, Happening::CallEnded { .. })).count()
     }
 
     pub fn kills(&self, server: &str) {
@@ -77,16 +94,18 @@ impl Hub {
 
     /// A sidecar that watches it.
     pub fn watch(&self, more: &[&str]) -> Sidecar {
-        let mut command = self.command("run", &["--hub", &self.url, "--name", "simulated", "--interval", "200ms"]);
+        // A flag that is given twice is refused.
+        if more.contains(&"--interval") {
+            return self.watch_at(&self.url, more);
+        }
+        self.watch_at(&self.url, &[&["--interval", "200ms"], more].concat())
+    }
+
+    /// A sidecar that watches it under another address.
+    pub fn watch_at(&self, url: &str, more: &[&str]) -> Sidecar {
+        let mut command = self.command("run", &["--hub", url, "--name", "simulated"]);
         command.arg("--log").arg(self.log()).args(["--listen", "127.0.0.1:0"]).args(more);
-        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let address = lines.by_ref().find_map(|line| Some(line.unwrap().split_once("address=")?.1.to_owned())).unwrap();
-        // Somebody must read on, or the sidecar would wait for room in the pipe.
-        let told = Arc::new(Mutex::new(String::new()));
-        let keep = told.clone();
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| keep.lock().unwrap().push_str(&(line + "\n"))));
-        Sidecar { process, base: format!("http://{address}"), told }
+        Sidecar::begin(&mut command)
     }
 
     /// Its report on the last hour.
@@ -104,6 +123,18 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
+    /// Runs this command, which listens, and waits until it says where.
+    pub fn begin(command: &mut Command) -> Self {
+        let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let address = lines.by_ref().find_map(|line| Some(line.unwrap().split_once("address=")?.1.to_owned())).unwrap();
+        // Somebody must read on, or the sidecar would wait for room in the pipe.
+        let told = Arc::new(Mutex::new(String::new()));
+        let keep = told.clone();
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| keep.lock().unwrap().push_str(&(line + "\n"))));
+        Self { process, base: format!("http://{address}"), told }
+    }
+
     /// What it said on stderr so far.
     pub fn told(&self) -> String {
         self.told.lock().unwrap().clone()
@@ -133,11 +164,23 @@ impl Sidecar {
         parsed(&self.until(path, |body| holds(&parsed(body))).await)
     }
 
-    /// Asks it to stop, and expects it to do so well.
-    pub fn stop(mut self) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: &str) {
         let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
-        assert_eq!(self.process.wait().unwrap().code(), Some(0), "{}", self.told());
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+    }
+
+    /// Asks it to stop, and expects it to do so well.
+    pub fn stop(self) {
+        let (code, told) = self.end();
+        assert_eq!(code, Some(0), "{told}");
+    }
+
+    /// Asks it to stop; gives back how it ended and what it said until then.
+    pub fn end(mut self) -> (Option<i32>, String) {
+        self.signal("-TERM");
+        let code = self.process.wait().unwrap().code();
+        (code, self.told())
     }
 }
 
@@ -146,6 +189,13 @@ impl Drop for Sidecar {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+/// Whether the metrics say that the filesystem server works.
+pub fn filesystem_is_up(metrics: &str) -> bool {
+    metrics
+        .lines()
+        .any(|line| line.starts_with("mcphub_server_up_ratio{") && line.ends_with("mcphub_server_name=\"filesystem\"} 1"))
 }
 
 /// Waits until `look` finds something.

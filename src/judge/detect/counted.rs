@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::register::{Draft, Register};
-use super::window::Window;
+use super::window::{Tide, Window};
 use super::{Seen, Sight};
 use crate::judge::history::{Gap, has_failed};
 use crate::judge::incident::{Evidence, IncidentKind};
@@ -21,13 +21,50 @@ const KNOWN_ERRORS: [&str; 2] = ["Maximum call stack size exceeded", "Error clos
 /// Windows by kind and subject.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Counted {
-    errors: Window,
-    hourly: Window,
-    rounds: BTreeMap<GeminiFailure, Window>,
-    log: Window,
+    errors: Tide,
+    hourly: Tide,
+    rounds: BTreeMap<GeminiFailure, Tide>,
+    log: Tide,
     watched: bool,
     too_wide: u64,
     known_storm: Option<Timestamp>,
+    storms: Storms,
+}
+
+/// Lines that repeat, and how often they did lately.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Storms {
+    lines: BTreeMap<String, (Window, Option<Timestamp>)>,
+}
+
+/// So many different lines are looked at at once; the one that was quiet for longest makes room.
+const MAX_STORMS: usize = 256;
+
+/// No storm that is reported with a poll is of a longer time: lines whose times are known less well have no rate.
+const WIDEST: Micros = Micros::new(15 * 60 * 1_000_000);
+
+/// Equal lines go out one by one until there are more than this, and are counted from then on.
+const SAMPLES: u64 = 10;
+
+/// Equal lines that are further apart than this are counted anew.
+const QUIET: Micros = Micros::new(2_000_000);
+
+impl Storms {
+    /// How many lines a report of a storm stands for: those that were counted, and the samples before them if it has just begun.
+    fn repeated(&mut self, storm: &Storm) -> u64 {
+        if self.lines.len() >= MAX_STORMS && !self.lines.contains_key(storm.line.as_str()) {
+            let oldest = self.lines.iter().min_by_key(|(_, (_, last))| *last).map(|(line, _)| line.clone());
+            oldest.map(|line| self.lines.remove(&line));
+        }
+        let (_, last) = self.lines.entry(storm.line.to_string()).or_default();
+        let goes_on = last.is_some_and(|last| storm.first.since(last) < QUIET);
+        *last = (*last).max(Some(storm.last));
+        storm.count.get().saturating_add(if goes_on { 0 } else { SAMPLES })
+    }
+
+    fn window(&mut self, line: &str) -> &mut Window {
+        &mut self.lines.entry(line.to_owned()).or_default().0
+    }
 }
 
 impl Counted {
@@ -73,72 +110,81 @@ impl Counted {
         }
         let width = seen.fact.when.width();
         let effect = "see the lines of the log around that time";
-        for (kind, window) in [(IncidentKind::ErrorSpike, &mut self.errors), (IncidentKind::ErrorRate, &mut self.hourly)] {
+        for (kind, tide) in [(IncidentKind::ErrorSpike, &mut self.errors), (IncidentKind::ErrorRate, &mut self.hourly)] {
             let alert = sight.alerts.of(kind);
             if width > alert.window {
                 self.too_wide += 1;
                 continue;
             }
-            window.push(seen.at, lines.count.get());
-            let count = window.within(alert.window, seen.at);
-            if count > alert.threshold {
-                let first = window.span().map_or(seen.at, |span| span.0);
-                let title = "The hub wrote many errors".to_owned();
-                let cause = Some(text.to_owned());
-                let draft = Draft { at: first, cause, count: 0, ..seen.draft(kind, "", title, effect) };
-                if let Some(incident) = register.raise(sight.alerts, draft) {
-                    incident.count = incident.count.max(count);
-                }
+            // What one Watch catches up on can be older than the window.
+            tide.ebb(kind, "", seen.at, sight, register);
+            let (title, cause) = ("The hub wrote many errors".to_owned(), Some(text.to_owned()));
+            let draft = Draft { cause, count: lines.count.get(), ..seen.draft(kind, "", title, effect) };
+            if let Some(incident) = tide.rise(draft, sight, register) {
+                let (limit, within) = (alert.threshold, minutes(alert.window));
+                incident.title = format!("The hub wrote {} errors, at times more than {limit} in {within} min", incident.count);
             }
         }
     }
 
     fn round(&mut self, failure: GeminiFailure, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
-        let alert = sight.alerts.of(IncidentKind::GeminiFailing);
-        if seen.fact.when.width() > alert.window {
+        let kind = IncidentKind::GeminiFailing;
+        if seen.fact.when.width() > sight.alerts.of(kind).window {
             self.too_wide += 1;
             return;
         }
-        let window = self.rounds.entry(failure).or_default();
-        window.push(seen.at, 1);
-        let count = window.within(alert.window, seen.at);
-        if count <= alert.threshold {
-            return;
-        }
-        let first = window.span().map_or(seen.at, |span| span.0);
+        let tide = self.rounds.entry(failure).or_default();
+        tide.ebb(kind, failure.as_str(), seen.at, sight, register);
         let effect = "calls took longer, fell back to keywords or failed";
-        let draft = seen.draft(IncidentKind::GeminiFailing, failure.as_str(), "Gemini failed again and again", effect);
-        let known = register.is_open(IncidentKind::GeminiFailing, failure.as_str());
-        let count = if known { 1 } else { count };
+        let draft = seen.draft(kind, failure.as_str(), "Gemini failed again and again", effect);
         let cause = Some(words_of(failure).to_owned());
-        if let Some(incident) = register.episode(sight.alerts, Draft { cause, at: first, count, ..draft }) {
+        if let Some(incident) = tide.rise(Draft { cause, ..draft }, sight, register) {
             incident.title = format!("Gemini failed in {} rounds", incident.count);
         }
-        register.seen(IncidentKind::GeminiFailing, failure.as_str(), seen.at);
     }
 
     fn storm(&mut self, storm: &Storm, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
-        let (known, line) = (storm.line.as_str().contains(KNOWN_STORM), storm.line.as_str());
-        let (kind, subject) = if known { (IncidentKind::LogStormKnown, "") } else { (IncidentKind::LogStorm, line) };
-        let cause = known.then(|| "a known defect of the hub: its cleanup calls itself when a client leaves".to_owned());
-        let effect = if known { "each client is counted once here" } else { "the log grows, and other lines are hard to find" };
-        let draft = seen.draft(kind, subject, "The log repeated a line", effect);
-        let first = self.known_storm.filter(|_| known).unwrap_or(storm.first);
-        if known {
-            self.known_storm = Some(first);
+        let line = storm.line.as_str();
+        if line.contains(KNOWN_STORM) {
+            return self.known_storm(storm, seen, sight, register);
         }
-        let draft = Draft { at: first, cause: cause.or(Some(line.to_owned())), count: storm.count.get(), ..draft };
+        if seen.fact.when.width() > WIDEST {
+            self.too_wide += 1;
+            return;
+        }
+        let alert = sight.alerts.of(IncidentKind::LogStorm);
+        let repeated = self.storms.repeated(storm);
+        let window = self.storms.window(line);
+        window.push(storm.last, repeated);
+        // A storm is a rate: a line that comes again now and then is none, however often that is in a day.
+        let within = window.within(alert.window, storm.last);
+        let is_open = register.is_open(IncidentKind::LogStorm, line);
+        if within <= alert.threshold && !is_open {
+            return;
+        }
+        let at = window.span().map_or(storm.first, |span| span.0.min(storm.first));
+        let count = if is_open { repeated } else { within };
+        let effect = "the log grows, and other lines are hard to find";
+        let draft = seen.draft(IncidentKind::LogStorm, line, "The same line was logged again and again", effect);
+        let draft = Draft { at, cause: Some(line.to_owned()), count, ..draft };
         if let Some(incident) = register.episode(sight.alerts, draft) {
-            let lines = incident.count;
-            incident.title = match known {
-                true => format!("Disconnects of clients wrote {lines} repeated lines"),
-                false => format!("The log repeated one line {lines} times"),
-            };
-            if known {
-                incident.end = Some(Moment(storm.last));
-            }
+            let lasted = storm.last.min(sight.now).since(incident.start.0);
+            incident.title = format!("The same line was logged {} times in {}", grouped(incident.count), lasting(lasted));
         }
-        register.seen(kind, subject, storm.last);
+        register.seen(IncidentKind::LogStorm, line, storm.last);
+    }
+
+    fn known_storm(&mut self, storm: &Storm, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+        let kind = IncidentKind::LogStormKnown;
+        let cause = Some("a known defect of the hub: its cleanup calls itself when a client leaves".to_owned());
+        let first = *self.known_storm.get_or_insert(storm.first);
+        let draft = seen.draft(kind, "", "The log repeated a line", "each client is counted once here");
+        let draft = Draft { at: first, cause, count: storm.count.get(), ..draft };
+        if let Some(incident) = register.episode(sight.alerts, draft) {
+            incident.title = format!("Disconnects of clients wrote {} repeated lines", incident.count);
+            incident.end = Some(Moment(storm.last.min(sight.now)).max(incident.start));
+        }
+        register.seen(kind, "", storm.last);
     }
 
     /// How fast the log grows. What a Watch read that comes after a gap may be of any time before it.
@@ -148,48 +194,66 @@ impl Counted {
         let first = !std::mem::replace(&mut self.watched, true);
         let read = matches!(watch.sources.log, Visibility::Read | Visibility::Partial);
         let since = gap.map_or(watch.interval.start(), |gap| gap.from);
-        if read && watch.log.bytes.get() > 0 {
-            if first || end.since(since) > alert.window {
-                self.too_wide += 1;
-            } else {
-                self.log.push(end, watch.log.bytes.get());
-            }
-        }
-        let bytes = self.log.within(alert.window, end);
         let kind = IncidentKind::LogGrowth;
-        if bytes <= alert.threshold {
-            register.settle(kind, "", end);
+        self.log.ebb(kind, "", end, sight, register);
+        if !read || watch.log.bytes.get() == 0 {
+            return;
+        }
+        if first || end.since(since) > alert.window {
+            self.too_wide += 1;
             return;
         }
         let draft = Draft {
             kind,
             subject: "",
-            at: self.log.span().map_or(end, |span| span.0),
+            at: end,
             title: "The log grew fast".to_owned(),
             cause: None,
             effect: "the disk fills up",
             evidence: None,
             planned: sight.plans.at(end),
-            count: 0,
+            count: watch.log.bytes.get(),
         };
-        if let Some(incident) = register.raise(sight.alerts, draft) {
-            incident.count = incident.count.max(bytes);
-            incident.title = format!("The log grew by {} MB within {} min", incident.count / 1_000_000, minutes(alert.window));
+        if let Some(incident) = self.log.rise(draft, sight, register) {
+            let (grown, limit, within) = (megabytes(incident.count), megabytes(alert.threshold), minutes(alert.window));
+            incident.title = format!("The log grew by {grown} MB, at times by more than {limit} MB in {within} min");
         }
     }
 
     /// What is no longer beyond its threshold is over.
     pub fn advance(&mut self, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
-        for (kind, window) in [(IncidentKind::ErrorSpike, &mut self.errors), (IncidentKind::ErrorRate, &mut self.hourly)] {
-            let alert = sight.alerts.of(kind);
-            let last = window.span().map_or(now, |span| span.1);
-            if window.within(alert.window, now) <= alert.threshold {
-                register.settle(kind, "", last);
-            } else if let Some(incident) = register.open(kind, "") {
-                let shown = incident.count;
-                incident.title = format!("The hub wrote {shown} errors within {} min", minutes(alert.window));
-            }
+        self.errors.ebb(IncidentKind::ErrorSpike, "", now, sight, register);
+        self.hourly.ebb(IncidentKind::ErrorRate, "", now, sight, register);
+        for (failure, tide) in &mut self.rounds {
+            tide.ebb(IncidentKind::GeminiFailing, failure.as_str(), now, sight, register);
         }
+    }
+}
+
+fn megabytes(bytes: u64) -> u64 {
+    bytes / 1_000_000
+}
+
+/// A number with its thousands set apart.
+fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// How long something lasted, coarsely.
+fn lasting(length: Micros) -> String {
+    match length.get() / 1_000_000 {
+        0 => "less than a second".to_owned(),
+        seconds @ 1..60 => format!("{seconds} s"),
+        seconds @ 60..3_600 => format!("{} min", seconds / 60),
+        seconds => format!("{} h {} min", seconds / 3_600, seconds % 3_600 / 60),
     }
 }
 
@@ -212,7 +276,8 @@ fn calls(call: &CallEnded, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Re
         register.episode(sight.alerts, Draft { evidence, at, ..seen.draft(kind, "", title, effect) });
         register.seen(kind, "", seen.at);
     };
-    if call.duration.get() > sight.alerts.of(IncidentKind::CallsSlow).threshold {
+    let slow = sight.alerts.of(IncidentKind::CallsSlow).threshold;
+    if call.duration.is_some_and(|duration| duration.get() > slow) {
         tell(IncidentKind::CallsSlow, "Meta-tool calls took too long", "clients waited", call.started);
     }
     if has_failed(call) {
@@ -221,5 +286,30 @@ fn calls(call: &CallEnded, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Re
     if call.notification == Some(Notification::Failed) {
         let title = "Clients could not be told that their tools changed";
         tell(IncidentKind::NotificationsFailing, title, "they go on with the old list", seen.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::{Bytes, Count, Text};
+
+    #[test]
+    fn a_storms_samples_count_once_and_numbers_are_read_easily() {
+        let mut storms = Storms::default();
+        let mut report = |count, first: u64, last: u64| {
+            storms.repeated(&Storm {
+                line: Text::new("same"),
+                count: Count::new(count),
+                bytes: Bytes::new(0),
+                first: Timestamp::from_secs(first),
+                last: Timestamp::from_secs(last),
+                means: None,
+            })
+        };
+        assert_eq!([report(1, 10, 10), report(5, 11, 14), report(5, 60, 61)], [11, 5, 15]);
+        assert_eq!([0, 999, 4_120, 1_234_567].map(grouped), ["0", "999", "4,120", "1,234,567"]);
+        let lengths = [500_000, 42_000_000, 300_000_000, 5_400_000_000].map(|length| lasting(Micros::new(length)));
+        assert_eq!(lengths, ["less than a second", "42 s", "5 min", "1 h 30 min"]);
     }
 }

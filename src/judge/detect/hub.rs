@@ -1,23 +1,62 @@
-//! The hub's ends, and the times when it did not answer: one incident from the first sign to its return.
+//! The hub's ends, and the times when it did not answer: one incident for each time when it was down, with what its facts say about
+//! that time.
 
 use super::register::{Draft, Register};
 use super::{CAUSE_WINDOW, Seen, Sight};
+use crate::judge::history::{LifeNews, Outage};
 use crate::judge::incident::{Evidence, IncidentKind};
-use crate::watch::{ApiOutcome, FactId, FactKind, Poll, Timestamp, Watch};
+use crate::watch::{FactId, FactKind, Timestamp};
 
 const EFFECT: &str = "all clients were disconnected";
+
+/// How the cause begins where only the absence of an answer is known.
+const NO_ANSWER: &str = "no answer: ";
+
+/// More signs than this of one Watch are not looked at: a hub that comes and goes so often is told of by its outages.
+const MAX_SIGNS: usize = 1_000;
+
+/// What is about the hub that is gone, and is over with it.
+const OVER_WITH_THE_HUB: [IncidentKind; 10] = [
+    IncidentKind::ApiSlow,
+    IncidentKind::ApiFailing,
+    IncidentKind::BreakerOpen,
+    IncidentKind::ClientsUnusual,
+    IncidentKind::ClientsExcessive,
+    IncidentKind::CpuHigh,
+    IncidentKind::MemoryHigh,
+    IncidentKind::MemoryNearLimit,
+    IncidentKind::MemoryGrowth,
+    IncidentKind::ToolsChanged,
+];
+
+/// Something that says how the hub ended.
+#[derive(Debug, Clone, PartialEq)]
+struct Sign {
+    at: Timestamp,
+    title: &'static str,
+    cause: Option<String>,
+    fact: FactId,
+    planned: Option<String>,
+    /// Whether the process has certainly ended: that is told even if it was back before anybody saw it away.
+    is_an_end: bool,
+}
 
 /// What is known of the hub's process.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct HubLife {
-    last_start: Option<Timestamp>,
     /// The last failed Gemini rounds: an invalid key ends the hub.
     rounds: Vec<(Timestamp, FactId)>,
+    signs: Vec<Sign>,
 }
 
 impl HubLife {
-    pub fn fact(&mut self, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
-        let down = IncidentKind::HubDown;
+    pub fn fact(&mut self, seen: &Seen<'_>) {
+        let mut sign = |title, cause, is_an_end| {
+            let planned = seen.planned.map(str::to_owned);
+            if self.signs.len() < MAX_SIGNS {
+                self.signs.push(Sign { at: seen.at, title, cause, fact: seen.fact.id, planned, is_an_end });
+            }
+        };
         match &seen.fact.kind {
             FactKind::GeminiRoundFailed(_) => {
                 self.rounds.retain(|(at, _)| seen.at.since(*at) <= CAUSE_WINDOW);
@@ -25,49 +64,143 @@ impl HubLife {
             }
             FactKind::HubStopping(stop) => {
                 let signal = stop.signal.as_ref().map(|signal| format!("it received {signal}"));
-                let cause = stop.cause.as_ref().map(ToString::to_string).or(signal);
-                let draft = Draft { cause, ..seen.draft(down, "", "The hub stopped", EFFECT) };
-                register.raise(sight.alerts, draft);
-                self.blame(seen.at, register);
+                sign("The hub stopped", stop.cause.as_ref().map(ToString::to_string).or(signal), false);
             }
-            FactKind::HubStopped(_) => {
-                if let Some(incident) = register.open(down, "") {
-                    incident.title = "The hub stopped in good order".to_owned();
-                    incident.evidence.push(Evidence::Fact(seen.fact.id));
-                } else if self.last_start.is_none_or(|start| start < seen.at) {
-                    register.raise(sight.alerts, seen.draft(down, "", "The hub stopped in good order", EFFECT));
-                }
-            }
+            FactKind::HubStopped(_) => sign("The hub stopped in good order", None, false),
             FactKind::HubExited(exit) => {
-                let cause = exit.cause.as_ref().map(ToString::to_string);
-                let title = "The hub's process ended without a word";
-                register.raise(sight.alerts, Draft { cause, ..seen.draft(down, "", title, EFFECT) });
-                self.blame(seen.at, register);
-                // The poll notices after the log has told of the next start.
-                if let Some(start) = self.last_start.filter(|start| *start >= seen.fact.when.earliest()) {
-                    register.settle(down, "", start);
-                }
+                sign("The hub's process ended without a word", exit.cause.as_ref().map(ToString::to_string), true);
             }
-            FactKind::HubUnreachable(lost) if sight.answered_before => {
-                let cause = Some(format!("no answer: {}", lost.outcome));
-                let draft = seen.draft(down, "", "The hub did not answer", "no client could be served");
-                if !register.is_open(down, "") {
-                    register.raise(sight.alerts, Draft { cause, ..draft });
-                }
-            }
-            FactKind::HubUnreachable(_) => {
-                let title = "The watch began before the hub";
-                register.raise(sight.alerts, seen.draft(IncidentKind::HubAwaited, "", title, "none: the hub was not there yet"));
-            }
-            FactKind::HubStarted(_) => {
-                self.last_start = Some(seen.at);
-                register.settle(down, "", seen.at);
-            }
-            FactKind::HubReachable(_) => {
-                register.settle(down, "", seen.at);
-                register.settle(IncidentKind::HubAwaited, "", seen.at);
+            FactKind::HubUnreachable(lost) => {
+                sign("The hub did not answer", Some(format!("{NO_ANSWER}{}", lost.outcome.reason())), false)
             }
             _ => {}
+        }
+    }
+
+    /// The times when it was down, as the hub's history has them.
+    pub fn lived(&mut self, life: LifeNews, sight: &Sight<'_>, register: &mut Register) {
+        self.awaited(sight, register);
+        for outage in life.ended {
+            self.down(&outage, sight, register);
+            if let Some(end) = outage.to {
+                register.settle(IncidentKind::HubDown, "", end.0);
+            }
+        }
+        if let Some(outage) = life.open {
+            self.down(&outage, sight, register);
+        }
+        self.unseen_ends(sight, register);
+    }
+
+    fn awaited(&self, sight: &Sight<'_>, register: &mut Register) {
+        let Some(awaited) = &sight.history.hub.awaited else { return };
+        let kind = IncidentKind::HubAwaited;
+        match awaited.to {
+            Some(end) => register.settle(kind, "", end.0),
+            None if register.is_open(kind, "") => {}
+            None => {
+                // Something that answers without being a hub may stand before one: whether it was there is not known.
+                let (title, effect) = if sight.history.hub.another_answers {
+                    ("No hub answered since the watch began".to_owned(), "not known: what answered is no hub")
+                } else {
+                    ("The watch began before the hub".to_owned(), "none: the hub was not there yet")
+                };
+                let cause = Some(awaited.reason.clone());
+                let (subject, at, evidence, planned) = ("", awaited.from.0, None, None);
+                register.raise(sight.alerts, Draft { kind, subject, at, title, cause, effect, evidence, planned, count: 1 });
+            }
+        }
+    }
+
+    fn down(&mut self, outage: &Outage, sight: &Sight<'_>, register: &mut Register) {
+        let kind = IncidentKind::HubDown;
+        let mut outage = outage.clone();
+        outage.measure(sight.now, sight.plans);
+        let planned = outage.planned.as_deref().filter(|_| outage.unplanned_us == 0);
+        if !register.is_open(kind, "") {
+            for over in OVER_WITH_THE_HUB {
+                register.settle(over, "", outage.from.0);
+            }
+            let cause = None;
+            let draft = Draft {
+                kind,
+                subject: "",
+                at: outage.from.0,
+                title: "The hub did not answer".to_owned(),
+                cause,
+                effect: EFFECT,
+                evidence: outage.shown_by.map(Evidence::Fact),
+                planned,
+                count: 1,
+            };
+            register.raise(sight.alerts, draft);
+            self.blame(outage.from.0, register);
+        }
+        self.explain(&outage, register);
+        if register.find(kind, "").is_some_and(|incident| incident.planned.as_deref() != planned)
+            && let Some(incident) = register.open(kind, "")
+        {
+            incident.planned = planned.map(str::to_owned);
+        }
+    }
+
+    /// What the signs of an outage say about it: the first cause, the last title.
+    fn explain(&mut self, outage: &Outage, register: &mut Register) {
+        let end = outage.to.map(|to| to.0);
+        let (own, others) = std::mem::take(&mut self.signs)
+            .into_iter()
+            .partition(|sign| outage.from.0 <= sign.at && end.is_none_or(|end| sign.at <= end));
+        self.signs = others;
+        let own: Vec<Sign> = own;
+        let reason = || outage.reason.clone();
+        // What answers in the hub's place may be another thing now.
+        if outage.reason.starts_with(NO_ANSWER)
+            && register.find(IncidentKind::HubDown, "").is_some_and(|incident| {
+                incident.cause.as_ref().is_some_and(|cause| cause.starts_with(NO_ANSWER) && *cause != outage.reason)
+            })
+            && let Some(incident) = register.open(IncidentKind::HubDown, "")
+        {
+            incident.cause = Some(outage.reason.clone());
+        }
+        if own.is_empty() && register.find(IncidentKind::HubDown, "").is_none_or(|incident| incident.cause.is_some()) {
+            return;
+        }
+        let Some(incident) = register.open(IncidentKind::HubDown, "") else { return };
+        for sign in own {
+            // That it does not answer is no news of one that stopped.
+            if incident.cause.is_none() || sign.title != "The hub did not answer" {
+                sign.title.clone_into(&mut incident.title);
+            }
+            incident.cause = incident.cause.take().or(sign.cause);
+            let evidence = Evidence::Fact(sign.fact);
+            if !incident.evidence.contains(&evidence) {
+                incident.evidence.push(evidence);
+            }
+        }
+        incident.evidence.truncate(crate::judge::incident::MAX_EVIDENCE);
+        incident.cause.get_or_insert_with(reason);
+    }
+
+    /// The process was replaced before anybody saw it away: it ended all the same.
+    fn unseen_ends(&mut self, sight: &Sight<'_>, register: &mut Register) {
+        for sign in std::mem::take(&mut self.signs).into_iter().filter(|sign| sign.is_an_end) {
+            if register.is_open(IncidentKind::HubDown, "") {
+                continue;
+            }
+            let draft = Draft {
+                kind: IncidentKind::HubDown,
+                subject: "",
+                at: sign.at,
+                title: sign.title.to_owned(),
+                cause: sign.cause,
+                effect: EFFECT,
+                evidence: Some(Evidence::Fact(sign.fact)),
+                planned: sign.planned.as_deref(),
+                count: 1,
+            };
+            register.raise(sight.alerts, draft);
+            self.blame(sign.at, register);
+            register.settle(IncidentKind::HubDown, "", sign.at);
         }
     }
 
@@ -78,19 +211,6 @@ impl HubLife {
         if let Some(incident) = register.open(IncidentKind::HubDown, "").filter(|_| !facts.is_empty()) {
             incident.evidence.extend(facts);
             incident.evidence.truncate(crate::judge::incident::MAX_EVIDENCE);
-        }
-    }
-
-    /// A hub that answers is there, whatever else was missed.
-    pub fn poll(&mut self, poll: &Poll, watch: &Watch, register: &mut Register) {
-        let stopping = poll.api.state.as_ref().is_some_and(|state| state.as_str().starts_with("stop"));
-        if poll.api.health != ApiOutcome::Ok || stopping {
-            return;
-        }
-        let began_before =
-            register.ongoing().any(|incident| incident.kind == IncidentKind::HubDown && incident.start.0 < watch.interval.start());
-        if began_before {
-            register.settle(IncidentKind::HubDown, "", watch.interval.end());
         }
     }
 }

@@ -11,9 +11,11 @@ mod window;
 use std::collections::BTreeMap;
 
 use super::alert::Alerts;
-use super::history::{Gap, History};
+use super::history::{Gap, History, Lives};
 use super::incident::{Evidence, Incident, IncidentKind};
+use super::period::{Period, Place};
 use super::planned::Plans;
+use super::rules::should_work;
 use crate::watch::{Fact, FactKind, Micros, Timestamp, Watch};
 use counted::Counted;
 use hub::HubLife;
@@ -26,15 +28,15 @@ struct Sight<'a> {
     alerts: &'a Alerts,
     plans: &'a Plans,
     history: &'a History,
-    /// Whether the hub ever answered before this Watch.
-    answered_before: bool,
+    /// Up to when things are known.
+    now: Timestamp,
     /// Which servers should work.
     expected: &'a BTreeMap<String, Vec<String>>,
 }
 
 impl Sight<'_> {
     fn should_work(&self, server: &str) -> bool {
-        self.expected.get(server).is_none_or(|states| states.is_empty() || states.iter().any(|state| state == "connected"))
+        self.expected.get(server).is_none_or(|states| should_work(states))
     }
 }
 
@@ -53,8 +55,9 @@ impl<'a> Seen<'a> {
 }
 
 /// Everything that looks for incidents.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Detectors {
+    period: Period,
     register: Register,
     hub: HubLife,
     servers: ServerLives,
@@ -71,8 +74,6 @@ pub(super) struct Surroundings<'a> {
     pub plans: &'a Plans,
     /// What is known by now, this Watch included.
     pub history: &'a History,
-    /// Whether the hub ever answered before this Watch.
-    pub answered_before: bool,
     /// Which servers may be in which states.
     pub expected: &'a BTreeMap<String, Vec<String>>,
     /// The time before the Watch when nobody watched.
@@ -80,32 +81,62 @@ pub(super) struct Surroundings<'a> {
 }
 
 impl Detectors {
-    /// Takes an admitted Watch; gives the incidents that were opened, added to or closed.
-    pub fn take(&mut self, watch: &Watch, around: &Surroundings<'_>) -> Vec<Incident> {
-        let Surroundings { alerts, plans, history, answered_before, expected, gap } = *around;
-        let sight = Sight { alerts, plans, history, answered_before, expected };
-        self.blind(watch, gap, &sight);
-        let mut facts: Vec<&Fact> = watch.facts.iter().filter(|fact| history.holds(fact)).collect();
+    /// Looks for incidents inside the period.
+    pub fn new(period: Period) -> Self {
+        Self {
+            period,
+            register: Register::new(period),
+            hub: HubLife::default(),
+            servers: ServerLives::default(),
+            counted: Counted::default(),
+            polled: Polled::default(),
+            build: None,
+        }
+    }
+
+    /// Takes an admitted Watch, and what it changed of how the hub and its servers stand; gives the incidents that were opened, added
+    /// to or closed.
+    pub fn take(&mut self, watch: &Watch, around: &Surroundings<'_>, lives: Lives) -> Vec<Incident> {
+        let Surroundings { alerts, plans, history, expected, gap } = *around;
+        let place = self.period.of_watch(watch);
+        let end = watch.interval.end().min(self.period.to);
+        // How things stood when the period began is told with its first Watch.
+        let has_begun = place != Place::Before;
+        self.register.reach(end);
+        let sight = Sight { alerts, plans, history, now: end, expected };
+        if place == Place::Inside {
+            self.blind(watch, gap, &sight);
+        }
+        let mut facts: Vec<(Timestamp, &Fact)> = watch.facts.iter().filter_map(|fact| self.inside(fact, watch)).collect();
         // A Watch that catches up on a log tells of a long time: its windows are those of that time.
-        facts.sort_by_key(|fact| fact.when.latest());
-        for fact in facts {
-            let at = fact.when.latest();
+        facts.sort_by_key(|(at, _)| *at);
+        for (at, fact) in facts {
             let seen = Seen { fact, at, planned: plans.at(at) };
-            self.hub.fact(&seen, &sight, &mut self.register);
+            self.hub.fact(&seen);
             self.servers.fact(&seen, watch, &sight, &mut self.register);
             self.counted.fact(&seen, &sight, &mut self.register);
             self.register.advance(at);
         }
-        self.counted.volume(watch, gap, &sight, &mut self.register);
-        self.polled.take(watch, &sight, &mut self.register);
-        if let Some(poll) = &watch.poll {
-            self.hub.poll(poll, watch, &mut self.register);
-            self.servers.poll(poll, watch, &sight, &mut self.register);
+        if has_begun {
+            self.hub.lived(lives.hub, &sight, &mut self.register);
+            self.servers.lived(lives.servers, &sight, &mut self.register);
         }
-        let end = watch.interval.end();
-        self.counted.advance(end, &sight, &mut self.register);
-        self.register.advance(end);
+        if place == Place::Inside {
+            self.counted.volume(watch, gap, &sight, &mut self.register);
+            self.polled.take(watch, &sight, &mut self.register);
+        }
+        if has_begun {
+            self.servers.advance(&sight, &mut self.register);
+            self.counted.advance(end, &sight, &mut self.register);
+            self.register.advance(end);
+        }
         self.register.news()
+    }
+
+    /// A fact of the period, and when it happened.
+    fn inside<'a>(&self, fact: &'a Fact, watch: &Watch) -> Option<(Timestamp, &'a Fact)> {
+        let inside = self.period.of_fact(fact, watch) == Place::Inside;
+        inside.then(|| (self.period.when(fact, watch).latest(), fact))
     }
 
     /// What goes on.
@@ -148,7 +179,9 @@ impl Detectors {
             self.polled.unseen();
         }
         for fact in &watch.facts {
-            if let FactKind::ClockJumped(jump) = &fact.kind {
+            if let FactKind::ClockJumped(jump) = &fact.kind
+                && self.inside(fact, watch).is_some()
+            {
                 let title = format!("The host's clock jumped by {} s", jump.jump / 1_000_000);
                 let at = fact.when.latest();
                 let evidence = Some(Evidence::Fact(fact.id));

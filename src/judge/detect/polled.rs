@@ -4,12 +4,20 @@ use std::collections::VecDeque;
 
 use super::Sight;
 use super::register::{Draft, Register};
-use crate::judge::history::{requests, share_of};
+use crate::judge::exact::Exact;
+use crate::judge::history::requests;
 use crate::judge::incident::IncidentKind;
 use crate::watch::{ApiOutcome, Micros, Poll, ProcessPoll, Timestamp, Watch};
 
 /// Memory is compared by its floor within so much time: a garbage collector's sawtooth is no growth.
 const FLOOR: Micros = Micros::new(10 * 60 * 1_000_000);
+
+/// What is known only while the process is seen.
+const OF_THE_PROCESS: [IncidentKind; 4] =
+    [IncidentKind::CpuHigh, IncidentKind::MemoryHigh, IncidentKind::MemoryNearLimit, IncidentKind::MemoryGrowth];
+
+/// What is known only while the hub says how many clients it has.
+const OF_THE_CLIENTS: [IncidentKind; 2] = [IncidentKind::ClientsUnusual, IncidentKind::ClientsExcessive];
 
 /// What is carried from poll to poll.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -52,6 +60,10 @@ impl Polled {
             self.process(process, now, sight, &mut levels);
         } else {
             self.busy_since = None;
+            OF_THE_PROCESS.iter().for_each(|kind| register.settle(*kind, "", now));
+        }
+        if poll.api.mcp_clients.is_none() {
+            OF_THE_CLIENTS.iter().for_each(|kind| register.settle(*kind, "", now));
         }
         for level in levels {
             level.tell(now, sight, register);
@@ -60,19 +72,20 @@ impl Polled {
 
     fn process(&mut self, process: &ProcessPoll, now: Timestamp, sight: &Sight<'_>, levels: &mut Vec<Level>) {
         let cpu = sight.alerts.of(IncidentKind::CpuHigh);
-        let busy = sight.history.latest_cpu().is_some_and(|share| share > cpu.threshold);
+        let busy = sight.history.latest_cpu().is_some_and(|share| share > Exact::whole(cpu.threshold));
         self.busy_since = busy.then(|| self.busy_since.unwrap_or(now));
         levels.push(Level {
             kind: IncidentKind::CpuHigh,
             beyond: self.busy_since.is_some_and(|since| now.since(since) >= cpu.window),
-            value: sight.history.latest_cpu().unwrap_or(0),
+            value: sight.history.latest_cpu().map_or(0, Exact::ceil),
             title: "The hub's process was busy for long",
             effect: "answers may take longer",
             since: self.busy_since,
         });
         let (rss, host) = (process.rss.get(), process.host_memory.get());
         let limit = process.memory_limit.map(|limit| limit.get());
-        let share = share_of(rss, limit.unwrap_or(host));
+        // Rounded up it is beyond a whole number exactly where it is beyond it unrounded.
+        let share = Exact::permille(rss, limit.unwrap_or(host)).map_or(0, Exact::ceil);
         let (kind, title, effect) = match limit {
             Some(_) => (IncidentKind::MemoryNearLimit, "The hub is near its memory limit", "beyond it the kernel ends the hub"),
             None => (IncidentKind::MemoryHigh, "The hub uses much of the host's memory", "the host may run out of it"),
@@ -97,9 +110,12 @@ impl Polled {
         while self.floors.front().is_some_and(|(first, _)| index.saturating_sub(*first) > back) {
             self.floors.pop_front();
         }
-        let Some((first, before)) = self.floors.front().copied().filter(|(first, _)| index - *first == back) else { return };
+        let Some((first, before)) = self.floors.front().copied().filter(|(first, _)| index.checked_sub(*first) == Some(back))
+        else {
+            return;
+        };
         let Some((_, floor)) = self.floors.iter().rev().nth(1).copied() else { return };
-        let grown = share_of(rss.min(floor).saturating_sub(before), whole);
+        let grown = Exact::permille(rss.min(floor).saturating_sub(before), whole).map_or(0, Exact::ceil);
         levels.push(Level {
             kind: IncidentKind::MemoryGrowth,
             beyond: grown > alert.threshold,
@@ -122,13 +138,15 @@ fn answers(poll: &Poll, sight: &Sight<'_>, levels: &mut Vec<Level>) {
         effect: "clients waited",
         since: None,
     });
-    let wrong = requests(poll).filter(|(outcome, _)| *outcome != ApiOutcome::Ok && outcome.answered()).count();
+    // A hub whose health is not a hub's answer is away: that is an incident of its own. While it starts it lists no servers yet.
+    let answers = poll.api.health == ApiOutcome::Ok && poll.api.state.as_ref().is_none_or(|state| state.as_str() != "starting");
+    let wrong = requests(poll).filter(|(outcome, _)| answers && *outcome != ApiOutcome::Ok).count();
     levels.push(Level {
         kind: IncidentKind::ApiFailing,
         beyond: wrong > 0,
         value: wrong as u64,
-        title: "The hub did not answer as a hub does",
-        effect: "what it is then is not known",
+        title: "The hub answered, but not every request to its API",
+        effect: "what it did not tell is not known, such as the state of its servers",
         since: None,
     });
 }

@@ -1,10 +1,12 @@
-//! The incidents so far: opened, added to, closed. The same event is one incident however often it is shown.
+//! The incidents so far: opened, added to, closed. The same event is one incident however often it is shown, and no two incidents of
+//! the same kind and subject overlap.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::judge::alert::{Alert, Alerts};
 use crate::judge::incident::{Evidence, Incident, IncidentKind, MAX_EVIDENCE};
 use crate::judge::moment::Moment;
+use crate::judge::period::Period;
 use crate::watch::{Micros, Timestamp};
 
 /// So many closed incidents are kept; a hub with more has a worse problem than what is told of the first.
@@ -42,17 +44,55 @@ impl Open {
 
 type Key = (IncidentKind, String);
 
-#[derive(Debug, Clone, Default, PartialEq)]
+/// The incidents of a key that are over and kept.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Over {
+    /// When the last of them began and ended.
+    start: Timestamp,
+    end: Timestamp,
+    /// How many began at that instant.
+    repeats: u64,
+    /// How many are kept.
+    kept: u64,
+}
+
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Register {
+    period: Period,
+    /// Nothing is known beyond this.
+    now: Timestamp,
     open: BTreeMap<Key, Open>,
-    closed: Vec<Incident>,
-    touched: BTreeSet<String>,
+    closed: VecDeque<Incident>,
+    over: BTreeMap<Key, Over>,
+    touched: BTreeSet<Key>,
+    /// What was closed since news was last asked for.
+    fresh: Vec<Incident>,
     pub dropped: u64,
     /// Nothing is over before this: most facts need not look at what is open.
     next_over: Option<Timestamp>,
 }
 
 impl Register {
+    /// All incidents lie inside the period.
+    pub fn new(period: Period) -> Self {
+        Self {
+            period,
+            now: period.from,
+            open: BTreeMap::new(),
+            closed: VecDeque::new(),
+            over: BTreeMap::new(),
+            touched: BTreeSet::new(),
+            fresh: Vec::new(),
+            dropped: 0,
+            next_over: None,
+        }
+    }
+
+    /// What happened until then is about to be told.
+    pub fn reach(&mut self, end: Timestamp) {
+        self.now = self.now.max(end.min(self.period.to));
+    }
+
     /// Opens an incident, or adds to the one that is open. `None` if nobody wants to know of this kind.
     pub fn raise(&mut self, alerts: &Alerts, draft: Draft<'_>) -> Option<&mut Incident> {
         self.tell(alerts.of(draft.kind), draft, None)
@@ -70,10 +110,12 @@ impl Register {
             return None;
         }
         let key = (draft.kind, draft.subject.to_owned());
-        let closed = &self.closed;
-        let begin = || Open { incident: begun(&alert, &draft, closed), last: draft.at, quiet };
-        let open = self.open.entry(key).or_insert_with(begin);
-        open.last = open.last.max(draft.at);
+        let over = self.over.get(&key);
+        let earliest = over.map_or(self.period.from, |over| over.end);
+        let at = draft.at.min(self.now).max(earliest);
+        let begin = || Open { incident: begun(&alert, &draft, at, over), last: at, quiet };
+        let open = self.open.entry(key.clone()).or_insert_with(begin);
+        open.last = open.last.max(at);
         self.next_over = self.next_over.into_iter().chain(open.over_after()).min();
         let incident = &mut open.incident;
         incident.count = incident.count.saturating_add(draft.count);
@@ -86,33 +128,40 @@ impl Register {
         {
             incident.evidence.push(evidence);
         }
-        self.touched.insert(incident.id.clone());
+        self.touched.insert(key);
         Some(incident)
     }
 
     /// The open incident of a kind and subject; asking for it counts as a change.
     pub fn open(&mut self, kind: IncidentKind, subject: &str) -> Option<&mut Incident> {
-        let open = self.open.get_mut(&(kind, subject.to_owned()))?;
-        self.touched.insert(open.incident.id.clone());
+        let key = (kind, subject.to_owned());
+        let open = self.open.get_mut(&key)?;
+        self.touched.insert(key);
         Some(&mut open.incident)
     }
 
     /// News of an episode: it is not over before it was quiet for so long after this.
     pub fn seen(&mut self, kind: IncidentKind, subject: &str, at: Timestamp) {
         if let Some(open) = self.open.get_mut(&(kind, subject.to_owned())) {
-            open.last = open.last.max(at);
+            open.last = open.last.max(at.min(self.now));
         }
+    }
+
+    /// The open incident of a kind and subject, to look at.
+    pub fn find(&self, kind: IncidentKind, subject: &str) -> Option<&Incident> {
+        self.open.get(&(kind, subject.to_owned())).map(|open| &open.incident)
     }
 
     /// Whether one is open.
     pub fn is_open(&self, kind: IncidentKind, subject: &str) -> bool {
-        self.open.contains_key(&(kind, subject.to_owned()))
+        self.find(kind, subject).is_some()
     }
 
     /// Ends an incident, if it is open.
     pub fn settle(&mut self, kind: IncidentKind, subject: &str, at: Timestamp) {
-        if let Some(open) = self.open.remove(&(kind, subject.to_owned())) {
-            self.close(open.incident, at);
+        let key = (kind, subject.to_owned());
+        if let Some(open) = self.open.remove(&key) {
+            self.close(key, open.incident, at);
         }
     }
 
@@ -123,30 +172,46 @@ impl Register {
         }
         let over = |open: &Open| open.over_after().is_some_and(|over| now > over);
         let keys: Vec<Key> = self.open.iter().filter(|(_, open)| over(open)).map(|(key, _)| key.clone()).collect();
-        for open in keys.iter().filter_map(|key| self.open.remove(key)).collect::<Vec<_>>() {
-            let last = open.last;
-            self.close(open.incident, last);
+        for key in keys {
+            if let Some(open) = self.open.remove(&key) {
+                self.close(key, open.incident, open.last);
+            }
         }
         self.next_over = self.open.values().filter_map(Open::over_after).min();
     }
 
-    fn close(&mut self, mut incident: Incident, at: Timestamp) {
-        incident.end = Some(Moment(at).max(incident.start));
-        self.touched.insert(incident.id.clone());
+    fn close(&mut self, key: Key, mut incident: Incident, at: Timestamp) {
+        let (start, end) = (incident.start.0, at.min(self.now).max(incident.start.0));
+        incident.end = Some(Moment(end));
+        self.touched.remove(&key);
+        let over = self.over.entry(key).or_insert(Over { start, end, repeats: 0, kept: 0 });
+        over.repeats = if over.start == start { over.repeats + 1 } else { 1 };
+        over.kept += 1;
+        (over.start, over.end) = (start, end.max(over.end));
         if self.closed.len() >= MAX_CLOSED {
-            self.closed.remove(0);
-            self.dropped += 1;
+            self.forget_the_first();
         }
-        self.closed.push(incident);
+        self.fresh.push(incident.clone());
+        self.closed.push_back(incident);
+    }
+
+    fn forget_the_first(&mut self) {
+        let Some(first) = self.closed.pop_front() else { return };
+        self.dropped += 1;
+        let key = (first.kind, first.subject);
+        if let Some(over) = self.over.get_mut(&key) {
+            over.kept -= 1;
+            if over.kept == 0 {
+                self.over.remove(&key);
+            }
+        }
     }
 
     /// What was opened, added to or closed since it was last asked.
     pub fn news(&mut self) -> Vec<Incident> {
         let touched = std::mem::take(&mut self.touched);
-        if touched.is_empty() {
-            return Vec::new();
-        }
-        let mut news: Vec<Incident> = self.all().filter(|incident| touched.contains(&incident.id)).cloned().collect();
+        let mut news = std::mem::take(&mut self.fresh);
+        news.extend(touched.iter().filter_map(|key| self.open.get(key)).map(|open| open.incident.clone()));
         sort(&mut news);
         news
     }
@@ -172,24 +237,21 @@ fn sort(incidents: &mut [Incident]) {
     incidents.sort_by(|one, other| (one.start, &one.id).cmp(&(other.start, &other.id)));
 }
 
-fn begun(alert: &Alert, draft: &Draft<'_>, closed: &[Incident]) -> Incident {
-    let mut id = format!("{}-{}", draft.kind, draft.at.get());
+fn begun(alert: &Alert, draft: &Draft<'_>, at: Timestamp, over: Option<&Over>) -> Incident {
+    let mut id = format!("{}-{}", draft.kind, at.get());
     if !draft.subject.is_empty() {
         id = format!("{id}-{}", draft.subject);
     }
     // What is learned late can begin where one that is over began.
-    let same =
-        closed.iter().filter(|other| other.kind == draft.kind && other.start.0 == draft.at && other.subject == draft.subject);
-    match same.count() {
-        0 => {}
-        before => id = format!("{id}-{}", before + 1),
+    if let Some(over) = over.filter(|over| over.start == at) {
+        id = format!("{id}-{}", over.repeats + 1);
     }
     Incident {
         id,
         kind: draft.kind,
         severity: alert.severity,
         subject: draft.subject.to_owned(),
-        start: Moment(draft.at),
+        start: Moment(at),
         end: None,
         title: draft.title.clone(),
         cause: None,

@@ -3,24 +3,21 @@
 use std::collections::BTreeMap;
 
 use super::register::{Draft, Register};
-use super::window::Window;
+use super::window::Tide;
 use super::{Seen, Sight};
-use crate::judge::incident::IncidentKind;
-use crate::watch::{FactKind, Liveness, Micros, Poll, ServerChanged, Timestamp, ToolsChanged, Watch};
-
-/// A server that hangs while it is started keeps its hub starting for up to five minutes: until then it may still come.
-const STARTING: Micros = Micros::new(5 * 60 * 1_000_000);
+use crate::judge::history::{Ending, Outage, ServerNews};
+use crate::judge::incident::{Evidence, IncidentKind};
+use crate::watch::{FactKind, Liveness, Timestamp, ToolsChanged, Watch};
 
 const UNUSABLE: &str = "its tools answered nothing; the hub may have gone on calling it connected";
 
+/// What is about one server, and is over with it.
+const OVER_WITH_THE_SERVER: [IncidentKind; 3] = [IncidentKind::ServerDown, IncidentKind::ServerNeverUp, IncidentKind::ToolsLost];
+
 #[derive(Debug, Clone, Default, PartialEq)]
 struct ServerLife {
-    was_up: bool,
-    down: bool,
-    first_seen: Option<Timestamp>,
-    cycles: Window,
-    attempts: Window,
-    error: Option<String>,
+    cycles: Tide,
+    attempts: Tide,
 }
 
 /// What is known of the servers.
@@ -30,13 +27,8 @@ pub(super) struct ServerLives(BTreeMap<String, ServerLife>);
 impl ServerLives {
     pub fn fact(&mut self, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
         match &seen.fact.kind {
-            FactKind::ServerChanged(change) if sight.should_work(change.server.as_str()) => {
-                self.changed(change, seen, sight, register);
-            }
             FactKind::ServerStartFailed(failed) => {
-                let name = failed.server.as_str();
-                self.0.entry(name.to_owned()).or_default().error = Some(failed.error.to_string());
-                if let Some(incident) = register.open(IncidentKind::ServerNeverUp, name) {
+                if let Some(incident) = register.open(IncidentKind::ServerNeverUp, failed.server.as_str()) {
                     incident.cause = Some(failed.error.to_string());
                 }
             }
@@ -47,95 +39,108 @@ impl ServerLives {
         }
     }
 
-    fn changed(&mut self, change: &ServerChanged, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
-        let name = change.server.as_str();
-        let server = self.0.entry(name.to_owned()).or_default();
-        match change.to {
-            Liveness::Down if change.from == Liveness::Up => {
-                server.down = true;
-                let cause = Some(change.reason.to_string());
-                let draft = seen.draft(IncidentKind::ServerDown, name, format!("Server {name} was down"), UNUSABLE);
-                register.raise(sight.alerts, Draft { cause, ..draft });
-            }
-            Liveness::Starting if server.down => server.attempts.push(seen.at, 1),
-            Liveness::Up => {
-                server.was_up = true;
-                if std::mem::take(&mut server.down) {
-                    server.cycles.push(seen.at, 1);
-                }
-                register.settle(IncidentKind::ServerDown, name, seen.at);
-                register.settle(IncidentKind::ServerNeverUp, name, seen.at);
-            }
-            // A hub that is gone leaves the question open.
-            Liveness::Unknown | Liveness::Disabled => {
-                server.down = false;
-                register.settle(IncidentKind::ServerDown, name, seen.at);
-            }
-            _ => {}
-        }
-        server.again_and_again(name, seen.at, seen.planned, sight, register);
-    }
-
-    pub fn poll(&mut self, poll: &Poll, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
-        let now = watch.interval.end();
-        for seen in &poll.servers {
-            let name = seen.name.as_str();
-            let server = self.0.entry(name.to_owned()).or_default();
-            let first = *server.first_seen.get_or_insert(now);
-            server.was_up |= seen.liveness == Liveness::Up;
+    /// The times when they were down, as their histories have them.
+    pub fn lived(&mut self, servers: Vec<ServerNews>, sight: &Sight<'_>, register: &mut Register) {
+        for news in servers {
+            let name = news.name.as_str();
             if !sight.should_work(name) {
+                self.leave(name, sight.now, register);
                 continue;
             }
-            let late = seen.liveness == Liveness::Starting && now.since(first) > STARTING;
-            if !server.was_up && (late || matches!(seen.liveness, Liveness::Down | Liveness::Unauthorized)) {
-                never_up(name, first, seen.error.as_ref().map(ToString::to_string).or(server.error.clone()), sight, register);
+            for at in &news.life.attempts {
+                self.again(name, *at, IncidentKind::ServerReconnecting, sight, register);
             }
-            server.again_and_again(name, now, sight.plans.at(now), sight, register);
+            for outage in &news.life.ended {
+                let kind = down(outage, &news, sight, register);
+                let Some(end) = outage.to else { continue };
+                if outage.ending == Some(Ending::ByHand)
+                    && let Some(incident) = register.open(kind, name)
+                {
+                    incident.title = format!("{} until it was restarted by hand", incident.title);
+                }
+                register.settle(kind, name, end.0);
+                if matches!(outage.ending, Some(Ending::Recovered | Ending::ByHand)) {
+                    self.again(name, end.0, IncidentKind::ServerFlapping, sight, register);
+                }
+            }
+            // After the outages that it ended, so that none of them is told anew.
+            if let Some(left) = news.left {
+                self.leave(name, left, register);
+            }
+            if let Some(outage) = &news.life.open {
+                down(outage, &news, sight, register);
+            }
+        }
+    }
+
+    /// The server is gone, or nothing more is known of it: what is about it is over.
+    fn leave(&mut self, name: &str, at: Timestamp, register: &mut Register) {
+        for kind in OVER_WITH_THE_SERVER {
+            register.settle(kind, name, at);
+        }
+        if let Some(mut server) = self.0.remove(name) {
+            server.cycles.end(IncidentKind::ServerFlapping, name, at, register);
+            server.attempts.end(IncidentKind::ServerReconnecting, name, at, register);
+        }
+    }
+
+    /// It went down and came back, or was started again, once more.
+    fn again(&mut self, name: &str, at: Timestamp, kind: IncidentKind, sight: &Sight<'_>, register: &mut Register) {
+        let server = self.0.entry(name.to_owned()).or_default();
+        let (tide, words) = match kind {
+            IncidentKind::ServerFlapping => (&mut server.cycles, "went down and came back again and again"),
+            _ => (&mut server.attempts, "was reconnected again and again"),
+        };
+        let draft = Draft {
+            kind,
+            subject: name,
+            at,
+            title: format!("Server {name} {words}"),
+            cause: None,
+            effect: "its clients lost their calls each time",
+            evidence: None,
+            planned: sight.plans.at(at),
+            count: 1,
+        };
+        tide.rise(draft, sight, register);
+    }
+
+    /// Time has passed.
+    pub fn advance(&mut self, sight: &Sight<'_>, register: &mut Register) {
+        for (name, server) in &mut self.0 {
+            server.cycles.ebb(IncidentKind::ServerFlapping, name, sight.now, sight, register);
+            server.attempts.ebb(IncidentKind::ServerReconnecting, name, sight.now, sight, register);
         }
     }
 }
 
-impl ServerLife {
-    /// Flapping, and attempts to reconnect, within their windows.
-    fn again_and_again(&mut self, name: &str, now: Timestamp, planned: Option<&str>, sight: &Sight<'_>, register: &mut Register) {
-        let kinds = [
-            (IncidentKind::ServerFlapping, &mut self.cycles, "went down and came back again and again"),
-            (IncidentKind::ServerReconnecting, &mut self.attempts, "was reconnected again and again"),
-        ];
-        for (kind, window, words) in kinds {
-            let alert = sight.alerts.of(kind);
-            let count = window.within(alert.window, now);
-            let Some((first, last)) = window.span().filter(|_| count > alert.threshold) else {
-                register.settle(kind, name, now);
-                continue;
-            };
-            let title = format!("Server {name} {words}");
-            let effect = "its clients lost their calls each time";
-            let draft = Draft { kind, subject: name, at: first, title, cause: None, effect, evidence: None, planned, count: 0 };
-            if let Some(incident) = register.raise(sight.alerts, draft) {
-                incident.count = incident.count.max(count);
-                let _ = last;
-            }
-        }
-    }
-}
-
-fn never_up(name: &str, first: Timestamp, cause: Option<String>, sight: &Sight<'_>, register: &mut Register) {
-    if register.is_open(IncidentKind::ServerNeverUp, name) {
-        return;
-    }
-    let draft = Draft {
-        kind: IncidentKind::ServerNeverUp,
-        subject: name,
-        at: first,
-        title: format!("Server {name} never worked"),
-        cause,
-        effect: "its tools were never offered",
-        evidence: None,
-        planned: sight.plans.at(first),
-        count: 1,
+/// The incident of an outage.
+fn down(outage: &Outage, news: &ServerNews, sight: &Sight<'_>, register: &mut Register) -> IncidentKind {
+    let name = news.name.as_str();
+    let mut outage = outage.clone();
+    outage.measure(sight.now, sight.plans);
+    // An outage that begins planned and goes on is unplanned from the window's end on.
+    let planned = outage.planned.as_deref().filter(|_| outage.unplanned_us == 0);
+    let (kind, title, effect) = match outage.is_the_first {
+        true => (IncidentKind::ServerNeverUp, format!("Server {name} never worked"), "its tools were never offered"),
+        false => (IncidentKind::ServerDown, format!("Server {name} was down"), UNUSABLE),
     };
-    register.raise(sight.alerts, draft);
+    match register.find(kind, name) {
+        Some(incident) if incident.planned.as_deref() == planned => {}
+        Some(_) => {
+            if let Some(incident) = register.open(kind, name) {
+                incident.planned = planned.map(str::to_owned);
+            }
+        }
+        None => {
+            let known = news.error.clone().filter(|_| outage.is_the_first);
+            let cause = known.or(Some(outage.reason.clone()));
+            let evidence = outage.shown_by.map(Evidence::Fact);
+            let draft = Draft { kind, subject: name, at: outage.from.0, title, cause, effect, evidence, planned, count: 1 };
+            register.raise(sight.alerts, draft);
+        }
+    }
+    kind
 }
 
 fn tools(change: &ToolsChanged, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {

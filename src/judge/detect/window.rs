@@ -1,7 +1,10 @@
-//! Counting within real time.
+//! Counting within real time, with hysteresis: one condition is one incident.
 
 use std::collections::VecDeque;
 
+use super::Sight;
+use super::register::{Draft, Register};
+use crate::judge::incident::{Incident, IncidentKind};
 use crate::watch::{Micros, Timestamp};
 
 /// What happened within the last so much time.
@@ -15,7 +18,10 @@ impl Window {
     /// Adds to what happened at an instant.
     pub fn push(&mut self, at: Timestamp, count: u64) {
         let place = self.events.partition_point(|(known, _)| *known <= at);
-        self.events.insert(place, (at, count));
+        match place.checked_sub(1).and_then(|before| self.events.get_mut(before)).filter(|(known, _)| *known == at) {
+            Some((_, known)) => *known = known.saturating_add(count),
+            None => self.events.insert(place, (at, count)),
+        }
         self.sum = self.sum.saturating_add(count);
     }
 
@@ -33,6 +39,53 @@ impl Window {
     /// The first and the last of what is not forgotten.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         Some((self.events.front()?.0, self.events.back()?.0))
+    }
+}
+
+/// A condition that begins when more than a threshold happened within a window, and is over when it is half of that or less. All that
+/// happened from its beginning to its end is counted in its one incident.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tide {
+    window: Window,
+    /// The last of what is counted in the incident that is open.
+    last: Option<Timestamp>,
+}
+
+impl Tide {
+    /// So much happened, as the draft says; gives the incident that it is counted in, if it is more than the threshold allows.
+    pub fn rise<'a>(&mut self, draft: Draft<'_>, sight: &Sight<'_>, register: &'a mut Register) -> Option<&'a mut Incident> {
+        let alert = sight.alerts.of(draft.kind);
+        let (at, count) = (draft.at, draft.count);
+        self.window.push(at, count);
+        let latest = self.window.span().map_or(at, |span| span.1);
+        let sum = self.window.within(alert.window, latest);
+        if let Some(open) = register.find(draft.kind, draft.subject) {
+            // What is learned late happened before it began.
+            let count = if at < open.start.0 { 0 } else { count };
+            self.last = self.last.max(Some(at));
+            return register.raise(sight.alerts, Draft { count, ..draft });
+        }
+        if sum <= alert.threshold {
+            return None;
+        }
+        self.last = Some(latest);
+        let first = self.window.span().map_or(at, |span| span.0);
+        register.raise(sight.alerts, Draft { at: first, count: sum, ..draft })
+    }
+
+    /// Time has passed.
+    pub fn ebb(&mut self, kind: IncidentKind, subject: &str, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
+        let alert = sight.alerts.of(kind);
+        let sum = self.window.within(alert.window, now);
+        if let Some(last) = self.last.filter(|_| sum <= alert.threshold / 2) {
+            self.end(kind, subject, last, register);
+        }
+    }
+
+    /// It is over, whatever is left in the window.
+    pub fn end(&mut self, kind: IncidentKind, subject: &str, at: Timestamp, register: &mut Register) {
+        *self = Self::default();
+        register.settle(kind, subject, at);
     }
 }
 

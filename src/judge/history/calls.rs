@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Planned, failures_per_thousand};
+use super::Planned;
+use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
 use crate::judge::series::Durations;
-use crate::watch::{CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Notification, Pairing, Timestamp, TraceId};
+use crate::watch::{CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Micros, Notification, Pairing, Timestamp, TraceId};
 
 /// So many calls are kept as evidence: enough to look into, few enough to read.
 const KEPT_CALLS: usize = 5;
@@ -16,58 +17,63 @@ const KEPT_CALLS: usize = 5;
 /// Meta-tool calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CallHistory {
-    /// How many ended.
+    /// How many ended: facts `mcphub.call.ended`.
     pub total: u64,
-    /// Of these, those in planned disturbances; what is judged leaves them out.
+    /// Of these, those that ended in planned disturbances; what is judged leaves them out.
     pub planned: u64,
-    /// By outcome.
+    /// By outcome, planned ones included.
     pub by_outcome: BTreeMap<String, u64>,
-    /// Their mean duration.
+    /// Calls that the durations stand on: they ended as `ok`, `fallback` or `error`, without a failed Gemini round, outside planned
+    /// disturbances, and their duration is known. What retries cost is Gemini's doing and counted there.
+    #[serde(default)]
+    pub timed: u64,
+    /// Their mean duration, to the nearest µs.
     pub mean_us: Option<u64>,
-    /// The duration that 50 of 100 keep to, of the calls whose beginning and end are certain.
+    /// The duration that 50 of 100 of them keep to, by nearest rank.
     pub p50_us: Option<u64>,
-    /// The duration that 95 of 100 keep to, of these.
+    /// The duration that 95 of 100 of them keep to, by nearest rank.
     pub p95_us: Option<u64>,
-    /// The duration that 99 of 100 keep to, of these.
+    /// The duration that 99 of 100 of them keep to, by nearest rank.
     pub p99_us: Option<u64>,
-    /// The longest, of these.
+    /// The longest of them.
     pub max_us: Option<u64>,
-    /// Calls whose pairing was a guess.
+    /// Calls whose pairing was a guess, planned ones included.
     pub guessed: u64,
-    /// Calls that asked Gemini.
+    /// Calls seen in part: their beginning was missed, so how long they took is unknown.
+    #[serde(default)]
+    pub partial: u64,
+    /// Calls seen whole that asked Gemini, planned ones included.
     pub gemini_asked: u64,
-    /// Failed rounds.
+    /// Failed rounds: facts `mcphub.gemini.round_failed`, planned ones included.
     pub gemini_failed_rounds: u64,
+    /// Of these, those of calls that were seen whole: only these stand in the share of failed rounds.
+    #[serde(default)]
+    pub gemini_failed_rounds_of_calls: u64,
     /// Failed rounds by what failed.
     pub gemini_failures: BTreeMap<String, u64>,
     /// The last failed rounds.
     pub last_failed_rounds: Vec<FailedRound>,
-    /// The mean duration of the Gemini part, of calls without a failed round.
+    /// The mean duration of the Gemini part, of the calls that the durations stand on and that have one. To the nearest µs.
     pub gemini_mean_us: Option<u64>,
-    /// Calls whose Gemini part failed.
+    /// Calls whose Gemini part failed, planned ones included.
     pub gemini_failed: u64,
     /// Of these, those that fell back to keywords.
     pub fallbacks: u64,
-    /// Calls whose response was seen whole.
+    /// Calls whose response was seen, planned ones included.
     pub responses_seen: u64,
     /// Of these, those that lacked a part or named a category that the hub does not know.
     pub responses_invalid: u64,
-    /// Calls whose notification could not be sent.
+    /// Calls whose notification could not be sent, planned ones included.
     pub notifications_failed: u64,
-    /// The traces of the slowest calls, the slowest first.
+    /// The traces of the slowest calls, planned ones included, the slowest first.
     pub slowest: Vec<KeptCall>,
-    /// The traces of the last calls that failed.
+    /// The traces of the last calls that failed, planned ones included.
     pub failed: Vec<KeptCall>,
     #[serde(skip)]
     pub(in crate::judge) judged: JudgedCalls,
+    /// All calls whose duration is known, for charts.
     #[serde(skip)]
-    pub(in crate::judge) durations: Durations,
-    #[serde(skip)]
-    sum_us: u64,
-    #[serde(skip)]
-    gemini_us: u64,
-    #[serde(skip)]
-    gemini_clean: u64,
+    pub(in crate::judge) charted: Durations,
 }
 
 /// A call to look into.
@@ -79,8 +85,8 @@ pub struct KeptCall {
     /// When it ended; reports of earlier versions don't say it.
     #[serde(default)]
     pub at: Option<Moment>,
-    /// How long it took.
-    pub duration_us: u64,
+    /// How long it took; unknown of a call seen in part.
+    pub duration_us: Option<u64>,
     /// How it ended.
     pub outcome: CallOutcome,
 }
@@ -99,22 +105,38 @@ pub struct FailedRound {
 pub(in crate::judge) struct JudgedCalls {
     pub total: u64,
     pub failed: u64,
+    /// Calls that asked Gemini.
     pub asked: u64,
-    pub failed_rounds: u64,
-    pub clean: u64,
-    pub clean_us: u64,
+    /// Failed rounds of these calls.
+    rounds: u64,
+    /// Failed rounds that were seen, whichever call they belong to.
+    rounds_seen: u64,
+    pub timed: u64,
+    timed_us: u128,
+    durations: Durations,
+    pub gemini_timed: u64,
+    gemini_us: u128,
     pub responses_seen: u64,
     pub responses_invalid: u64,
     pub notifications_failed: u64,
 }
 
 impl JudgedCalls {
-    pub fn failed_permille(&self) -> Option<u64> {
-        failures_per_thousand(self.failed, self.total)
+    /// The mean duration.
+    pub fn mean(&self) -> Option<Exact> {
+        Exact::mean(self.timed_us, self.timed)
     }
 
-    pub fn mean_us(&self) -> Option<u64> {
-        self.clean_us.checked_div(self.clean)
+    /// The mean duration of the Gemini part.
+    pub fn gemini_mean(&self) -> Option<Exact> {
+        Exact::mean(self.gemini_us, self.gemini_timed)
+    }
+
+    /// Failed rounds, and the calls that they are held against. A round whose call was not seen to end stands on both sides: it is a
+    /// call of its own.
+    pub fn failed_rounds(&self) -> (u64, u64) {
+        let alone = self.rounds_seen.saturating_sub(self.rounds);
+        (self.rounds + alone, self.asked + alone)
     }
 }
 
@@ -131,17 +153,14 @@ impl CallHistory {
             Some(count) => *count += 1,
             None => _ = self.by_outcome.insert(call.outcome.to_string(), 1),
         }
-        self.sum_us = self.sum_us.saturating_add(call.duration.get());
-        match call.pairing {
-            Pairing::Exact => self.durations.push(at, call.duration),
-            Pairing::Guessed => self.guessed += 1,
+        self.guessed += u64::from(call.pairing == Pairing::Guessed);
+        match call.duration {
+            Some(duration) => self.charted.push(at, duration),
+            None => self.partial += 1,
         }
-        self.gemini_asked += u64::from(call.gemini != GeminiOutcome::NotAsked);
-        if is_clean(call)
-            && let Some(gemini) = call.gemini_duration
-        {
-            self.gemini_clean += 1;
-            self.gemini_us = self.gemini_us.saturating_add(gemini.get());
+        if asked_gemini(call) {
+            self.gemini_asked += 1;
+            self.gemini_failed_rounds_of_calls += u64::from(call.gemini_failed_rounds);
         }
         if gemini_failed(call) {
             self.gemini_failed += 1;
@@ -151,15 +170,17 @@ impl CallHistory {
         self.responses_invalid += u64::from(is_invalid(call));
         self.notifications_failed += u64::from(call.notification == Some(Notification::Failed));
         if planned.is_none() {
-            self.judged.take(call);
+            self.max_us = self.max_us.max(call.duration.map(Micros::get).filter(|_| is_clean(call)));
+            self.judged.take(call, at);
         }
         self.keep(call, at);
     }
 
     fn keep(&mut self, call: &CallEnded, at: Timestamp) {
-        let kept = || KeptCall { trace: call.trace, at: Some(Moment(at)), duration_us: call.duration.get(), outcome: call.outcome };
-        let place = self.slowest.partition_point(|known| known.duration_us >= call.duration.get());
-        if place < KEPT_CALLS {
+        let duration_us = call.duration.map(Micros::get);
+        let kept = || KeptCall { trace: call.trace, at: Some(Moment(at)), duration_us, outcome: call.outcome };
+        let place = self.slowest.partition_point(|known| known.duration_us >= duration_us);
+        if place < KEPT_CALLS && duration_us.is_some() {
             self.slowest.insert(place, kept());
             self.slowest.truncate(KEPT_CALLS);
         }
@@ -178,7 +199,7 @@ impl CallHistory {
             self.last_failed_rounds.remove(0);
         }
         self.last_failed_rounds.push(FailedRound { at, failure });
-        self.judged.failed_rounds += u64::from(planned.is_none());
+        self.judged.rounds_seen += u64::from(planned.is_none());
     }
 
     /// Calls whose Gemini part failed and that did not fall back.
@@ -187,29 +208,44 @@ impl CallHistory {
     }
 
     pub(super) fn finish(&mut self) {
-        self.mean_us = self.sum_us.checked_div(self.total);
-        self.gemini_mean_us = self.gemini_us.checked_div(self.gemini_clean);
-        let sorted = self.durations.sorted();
+        let judged = &self.judged;
+        self.timed = judged.timed;
+        self.mean_us = judged.mean().map(Exact::rounded);
+        self.gemini_mean_us = judged.gemini_mean().map(Exact::rounded);
+        let sorted = judged.durations.sorted();
         self.p50_us = sorted.percentile(500);
         self.p95_us = sorted.percentile(950);
         self.p99_us = sorted.percentile(990);
-        self.max_us = sorted.percentile(1_000);
     }
 }
 
 impl JudgedCalls {
-    fn take(&mut self, call: &CallEnded) {
+    fn take(&mut self, call: &CallEnded, at: Timestamp) {
         self.total += 1;
         self.failed += u64::from(has_failed(call));
-        self.asked += u64::from(call.gemini != GeminiOutcome::NotAsked);
-        if is_clean(call) {
-            self.clean += 1;
-            self.clean_us = self.clean_us.saturating_add(call.duration.get());
+        if asked_gemini(call) {
+            self.asked += 1;
+            self.rounds += u64::from(call.gemini_failed_rounds);
+        }
+        if let Some(duration) = call.duration.filter(|_| is_clean(call)) {
+            self.timed += 1;
+            self.timed_us += u128::from(duration.get());
+            self.durations.push(at, duration);
+            if let Some(gemini) = call.gemini_duration {
+                self.gemini_timed += 1;
+                self.gemini_us += u128::from(gemini.get());
+            }
         }
         self.responses_seen += u64::from(call.response_complete.is_some() || call.categories_known.is_some());
         self.responses_invalid += u64::from(is_invalid(call));
         self.notifications_failed += u64::from(call.notification == Some(Notification::Failed));
     }
+}
+
+/// Whether a call that was seen whole asked Gemini. One seen in part may have had failed rounds that nobody saw: it is on neither
+/// side of a share.
+fn asked_gemini(call: &CallEnded) -> bool {
+    call.duration.is_some() && !matches!(call.gemini, GeminiOutcome::NotAsked | GeminiOutcome::Unseen)
 }
 
 /// Ended, and without a failed Gemini round: what retries cost is Gemini's doing.

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Stretch, share_of};
+use super::{Basis, SourceTime, Stretch, share_of};
+use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
-use crate::watch::{ApiOutcome, Micros, Sight, Timestamp, Visibility, Watch, WatcherId};
+use crate::judge::period::{Period, Place};
+use crate::watch::{ApiOutcome, FactKind, Micros, Sight, Timestamp, Visibility, Watch, WatcherId};
 
 /// Two Watches that are further apart than this leave a gap worth telling. Watches of a run touch; a second is a restart at its best.
 pub const GAP: Micros = Micros::new(1_000_000);
@@ -33,6 +35,9 @@ pub struct Coverage {
     pub period_us: u64,
     /// The share of the covered time in the period, in thousandths.
     pub share_permille: u64,
+    /// For how long each source was read.
+    #[serde(default)]
+    pub sources: SourceTime,
     /// The start of the first Watch.
     pub first: Option<Moment>,
     /// The end of the last one.
@@ -58,6 +63,15 @@ pub struct Coverage {
     place: BTreeMap<WatcherId, (u32, u64)>,
     #[serde(skip)]
     current: Option<(WatcherId, u32)>,
+    /// The end of the last Watch that was admitted, whether it lies in the period or not.
+    #[serde(skip)]
+    end: Option<Timestamp>,
+    /// Whether the last Watch ended because its sidecar stood still.
+    #[serde(skip)]
+    stood_still: bool,
+    /// The time that lies in Watches.
+    #[serde(skip)]
+    covered: Covered,
     /// The processes that each watcher polled.
     #[serde(skip)]
     processes: BTreeMap<WatcherId, BTreeSet<Process>>,
@@ -76,6 +90,13 @@ fn process_of(watch: &Watch) -> Option<Process> {
     let poll = watch.poll.as_ref()?;
     let said = poll.api.pid.zip(poll.api.started);
     said.or_else(|| poll.process.as_ref().map(|process| (process.pid, process.started)))
+}
+
+/// How many Watches of its run are missing before the first one that is known of a watcher, as far as they fit into the period.
+fn lost_before(watch: &Watch, from: Timestamp) -> u64 {
+    let unwatched = watch.interval.start().since(from);
+    let fit = unwatched.get().div_ceil(watch.origin.interval.get().max(1));
+    if unwatched > GAP { watch.origin.sequence.get().min(fit) } else { 0 }
 }
 
 /// What becomes of a Watch that is handed in.
@@ -100,9 +121,52 @@ pub(in crate::judge) struct Gap {
     pub reason: &'static str,
 }
 
+/// Stretches of time in order, none touching another. A clock that was set back shows some of it again: it is covered once. A gap
+/// that a clock left when it jumped ahead is none once it went back and the time was watched.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Covered(Vec<(Timestamp, Timestamp)>);
+
+impl Covered {
+    fn add(&mut self, start: Timestamp, end: Timestamp) {
+        if end <= start {
+            return;
+        }
+        // Nearly always the last stretch grows, or a new one begins after it.
+        let first = self.0.partition_point(|(_, known)| *known < start);
+        let beyond = self.0.partition_point(|(known, _)| *known <= end);
+        let joined = self.0.get(first..beyond).unwrap_or_default();
+        let from = joined.first().map_or(start, |(known, _)| start.min(*known));
+        let to = joined.last().map_or(end, |(_, known)| end.max(*known));
+        self.0.splice(first..beyond.max(first), [(from, to)]);
+    }
+
+    fn within(&self, from: Timestamp, to: Timestamp) -> u64 {
+        self.0.iter().map(|(start, end)| (*end).min(to).since((*start).max(from)).get()).fold(0, u64::saturating_add)
+    }
+
+    /// What is left of a gap.
+    fn missing(&self, gap: &Stretch) -> Vec<Stretch> {
+        let (mut from, to) = (gap.from.0, gap.to.map_or(gap.from.0, |to| to.0));
+        let mut left = Vec::new();
+        let mut keep = |from: Timestamp, to: Timestamp| {
+            if to.since(from) > GAP {
+                let duration_us = to.since(from).get();
+                left.push(Stretch { from: Moment(from), to: Some(Moment(to)), duration_us, ..gap.clone() });
+            }
+        };
+        let inside = self.0.iter().skip(self.0.partition_point(|(_, end)| *end <= from)).take_while(|(start, _)| *start < to);
+        for (start, end) in inside {
+            keep(from, *start);
+            from = *end;
+        }
+        keep(from, to);
+        left
+    }
+}
+
 impl Coverage {
     /// Decides about a Watch. Those of one watcher come in the order in which they were made.
-    pub(in crate::judge) fn admit(&mut self, watch: &Watch, from: Timestamp) -> Admission {
+    pub(in crate::judge) fn admit(&mut self, watch: &Watch, period: Period) -> Admission {
         let (watcher, run, sequence) = watch.origin.order();
         let sequence = sequence.get();
         let before = self.place.get(&watcher).copied();
@@ -112,8 +176,8 @@ impl Coverage {
         self.place.insert(watcher, (run, sequence));
         let (start, end) = (watch.interval.start(), watch.interval.end());
         let same = self.current.is_some_and(|(current, _)| current == watcher);
-        if let Some(last) = self.last.filter(|_| !same)
-            && start < last.0
+        if let Some(last) = self.end.filter(|_| !same)
+            && start < last
         {
             self.overlapping_watches += 1;
             if let Some(process) = process_of(watch) {
@@ -125,37 +189,47 @@ impl Coverage {
         }
         let missing = match before {
             Some((last_run, last)) if last_run == run => sequence.saturating_sub(last).saturating_sub(1),
-            _ => 0,
+            // All of a later run came after the one before: what it lacks at its beginning is missing, too.
+            Some(_) => sequence,
+            None => lost_before(watch, period.from),
         };
-        let gap = self.last.filter(|last| start.since(last.0) > GAP).map(|last| Gap {
-            from: last.0,
+        let gap = self.end.filter(|last| start.since(*last) > GAP).map(|last| Gap {
+            from: last,
             to: start,
             reason: match (missing, self.current == Some((watcher, run))) {
                 (1.., _) => "Watches are missing in the backend",
+                (0, true) if self.stood_still => "the sidecar's process stood still (suspended, or without processor time)",
                 (0, true) => "the clock jumped",
                 (0, false) if same => "the sidecar was not running",
                 (0, false) => "one watcher ended, another began later",
             },
         });
-        self.missing_watches = self.missing_watches.saturating_add(if same { missing } else { 0 });
+        let inside = period.of_watch(watch) == Place::Inside;
+        let counts = inside && (same || before.is_none());
+        self.missing_watches = self.missing_watches.saturating_add(if counts { missing } else { 0 });
         self.current = Some((watcher, run));
-        self.watches += 1;
-        self.covered_us = self.covered_us.saturating_add(end.since(start.max(from)).get());
-        self.first.get_or_insert(Moment(start));
-        self.last = Some(Moment(end));
+        let before = self.end.replace(end);
+        self.watches += u64::from(inside);
+        self.stood_still = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::WatcherStoodStill(_)));
+        if let Some((from, to)) = period.share(watch) {
+            // A break that is no gap counts as watched: the states on both sides are taken to last.
+            let joined = before.filter(|_| gap.is_none()).map_or(from, |before| before.clamp(period.from, from));
+            self.covered.add(joined, to);
+            self.first.get_or_insert(Moment(from));
+            self.last = Some(Moment(to));
+        }
         if let Some(gap) = gap {
-            let (from, to) = (Moment(gap.from), Some(Moment(gap.to)));
-            let duration_us = gap.to.since(gap.from).get();
-            self.gaps.push(Stretch { from, to, reason: gap.reason.to_owned(), duration_us, planned: None });
+            let (from, to) = (gap.from.max(period.from), gap.to.min(period.to));
+            if from < to {
+                let (reason, duration_us) = (gap.reason.to_owned(), to.since(from).get());
+                self.gaps.push(Stretch { from: Moment(from), to: Some(Moment(to)), reason, duration_us, planned: None });
+            }
         }
         Admission::Taken(gap)
     }
 
     /// Counts what an admitted Watch could see.
-    pub(super) fn take(&mut self, watch: &Watch, planned: bool) {
-        if planned {
-            self.planned_us = self.planned_us.saturating_add(watch.interval.length().get());
-        }
+    pub(super) fn take(&mut self, watch: &Watch) {
         self.sight.add(watch);
         let sources = &watch.sources;
         *self.log.entry(sources.log).or_default() += 1;
@@ -180,6 +254,11 @@ impl Coverage {
         }
     }
 
+    /// In which share of the period a source was read, in thousandths.
+    pub fn of(&self, basis: Basis) -> Exact {
+        self.sources.coverage(basis, self.covered_us, self.period_us)
+    }
+
     /// Whether two watchers watched two hubs at the same time under one name: none of the processes that one of them polled meanwhile
     /// is one that the others polled. A single poll can fall into a restart.
     pub fn has_two_hubs(&self) -> bool {
@@ -190,9 +269,40 @@ impl Coverage {
     }
 
     pub(super) fn finish(&mut self, from: Timestamp, to: Timestamp) {
-        let beyond = self.last.map_or(0, |last| last.0.since(to).get());
-        self.covered_us = self.covered_us.saturating_sub(beyond);
+        self.covered_us = self.covered.within(from, to);
+        self.gaps = self.gaps.iter().flat_map(|gap| self.covered.missing(gap)).collect();
         self.period_us = to.since(from).get();
         self.share_permille = share_of(self.covered_us, self.period_us).min(1_000);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn time_is_covered_once_in_whatever_order_it_comes(stretches in proptest::collection::vec((0..60u64, 0..10u64), 0..20)) {
+            let mut covered = Covered::default();
+            let mut seconds = BTreeSet::new();
+            for (start, length) in &stretches {
+                covered.add(Timestamp::from_secs(*start), Timestamp::from_secs(start + length));
+                seconds.extend(*start..start + length);
+            }
+            prop_assert!(covered.0.windows(2).all(|pair| pair[0].1 < pair[1].0), "{:?}", covered);
+            let within = |from, to| covered.within(Timestamp::from_secs(from), Timestamp::from_secs(to));
+            prop_assert_eq!(within(0, 100), seconds.len() as u64 * 1_000_000);
+            prop_assert_eq!(within(20, 40), seconds.range(20..40).count() as u64 * 1_000_000);
+            prop_assert_eq!(within(40, 20), 0);
+            let gap = Stretch { from: Moment(Timestamp::from_secs(0)), to: Some(Moment(Timestamp::from_secs(100))), reason: String::new(), duration_us: 0, planned: None };
+            let missing = covered.missing(&gap);
+            // What is shorter than a second and a bit is not told.
+            prop_assert!(missing.iter().all(|stretch| covered.within(stretch.from.0, stretch.to.unwrap().0) == 0));
+            let told: u64 = missing.iter().map(|stretch| stretch.duration_us).sum();
+            let untold = 100_000_000 - within(0, 100) - told;
+            prop_assert!(untold <= covered.0.len() as u64 * 1_000_000 + 1_000_000, "{} {:?}", untold, missing);
+        }
     }
 }

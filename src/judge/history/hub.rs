@@ -3,9 +3,16 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::life::{CountsAs, Life, LifeNews, News, Outage};
+use super::timeline::add_reason;
 use super::{Planned, Stretch, Timeline};
 use crate::judge::moment::Moment;
-use crate::watch::{ApiOutcome, FactKind, Liveness, Poll, Text, Timestamp};
+use crate::judge::planned::Plans;
+use crate::watch::{ApiOutcome, Fact, FactKind, Liveness, Micros, Poll, Text, Timestamp, Watch, When};
+
+/// A watch that begins before its hub waits for it so long: a hub that starts with its sidecar has come by then. What is still not
+/// there is down.
+pub const AWAITED: Micros = Micros::new(5 * 60 * 1_000_000);
 
 /// The hub's process over the period.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,12 +27,35 @@ pub struct HubHistory {
     pub stops: Vec<HubStop>,
     /// When its process ended without a word.
     pub exits: Vec<HubStop>,
-    /// When it did not answer, though it had before; or if it never did.
-    pub unreachable: Vec<Stretch>,
+    /// When it did not answer as a hub answers, or had said that it stops; the last [`MAX_OUTAGES`](super::MAX_OUTAGES) of these times.
+    pub unreachable: Vec<Outage>,
+    /// How often that was.
+    #[serde(default)]
+    pub outages: u64,
+    /// How long that was, together.
+    #[serde(default)]
+    pub down_us: u64,
+    /// How much of that lies in no planned window.
+    #[serde(default)]
+    pub down_unplanned_us: u64,
+    /// How long it answered, together.
+    #[serde(default)]
+    pub up_us: u64,
     /// How long the watch waited for a hub that was not there yet.
     pub awaited: Option<Stretch>,
     /// Whether it answered, stretch by stretch.
     pub timeline: Timeline,
+    /// Whether something else answered in the place of a hub that was awaited.
+    #[serde(skip)]
+    pub(in crate::judge) another_answers: bool,
+    #[serde(skip)]
+    life: Life,
+    /// A line says that it started, and nothing has contradicted that yet.
+    #[serde(skip)]
+    started: Option<Timestamp>,
+    /// The start of the latest process.
+    #[serde(skip)]
+    last_start: Option<Timestamp>,
 }
 
 /// An end of the hub's process.
@@ -43,15 +73,26 @@ pub struct HubStop {
     pub planned: Option<String>,
 }
 
+const ANSWERS: &str = "it answers";
+
 fn said(text: Option<&Text>) -> Option<String> {
     text.map(ToString::to_string)
 }
 
 impl HubHistory {
-    /// Takes in what happened; `answered` is whether the hub ever answered before.
-    pub(super) fn fact(&mut self, kind: &FactKind, at: Moment, planned: Planned<'_>, answered: bool) {
+    pub(super) fn new(from: Timestamp) -> Self {
+        Self { life: Life::new(from), ..Self::default() }
+    }
+
+    /// Takes in what happened. What is only context changes the state and is not counted.
+    pub(super) fn fact(&mut self, fact: &Fact, when: When, watch: &Watch, planned: Planned<'_>, counts: bool) {
+        let at = Moment(when.latest());
+        self.state(fact, when, watch);
+        if !counts {
+            return;
+        }
         let planned_by = || planned.map(str::to_owned);
-        match kind {
+        match &fact.kind {
             FactKind::HubStarted(_) => self.starts.push(at),
             FactKind::HubStopping(stop) => {
                 let (signal, cause) = (said(stop.signal.as_ref()), said(stop.cause.as_ref()));
@@ -65,36 +106,173 @@ impl HubHistory {
                 let cause = said(exit.cause.as_ref());
                 self.exits.push(HubStop { at, graceful: false, signal: None, cause, planned: planned_by() });
             }
-            FactKind::HubUnreachable(lost) => {
-                self.timeline.is(at, Liveness::Down, lost.outcome.as_str());
-                self.unreachable.push(Stretch::open(at, &format!("no answer: {}", lost.outcome), planned));
-            }
-            FactKind::HubReachable(_) => {
-                self.timeline.is(at, Liveness::Up, "it answers again");
-                if let Some(stretch) = self.unreachable.last_mut().filter(|stretch| stretch.to.is_none()) {
-                    stretch.end(at);
-                }
-                // A hub that starts after the sidecar was not down before.
-                if !answered {
-                    self.awaited = self.unreachable.pop();
-                }
-            }
             _ => {}
         }
     }
 
-    pub(super) fn poll(&mut self, poll: &Poll, at: Timestamp) {
-        let api = &poll.api;
-        match api.health {
-            ApiOutcome::Ok => self.timeline.is(Moment(at), Liveness::Up, "it answers"),
-            outcome => self.timeline.is(Moment(at), Liveness::Down, outcome.as_str()),
+    fn state(&mut self, fact: &Fact, when: When, watch: &Watch) {
+        let down = |reason| News { liveness: Liveness::Down, reason, cause: None, shown_by: Some(fact.id) };
+        match &fact.kind {
+            FactKind::HubUnreachable(_) | FactKind::HubStopping(_) | FactKind::HubExited(_) => self.fill(watch, when, Liveness::Up),
+            FactKind::HubReachable(_) => self.fill(watch, when, Liveness::Down),
+            _ => {}
         }
-        self.last_state = said(api.state.as_ref()).or(self.last_state.take());
-        self.version = said(api.version.as_ref()).or(self.version.take());
+        match &fact.kind {
+            FactKind::HubStarted(_) => {
+                self.last_start = Some(when.latest());
+                self.started = Some(when.latest());
+            }
+            FactKind::HubStopping(stop) => {
+                let reason = stop.signal.as_ref().map_or("it stops".to_owned(), |signal| format!("it received {signal}"));
+                self.turn(when, down(&reason));
+            }
+            FactKind::HubStopped(_) if self.last_start.is_none_or(|start| start < when.latest()) => {
+                self.turn(when, down("it stopped"));
+            }
+            // The poll notices after the log has told of the next start: how long it was away is not known.
+            FactKind::HubExited(_) if self.last_start.is_none_or(|start| start < when.earliest()) => {
+                self.turn(when, down("its process ended"));
+            }
+            FactKind::HubUnreachable(lost) => {
+                self.started = None;
+                self.silent(lost.outcome, when, Some(fact), watch);
+            }
+            FactKind::HubReachable(_) => self.answers(when),
+            _ => {}
+        }
     }
 
-    pub(super) fn finish(&mut self, end: Timestamp) {
-        self.unreachable.iter_mut().for_each(|stretch| stretch.lasts_until(end));
-        self.timeline.lasts_until(end);
+    pub(super) fn poll(&mut self, poll: &Poll, watch: &Watch, at: Timestamp) {
+        let (api, when) = (&poll.api, When::At(at));
+        self.last_state = said(api.state.as_ref()).or(self.last_state.take());
+        self.version = said(api.version.as_ref()).or(self.version.take());
+        if api.health != ApiOutcome::Ok {
+            self.started = None;
+            return self.silent(api.health, when, None, watch);
+        }
+        // A hub that has just said that it stops may answer once more.
+        let stops = self.life.is_down() && self.life.since().is_some_and(|since| since > watch.interval.start());
+        let stopping = api.state.as_ref().is_some_and(|state| state.as_str().starts_with("stop"));
+        if self.started.is_some() || !(stops || stopping && self.life.is_down()) {
+            self.fill(watch, when, Liveness::Up);
+            self.answers(when);
+        }
     }
+
+    /// It does not answer as a hub does.
+    fn silent(&mut self, outcome: ApiOutcome, when: When, fact: Option<&Fact>, watch: &Watch) {
+        let reason = format!("no answer: {}", outcome.reason());
+        let shown_by = fact.map(|fact| fact.id);
+        let news = |liveness| News { liveness, reason: &reason, cause: None, shown_by };
+        if self.life.is_blank() && self.awaited.is_none() && begins_the_watch(watch) {
+            // Nobody knows of a hub before the watch began.
+            let start = watch.interval.start();
+            self.turn(When::At(start), News { reason: "the watch began before the hub", ..news(Liveness::Unknown) });
+            self.life.await_until(start.plus(AWAITED));
+            self.awaited = Some(Stretch::open(Moment(start), &reason, None));
+            self.another_answers = outcome.answered();
+            return;
+        }
+        if let Some(awaited) = self.awaited.as_mut().filter(|awaited| awaited.to.is_none()) {
+            add_reason(&mut awaited.reason, outcome.reason());
+            self.another_answers |= outcome.answered();
+            return;
+        }
+        // A proxy that cuts a connection before it answers for the hub: what lasted counts as a reason, too.
+        if self.life.is_down() {
+            self.life.also(outcome.reason());
+        }
+        self.fill(watch, when, Liveness::Down);
+        self.turn(when, news(Liveness::Down));
+    }
+
+    /// What is learned first tells of the Watch's time before, unless the run began with it.
+    fn fill(&mut self, watch: &Watch, when: When, liveness: Liveness) {
+        if self.life.is_blank() && super::continues_its_run(watch) {
+            let reason = if liveness == Liveness::Up { ANSWERS } else { "it did not answer before" };
+            let since = watch.interval.start().min(when.latest());
+            self.turn(When::At(since), News { liveness, reason, cause: None, shown_by: None });
+        }
+    }
+
+    /// It answers, at the latest then; a start that a line told is the better time.
+    fn answers(&mut self, when: When) {
+        let at = self.started.take().map_or(when, When::At);
+        self.turn(at, News { liveness: Liveness::Up, reason: ANSWERS, cause: None, shown_by: None });
+    }
+
+    fn turn(&mut self, when: When, news: News<'_>) {
+        // A start that nothing contradicted was one.
+        if let Some(started) = self.started.take().filter(|_| self.life.is_down() && news.liveness == Liveness::Down) {
+            self.life.turn(When::At(started), News { liveness: Liveness::Up, reason: "it started", cause: None, shown_by: None });
+        }
+        if self.life.liveness() != Some(news.liveness) {
+            self.life.turn(when, news);
+            self.no_longer_awaited();
+        }
+    }
+
+    /// Whether the watch began before the hub, and it is not there yet.
+    pub(in crate::judge) fn is_awaiting(&self) -> bool {
+        self.awaited.as_ref().is_some_and(|awaited| awaited.to.is_none())
+    }
+
+    fn no_longer_awaited(&mut self) {
+        let (since, standing) = (self.life.since(), self.life.standing());
+        if let (Some(awaited), Some(since)) = (self.awaited.as_mut().filter(|awaited| awaited.to.is_none()), since)
+            && standing != CountsAs::Unknown
+        {
+            awaited.end(Moment(since));
+        }
+    }
+
+    /// Since when it has been down.
+    pub(super) fn down_since(&self) -> Option<Timestamp> {
+        self.life.since().filter(|_| self.life.is_down())
+    }
+
+    /// Nobody watched.
+    pub(super) fn unseen(&mut self, from: Timestamp) {
+        self.life.unseen(from);
+        if let Some(awaited) = self.awaited.as_mut().filter(|awaited| awaited.to.is_none()) {
+            awaited.end(Moment(from));
+        }
+    }
+
+    /// Time has passed.
+    pub(super) fn advance(&mut self, to: Timestamp, plans: &Plans) {
+        self.life.advance(to);
+        self.life.bound(plans);
+        self.no_longer_awaited();
+    }
+
+    /// What happened since it was last asked.
+    pub(in crate::judge) fn news(&mut self) -> LifeNews {
+        self.life.news()
+    }
+
+    pub(super) fn finish(&mut self, end: Timestamp, plans: &Plans) {
+        if let Some(started) = self.started.take().filter(|_| self.life.is_down()) {
+            self.answers(When::At(started));
+        }
+        if self.is_awaiting() {
+            // It never came: then it was down, and nobody waited for it to start.
+            let start = self.awaited.take().map_or(end, |awaited| awaited.from.0);
+            self.life.await_until(start);
+        }
+        let (unreachable, tally) = self.life.finish(end, plans);
+        self.unreachable = unreachable;
+        (self.outages, self.down_us, self.down_unplanned_us) = (tally.outages, tally.down_us, tally.unplanned_us);
+        self.up_us = tally.up_us;
+        self.timeline = std::mem::take(&mut self.life.timeline);
+        self.no_longer_awaited();
+        if let Some(awaited) = &mut self.awaited {
+            awaited.lasts_until(end);
+        }
+    }
+}
+
+/// Whether the watch of this hub began with this Watch.
+fn begins_the_watch(watch: &Watch) -> bool {
+    watch.origin.run <= 1 && !super::continues_its_run(watch)
 }

@@ -1,12 +1,18 @@
-//! The hub's log: its volume, its warnings and errors, its storms, and what of it was lost.
+//! The hub's log: its volume and growth, its warnings and errors, its storms, and what of it was lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Planned;
+use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
-use crate::watch::{ApiOutcome, FactKind, Lines, LogFilePoll, Micros, Storm, Visibility, Watch};
+use crate::judge::planned::Plans;
+use crate::watch::{
+    ApiOutcome, ClaimKind, ClaimRefusal, ClaimsDropped, FactKind, Level, Lines, LogFilePoll, LogShape, Micros, Storm, Timestamp,
+    Visibility, Watch, WatcherStarted,
+};
 
 /// So many different warnings and errors are told apart; the rest is counted together.
 const MAX_NOTABLE: usize = 1_000;
@@ -14,26 +20,53 @@ const MAX_NOTABLE: usize = 1_000;
 /// What stands for the rest.
 const OTHERS: &str = "(other lines)";
 
+/// More processes of other hubs than this are not told one by one.
+const MAX_OTHERS: usize = 64;
+
+/// Lines that claimed something and were not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DroppedClaims {
+    /// What they claimed.
+    pub claim: ClaimKind,
+    /// Why they were not believed.
+    pub refusal: ClaimRefusal,
+    /// How many lines.
+    pub lines: u64,
+}
+
 /// The log.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LogHistory {
-    /// Lines that were read.
+    /// Lines that were read, those that were there before the watch included: the sum of `mcphub.log.lines`.
     pub lines: u64,
-    /// Their bytes.
+    /// Their bytes: the sum of `mcphub.log.bytes`.
     pub bytes: u64,
-    /// By level; `none` is for lines whose shape has none.
+    /// The same lines by level, raw; `none` is for lines whose shape has none.
     pub by_level: BTreeMap<String, u64>,
+    /// Lines of level error outside planned disturbances: the sum of the counts of facts `mcphub.log.lines`. Lines from before the
+    /// watch make no such fact. Absent where no source shows levels.
+    #[serde(default)]
+    pub errors: Option<u64>,
+    /// Lines of level warn, counted in the same way.
+    #[serde(default)]
+    pub warnings: Option<u64>,
+    /// Bytes that the log grew by in `grown_us`. See "How much the log grows".
+    #[serde(default)]
+    pub grown_bytes: u64,
+    /// The time in which it grew by that much.
+    #[serde(default)]
+    pub grown_us: u64,
     /// Lines that stand behind a storm's count.
     pub collapsed: u64,
     /// The shapes that were seen.
     pub shapes: Vec<String>,
-    /// The most frequent warnings and errors.
+    /// The most frequent warnings and errors, planned disturbances included.
     pub notable: Vec<NotableLine>,
     /// Storms by their line.
     pub storms: BTreeMap<String, StormHistory>,
-    /// Its last size.
+    /// The file's size at the last poll that saw it.
     pub last_size_bytes: Option<u64>,
-    /// The least free space of its file system.
+    /// The least free space of its file system at a poll.
     pub least_disk_free_bytes: Option<u64>,
     /// Bytes that nobody could read, as far as is known.
     pub lost_bytes: u64,
@@ -49,14 +82,59 @@ pub struct LogHistory {
     pub unreadable: u64,
     /// Times that the hub could not write it.
     pub write_failures: u64,
+    /// Since when another hub is known to write into it as well.
+    pub shared_since: Option<Moment>,
+    /// The other hubs' processes, where their lines name them.
+    #[serde(default)]
+    pub other_processes: BTreeSet<u32>,
+    /// Lines that claimed a start, a stop or a change of a server, and were not believed.
+    #[serde(default)]
+    pub claims_dropped: Vec<DroppedClaims>,
     /// Lines that had to be cut.
     pub cut: u64,
     /// Lines with bytes that are not UTF-8.
     pub bad_utf8: u64,
-    /// How long it was read.
+    /// For how long it was read, planned disturbances left out: see the coverage of source `log`.
     pub read_us: u64,
     #[serde(skip)]
     counts: BTreeMap<(String, String), u64>,
+    #[serde(skip)]
+    reading: Reading,
+    #[serde(skip)]
+    pub(in crate::judge) judged: JudgedLog,
+}
+
+/// What criteria are held against: planned disturbances are left out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::judge) struct JudgedLog {
+    /// Losses, as measure `log.losses` counts them.
+    pub losses: u64,
+    /// Watches at whose end the log was read, those that are wholly planned left out.
+    pub watches: u64,
+    /// Polls in the time in which the growth is known.
+    pub polls: u64,
+    /// For how long levels could be seen.
+    pub levels_us: u64,
+    errors: u64,
+    warnings: u64,
+}
+
+/// How far the log was read. What is read between two moments at which its end was reached was written between them, however long
+/// that is: a gap's bytes belong to the gap's time.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Reading {
+    /// When its end was last reached; nothing is known of the age of what is read before the first time.
+    reached: Option<Timestamp>,
+    /// Bytes that were read since.
+    bytes: u64,
+    /// Polls since.
+    polls: u64,
+    /// Watched time that counts as read once the end is reached again.
+    pending_us: u64,
+    /// Whether the file could not be opened since.
+    refused: bool,
+    /// The shape of the last lines that tell one.
+    shape: Option<LogShape>,
 }
 
 /// Warnings or errors of one kind.
@@ -83,12 +161,40 @@ pub struct StormHistory {
     pub last: Moment,
 }
 
+/// A Watch as the log's history takes it.
+#[derive(Clone, Copy)]
+pub(super) struct Watched<'a> {
+    /// The Watch.
+    pub watch: &'a Watch,
+    /// How much of it lies in the period and in no planned disturbance.
+    pub length: Micros,
+    /// Whether something is missing before it, or the clock jumped: what it read may be of any age.
+    pub broken: bool,
+    /// Planned disturbances.
+    pub plans: &'a Plans,
+}
+
 impl LogHistory {
-    pub(super) fn volume(&mut self, watch: &Watch) {
+    /// Takes a Watch in; gives back whether warnings and errors could be seen in it.
+    pub(super) fn watch(&mut self, watched: Watched<'_>) -> bool {
+        let watch = watched.watch;
+        self.volume(watch);
+        let shows_levels = self.levels(watch, watched.length);
+        self.losses(watch, watched.plans);
+        self.growth(watched);
+        if let Some(shape) = watch.sources.log_shape
+            && !self.shapes.iter().any(|known| known == shape.as_str())
+        {
+            self.shapes.push(shape.as_str().to_owned());
+        }
+        shows_levels
+    }
+
+    fn volume(&mut self, watch: &Watch) {
         let volume = &watch.log;
-        self.lines = self.lines.saturating_add(volume.lines.get());
-        self.bytes = self.bytes.saturating_add(volume.bytes.get());
-        self.collapsed = self.collapsed.saturating_add(volume.collapsed.get());
+        add(&mut self.lines, volume.lines.get());
+        add(&mut self.bytes, volume.bytes.get());
+        add(&mut self.collapsed, volume.collapsed.get());
         let levels = [
             ("debug", volume.debug),
             ("info", volume.info),
@@ -109,25 +215,112 @@ impl LogHistory {
         add(&mut self.lost_bytes, sidecar.bytes_lost.get());
         add(&mut self.cut, sidecar.lines_cut.get());
         add(&mut self.bad_utf8, sidecar.bad_utf8.get());
-        if matches!(watch.sources.log, Visibility::Read | Visibility::Partial) {
-            add(&mut self.read_us, watch.interval.length().get());
+    }
+
+    /// Levels are in the lines of every shape but the plain file's, and in what the event stream brings.
+    fn levels(&mut self, watch: &Watch, length: Micros) -> bool {
+        self.reading.shape = watch.sources.log_shape.or(self.reading.shape);
+        let in_log = watch.sources.log == Visibility::Read && self.reading.shape != Some(LogShape::LegacyFile);
+        let shown = in_log || watch.sources.event_stream == Visibility::Read;
+        if shown {
+            add(&mut self.judged.levels_us, length.get());
         }
-        if let Some(shape) = watch.sources.log_shape
-            && !self.shapes.iter().any(|known| known == shape.as_str())
-        {
-            self.shapes.push(shape.as_str().to_owned());
+        shown
+    }
+
+    fn losses(&mut self, watch: &Watch, plans: &Plans) {
+        let counts = |kind: &FactKind| matches!(kind, FactKind::LogUnreadable(_) | FactKind::LogWriteFailed(_));
+        let unplanned = watch.facts.iter().filter(|fact| plans.at(fact.when.latest()).is_none());
+        let told = unplanned.clone().filter(|fact| counts(&fact.kind)).count() as u64;
+        let unreadable = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::LogUnreadable(_)));
+        // A file that is deleted before it was read is told as unreadable and as lost bytes: once is enough.
+        let lost = watch.sidecar.bytes_lost.get() > 0 && !unreadable && !is_planned(watch.interval.start(), watch, plans);
+        add(&mut self.judged.losses, told + u64::from(lost));
+    }
+
+    fn growth(&mut self, Watched { watch, length, broken, plans }: Watched<'_>) {
+        let begins_anew = |fact: &FactKind| matches!(fact, FactKind::WatcherStarted(WatcherStarted { resumed: false }));
+        if broken || watch.facts.iter().any(|fact| begins_anew(&fact.kind)) {
+            self.reading = Reading { shape: self.reading.shape, ..Reading::default() };
+        }
+        let reading = &mut self.reading;
+        reading.refused |= watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::LogUnreadable(_)));
+        add(&mut reading.bytes, watch.log.bytes.get());
+        reading.polls += u64::from(watch.poll.is_some());
+        match watch.sources.log {
+            Visibility::Read => {
+                add(&mut self.read_us, reading.pending_us.saturating_add(length.get()));
+                self.judged.watches += u64::from(length.get() > 0 || plans.at(watch.interval.end()).is_none());
+                self.reached(watch, plans);
+            }
+            Visibility::Partial => self.read_in_part(watch, length),
+            // A file that is not there holds nothing that could be read later. One that can't be opened does.
+            Visibility::Missing if !reading.refused => self.reached(watch, plans),
+            Visibility::Missing | Visibility::Off => reading.pending_us = 0,
         }
     }
 
-    pub(super) fn fact(&mut self, kind: &FactKind) {
+    /// All that was written until the Watch's end is read.
+    fn reached(&mut self, watch: &Watch, plans: &Plans) {
+        let end = watch.interval.end();
+        let Reading { reached, bytes, polls, shape, .. } = std::mem::take(&mut self.reading);
+        if let Some(since) = reached.filter(|since| !is_planned(*since, watch, plans)) {
+            add(&mut self.grown_bytes, bytes);
+            add(&mut self.grown_us, end.since(since).get());
+            self.judged.polls += polls;
+        }
+        self.reading = Reading { reached: Some(end), shape, ..Reading::default() };
+    }
+
+    /// Some of the log is still unread; up to where its end was last reached all is.
+    fn read_in_part(&mut self, watch: &Watch, length: Micros) {
+        let (start, end) = (watch.interval.start(), watch.interval.end());
+        let reading = &mut self.reading;
+        let read_to = watch.sources.log_read_to.filter(|to| *to > start && *to <= end);
+        match read_to {
+            Some(to) => {
+                let unread = end.since(to).get().min(length.get());
+                add(&mut self.read_us, reading.pending_us.saturating_add(length.get() - unread));
+                reading.pending_us = unread;
+            }
+            None => add(&mut reading.pending_us, length.get()),
+        }
+    }
+
+    pub(super) fn fact(&mut self, kind: &FactKind, at: Moment, planned: Planned<'_>) {
         match kind {
             FactKind::Storm(storm) => self.storm(storm),
-            FactKind::Lines(lines) => self.notable(lines),
+            FactKind::Lines(lines) => {
+                self.notable(lines);
+                let counted = match lines.level {
+                    Level::Error => &mut self.judged.errors,
+                    Level::Warn => &mut self.judged.warnings,
+                    Level::Debug | Level::Info => return,
+                };
+                if planned.is_none() {
+                    add(counted, lines.count.get());
+                }
+            }
             FactKind::LogTruncated(_) => self.emptied += 1,
             FactKind::LogReplaced(_) => self.replaced += 1,
             FactKind::LogUnreadable(_) => self.unreadable += 1,
             FactKind::LogWriteFailed(_) => self.write_failures += 1,
+            FactKind::LogShared(shared) => {
+                self.shared_since.get_or_insert(at);
+                if self.other_processes.len() < MAX_OTHERS {
+                    self.other_processes.extend(shared.pid);
+                }
+            }
+            FactKind::ClaimsDropped(dropped) => self.dropped(dropped),
             _ => {}
+        }
+    }
+
+    fn dropped(&mut self, dropped: &ClaimsDropped) {
+        let ClaimsDropped { claim, count, refusal } = *dropped;
+        match self.claims_dropped.iter_mut().find(|known| (known.claim, known.refusal) == (claim, refusal)) {
+            Some(known) => add(&mut known.lines, count.get()),
+            None => self.claims_dropped.push(DroppedClaims { claim, refusal, lines: count.get() }),
         }
     }
 
@@ -162,14 +355,21 @@ impl LogHistory {
         let lines = std::mem::take(&mut self.counts).into_iter();
         self.notable = lines.map(|((level, text), count)| NotableLine { level, text, count }).collect();
         self.notable.sort_by(|one, other| other.count.cmp(&one.count).then_with(|| one.text.cmp(&other.text)));
+        let visible = |count: u64| (count > 0 || self.judged.levels_us > 0).then_some(count);
+        (self.errors, self.warnings) = (visible(self.judged.errors), visible(self.judged.warnings));
     }
 
-    /// What the log grows by in a day, from what was read of it.
-    pub fn growth_per_day(&self) -> Option<u64> {
+    /// What the log grows by in a day, from the time in which its growth is known.
+    pub fn growth_per_day(&self) -> Option<Exact> {
         const DAY_US: u128 = 24 * 3600 * 1_000_000;
-        let grown = u128::from(self.bytes) * DAY_US;
-        grown.checked_div(u128::from(self.read_us)).and_then(|bytes| u64::try_from(bytes).ok())
+        Exact::of(u128::from(self.grown_bytes) * DAY_US, u128::from(self.grown_us))
     }
+}
+
+/// Whether a part of the time up to the Watch's end is planned.
+fn is_planned(since: Timestamp, watch: &Watch, plans: &Plans) -> bool {
+    let end = watch.interval.end();
+    plans.part(since, end).get() > 0 || plans.at(end).is_some()
 }
 
 fn add(to: &mut u64, more: u64) {

@@ -6,10 +6,13 @@ mod calls;
 mod clients;
 mod coverage;
 mod hub;
+mod life;
 mod log;
+mod phases;
 mod process;
 mod servers;
 mod sidecar;
+mod sources;
 mod timeline;
 
 use std::collections::BTreeMap;
@@ -17,12 +20,17 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::leak::{LeakWatch, MemoryTrend};
+use super::exact::Exact;
+use super::features::Features;
+use super::leak::{LeakWatch, Load, MemoryTrend};
 use super::moment::Moment;
+use super::period::{Period, Place};
 use super::planned::Plans;
 use super::rules::Rules;
 use super::series::Recorder;
-use crate::watch::{Fact, FactKind, Poll, Timestamp, Watch};
+use crate::watch::{Fact, FactKind, Micros, Poll, Timestamp, Watch, WatcherId, When};
+use phases::Polled;
+use sources::SourceClock;
 
 pub(super) use api::requests;
 pub use api::{ApiHistory, LoadHistory};
@@ -31,11 +39,16 @@ pub use calls::{CallHistory, FailedRound, KeptCall};
 pub use clients::ClientHistory;
 pub(super) use coverage::{Admission, Gap};
 pub use coverage::{Coverage, GAP};
-pub use hub::{HubHistory, HubStop};
-pub use log::{LogHistory, NotableLine, StormHistory};
+pub use hub::{AWAITED, HubHistory, HubStop};
+pub(super) use life::LifeNews;
+pub use life::{CountsAs, Ending, MAX_OUTAGES, Outage, STARTING};
+pub use log::{DroppedClaims, LogHistory, NotableLine, StormHistory};
+pub use phases::{PHASES, PhaseFigures, Phases, Sum};
 pub use process::{ProcessHistory, WARM_UP};
+pub(super) use servers::ServerNews;
 pub use servers::{ServerHistory, Servers};
 pub use sidecar::{LostState, RecoveredJournal, SidecarHistory, WorstLag};
+pub use sources::{Basis, SourceTime};
 pub use timeline::{LivenessStretch, MAX_STRETCHES, Timeline};
 
 /// The name of the planned disturbance that something belongs to.
@@ -46,11 +59,11 @@ pub type Planned<'a> = Option<&'a str>;
 pub struct Stretch {
     /// From when.
     pub from: Moment,
-    /// To when; `None` where it went on beyond the period.
+    /// To when; absent where it went on when the watch or the period ended.
     pub to: Option<Moment>,
     /// What it was, or why.
     pub reason: String,
-    /// How long, up to the period's end.
+    /// How long; where it went on, up to the end of the watch or the period.
     pub duration_us: u64,
     /// The planned disturbance that it was part of.
     pub planned: Option<String>,
@@ -74,6 +87,13 @@ impl Stretch {
     }
 }
 
+/// What happened to the hub and its servers in a Watch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(super) struct Lives {
+    pub hub: LifeNews,
+    pub servers: Vec<ServerNews>,
+}
+
 /// What a scenario checked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ScenarioHistory {
@@ -86,7 +106,7 @@ pub struct ScenarioHistory {
 /// The period, put together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
-    from: Timestamp,
+    period: Period,
     /// Coverage.
     pub coverage: Coverage,
     /// Servers by name.
@@ -111,19 +131,36 @@ pub struct History {
     pub clock_jumps: Vec<(Moment, i64)>,
     /// What the memory of the hub's process did.
     pub memory_trend: Option<MemoryTrend>,
+    /// The strategy's phases.
+    pub phases: Phases,
+    /// What the hub has.
+    pub features: Features,
     pub(super) recorder: Recorder,
-    latest_cpu: Option<u64>,
+    latest_cpu: Option<Exact>,
     memory: LeakWatch,
+    sources: SourceClock,
+    course: Course,
+}
+
+/// How the last Watch was come by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Course {
+    /// Watches that were missing until then.
+    missing: u64,
+    /// Who made it.
+    watcher: Option<WatcherId>,
+    /// Whether the clock jumped at its end.
+    jumped: bool,
 }
 
 impl History {
-    /// Nothing taken in yet.
-    pub(super) fn new(from: Timestamp) -> Self {
+    /// Nothing taken in yet. The phases begin at `start`, or with the first Watch.
+    pub(super) fn new(period: Period, start: Option<Timestamp>) -> Self {
         Self {
-            from,
+            period,
             coverage: Coverage::default(),
-            servers: Servers::default(),
-            hub: HubHistory::default(),
+            servers: Servers::new(period.from),
+            hub: HubHistory::new(period.from),
             clients: ClientHistory::default(),
             calls: CallHistory::default(),
             process: ProcessHistory::default(),
@@ -134,49 +171,95 @@ impl History {
             clock_jumps: Vec::new(),
             recorder: Recorder::default(),
             memory_trend: None,
+            phases: Phases::new(start),
+            features: Features::default(),
             latest_cpu: None,
             memory: LeakWatch::default(),
+            sources: SourceClock::default(),
+            course: Course::default(),
         }
-    }
-
-    /// Whether a fact lies in the period: a log that is read from its beginning tells of times before it, too.
-    pub(super) fn holds(&self, fact: &Fact) -> bool {
-        fact.when.latest() >= self.from
     }
 
     /// Adds an admitted Watch.
     pub(super) fn take(&mut self, watch: &Watch, gap: Option<Gap>, plans: &Plans, rules: &Rules) {
-        let end = watch.interval.end();
-        let planned = plans.at(end);
+        let end = watch.interval.end().min(self.period.to);
         if let Some(gap) = gap {
             self.servers.unseen(gap.from);
-            self.hub.timeline.unseen(gap.from);
+            self.hub.unseen(gap.from);
         }
-        self.coverage.take(watch, planned.is_some());
-        self.log.volume(watch);
-        self.sidecar.take(watch);
-        self.recorder.watch(watch);
-        for fact in &watch.facts {
-            if self.holds(fact) {
-                self.fact(fact, watch, plans.at(fact.when.latest()));
-            }
+        let place = self.period.of_watch(watch);
+        if let Some((from, to)) = self.period.share(watch) {
+            self.coverage.planned_us = self.coverage.planned_us.saturating_add(plans.part(from, to).get());
+            self.phases.begin(from);
+        }
+        let broken = self.breaks(watch);
+        if gap.is_some() || broken {
+            self.process.unseen();
+        }
+        if place == Place::Inside {
+            self.volumes(watch, broken, plans);
+        }
+        let mut facts: Vec<&Fact> = watch.facts.iter().collect();
+        // A Watch that catches up on a log tells of a long time, and not always in its order.
+        facts.sort_by_key(|fact| fact.when.latest());
+        for fact in facts {
+            self.fact(fact, watch, plans);
         }
         if let Some(poll) = &watch.poll {
-            self.poll(poll, end, planned, rules);
+            match place {
+                Place::Before => self.standing(poll, watch, end.min(self.period.from.minus(Micros::new(1)))),
+                Place::Inside => self.poll(poll, watch, plans, rules),
+                Place::Beyond if watch.interval.start() < self.period.to => self.servers.fill(poll, watch),
+                Place::Beyond => {}
+            }
         }
+        self.hub.advance(end, plans);
+        self.servers.advance(end, plans);
     }
 
-    fn fact(&mut self, fact: &Fact, watch: &Watch, planned: Planned<'_>) {
-        let at = Moment(fact.when.latest());
-        // The poll of this Watch is counted already, so `answered` looks behind it.
-        let this = watch.poll.as_ref().is_some_and(|poll| poll.api.health == crate::watch::ApiOutcome::Ok);
-        let answered = self.coverage.polls_answered > u64::from(this);
-        self.hub.fact(&fact.kind, at, planned, answered);
+    /// Counts what a Watch of the period read.
+    fn volumes(&mut self, watch: &Watch, broken: bool, plans: &Plans) {
+        let (start, end) = self.period.share(watch).unwrap_or((watch.interval.end(), watch.interval.end()));
+        let (length, planned) = (end.since(start), plans.part(start, end));
+        self.coverage.take(watch);
+        self.process.watched_from(watch.interval.start());
+        self.sources.take(watch, length, planned);
+        let unplanned = Micros::new(length.get().saturating_sub(planned.get()));
+        let shows_levels = self.log.watch(log::Watched { watch, length: unplanned, broken, plans });
+        self.sidecar.take(watch);
+        self.recorder.watch(watch, shows_levels);
+        self.phases.watch(watch);
+    }
+
+    /// Whether the Watch does not go on where the one before ended: Watches are missing in between, the clock jumped, or another
+    /// watcher made it.
+    fn breaks(&mut self, watch: &Watch) -> bool {
+        let now = Course {
+            missing: self.coverage.missing_watches,
+            watcher: Some(watch.origin.watcher),
+            jumped: watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::ClockJumped(_))),
+        };
+        let before = std::mem::replace(&mut self.course, now);
+        before.jumped || before.missing != now.missing || before.watcher.is_some_and(|watcher| Some(watcher) != now.watcher)
+    }
+
+    fn fact(&mut self, fact: &Fact, watch: &Watch, plans: &Plans) {
+        let place = self.period.of_fact(fact, watch);
+        if place == Place::Beyond || place == Place::Before && !self.period.is_context(fact, watch) {
+            return;
+        }
+        let (counts, when) = (place == Place::Inside, self.period.when(fact, watch));
+        let at = Moment(when.latest());
+        let planned = plans.at(at.0);
+        self.change(fact, when, watch, planned, counts);
+        if !counts {
+            return;
+        }
         self.clients.fact(&fact.kind);
-        self.log.fact(&fact.kind);
+        self.log.fact(&fact.kind, at, planned);
         self.sidecar.fact(&fact.kind, at);
+        self.phases.fact(&fact.kind, at.0);
         match &fact.kind {
-            FactKind::ServerChanged(change) => self.servers.changed(change, at, planned),
             FactKind::ServerStartFailed(failed) => {
                 self.servers.get(failed.server.as_str()).last_error = Some(failed.error.to_string());
             }
@@ -197,55 +280,100 @@ impl History {
         }
     }
 
-    fn poll(&mut self, poll: &Poll, at: Timestamp, planned: Planned<'_>, rules: &Rules) {
-        self.api.take(poll, at, planned, rules.high_load_clients);
-        self.hub.poll(poll, at);
+    /// What a fact changes of how the hub and its servers stand.
+    fn change(&mut self, fact: &Fact, when: When, watch: &Watch, planned: Planned<'_>, counts: bool) {
+        let before = self.hub.down_since();
+        self.hub.fact(fact, when, watch, planned, counts);
+        self.hub_may_be_gone(before);
+        if let FactKind::ServerChanged(change) = &fact.kind {
+            self.servers.changed(change, when, fact.id, watch);
+        }
+    }
+
+    fn hub_may_be_gone(&mut self, before: Option<Timestamp>) {
+        if let Some(since) = self.hub.down_since().filter(|since| before != Some(*since)) {
+            self.servers.hub_down(since);
+        }
+    }
+
+    /// What a poll says about how the hub and its servers stand.
+    fn standing(&mut self, poll: &Poll, watch: &Watch, at: Timestamp) {
+        let before = self.hub.down_since();
+        self.hub.poll(poll, watch, at);
+        self.hub_may_be_gone(before);
+        self.servers.poll(poll, watch, at);
+    }
+
+    /// What happened to the hub and its servers since it was last asked.
+    pub(super) fn news(&mut self) -> Lives {
+        Lives { hub: self.hub.news(), servers: self.servers.news() }
+    }
+
+    /// What polls have come to so far.
+    fn polled(&self) -> Polled {
+        let (cpu, rss) = self.process.sums();
+        Polled { cpu, rss, api: self.api.sum() }
+    }
+
+    fn poll(&mut self, poll: &Poll, watch: &Watch, plans: &Plans, rules: &Rules) {
+        let at = watch.interval.end();
+        let planned = plans.at(at);
+        let before = self.polled();
+        self.standing(poll, watch, at);
+        self.api.take(poll, at, planned, rules.high_load_clients, self.hub.is_awaiting());
         self.clients.poll(poll);
+        self.features.take(poll);
         if let Some(file) = &poll.log_file {
             self.log.file(file);
         }
-        for server in &poll.servers {
-            self.servers.poll(server, Moment(at));
-        }
-        let cpu = poll.process.as_ref().and_then(|process| self.process.take(process, at, planned));
-        self.recorder.poll(poll, cpu, at);
+        let cpu = match &poll.process {
+            Some(process) => self.process.take(process, at, planned, plans),
+            None => {
+                self.process.missed(at);
+                None
+            }
+        };
+        self.phases.polled(at, before, self.polled());
+        self.recorder.poll(poll, cpu.map(Exact::rounded), at);
         self.latest_cpu = cpu;
         if let Some(process) = &poll.process {
-            self.memory.take(process, at, &rules.leak);
+            let load = Load { clients: poll.api.mcp_clients.unwrap_or(0), operations: self.calls.total };
+            self.memory.take(process, load, at, &rules.leak);
         }
     }
 
     /// The processor share at the last poll.
-    pub(super) fn latest_cpu(&self) -> Option<u64> {
+    pub(super) fn latest_cpu(&self) -> Option<Exact> {
         self.latest_cpu
     }
 
     /// Ends the period: closes what is open and works out means and shares.
     #[must_use]
-    pub(super) fn finish(mut self, to: Timestamp, rules: &Rules) -> Self {
-        let end = self.coverage.last.map_or(to, |last| last.0.min(to));
-        self.servers.expect(&rules.expected_servers);
-        self.servers.finish(end);
+    pub(super) fn finish(mut self, to: Timestamp, rules: &Rules, plans: &Plans) -> Self {
+        // What no Watch covers is not known.
+        let end = self.coverage.last.map_or(self.period.from, |last| last.0.min(to));
+        self.hub.finish(end, plans);
+        self.servers.finish(end, &rules.expected_servers, plans, &self.hub.timeline);
         self.memory_trend = self.memory.trend(&rules.leak);
-        self.hub.finish(end);
-        self.coverage.finish(self.from, to);
-        self.api.finish();
+        self.coverage.finish(self.period.from, to);
+        self.coverage.sources = self.sources.finish(&self.log, self.coverage.covered_us);
+        self.api.finish(self.hub.awaited.is_some());
         self.calls.finish();
         self.process.finish();
         self.log.finish();
+        self.features.finish(&self.calls, &self.clients, rules);
         self
     }
+}
+
+/// Whether a Watch's interpreter knew how things stood when the Watch began: it went on from the Watch before.
+fn continues_its_run(watch: &Watch) -> bool {
+    watch.origin.sequence.get() > 0
 }
 
 /// A share in thousandths; of nothing it is zero.
 pub(super) fn share_of(part: u64, whole: u64) -> u64 {
     per_thousand(part, whole).unwrap_or(0)
-}
-
-/// A share of failures in thousandths, rounded up: one failure of many is not none.
-pub(super) fn failures_per_thousand(part: u64, whole: u64) -> Option<u64> {
-    let share = (u128::from(part) * 1_000).div_ceil(u128::from(whole).max(1));
-    (whole > 0).then(|| u64::try_from(share).unwrap_or(u64::MAX))
 }
 
 /// A share in thousandths, if there is a whole.

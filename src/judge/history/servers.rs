@@ -1,13 +1,17 @@
 //! The servers over the period.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Planned, Stretch, Timeline};
+use super::life::{CountsAs, Life, LifeNews, News, Outage};
+use super::{Planned, Timeline};
 use crate::judge::moment::Moment;
-use crate::watch::{Liveness, ServerChanged, ServerPoll, Timestamp, ToolsChanged, Watch};
+use crate::judge::planned::Plans;
+use crate::judge::rules::should_work;
+use crate::judge::standing::Standing;
+use crate::watch::{ApiOutcome, FactId, Liveness, Poll, ServerChanged, ServerPoll, Timestamp, ToolsChanged, Watch, When};
 
 /// A server over the period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -20,56 +24,78 @@ pub struct ServerHistory {
     pub last_status: String,
     /// Whether it works, as last judged.
     pub last_liveness: Liveness,
+    /// What that counts as.
+    #[serde(default)]
+    pub counts_as: CountsAs,
+    /// The same with what is expected of it: what is shown.
+    #[serde(default)]
+    pub standing: Standing,
     /// Why.
     pub last_reason: String,
     /// The hub's last error text about it.
     pub last_error: Option<String>,
     /// The states in which it may be, where somebody said so.
     pub expected: Vec<String>,
-    /// Whether it never worked.
+    /// Whether it never worked in the period.
     pub never_up: bool,
+    /// When it was removed from the hub's configuration, if it was and did not come back.
+    #[serde(default)]
+    pub removed: Option<Moment>,
     /// The fewest tools while it worked.
     pub tools_min: Option<u32>,
     /// The most tools.
     pub tools_max: Option<u32>,
     /// The tools that it last claimed to have.
     pub tools_last: u32,
-    /// When it did not work, after it had.
-    pub down: Vec<Stretch>,
+    /// When it did not work though it should have; the last [`MAX_OUTAGES`](super::MAX_OUTAGES) of them.
+    pub down: Vec<Outage>,
+    /// How often it was down.
+    #[serde(default)]
+    pub outages: u64,
+    /// How long it was down, together.
+    #[serde(default)]
+    pub down_us: u64,
+    /// How much of that lies in no planned window.
+    #[serde(default)]
+    pub down_unplanned_us: u64,
+    /// How long it worked, together.
+    #[serde(default)]
+    pub up_us: u64,
+    /// How often it ceased to work.
+    #[serde(default)]
+    pub disconnections: u64,
+    /// Of these, those outside planned disturbances.
+    #[serde(default)]
+    pub disconnections_unplanned: u64,
     /// How often the number of its tools changed while it worked, planned disturbances left out.
     pub tool_changes: u64,
     /// Whether it worked, stretch by stretch.
     pub timeline: Timeline,
+    #[serde(skip)]
+    life: Life,
 }
 
-/// All servers by name.
+/// All servers by name, and from when on what happens to them counts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Servers(pub BTreeMap<String, ServerHistory>);
+pub struct Servers(pub BTreeMap<String, ServerHistory>, Timestamp);
 
 impl Servers {
-    /// A server that is expected and was never seen is told, too.
-    pub(super) fn expect(&mut self, expected: &BTreeMap<String, Vec<String>>) {
-        for (name, states) in expected {
-            self.get(name).expected.clone_from(states);
-        }
+    pub(super) fn new(from: Timestamp) -> Self {
+        Self(BTreeMap::new(), from)
     }
 
     pub(in crate::judge) fn get(&mut self, name: &str) -> &mut ServerHistory {
-        self.0.entry(name.to_owned()).or_insert_with(|| ServerHistory::new(name))
+        let from = self.1;
+        self.0.entry(name.to_owned()).or_insert_with(|| ServerHistory::new(name, from))
     }
 
-    pub(super) fn changed(&mut self, change: &ServerChanged, at: Moment, planned: Planned<'_>) {
+    /// A server changed.
+    pub(super) fn changed(&mut self, change: &ServerChanged, when: When, id: FactId, watch: &Watch) {
         let server = self.get(change.server.as_str());
-        server.is(at, change.to, change.reason.as_str());
-        let was_up = change.from == Liveness::Up;
-        if let Some(down) = server.down.last_mut().filter(|down| down.to.is_none()) {
-            // Starting again is not working again; a hub that is gone leaves the question open.
-            if matches!(change.to, Liveness::Up | Liveness::Unknown | Liveness::Disabled) {
-                down.end(at);
-            }
-        } else if was_up && change.to == Liveness::Down {
-            server.down.push(Stretch::open(at, change.reason.as_str(), planned));
-        }
+        let before = News { liveness: change.from, reason: "it was so before it changed", cause: None, shown_by: None };
+        server.fill(watch, when, before);
+        let news = News { liveness: change.to, reason: change.reason.as_str(), cause: change.cause, shown_by: Some(id) };
+        server.turn(when, news);
     }
 
     pub(super) fn tools_changed(&mut self, change: &ToolsChanged, watch: &Watch, planned: Planned<'_>) {
@@ -81,64 +107,193 @@ impl Servers {
         }
     }
 
-    pub(super) fn poll(&mut self, seen: &ServerPoll, at: Moment) {
-        let server = self.get(seen.name.as_str());
-        server.transport = seen.transport.to_string();
-        server.last_status = seen.status.to_string();
-        server.is(at, seen.liveness, seen.reason.as_str());
-        if let Some(error) = &seen.error {
-            server.last_error = Some(error.to_string());
+    /// What a Watch beyond the period shows held before, where nothing else tells that.
+    pub(super) fn fill(&mut self, poll: &Poll, watch: &Watch) {
+        for seen in &poll.servers {
+            self.get(seen.name.as_str()).fill(watch, When::At(watch.interval.end()), News::of_poll(seen));
         }
-        server.tools_last = seen.tools;
-        if seen.liveness == Liveness::Up {
-            server.tools_min = Some(server.tools_min.map_or(seen.tools, |known| known.min(seen.tools)));
-            server.tools_max = server.tools_max.max(Some(seen.tools));
+    }
+
+    /// A poll shows the servers. One that the hub no longer lists is not judged any more.
+    pub(super) fn poll(&mut self, poll: &Poll, watch: &Watch, at: Timestamp) {
+        let at = When::At(at);
+        for seen in &poll.servers {
+            self.get(seen.name.as_str()).poll(seen, at, watch);
+        }
+        if poll.api.health != ApiOutcome::Ok || poll.api.servers != Some(ApiOutcome::Ok) || poll.servers.is_empty() {
+            return;
+        }
+        let listed: BTreeSet<&str> = poll.servers.iter().map(|server| server.name.as_str()).collect();
+        let gone = |server: &&mut ServerHistory| server.is_listed() && !listed.contains(server.name.as_str());
+        for server in self.0.values_mut().filter(gone) {
+            let reason = "the hub no longer lists it";
+            server.turn(at, News { liveness: Liveness::Removed, reason, cause: None, shown_by: None });
+        }
+    }
+
+    /// The hub does not serve: what becomes of its servers meanwhile is not known. One that is down stays so unless the watch says
+    /// otherwise: it is one outage.
+    pub(super) fn hub_down(&mut self, at: Timestamp) {
+        let news = News { liveness: Liveness::Unknown, reason: "the hub did not answer", cause: None, shown_by: None };
+        for server in self.0.values_mut().filter(|server| server.is_listed() && !server.life.is_down()) {
+            server.turn(When::At(at), news);
         }
     }
 
     /// Nobody watched: what the servers were meanwhile is not known.
     pub(super) fn unseen(&mut self, from: Timestamp) {
-        self.0.values_mut().for_each(|server| server.timeline.unseen(from));
+        self.0.values_mut().filter(|server| server.is_listed()).for_each(|server| server.life.unseen(from));
     }
 
-    /// Closes what is open at the end of the period.
-    pub(super) fn finish(&mut self, end: Timestamp) {
+    /// Time has passed.
+    pub(super) fn advance(&mut self, to: Timestamp, plans: &Plans) {
         for server in self.0.values_mut() {
-            server.down.iter_mut().for_each(|down| down.lasts_until(end));
-            server.timeline.lasts_until(end);
+            server.life.advance(to);
+            server.life.bound(plans);
+        }
+    }
+
+    /// What happened to each since it was last asked.
+    pub(in crate::judge) fn news(&mut self) -> Vec<ServerNews> {
+        self.0.values_mut().map(ServerHistory::news).collect()
+    }
+
+    /// Closes what is open at the end of the period. A server that is expected and was never seen is told, too: it was down for as long
+    /// as the hub answered.
+    pub(super) fn finish(&mut self, end: Timestamp, expected: &BTreeMap<String, Vec<String>>, plans: &Plans, hub: &Timeline) {
+        for (name, states) in expected {
+            self.get(name).expected.clone_from(states);
+        }
+        for server in self.0.values_mut() {
+            if server.life.is_blank() && server.should_work() {
+                server.was_missing(hub);
+            }
+            server.finish(end, plans);
+            server.standing = Standing::of(server.last_liveness, server.should_work(), server.counts_as.cause());
         }
     }
 }
 
+/// What happened to a server in a Watch.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::judge) struct ServerNews {
+    pub name: String,
+    pub life: LifeNews,
+    pub error: Option<String>,
+    /// Since when nothing more is known of it: the hub is gone, or the server is.
+    pub left: Option<Timestamp>,
+}
+
 impl ServerHistory {
-    fn new(name: &str) -> Self {
+    fn new(name: &str, from: Timestamp) -> Self {
         Self {
             name: name.to_owned(),
             transport: "unknown".to_owned(),
             last_status: "unknown".to_owned(),
             last_liveness: Liveness::Unknown,
+            counts_as: CountsAs::Unknown,
+            standing: Standing::Unknown,
             last_reason: "it was never seen".to_owned(),
             last_error: None,
             expected: Vec::new(),
             never_up: true,
+            removed: None,
             tools_min: None,
             tools_max: None,
             tools_last: 0,
             down: Vec::new(),
+            outages: 0,
+            down_us: 0,
+            down_unplanned_us: 0,
+            up_us: 0,
+            disconnections: 0,
+            disconnections_unplanned: 0,
             tool_changes: 0,
             timeline: Timeline::default(),
+            life: Life::new(from),
         }
     }
 
     /// Whether it should work: unless somebody expects otherwise, every server should.
     pub fn should_work(&self) -> bool {
-        self.expected.is_empty() || self.expected.iter().any(|state| state == "connected")
+        should_work(&self.expected)
     }
 
-    fn is(&mut self, at: Moment, liveness: Liveness, reason: &str) {
-        self.last_liveness = liveness;
-        self.last_reason = reason.to_owned();
-        self.never_up &= liveness != Liveness::Up;
-        self.timeline.is(at, liveness, reason);
+    /// Whether all is well with it as it was last seen: it works, or it need not.
+    pub fn is_well(&self) -> bool {
+        matches!(self.counts_as, CountsAs::Up | CountsAs::OnPurpose) || !self.should_work()
+    }
+
+    /// Whether the hub has it, as far as is known.
+    fn is_listed(&self) -> bool {
+        self.life.liveness().is_some_and(|liveness| liveness != Liveness::Removed)
+    }
+
+    /// What is learned first tells of the Watch's time before, unless the run began with it.
+    fn fill(&mut self, watch: &Watch, when: When, news: News<'_>) {
+        if self.life.is_blank() && super::continues_its_run(watch) {
+            // After a gap it is known already whether it ever worked.
+            if news.liveness != Liveness::Unknown && self.life.is_new() {
+                self.life.was_there();
+            }
+            self.turn(When::At(watch.interval.start().min(when.latest())), news);
+        }
+    }
+
+    fn poll(&mut self, seen: &ServerPoll, at: When, watch: &Watch) {
+        self.transport = seen.transport.to_string();
+        self.last_status = seen.status.to_string();
+        let news = News::of_poll(seen);
+        self.fill(watch, at, news);
+        self.turn(at, news);
+        if let Some(error) = &seen.error {
+            self.last_error = Some(error.to_string());
+        }
+        self.tools_last = seen.tools;
+        if seen.liveness == Liveness::Up {
+            self.tools_min = Some(self.tools_min.map_or(seen.tools, |known| known.min(seen.tools)));
+            self.tools_max = self.tools_max.max(Some(seen.tools));
+        }
+    }
+
+    fn turn(&mut self, when: When, news: News<'_>) {
+        self.last_liveness = news.liveness;
+        news.reason.clone_into(&mut self.last_reason);
+        self.never_up &= news.liveness != Liveness::Up;
+        self.removed = (news.liveness == Liveness::Removed).then(|| self.removed.unwrap_or(Moment(when.latest())));
+        if self.life.liveness() != Some(news.liveness) {
+            self.life.turn(when, news);
+        }
+        self.counts_as = self.life.standing();
+    }
+
+    fn news(&mut self) -> ServerNews {
+        let left = matches!(self.life.liveness(), Some(Liveness::Removed | Liveness::Unknown | Liveness::Disabled));
+        ServerNews {
+            name: self.name.clone(),
+            life: self.life.news(),
+            error: self.last_error.clone(),
+            left: self.life.since().filter(|_| left),
+        }
+    }
+
+    /// The hub answered and never listed it.
+    fn was_missing(&mut self, hub: &Timeline) {
+        for stretch in &hub.stretches {
+            let liveness = if stretch.counts_as == CountsAs::Up { Liveness::Down } else { Liveness::Unknown };
+            let news = News { liveness, reason: "the hub never listed it", cause: None, shown_by: None };
+            self.life.turn(When::At(stretch.from.0), news);
+        }
+        self.counts_as = self.life.standing();
+    }
+
+    fn finish(&mut self, end: Timestamp, plans: &Plans) {
+        let (down, tally) = self.life.finish(end, plans);
+        self.down = down;
+        (self.outages, self.down_us, self.down_unplanned_us) = (tally.outages, tally.down_us, tally.unplanned_us);
+        (self.disconnections, self.disconnections_unplanned) = (tally.disconnections, tally.unplanned_disconnections);
+        self.up_us = tally.up_us;
+        self.timeline = std::mem::take(&mut self.life.timeline);
+        self.counts_as = self.life.standing();
     }
 }

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::CountsAs;
 use crate::judge::moment::Moment;
-use crate::watch::{Liveness, Timestamp};
+use crate::watch::Liveness;
 
 /// More changes than this are not kept one by one: what flaps for days is told by its count.
 pub const MAX_STRETCHES: usize = 2_000;
@@ -14,10 +15,13 @@ pub const MAX_STRETCHES: usize = 2_000;
 pub struct LivenessStretch {
     /// From when.
     pub from: Moment,
-    /// To when.
+    /// To when; the last one lasts until the end of the watch or the period.
     pub to: Moment,
     /// How it was.
     pub liveness: Liveness,
+    /// What that counts as. Reports of earlier versions don't say it.
+    #[serde(default)]
+    pub counts_as: CountsAs,
     /// Why we think so.
     pub reason: String,
 }
@@ -32,36 +36,24 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// From `at` on it is so.
-    pub(super) fn is(&mut self, at: Moment, liveness: Liveness, reason: &str) {
+    /// From the first instant to the second it was so. Stretches come in order.
+    pub(super) fn add(&mut self, from: Moment, to: Moment, (liveness, counts_as): (Liveness, CountsAs), reason: &str) {
         let full = self.stretches.len() >= MAX_STRETCHES;
         match self.stretches.last_mut() {
-            Some(last) if last.liveness == liveness => last.to = last.to.max(at),
-            Some(last) if full => {
-                last.to = last.to.max(at);
-                self.untold += 1;
-            }
-            last => {
-                let from = last.map_or(at, |last| {
-                    last.to = at.max(last.from);
-                    last.to
-                });
-                self.stretches.push(LivenessStretch { from, to: from, liveness, reason: reason.to_owned() });
-            }
+            Some(last) if last.liveness == liveness && last.counts_as == counts_as && last.to == from => last.to = to,
+            Some(_) if full => self.untold += 1,
+            _ => self.stretches.push(LivenessStretch { from, to, liveness, counts_as, reason: reason.to_owned() }),
         }
     }
+}
 
-    /// Nobody watched from `at` on: what was before is not known to go on.
-    pub(super) fn unseen(&mut self, at: Timestamp) {
-        if !self.stretches.is_empty() {
-            self.is(Moment(at), Liveness::Unknown, "nobody watched");
-        }
-    }
+/// Reasons beyond this many bytes are not added: what goes on changing is told by its beginning.
+const MAX_REASON: usize = 512;
 
-    /// The last stretch lasts until the end.
-    pub(super) fn lasts_until(&mut self, end: Timestamp) {
-        if let Some(last) = self.stretches.last_mut() {
-            last.to = last.to.max(Moment(end));
-        }
+/// Adds what came after the first reason, once.
+pub(in crate::judge) fn add_reason(reasons: &mut String, reason: &str) {
+    if !reasons.contains(reason) && reasons.len() + reason.len() <= MAX_REASON {
+        reasons.push_str("; then ");
+        reasons.push_str(reason);
     }
 }

@@ -80,7 +80,8 @@ pub struct Span {
 impl Span {
     /// Where an instant lies: 0 at the beginning, 1 at the end.
     fn share(self, at: Timestamp) -> f64 {
-        let length = self.to.since(self.from).get().max(1) as f64;
-        at.clamp(self.from, self.to).since(self.from).get() as f64 / length
+        let length = self.to.since(self.from).get().max(1);
+        // A clock that was set back can make a period end before it begins: all of it is at its beginning then.
+        at.since(self.from).get().min(length) as f64 / length as f64
     }
 }

@@ -2,14 +2,15 @@
 
 use super::{Span, scale};
 use crate::judge::history::Timeline;
-use crate::watch::{Liveness, Timestamp};
+use crate::judge::standing::Standing;
+use crate::watch::Timestamp;
 
 /// The heights, from the least to the most.
 const HEIGHTS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 /// Where nothing is known.
 const NOTHING: char = '·';
 /// So many characters: an hour each over the strategy's 48.
-pub const COLUMNS: u64 = 48;
+pub const COLUMNS: u64 = crate::judge::series::PARTS;
 
 /// The most of each part of the span as a row of heights, the greatest as the full height; nothing if there are no values.
 pub fn line(points: impl Iterator<Item = (Timestamp, u64)> + Clone, span: Span) -> Option<String> {
@@ -28,29 +29,14 @@ fn height(value: u64, most: u64) -> char {
     usize::try_from(index).ok().and_then(|index| HEIGHTS.get(index)).copied().unwrap_or(NOTHING)
 }
 
-/// The worst state of each part of the span: low is up, full is down.
-pub fn states(timeline: &Timeline, span: Span) -> String {
+/// How a server that should work, or need not, stood in each part of the span: the worst of it. Low is up, full is down.
+pub fn states(timeline: &Timeline, should_work: bool, span: Span) -> String {
     let columns = scale::parts(span, COLUMNS).into_iter().map(|part| {
         let inside = timeline.stretches.iter().filter(|stretch| stretch.from.0 < part.to && part.from < stretch.to.0);
-        let worst = inside.map(|stretch| stretch.liveness).max_by_key(|liveness| gravity(*liveness));
-        match worst {
-            None | Some(Liveness::Unknown | Liveness::Removed) => NOTHING,
-            Some(Liveness::Up) => '▁',
-            Some(Liveness::Down) => '█',
-            Some(_) => '▄',
-        }
+        let standings = inside.map(|stretch| Standing::of_stretch(stretch, should_work));
+        standings.max_by_key(|standing| standing.gravity()).unwrap_or_default().mark()
     });
     columns.collect()
-}
-
-/// Which of several states in one character is shown.
-const fn gravity(liveness: Liveness) -> u8 {
-    match liveness {
-        Liveness::Unknown | Liveness::Removed => 0,
-        Liveness::Up => 1,
-        Liveness::Starting | Liveness::Unauthorized | Liveness::Disabled => 2,
-        Liveness::Down => 3,
-    }
 }
 
 #[cfg(test)]

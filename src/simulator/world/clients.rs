@@ -100,6 +100,10 @@ impl World {
     /// Closing calls itself until the stack is full. In about half of the recorded cases the error comes twice.
     pub(super) fn storm_begins(&mut self, name: Arc<str>, session: String) {
         let mut left = self.storm_size(&session);
+        if left == 1 {
+            self.say(Saying::info(format!("'{name}' client disconnected from MCP HUB")));
+            return;
+        }
         let error = Arc::new(Saying::warn(format!("Error closing server connected to {name}: Maximum call stack size exceeded")));
         let gone = Arc::new(Saying::info(format!("'{name}' client disconnected from MCP HUB")));
         self.say_shared(Arc::clone(&error));

@@ -6,6 +6,7 @@
 mod calls;
 mod clients;
 mod configuration;
+mod mended;
 mod restart;
 mod servers;
 mod shutdown;
@@ -135,6 +136,8 @@ impl World {
             Event::Listen => self.listen(),
             Event::StartServers => self.start_servers(),
             Event::ServerSettled { name, attempt } => self.server_settled(&name, attempt),
+            Event::Reconnect { name } => self.reconnect(&name),
+            Event::Reconnected { name } => self.reconnected(&name),
             Event::OpenSession { session } => self.open_session(session),
             Event::NameSession { session, name } => self.name_session(&session, name),
             Event::CloseSession { session } => self.close_session(&session),
@@ -207,6 +210,7 @@ impl World {
 
     /// The hub writes a log entry, which takes its thread a moment.
     fn say_shared(&mut self, saying: Arc<Saying>) {
+        let saying = if self.profile.logs_in_order { saying.in_order() } else { saying };
         let Some(hub) = &mut self.hub else { return };
         let at = hub.busy_until.max(self.now);
         hub.busy_until = at.plus(LINE_COST);

@@ -102,6 +102,7 @@ impl World {
         if was_up {
             self.tell(Happening::ServerDown { name: name.into(), cause: DownCause::Crashed });
             self.say_later(Micros::new(8_000), Saying::debug(format!("'{name}' transport closed")));
+            self.plan_reconnection(name);
         }
     }
 

@@ -1,0 +1,72 @@
+//! The two clocks that the journal reads. Tests give it others.
+
+use std::time::{Duration, Instant};
+
+use crate::watch::{Micros, Timestamp};
+
+/// The wall clock may be this far from where the monotonic clock puts it, and a tenth of the time since the last look: more is a jump,
+/// less is drift or a clock that is being slewed.
+const JUMP: Micros = Micros::new(1_000_000);
+
+/// One reading of both clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clocks {
+    /// The wall clock: it can be wrong, and it can jump.
+    pub wall: Timestamp,
+    /// The time since some moment in this process. It never jumps and says nothing about other processes.
+    pub monotonic: Duration,
+}
+
+/// Reads both clocks.
+pub type ReadClocks = Box<dyn Fn() -> Clocks + Send>;
+
+/// Returns a reader of the machine's own clocks.
+pub fn of_machine() -> ReadClocks {
+    let begun = Instant::now();
+    Box::new(move || Clocks { wall: Timestamp::now(), monotonic: begun.elapsed() })
+}
+
+/// Measures for how long the wall clock has gone on without a jump.
+#[derive(Debug, Default)]
+pub struct Steadiness {
+    last: Option<Clocks>,
+    since: Duration,
+}
+
+impl Steadiness {
+    /// Takes a reading in; returns for how long the wall clock has held, on the monotonic clock.
+    pub fn held(&mut self, now: Clocks) -> Duration {
+        let holds = self.last.is_some_and(|last| follows(last, now));
+        self.last = Some(now);
+        if !holds {
+            self.since = now.monotonic;
+        }
+        now.monotonic.saturating_sub(self.since)
+    }
+}
+
+fn follows(last: Clocks, now: Clocks) -> bool {
+    let elapsed = Micros::from_duration(now.monotonic.saturating_sub(last.monotonic));
+    let expected = last.wall.plus(elapsed);
+    let off = now.wall.since(expected).max(expected.since(now.wall));
+    off.get() <= JUMP.get() + elapsed.get() / 10
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(wall: u64, monotonic: u64) -> Clocks {
+        Clocks { wall: Timestamp::from_secs(wall), monotonic: Duration::from_secs(monotonic) }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_has_to_hold_anew_and_one_that_drifts_has_not() {
+        let mut steadiness = Steadiness::default();
+        let mut held = |wall, monotonic| steadiness.held(at(wall, monotonic)).as_secs();
+        assert_eq!([held(1_000, 0), held(1_005, 5), held(1_065, 60)], [0, 5, 60]);
+        assert_eq!([held(2_592_000, 65), held(2_592_003, 68)], [0, 3], "a jump forward");
+        assert_eq!([held(1_073, 73), held(1_083, 83)], [0, 10], "and back");
+        assert_eq!(held(500, 84), 0, "a jump back");
+    }
+}

@@ -1,0 +1,106 @@
+//! Whether the files that the journal writes are still those that bear its names. A file that was deleted can be written on, and all of
+//! it is gone when the process ends.
+
+use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::{FILE_NAME, LOCK_NAME};
+
+/// What became of the journal's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Loss {
+    /// The state folder is not there.
+    Folder,
+    /// The database is not there.
+    Database,
+    /// The database's write-ahead log is not there, or is another file.
+    WriteAheadLog,
+    /// The lock is not there, or is another file.
+    Lock,
+    /// Another file bears the database's name.
+    Replaced,
+}
+
+impl std::fmt::Display for Loss {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Folder => "it was removed, renamed or unmounted",
+            Self::Database => "journal.db was removed or renamed",
+            Self::WriteAheadLog => "journal.db-wal was removed or replaced",
+            Self::Lock => "journal.lock was removed or replaced",
+            Self::Replaced => "another file took the place of journal.db",
+        })
+    }
+}
+
+/// A file, whatever its name is.
+type Inode = (u64, u64);
+
+/// The files that belong to the names.
+#[derive(Debug)]
+pub(super) struct Place {
+    folder: PathBuf,
+    database: Option<Inode>,
+    write_ahead_log: Option<Inode>,
+    lock: Option<Inode>,
+}
+
+impl Place {
+    /// Notes the files of an open journal: after its first commit, so that all of them are there.
+    pub fn note(folder: &Path, lock: &File) -> Self {
+        let metadata = lock.metadata().ok();
+        Self {
+            folder: folder.to_owned(),
+            database: inode(&folder.join(FILE_NAME)),
+            write_ahead_log: inode(&write_ahead_log(folder)),
+            lock: metadata.map(|metadata| (metadata.dev(), metadata.ino())),
+        }
+    }
+
+    /// The state folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether the lock has to be taken anew.
+    pub fn has_lost_lock(&self) -> bool {
+        inode(&self.folder.join(LOCK_NAME)) != self.lock
+    }
+
+    /// What was lost, if anything was. A file system that does not answer is no proof of a loss: writing tells.
+    pub fn look(&self) -> Option<Loss> {
+        let is_gone = |path: &Path| matches!(std::fs::metadata(path), Err(error) if is_absence(&error));
+        let database = self.folder.join(FILE_NAME);
+        if is_gone(&database) {
+            return Some(if is_gone(&self.folder) { Loss::Folder } else { Loss::Database });
+        }
+        let is_other = |path: &Path, known: Option<Inode>| {
+            known.is_some_and(|known| is_gone(path) || inode(path).is_some_and(|now| now != known))
+        };
+        if is_other(&database, self.database) {
+            Some(Loss::Replaced)
+        } else if is_other(&write_ahead_log(&self.folder), self.write_ahead_log) {
+            Some(Loss::WriteAheadLog)
+        } else if is_other(&self.folder.join(LOCK_NAME), self.lock) {
+            Some(Loss::Lock)
+        } else {
+            None
+        }
+    }
+}
+
+fn is_absence(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
+/// The file behind a path.
+pub(super) fn inode(path: &Path) -> Option<Inode> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// The path of the write-ahead log.
+pub(super) fn write_ahead_log(folder: &Path) -> PathBuf {
+    folder.join(format!("{FILE_NAME}-wal"))
+}

@@ -1,0 +1,438 @@
+//! How a server or the hub fared over the period: one state history, from which the timeline, the down time, the outages, the
+//! incidents and the criteria are all taken, so that they can't disagree.
+//!
+//! What counts as what:
+//!
+//! - It is *down* for each stretch in which it should work and doesn't, whoever saw the change, and from the period's start if the
+//!   period begins inside the outage.
+//! - Starting again is not working again: an outage ends when it works, is switched off, is removed, or is no longer known.
+//! - What was stopped on purpose (through the hub's API, by its configuration, or because the whole hub stops or starts) is not down.
+//! - A start may take [`STARTING`]; from then on it is down.
+//! - The time in which nothing is known counts as neither.
+//! - A *disconnection* is an outage that begins in the period after it had worked. What was down before, unknown for a while, and is
+//!   down again, was disconnected once. A disconnection is planned if all of its outage is.
+//! - An outage's *planned part* is the part inside a planned window; at the window's end it becomes unplanned. Where the end of the
+//!   outage is known only as an interval that begins inside the window, nothing is known to be unplanned.
+
+use std::collections::VecDeque;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Timeline;
+use super::timeline::add_reason;
+use crate::judge::moment::Moment;
+use crate::judge::planned::Plans;
+use crate::watch::{ChangeCause, FactId, Liveness, Micros, ServerPoll, Timestamp, When, terms};
+
+/// A server that hangs while it is started keeps its hub starting for up to five minutes: until then it may still come.
+pub const STARTING: Micros = Micros::new(5 * 60 * 1_000_000);
+
+/// More outages than this are not kept one by one; their number and their time are exact all the same.
+pub const MAX_OUTAGES: usize = 2_000;
+
+terms! {
+    /// What a stretch of time counts as.
+    pub enum CountsAs {
+        /// It worked.
+        Up = "up",
+        /// It should have worked and did not.
+        Down = "down",
+        /// It was stopped or switched off on purpose.
+        OnPurpose = "on_purpose",
+        /// It was being started.
+        Starting = "starting",
+        /// Nothing is known of it, or it was not there yet.
+        Unknown = "unknown",
+    }
+}
+
+impl CountsAs {
+    /// Who brought about a stretch that counts so, as far as that matters for how it is shown.
+    pub const fn cause(self) -> Option<ChangeCause> {
+        match self {
+            Self::OnPurpose => Some(ChangeCause::Requested),
+            Self::Up | Self::Down | Self::Starting | Self::Unknown => None,
+        }
+    }
+}
+
+/// A report of an earlier version does not say.
+impl Default for CountsAs {
+    fn default() -> Self {
+        Self::Unknown
+    }
+}
+
+terms! {
+    /// How an outage ended.
+    pub enum Ending {
+        /// It worked again, and nobody had asked for that.
+        Recovered = "recovered",
+        /// It worked again after a request to the hub's API or a change of the configuration.
+        ByHand = "by_hand",
+        /// It was switched off.
+        SwitchedOff = "switched_off",
+        /// It was removed from the configuration.
+        Removed = "removed",
+        /// It is not known how it went on: the hub ended, or nobody watched.
+        Unknown = "unknown",
+    }
+}
+
+/// A time in which something was down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Outage {
+    /// From when, inside the period.
+    pub from: Moment,
+    /// To when; absent where it went on when the watch or the period ended.
+    pub to: Option<Moment>,
+    /// Why we think so.
+    pub reason: String,
+    /// How long; where it went on, up to the end of the watch or the period.
+    pub duration_us: u64,
+    /// How much of that lies in no planned window.
+    #[serde(default)]
+    pub unplanned_us: u64,
+    /// The planned window in which it lies for the longest time.
+    pub planned: Option<String>,
+    /// Whether it had worked before: then it is a disconnection.
+    #[serde(default)]
+    pub disconnection: bool,
+    /// How it ended; absent where it went on.
+    #[serde(default)]
+    pub ending: Option<Ending>,
+    /// The fact that showed its beginning.
+    #[serde(skip)]
+    pub(in crate::judge) shown_by: Option<FactId>,
+    /// Whether it is not known to have ever worked.
+    #[serde(skip)]
+    pub(in crate::judge) is_the_first: bool,
+    /// Somebody asked for a start meanwhile.
+    #[serde(skip)]
+    by_hand: bool,
+    /// It was over at the earliest then.
+    #[serde(skip)]
+    over: Option<Timestamp>,
+}
+
+impl Outage {
+    /// Whether it came back without being asked to.
+    pub fn has_recovered(&self) -> bool {
+        self.ending == Some(Ending::Recovered)
+    }
+
+    /// Works out how long it lasted up to `end`, and how much of that was planned.
+    pub(in crate::judge) fn measure(&mut self, end: Timestamp, plans: &Plans) {
+        let (from, to) = (self.from.0, self.to.map_or(end, |to| to.0).max(self.from.0));
+        self.duration_us = to.since(from).get();
+        let mut free = plans.unplanned(from, to);
+        // It may have been over inside the window.
+        let over = self.over.unwrap_or(to);
+        if free.last().is_some_and(|(begin, last)| *last == to && *begin > from && over <= *begin) {
+            free.pop();
+        }
+        self.unplanned_us = free.iter().map(|(from, to)| to.since(*from).get()).sum();
+        let planned = self.unplanned_us < self.duration_us || self.duration_us == 0;
+        self.planned = plans.name_of(from, to).filter(|_| planned).map(str::to_owned);
+    }
+}
+
+/// What is learned about a state.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::judge) struct News<'a> {
+    pub liveness: Liveness,
+    pub reason: &'a str,
+    pub cause: Option<ChangeCause>,
+    pub shown_by: Option<FactId>,
+}
+
+impl<'a> News<'a> {
+    /// What a poll shows of a server.
+    pub fn of_poll(seen: &'a ServerPoll) -> Self {
+        Self { liveness: seen.liveness, reason: seen.reason.as_str(), cause: seen.cause, shown_by: None }
+    }
+}
+
+/// The state that lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Now {
+    standing: CountsAs,
+    liveness: Liveness,
+    reason: String,
+    since: Timestamp,
+    /// A start that takes longer than until then is an outage.
+    patience: Option<Timestamp>,
+    /// Whether nothing is known because nobody watched.
+    is_blind: bool,
+}
+
+/// One state history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(in crate::judge) struct Life {
+    /// The period's start: what was before is known, and does not count.
+    from: Timestamp,
+    now: Option<Now>,
+    /// Whether it worked when that was last known.
+    worked: Option<bool>,
+    /// Whether it may have worked before: it did, or it was there before anything was learned of it.
+    has_worked: bool,
+    open: Option<Outage>,
+    ended: VecDeque<Outage>,
+    /// Outages that ended since it was last asked.
+    fresh: Vec<Outage>,
+    /// Attempts to start it again, since it was last asked.
+    attempts: Vec<Timestamp>,
+    pub timeline: Timeline,
+    tally: Tally,
+}
+
+/// What it all comes to, exactly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(in crate::judge) struct Tally {
+    pub up_us: u64,
+    pub down_us: u64,
+    /// Outages that are kept one by one are added at the end, here and in what follows.
+    pub unplanned_us: u64,
+    pub outages: u64,
+    pub disconnections: u64,
+    pub unplanned_disconnections: u64,
+}
+
+impl Life {
+    pub fn new(from: Timestamp) -> Self {
+        Self { from, ..Self::default() }
+    }
+
+    /// Whether nothing is known, so that what is learned now may tell of the time before.
+    pub fn is_blank(&self) -> bool {
+        self.now.as_ref().is_none_or(|now| now.is_blind)
+    }
+
+    /// Whether nothing was ever learned of it.
+    pub fn is_new(&self) -> bool {
+        self.now.is_none()
+    }
+
+    /// It was there before anything was learned of it.
+    pub fn was_there(&mut self) {
+        self.has_worked = true;
+    }
+
+    pub fn standing(&self) -> CountsAs {
+        self.now.as_ref().map_or(CountsAs::Unknown, |now| now.standing)
+    }
+
+    pub fn liveness(&self) -> Option<Liveness> {
+        self.now.as_ref().map(|now| now.liveness)
+    }
+
+    pub fn is_down(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Since when it is as it is.
+    pub fn since(&self) -> Option<Timestamp> {
+        self.now.as_ref().map(|now| now.since)
+    }
+
+    /// From `when` on it is so. The latest instant counts; an earlier one than that of the last change is moved to it.
+    pub fn turn(&mut self, when: When, news: News<'_>) {
+        let at = self.now.as_ref().map_or(when.latest(), |now| when.latest().max(now.since));
+        self.advance(at);
+        let before = self.standing();
+        let standing = self.stands(&news);
+        let on_request = matches!(news.cause, Some(ChangeCause::Requested | ChangeCause::Configured));
+        if standing == CountsAs::Down && news.liveness == Liveness::Starting {
+            self.attempts.push(at);
+        }
+        if let Some(open) = &mut self.open {
+            open.by_hand |= on_request;
+        }
+        self.enter(at, standing, &news);
+        match (before == CountsAs::Down, standing == CountsAs::Down) {
+            (false, true) => self.fall(at, news.reason, news.shown_by),
+            (true, false) => self.rise(at, when.earliest(), &news),
+            _ => {}
+        }
+        match (standing, news.liveness) {
+            (CountsAs::Up, _) => (self.worked, self.has_worked) = (Some(true), true),
+            (CountsAs::Down, _) => self.worked = Some(false),
+            // What was switched off and is on again begins anew.
+            (_, Liveness::Disabled | Liveness::Removed) => self.worked = None,
+            _ => {}
+        }
+    }
+
+    /// What a state counts as, after the one before.
+    fn stands(&self, news: &News<'_>) -> CountsAs {
+        let on_purpose = news.cause.is_some_and(|cause| cause != ChangeCause::Unprompted);
+        match (news.liveness, self.standing()) {
+            (Liveness::Up, _) => CountsAs::Up,
+            (Liveness::Disabled | Liveness::Removed, _) => CountsAs::OnPurpose,
+            (Liveness::Unknown, _) => CountsAs::Unknown,
+            (Liveness::Down | Liveness::Unauthorized | Liveness::Starting, CountsAs::Down) => CountsAs::Down,
+            (Liveness::Down | Liveness::Unauthorized, _) if on_purpose => CountsAs::OnPurpose,
+            (Liveness::Down | Liveness::Unauthorized, _) => CountsAs::Down,
+            (Liveness::Starting, CountsAs::OnPurpose) => CountsAs::OnPurpose,
+            (Liveness::Starting, _) if on_purpose => CountsAs::OnPurpose,
+            (Liveness::Starting, CountsAs::Up) => CountsAs::Down,
+            (Liveness::Starting, CountsAs::Starting | CountsAs::Unknown) => CountsAs::Starting,
+        }
+    }
+
+    fn enter(&mut self, at: Timestamp, standing: CountsAs, news: &News<'_>) {
+        let before = self.now.take();
+        if let Some(before) = &before {
+            self.passed(before, at);
+        }
+        let starts = news.liveness == Liveness::Starting && standing != CountsAs::Down;
+        let patience = before.and_then(|before| before.patience).or(Some(at.plus(STARTING)));
+        let patience = patience.filter(|_| starts);
+        let reason = news.reason.to_owned();
+        self.now = Some(Now { standing, liveness: news.liveness, reason, since: at, patience, is_blind: false });
+    }
+
+    /// The state that lasts has this reason, too.
+    pub fn also(&mut self, reason: &str) {
+        let reasons = self.now.as_mut().map(|now| &mut now.reason).into_iter();
+        for reasons in reasons.chain(self.open.as_mut().map(|open| &mut open.reason)) {
+            add_reason(reasons, reason);
+        }
+    }
+
+    /// Says that it is waited for until then, and is down afterwards.
+    pub fn await_until(&mut self, until: Timestamp) {
+        if let Some(now) = &mut self.now {
+            now.patience = Some(until);
+        }
+    }
+
+    /// The state has lasted until `at`: what of it lies in the period counts.
+    fn passed(&mut self, now: &Now, at: Timestamp) {
+        let from = now.since.max(self.from);
+        if at <= from {
+            return;
+        }
+        let lasted = at.since(from).get();
+        match now.standing {
+            CountsAs::Up => self.tally.up_us = self.tally.up_us.saturating_add(lasted),
+            CountsAs::Down => self.tally.down_us = self.tally.down_us.saturating_add(lasted),
+            _ => {}
+        }
+        if now.liveness != Liveness::Removed {
+            self.timeline.add(Moment(from), Moment(at), (now.liveness, now.standing), &now.reason);
+        }
+    }
+
+    /// Time has passed: a start that takes too long is an outage.
+    pub fn advance(&mut self, to: Timestamp) {
+        let Some(now) = &self.now else { return };
+        let Some(late) = now.patience.filter(|patience| *patience < to) else { return };
+        let (liveness, reason) = match now.liveness {
+            Liveness::Starting => (Liveness::Starting, "it has been starting for more than five minutes".to_owned()),
+            _ => (Liveness::Down, now.reason.clone()),
+        };
+        let news = News { liveness, reason: &reason, cause: None, shown_by: None };
+        let late = late.max(now.since);
+        self.enter(late, CountsAs::Down, &news);
+        self.fall(late, &reason, None);
+        self.worked = Some(false);
+    }
+
+    fn fall(&mut self, at: Timestamp, reason: &str, shown_by: Option<FactId>) {
+        let inside = at >= self.from;
+        self.open = Some(Outage {
+            from: Moment(at.max(self.from)),
+            to: None,
+            reason: reason.to_owned(),
+            duration_us: 0,
+            unplanned_us: 0,
+            planned: None,
+            disconnection: inside && self.worked == Some(true),
+            ending: None,
+            shown_by,
+            is_the_first: !self.has_worked,
+            by_hand: false,
+            over: None,
+        });
+    }
+
+    fn rise(&mut self, at: Timestamp, over: Timestamp, news: &News<'_>) {
+        let Some(mut outage) = self.open.take().filter(|_| at >= self.from) else { return };
+        outage.to = Some(Moment(at));
+        outage.over = Some(over);
+        outage.ending = Some(match news.liveness {
+            Liveness::Up if outage.by_hand => Ending::ByHand,
+            Liveness::Up if news.cause == Some(ChangeCause::Hub) => Ending::Unknown,
+            Liveness::Up => Ending::Recovered,
+            Liveness::Disabled => Ending::SwitchedOff,
+            Liveness::Removed => Ending::Removed,
+            Liveness::Down | Liveness::Unauthorized | Liveness::Starting => Ending::SwitchedOff,
+            Liveness::Unknown => Ending::Unknown,
+        });
+        self.fresh.push(outage.clone());
+        self.ended.push_back(outage);
+    }
+
+    /// Lets go of outages beyond [`MAX_OUTAGES`]; what they come to stays.
+    pub fn bound(&mut self, plans: &Plans) {
+        while self.ended.len() > MAX_OUTAGES {
+            let Some(mut outage) = self.ended.pop_front() else { return };
+            outage.measure(self.from, plans);
+            self.tally.count(&outage, plans);
+        }
+    }
+
+    /// Nobody watched from `from` on: what was before is not known to go on.
+    pub fn unseen(&mut self, from: Timestamp) {
+        if self.now.is_none() {
+            return;
+        }
+        self.turn(When::At(from), News { liveness: Liveness::Unknown, reason: "nobody watched", cause: None, shown_by: None });
+        if let Some(now) = &mut self.now {
+            now.is_blind = true;
+        }
+    }
+
+    /// What happened since it was last asked: the outages that ended, the one that goes on, attempts to start.
+    pub fn news(&mut self) -> LifeNews {
+        let open = self.open.clone();
+        LifeNews { ended: std::mem::take(&mut self.fresh), open, attempts: std::mem::take(&mut self.attempts) }
+    }
+
+    /// Ends the period: gives the outages, and what they come to.
+    pub fn finish(&mut self, end: Timestamp, plans: &Plans) -> (Vec<Outage>, Tally) {
+        self.advance(end);
+        if let Some(now) = self.now.take() {
+            self.passed(&now, end);
+            self.now = Some(now);
+        }
+        let mut outages: Vec<Outage> = std::mem::take(&mut self.ended).into_iter().chain(self.open.take()).collect();
+        let mut tally = self.tally;
+        for outage in &mut outages {
+            outage.measure(end, plans);
+            tally.count(outage, plans);
+        }
+        (outages, tally)
+    }
+}
+
+impl Tally {
+    fn count(&mut self, outage: &Outage, plans: &Plans) {
+        self.outages += 1;
+        self.unplanned_us = self.unplanned_us.saturating_add(outage.unplanned_us);
+        self.disconnections += u64::from(outage.disconnection);
+        // One that goes on beyond its window is no planned one.
+        let unplanned = outage.unplanned_us > 0 || plans.at(outage.from.0).is_none();
+        self.unplanned_disconnections += u64::from(outage.disconnection && unplanned);
+    }
+}
+
+/// What happened to it in a Watch.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(in crate::judge) struct LifeNews {
+    pub ended: Vec<Outage>,
+    pub open: Option<Outage>,
+    pub attempts: Vec<Timestamp>,
+}

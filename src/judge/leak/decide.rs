@@ -1,0 +1,110 @@
+//! What the floors come to.
+
+use super::LeakRules;
+use super::models::{Findings, weigh};
+use super::teeth::longest_tooth;
+use super::windows::Windows;
+use crate::watch::terms;
+
+terms! {
+    /// What became of a process's memory.
+    pub enum Growth {
+        /// It does not grow.
+        Steady = "steady",
+        /// It grew, and that is over: a step, a cache that is full.
+        Settled = "settled",
+        /// It grows, but whether that goes on can't be told in this time: a cache that fills looks the same.
+        Growing = "growing",
+        /// It deviates so much that a leak could hide in it.
+        Unclear = "unclear",
+        /// It grows and grows.
+        Leaking = "leaking",
+        /// It was not watched for long enough.
+        TooShort = "too_short",
+    }
+}
+
+impl Growth {
+    /// Whether it says that there is a leak, or that there is none.
+    pub const fn is_decided(self) -> bool {
+        matches!(self, Self::Steady | Self::Settled | Self::Leaking)
+    }
+}
+
+/// Windows for a sawtooth are wider than its longest tooth by this, since teeth vary.
+const WIDER: f64 = 1.1;
+
+/// Half a narrow window shows its floor; half a tooth doesn't (per cent).
+const SEEN: u64 = 50;
+const WHOLE: u64 = 90;
+
+/// A leak is told when it is this likely, whatever noise and course are assumed.
+const SURE: f64 = 0.8;
+
+/// … and the last third more likely than not goes on at half the pace at least.
+const KEEPS_PACE: f64 = 0.5;
+
+/// More floors than this say no more, and cost time.
+const MAX_POINTS: u64 = 150;
+
+/// Wider windows are believed instead of narrower ones if they make the interval narrower by this: the windows were narrower than the
+/// teeth of a sawtooth then. Without such a bound the luckiest width would be chosen.
+const MUCH_NARROWER: f64 = 0.7;
+
+/// Few floors look surer than they are: an interval counts as wider by this over their number.
+const FEW_POINTS: f64 = 4.0;
+
+/// How many half intervals a leak must amount to in order to be found: it must outweigh all other courses, not only noise.
+const VISIBLE: f64 = 2.5;
+
+/// What was found out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decision {
+    /// What it comes to.
+    pub growth: Growth,
+    /// On what grounds; absent where there is too little.
+    pub findings: Option<Findings>,
+    /// The smallest leak (bytes an hour) that would have been found.
+    pub visible: f64,
+}
+
+/// Decides on narrow windows; where these can't tell because of a sawtooth, on windows as wide as its teeth, if they are much surer.
+pub fn decide(windows: &Windows, rules: &LeakRules) -> Option<Decision> {
+    let hours = windows.seen().get() as f64 / 3_600e6;
+    let floor = windows.ends()?.0 as f64;
+    let too_short = windows.seen() < rules.min_steady;
+    let per_hour = |permille: u64, bytes: u64, hours: f64| (floor * permille as f64 / 1e3).max(bytes as f64) / hours;
+    let least = per_hour(rules.min_growth_permille, rules.min_growth_bytes, hours);
+    let tolerated = per_hour(rules.tolerated_permille_per_day, rules.tolerated_bytes_per_day, 24.0);
+    if too_short {
+        return Some(Decision { growth: Growth::TooShort, findings: None, visible: 0.0 });
+    }
+    let factor = windows.count().div_ceil(MAX_POINTS).max(1);
+    let points = windows.points(factor, SEEN);
+    let narrow = weigh(&points, least).map(|findings| judged(findings, least, tolerated));
+    if narrow.as_ref().is_some_and(|decision| decision.growth.is_decided()) {
+        return narrow;
+    }
+    let wide = longest_tooth(&points).and_then(|tooth| weigh(&windows.points(windows.factor(tooth * WIDER), WHOLE), least));
+    let narrower = |wide: &Findings| {
+        narrow.as_ref().and_then(|narrow| narrow.findings.as_ref()).is_none_or(|narrow| width(wide) < width(narrow) * MUCH_NARROWER)
+    };
+    let wide = wide.filter(narrower).map(|findings| judged(findings, least, tolerated));
+    Some(wide.or(narrow).unwrap_or(Decision { growth: Growth::TooShort, findings: None, visible: 0.0 }))
+}
+
+fn width(findings: &Findings) -> f64 {
+    (findings.high - findings.low) * (1.0 + FEW_POINTS / findings.points as f64)
+}
+
+fn judged(findings: Findings, least: f64, tolerated: f64) -> Decision {
+    let growth = match () {
+        () if findings.leak >= SURE && findings.pace >= KEEPS_PACE => Growth::Leaking,
+        () if findings.high <= tolerated && findings.course.is_level() => Growth::Steady,
+        () if findings.high <= tolerated => Growth::Settled,
+        () if findings.low > 0.0 => Growth::Growing,
+        () => Growth::Unclear,
+    };
+    let visible = ((findings.high - findings.low) / 2.0 * VISIBLE).max(least);
+    Decision { growth, findings: Some(findings), visible }
+}

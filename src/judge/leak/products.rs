@@ -1,0 +1,175 @@
+//! Fits of many models to the same points, each in microseconds.
+//!
+//! A model is a sum of columns (a line, a step …), each times a coefficient, plus one level for each life, plus noise. All columns are
+//! whitened once for a kind of noise, the lives' levels are taken out (each life's whitened column of ones is projected out), and all
+//! products between columns are kept. A fit then only needs the products of its own columns.
+//!
+//! Coefficients have a normal prior whose deviation is [`REACH`] times the noise's: wide enough to leave estimates alone, and what
+//! makes a needless column cost something. The noise's scale is integrated out. What is left is the marginal likelihood of the model,
+//! of which BIC is the usual approximation.
+
+use super::noise::Filter;
+use super::points::Points;
+
+/// No model has more columns.
+const MAX_TERMS: usize = 12;
+
+/// How large a coefficient may be before its prior resists, as a multiple of the noise.
+const REACH: f64 = 20.0;
+
+/// Floors are never believed to be more exact than this (bytes): the pages of a few stacks.
+const LEAST_NOISE: f64 = 50e3;
+
+/// As many observations as that belief counts for.
+const LEAST_NOISE_WEIGHT: f64 = 2.0;
+
+/// One part of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Term {
+    /// A column.
+    One(usize),
+    /// The first column less the second: a line from one time on that ends at another.
+    Less(usize, usize),
+}
+
+/// The whitened columns' products for one kind of noise. Column 0 is the floors.
+#[derive(Debug)]
+pub struct Products {
+    count: usize,
+    products: Vec<f64>,
+    /// Twice the part of the log likelihood that is the same for each model, negated.
+    base: f64,
+    freedom: f64,
+}
+
+impl Products {
+    /// Whitens `columns`.
+    pub fn new(filter: &Filter, points: &Points, columns: &[&[f64]]) -> Self {
+        let mut whitened = Vec::with_capacity(columns.len());
+        for column in columns {
+            let mut into = Vec::with_capacity(points.len());
+            filter.whiten(column, &mut into);
+            whitened.push(into);
+        }
+        let mut ones = Vec::with_capacity(points.len());
+        filter.whiten(&vec![1.0; points.len()], &mut ones);
+        let mut base = filter.log_determinant;
+        for life in points.lives() {
+            let level = &ones[life.clone()];
+            let square = dot(level, level);
+            base += square.ln();
+            for column in &mut whitened {
+                let column = &mut column[life.clone()];
+                let share = dot(level, column) / square;
+                column.iter_mut().zip(level).for_each(|(value, level)| *value -= level * share);
+            }
+        }
+        let count = columns.len();
+        let mut products = vec![0.0; count * count];
+        for row in 0..count {
+            for other in 0..=row {
+                let product = dot(&whitened[row], &whitened[other]);
+                products[row * count + other] = product;
+                products[other * count + row] = product;
+            }
+        }
+        let freedom = (points.len() - points.begins.len()) as f64;
+        Self { count, products, base, freedom }
+    }
+
+    fn product(&self, one: Term, other: Term) -> f64 {
+        let at = |row: usize, column: usize| self.products[row * self.count + column];
+        match (one, other) {
+            (Term::One(one), Term::One(other)) => at(one, other),
+            (Term::One(one), Term::Less(more, less)) | (Term::Less(more, less), Term::One(one)) => at(one, more) - at(one, less),
+            (Term::Less(a, b), Term::Less(c, d)) => at(a, c) - at(a, d) - at(b, c) + at(b, d),
+        }
+    }
+
+    /// Fits the sum of `terms`; at most [`MAX_TERMS`] of them.
+    pub fn fit(&self, terms: &[Term]) -> Fit {
+        const FLOORS: Term = Term::One(0);
+        let terms = &terms[..terms.len().min(MAX_TERMS)];
+        let ridge = (REACH * REACH).recip();
+        let mut fit = Fit { count: terms.len(), ..Fit::default() };
+        let (mut determinant, mut explained) = (0.0, 0.0);
+        for (row, term) in terms.iter().enumerate() {
+            for (other, before) in terms[..=row].iter().enumerate() {
+                let known: f64 = (0..other).map(|k| fit.factor[row][k] * fit.factor[other][k]).sum();
+                let rest = self.product(*term, *before) - known;
+                if other == row {
+                    // Rounding must not make it negative.
+                    let rest = (rest + ridge).max(ridge / 1e3);
+                    determinant += (rest / ridge).ln();
+                    fit.factor[row][row] = rest.sqrt();
+                } else {
+                    fit.factor[row][other] = rest / fit.factor[other][other];
+                }
+            }
+            let known: f64 = (0..row).map(|k| fit.factor[row][k] * fit.turned[k]).sum();
+            fit.turned[row] = (self.product(*term, FLOORS) - known) / fit.factor[row][row];
+            explained += fit.turned[row] * fit.turned[row];
+        }
+        let rest = (self.product(FLOORS, FLOORS) - explained).max(0.0) + LEAST_NOISE_WEIGHT * LEAST_NOISE * LEAST_NOISE;
+        fit.freedom = self.freedom + LEAST_NOISE_WEIGHT;
+        fit.deviation = (rest / fit.freedom).sqrt();
+        fit.log_likelihood = -0.5 * (self.base + determinant + fit.freedom * rest.ln());
+        fit
+    }
+}
+
+fn dot(one: &[f64], other: &[f64]) -> f64 {
+    one.iter().zip(other).map(|(one, other)| one * other).sum()
+}
+
+/// A fitted model.
+#[derive(Debug, Clone, Default)]
+pub struct Fit {
+    count: usize,
+    /// The lower triangle whose product with its transpose is the columns' products.
+    factor: [[f64; MAX_TERMS]; MAX_TERMS],
+    turned: [f64; MAX_TERMS],
+    deviation: f64,
+    /// The logarithm of how well the model predicted the points, its coefficients' prior included.
+    pub log_likelihood: f64,
+    /// Degrees of freedom of its estimates.
+    pub freedom: f64,
+}
+
+/// What a combination of coefficients comes to: Student's t distribution around `mean`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Its middle.
+    pub mean: f64,
+    /// Its scale.
+    pub scale: f64,
+    /// Its degrees of freedom.
+    pub freedom: f64,
+}
+
+impl Fit {
+    /// The coefficients' means, in the order of the terms.
+    pub fn means(&self) -> Vec<f64> {
+        let mut means = vec![0.0; self.count];
+        for row in (0..self.count).rev() {
+            let known: f64 = (row + 1..self.count).map(|k| self.factor[k][row] * means[k]).sum();
+            means[row] = (self.turned[row] - known) / self.factor[row][row];
+        }
+        means
+    }
+
+    /// The sum of the last coefficients, each times its weight.
+    pub fn combine(&self, weights: &[f64]) -> Estimate {
+        let skipped = self.count.saturating_sub(weights.len());
+        let mut solved = [0.0; MAX_TERMS];
+        let (mut mean, mut square) = (0.0, 0.0);
+        for row in 0..self.count {
+            let weight = if row < skipped { 0.0 } else { weights[row - skipped] };
+            let known: f64 = (0..row).map(|k| self.factor[row][k] * solved[k]).sum();
+            solved[row] = (weight - known) / self.factor[row][row];
+            mean += solved[row] * self.turned[row];
+            square += solved[row] * solved[row];
+        }
+        Estimate { mean, scale: self.deviation * square.sqrt(), freedom: self.freedom }
+    }
+}

@@ -1,0 +1,307 @@
+//! The courses that memory can take, as columns of numbers.
+//!
+//! Each column says how memory would lie above its level if its coefficient were one byte. Columns of growth go up by about one over
+//! the whole time. "Age" is that of the process, so that what each process does after its start is one column for all of them.
+
+use std::f64::consts::TAU;
+
+use super::points::{Point, Points};
+
+/// A column, and its slope at the end.
+#[derive(Debug, Clone, PartialEq)]
+struct Column {
+    values: Vec<f64>,
+    end_rate: f64,
+}
+
+/// A curve that slows down, or one that settles.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Curve {
+    /// Its column.
+    pub column: usize,
+    /// How believable it is before anything was seen.
+    pub prior: f64,
+    /// Its slope at the end, an hour.
+    pub end_rate: f64,
+    /// Whether it is one that is easily told from a line.
+    pub short: bool,
+}
+
+/// Effects that repeat, or that are the load's: they explain a course and are no growth by themselves.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Effect {
+    /// Its columns.
+    pub columns: Vec<usize>,
+    /// How believable it is.
+    pub prior: f64,
+    /// Whether it is a day's cycle of which little more than one was seen: next to it nothing else that bends can be told.
+    pub seen_once: bool,
+}
+
+/// All columns for some points.
+#[derive(Debug, Clone, Default)]
+pub struct Shapes {
+    columns: Vec<Vec<f64>>,
+    /// How many of them are enough for a first look.
+    pub core: usize,
+    /// So many hours make lines go up by one: the longest life.
+    pub unit: f64,
+    /// It grows all the time.
+    pub line: usize,
+    /// It grows from a time on: the column, and the time in hours.
+    pub bends: Vec<(usize, f64)>,
+    /// It grows with each operation.
+    pub operations: Option<usize>,
+    /// A cache that fills, fragmentation.
+    pub curves: Vec<Curve>,
+    /// One rise with a smooth beginning and end.
+    pub rises: Vec<usize>,
+    /// Pairs of rises that are next to each other: together they stand for any rise between them.
+    pub rise_pairs: Vec<[usize; 2]>,
+    /// A cache that begins to fill at some time.
+    pub fillings: Vec<usize>,
+    /// It jumps. In the order of likelihood.
+    pub steps: Vec<usize>,
+    /// Effects that any course can have on top; the first is none.
+    pub effects: Vec<Effect>,
+}
+
+/// Bends are looked for at so many times, evenly among the points.
+const BENDS: usize = 24;
+
+/// So many places of steps are looked at.
+const STEPS: usize = 8;
+
+/// A curve whose time is longer than this share of the longest life can hardly be told from a line …
+const LONG: f64 = 0.7;
+
+/// … so all of these together are hardly believable.
+const LONG_PRIOR: f64 = 0.05;
+
+/// The shorter ones together. A line is as believable as 1: simpler courses come first.
+const SHORT_PRIOR: f64 = 0.3;
+
+/// An effect of several columns needs this many points for each.
+const POINTS_PER_COLUMN: usize = 10;
+
+impl Shapes {
+    /// Makes the columns.
+    pub fn new(points: &Points) -> Self {
+        let mut shapes = Self::default();
+        shapes.add(points.all.iter().map(|point| point.floor).collect());
+        // A life's own growth is what counts: levels are taken out.
+        shapes.unit = points.longest_life();
+        shapes.line = shapes.add(points.all.iter().map(|point| point.time / shapes.unit).collect());
+        shapes.curves(points);
+        shapes.steps = step_places(points).into_iter().map(|at| shapes.add(step(points, at))).collect();
+        shapes.effects(points);
+        shapes.operations =
+            scaled(points.all.iter().map(|point| point.operations).collect()).map(|column| shapes.add(column.values));
+        shapes.rises(points);
+        shapes.core = shapes.columns.len();
+        shapes.bends(points);
+        shapes.fillings(points);
+        shapes
+    }
+
+    fn add(&mut self, column: Vec<f64>) -> usize {
+        self.columns.push(column);
+        self.columns.len() - 1
+    }
+
+    /// The first `count` columns.
+    pub fn columns(&self, count: usize) -> Vec<&[f64]> {
+        self.columns[..count].iter().map(Vec::as_slice).collect()
+    }
+
+    /// All of them.
+    pub fn count(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// `1 - exp(-age / time)` for times from a fortieth of the longest life to more than two of it, `ln(1 + age)` and the root of age.
+    fn curves(&mut self, points: &Points) {
+        const FINENESS: f64 = 1.5;
+        const LOGARITHM_PRIOR: f64 = 0.15;
+        const ROOT_PRIOR: f64 = 0.15;
+        let longest = points.longest_life();
+        let youngest = points.all.iter().map(|point| point.age).fold(f64::INFINITY, f64::min);
+        let age = |point: &Point| point.age - youngest;
+        let end = points.all.last().map_or(0.0, age);
+        let times: Vec<f64> = std::iter::successors(Some(longest / 40.0), |time| Some(time * FINENESS)).take(12).collect();
+        let long = times.iter().filter(|time| **time > longest * LONG).count();
+        for time in &times {
+            let values = points.all.iter().map(|point| -(-age(point) / time).exp()).collect();
+            let prior = if *time > longest * LONG { LONG_PRIOR / long as f64 } else { SHORT_PRIOR / (times.len() - long) as f64 };
+            self.curve(values, (-end / time).exp() / time, prior, *time <= longest * LONG);
+        }
+        let unit = longest / 20.0;
+        self.curve(
+            points.all.iter().map(|point| (age(point) / unit).ln_1p()).collect(),
+            (unit + end).recip(),
+            LOGARITHM_PRIOR,
+            false,
+        );
+        self.curve(points.all.iter().map(|point| age(point).sqrt()).collect(), 0.5 / end.max(unit).sqrt(), ROOT_PRIOR, false);
+    }
+
+    fn curve(&mut self, values: Vec<f64>, end_rate: f64, prior: f64, short: bool) {
+        if let Some(column) = scaled(values) {
+            let end_rate = end_rate * column.end_rate;
+            let column = self.add(column.values);
+            self.curves.push(Curve { column, prior, end_rate, short });
+        }
+    }
+
+    /// The cycle of a day, with and without its half; the number of clients; how many operations there were in a window.
+    fn effects(&mut self, points: &Points) {
+        /// A cycle of which less was seen (hours) has not been seen to repeat.
+        const REPEATS: f64 = 36.0;
+        let seen_once = points.span() < REPEATS;
+        let rare = if seen_once { 0.1 } else { 1.0 };
+        let mut effects = vec![Effect { columns: Vec::new(), prior: 1.0, seen_once: false }];
+        let mut wave = |turns: f64| {
+            let angle = |point: &Point| point.time / 24.0 * TAU * turns;
+            let one = self.add(points.all.iter().map(|point| angle(point).cos() / 2.0).collect());
+            vec![one, self.add(points.all.iter().map(|point| angle(point).sin() / 2.0).collect())]
+        };
+        let (day, half) = (wave(1.0), wave(2.0));
+        effects.push(Effect { columns: day.clone(), prior: 0.5 * rare, seen_once });
+        effects.push(Effect { columns: [day.clone(), half].concat(), prior: 0.25 * rare, seen_once });
+        if let Some(clients) = scaled(points.all.iter().map(|point| point.clients).collect()) {
+            let clients = self.add(clients.values);
+            effects.push(Effect { columns: vec![clients], prior: 1.0, seen_once: false });
+            effects.push(Effect { columns: [day, vec![clients]].concat(), prior: 0.25 * rare, seen_once });
+        }
+        if let Some(busy) = scaled(busy(points)) {
+            effects.push(Effect { columns: vec![self.add(busy.values)], prior: 0.5, seen_once: false });
+        }
+        effects.retain(|effect| effect.columns.len() < 2 || effect.columns.len() * POINTS_PER_COLUMN <= points.len());
+        self.effects = effects;
+    }
+
+    fn bends(&mut self, points: &Points) {
+        let places = match points.len() {
+            ..16 => return,
+            16..48 => BENDS / 2,
+            _ => BENDS,
+        };
+        let (first_seen, span) = (points.first_seen(), points.span());
+        let unit = self.unit;
+        for place in 1..places {
+            let bend = points.all[place * points.len() / places].time;
+            if self.bends.last().is_some_and(|(_, last)| bend - last < span / 100.0) {
+                continue;
+            }
+            let grown = |(point, first): (&Point, &f64)| (point.time - bend.max(*first)).max(0.0) / unit;
+            let column = self.add(points.all.iter().zip(&first_seen).map(grown).collect());
+            self.bends.push((column, bend));
+        }
+    }
+
+    /// A cache that begins to fill at some time.
+    fn fillings(&mut self, points: &Points) {
+        if points.len() < 32 {
+            return;
+        }
+        let (first_seen, span) = (points.first_seen(), points.span());
+        for begin in 1..8 {
+            for steepness in [20.0, 10.0, 5.0] {
+                let filled = |time: f64| -(-(time / span - f64::from(begin) / 8.0).max(0.0) * steepness).exp_m1();
+                let column = points.all.iter().zip(&first_seen).map(|(point, first)| filled(point.time) - filled(*first)).collect();
+                let column = self.add(column);
+                self.fillings.push(column);
+            }
+        }
+    }
+
+    fn rises(&mut self, points: &Points) {
+        if points.len() < 32 {
+            return;
+        }
+        let (first_seen, span) = (points.first_seen(), points.span());
+        for middle in 1..8 {
+            for steepness in [24.0, 14.0, 8.0] {
+                let risen = |time: f64| (1.0 + (-(time / span - f64::from(middle) / 8.0) * steepness).exp()).recip();
+                let column = points.all.iter().zip(&first_seen).map(|(point, first)| risen(point.time) - risen(*first)).collect();
+                let column = self.add(column);
+                self.rises.push(column);
+            }
+        }
+        let steepnesses = 3;
+        for (index, rise) in self.rises.iter().enumerate() {
+            let steeper = (index % steepnesses + 1 < steepnesses).then_some(index + 1);
+            let neighbours = steeper.into_iter().chain([index + steepnesses]).filter_map(|next| self.rises.get(next));
+            self.rise_pairs.extend(neighbours.map(|next| [*rise, *next]));
+        }
+    }
+}
+
+/// The column scaled to a range of one, with the scale as its slope; none for one that doesn't change.
+fn scaled(values: Vec<f64>) -> Option<Column> {
+    let (low, high) =
+        values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
+    let range = high - low;
+    (range > 1e-9 && range.is_finite())
+        .then(|| Column { values: values.iter().map(|value| value / range).collect(), end_rate: range.recip() })
+}
+
+/// The operations since the point before, of the same life.
+fn busy(points: &Points) -> Vec<f64> {
+    let since = |life: std::ops::Range<usize>| {
+        let points = &points.all[life];
+        let first = points.first().map(|_| 0.0);
+        first.into_iter().chain(
+            points.windows(2).map(|pair| (pair[1].operations - pair[0].operations) / (pair[1].time - pair[0].time).max(1e-3)),
+        )
+    };
+    points.lives().flat_map(since).collect()
+}
+
+fn step(points: &Points, at: usize) -> Vec<f64> {
+    let end = points.lives().find(|life| life.contains(&at)).map_or(at, |life| life.end);
+    (0..points.len()).map(|index| if (at..end).contains(&index) { 1.0 } else { 0.0 }).collect()
+}
+
+/// Where steps may be: the best cuts into pieces of equal level, one after the other, and the largest changes between two points.
+fn step_places(points: &Points) -> Vec<usize> {
+    if points.len() < 12 {
+        return Vec::new();
+    }
+    let mut cuts: Vec<usize> = points.begins.iter().copied().chain([points.len()]).collect();
+    let mut places = Vec::new();
+    while places.len() < STEPS {
+        let Some(place) =
+            cuts.windows(2).filter_map(|piece| best_cut(points, piece[0], piece[1])).max_by(|one, other| one.0.total_cmp(&other.0))
+        else {
+            break;
+        };
+        places.push(place.1);
+        cuts.push(place.1);
+        cuts.sort_unstable();
+    }
+    let inner = |index: &usize| !points.begins.contains(index);
+    let mut jumps: Vec<usize> = (1..points.len()).filter(inner).collect();
+    let jump = |index: usize| (points.all[index].floor - points.all[index - 1].floor).abs();
+    jumps.sort_by(|one, other| jump(*other).total_cmp(&jump(*one)));
+    let jumps: Vec<usize> = jumps.into_iter().take(STEPS / 2).filter(|index| !places.contains(index)).collect();
+    places.extend(jumps);
+    places
+}
+
+/// The cut of a piece that leaves the least variance, and how much it takes away; none for a piece that is level.
+fn best_cut(points: &Points, from: usize, to: usize) -> Option<(f64, usize)> {
+    let piece = &points.all[from..to];
+    let (total, count) = (piece.iter().map(|point| point.floor).sum::<f64>(), piece.len() as f64);
+    let mut left = 0.0;
+    let mut best: Option<(f64, usize)> = None;
+    for (index, point) in piece.iter().enumerate().take(piece.len().saturating_sub(1)) {
+        left += point.floor;
+        let (before, after) = (index as f64 + 1.0, count - index as f64 - 1.0);
+        let gain = (left / before - (total - left) / after).powi(2) * before * after / count;
+        if gain > best.map_or(0.0, |best| best.0) {
+            best = Some((gain, from + index + 1));
+        }
+    }
+    best
+}

@@ -1,0 +1,199 @@
+//! The floors of memory, window by window, in memory that does not grow with the period.
+
+use super::LeakRules;
+use super::points::{Point, Points};
+use crate::watch::{Micros, ProcessPoll, Timestamp};
+
+/// What the hub had to do when its process was looked at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Load {
+    /// MCP clients that were connected.
+    pub clients: u32,
+    /// Operations since the watch began.
+    pub operations: u64,
+}
+
+/// A process: two of them can have the same id, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Life {
+    /// Its id.
+    pub pid: u32,
+    /// When it started.
+    pub started: Timestamp,
+}
+
+/// The lowest memory within a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Floor {
+    life: Life,
+    window: u64,
+    at: Timestamp,
+    bytes: u64,
+    polls: u64,
+    clients: u64,
+    operations: u64,
+}
+
+impl Floor {
+    /// Two windows seen as one.
+    fn join(&mut self, later: &Self) {
+        if later.bytes < self.bytes {
+            (self.bytes, self.at) = (later.bytes, later.at);
+        }
+        self.polls += later.polls;
+        self.clients = self.clients.saturating_add(later.clients);
+        self.operations = later.operations;
+    }
+}
+
+/// Keeps what a verdict needs, whatever the period's length.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Windows {
+    /// How wide a window is (µs); zero before the first.
+    width: u64,
+    floors: Vec<Floor>,
+    /// The first and the last poll that counted.
+    bounds: Option<(Timestamp, Timestamp)>,
+    limit: u64,
+}
+
+/// Two days of the default windows have 576 floors. When there are more than this, windows become twice as wide.
+const MAX_FLOORS: usize = 1_024;
+
+const HOUR: f64 = 3_600e6;
+
+impl Windows {
+    /// Takes a poll's process in, unless it is still warming up.
+    pub fn take(&mut self, process: &ProcessPoll, load: Load, at: Timestamp, rules: &LeakRules) {
+        let rss = process.rss.get();
+        // A process without memory is one that just ended.
+        if at.since(process.started) < rules.warm_up || rss == 0 {
+            return;
+        }
+        if self.width == 0 {
+            self.width = rules.window.get().max(1);
+        }
+        self.limit = process.memory_limit.unwrap_or(process.host_memory).get();
+        let last = self.floors.last();
+        // A clock that ran backwards adds to the last window.
+        let at = last.map_or(at, |last| at.max(last.at));
+        let (first, latest) = self.bounds.unwrap_or((at, at));
+        self.bounds = Some((first, latest.max(at)));
+        let floor = Floor {
+            life: Life { pid: process.pid, started: process.started },
+            window: at.get() / self.width,
+            at,
+            bytes: rss,
+            polls: 1,
+            clients: u64::from(load.clients),
+            operations: load.operations,
+        };
+        match self.floors.last_mut() {
+            Some(last) if (last.window, last.life) == (floor.window, floor.life) => last.join(&floor),
+            _ => self.floors.push(floor),
+        }
+        if self.floors.len() > MAX_FLOORS {
+            self.width = self.width.saturating_mul(2);
+            self.floors = joined(&self.floors, 2, 0);
+            // Nothing was joined where processes alternate all the time: the earliest are let go.
+            let excess = self.floors.len().saturating_sub(MAX_FLOORS);
+            self.floors.drain(..excess);
+            if let (Some(bounds), Some(first), true) = (self.bounds.as_mut(), self.floors.first(), excess > 0) {
+                bounds.0 = first.at;
+            }
+        }
+    }
+
+    /// How many windows have a floor.
+    pub fn count(&self) -> u64 {
+        self.floors.len() as u64
+    }
+
+    /// The time that was seen: a window without a floor was not.
+    pub fn seen(&self) -> Micros {
+        Micros::new(self.count().saturating_mul(self.width))
+    }
+
+    /// How many windows have this length together (hours).
+    pub fn factor(&self, hours: f64) -> u64 {
+        ((hours * HOUR / self.width.max(1) as f64).ceil() as u64).max(1)
+    }
+
+    /// The memory that there is.
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// The first and the last poll that counted.
+    pub fn bounds(&self) -> Option<(Timestamp, Timestamp)> {
+        self.bounds
+    }
+
+    /// The time so many hours after the first floor.
+    pub fn after(&self, hours: f64) -> Option<Timestamp> {
+        let first = self.floors.first()?.at;
+        Some(Timestamp::new(first.get().saturating_add((hours * HOUR) as u64)))
+    }
+
+    /// How many operations there were an hour, if there were any.
+    pub fn operations_per_hour(&self) -> Option<f64> {
+        let (first, last) = (self.floors.first()?, self.floors.last()?);
+        let operations = last.operations.saturating_sub(first.operations);
+        let hours = last.at.since(first.at).get() as f64 / HOUR;
+        (operations > 0 && hours > 0.0).then(|| operations as f64 / hours)
+    }
+
+    /// The process that was seen for the longest time, and how many there were.
+    pub fn lives(&self) -> Option<(Life, u64)> {
+        let lives: Vec<&[Floor]> = self.floors.chunk_by(|one, other| one.life == other.life).collect();
+        let longest = lives.iter().max_by_key(|life| life.len())?;
+        Some((longest.first()?.life, lives.len() as u64))
+    }
+
+    /// The middle floor of the first and of the last eighth.
+    pub fn ends(&self) -> Option<(u64, u64)> {
+        let eighth = self.floors.len().div_ceil(8);
+        let middle = |floors: &[Floor]| {
+            let mut floors: Vec<u64> = floors.iter().map(|floor| floor.bytes).collect();
+            floors.sort_unstable();
+            floors.get(floors.len() / 2).copied()
+        };
+        Some((middle(self.floors.get(..eighth)?)?, middle(&self.floors[self.floors.len() - eighth..])?))
+    }
+
+    /// The floors of windows that are `factor` times as wide. A window of which less than `share` was seen, in per cent of what is
+    /// usual, has no floor that can be believed.
+    pub fn points(&self, factor: u64, share: u64) -> Points {
+        let begin = self.floors.first().map_or(0, |first| first.window);
+        let mut floors = joined(&self.floors, factor, begin);
+        let mut polls: Vec<u64> = floors.iter().map(|floor| floor.polls).collect();
+        polls.sort_unstable();
+        let usual = polls.get(polls.len() / 2).copied().unwrap_or(0);
+        floors.retain(|floor| floor.polls.saturating_mul(100) >= usual.saturating_mul(share));
+        let Some(first) = floors.first().map(|floor| floor.at) else { return Points::default() };
+        let hours = |from: Timestamp, to: Timestamp| to.since(from).get() as f64 / HOUR;
+        let starts = floors.windows(2).enumerate().filter(|(_, pair)| pair[0].life != pair[1].life).map(|(index, _)| index + 1);
+        let begins = [0].into_iter().chain(starts).collect();
+        let point = |floor: &Floor| Point {
+            time: hours(first, floor.at),
+            age: hours(floor.life.started, floor.at),
+            floor: floor.bytes as f64,
+            clients: floor.clients as f64 / floor.polls.max(1) as f64,
+            operations: floor.operations as f64,
+        };
+        Points { all: floors.iter().map(point).collect(), begins }
+    }
+}
+
+/// The floors of windows `factor` times as wide, which are counted from window `begin`.
+fn joined(floors: &[Floor], factor: u64, begin: u64) -> Vec<Floor> {
+    let mut wider: Vec<Floor> = Vec::with_capacity(floors.len());
+    for floor in floors {
+        let window = floor.window.saturating_sub(begin) / factor.max(1);
+        match wider.last_mut() {
+            Some(last) if last.window == window && last.life == floor.life => last.join(floor),
+            _ => wider.push(Floor { window, ..*floor }),
+        }
+    }
+    wider
+}

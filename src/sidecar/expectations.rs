@@ -1,0 +1,94 @@
+//! What is expected of the hub right now: by the configuration, and by what somebody announced. It goes out beside the metrics, so
+//! that alert rules need not page for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::judge::planned::{LONGEST, SETTLE};
+use crate::judge::rules;
+use crate::watch::{Expected, Fact, FactKind, Timestamp};
+
+/// So many announcements can be open at once; whoever opens more forgot to close them.
+const MAX_OPEN: usize = 1_000;
+
+/// What is expected, from facts and rules; the announcements are committed with the data.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Expectations {
+    /// Servers that need not work.
+    #[serde(skip)]
+    may_be_down: BTreeSet<String>,
+    /// Announced disturbances that go on, and since when.
+    open: BTreeMap<String, Timestamp>,
+    /// Until when the effects of those that are over may show.
+    settled: Option<Timestamp>,
+}
+
+impl Expectations {
+    /// Takes up what the configuration says, entry by entry as it travels.
+    pub fn configure(&mut self, entries: &[String]) {
+        // They were checked when the configuration was read.
+        let files = entries.iter().filter_map(|entry| rules::parse(entry).ok());
+        let servers = files.flat_map(|file| file.servers);
+        self.may_be_down = servers.filter(|(_, server)| !rules::should_work(&server.expected)).map(|(name, _)| name).collect();
+    }
+
+    /// Takes up what was announced.
+    pub fn take(&mut self, facts: &[Fact]) {
+        for fact in facts {
+            let at = fact.when.latest();
+            match &fact.kind {
+                FactKind::MarkBegan(mark) if self.open.len() < MAX_OPEN => {
+                    self.open.entry(mark.name.to_string()).or_insert(at);
+                }
+                FactKind::MarkEnded(mark) => {
+                    if let Some(began) = self.open.remove(mark.name.as_str()) {
+                        // What was forgotten for long was over before, and has no effects any more.
+                        let forgotten = at.since(began) > LONGEST;
+                        let until = if forgotten { began.plus(LONGEST) } else { at.plus(SETTLE) };
+                        self.settled = self.settled.max(Some(until));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// What is expected at an instant.
+    pub fn at(&self, at: Timestamp) -> Expected<'_> {
+        let is_open = self.open.values().any(|began| *began <= at && at <= began.plus(LONGEST));
+        Expected { may_be_down: &self.may_be_down, planned: is_open || self.settled.is_some_and(|until| at <= until) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::watch::{FactId, MarkBegan, MarkEnded, RecordUid, Source, Text, When};
+
+    fn fact(at: u64, kind: impl Into<FactKind>) -> Fact {
+        let id = FactId::of_line(RecordUid::parse(&"11".repeat(16)).unwrap(), 0);
+        Fact { id, when: When::At(Timestamp::from_secs(at)), source: Source::Sidecar, kind: kind.into() }
+    }
+
+    #[test]
+    fn a_window_is_planned_from_its_beginning_until_its_effects_have_shown_and_no_longer_than_any_other() {
+        let mut expectations = Expectations::default();
+        let name = Text::from("crash");
+        expectations.take(&[fact(100, MarkBegan { name: name.clone() })]);
+        // It survives a restart.
+        let mut expectations: Expectations = serde_json::from_str(&serde_json::to_string(&expectations).unwrap()).unwrap();
+        let planned = |expectations: &Expectations, second| expectations.at(Timestamp::from_secs(second)).planned;
+        assert_eq!([99, 100, 14_500, 14_501].map(|second| planned(&expectations, second)), [false, true, true, false]);
+        expectations.take(&[fact(200, MarkEnded { name })]);
+        assert_eq!([230, 231].map(|second| planned(&expectations, second)), [true, false]);
+    }
+
+    #[test]
+    fn servers_that_need_not_work_are_those_of_the_configuration() {
+        let mut expectations = Expectations::default();
+        let entry = |name: &str, states: &str| format!("[servers.{name}]\nexpected = [{states}]\n");
+        expectations.configure(&[entry("github", "'disconnected'"), entry("files", "'connected'"), "[judge]\n".to_owned()]);
+        assert_eq!(expectations.at(Timestamp::new(0)).may_be_down.iter().collect::<Vec<_>>(), ["github"]);
+    }
+}

@@ -1,0 +1,417 @@
+//! What is said of a session against what really happened in it.
+//!
+//! A watcher sees a hub only at its polls, and where its sources show more, at its lines. So a claim is right if the truth has it
+//! within the polls around it, and something is missed only if the polls could have shown it.
+
+use hubwatch::judge::incident::{Gravity, IncidentKind};
+use hubwatch::simulator::{DownCause, Happening, UpCause};
+use hubwatch::watch::{FactKind, Micros, Timestamp};
+use serde_json::Value;
+
+use super::play::{Played, Seen};
+use super::session::{Disturbance, SECOND, Session, Veil};
+
+/// How far a line's time and the truth may lie apart: the log has milliseconds, and is looked at ten times a second.
+const SLACK: u64 = 3 * SECOND;
+
+/// A server whose connection is gone shows that in two polls; and a fresh start shows no uptime for a second.
+const FRESH: u64 = 3 * SECOND;
+
+/// A stretch of time in which something really was so.
+#[derive(Debug, Clone)]
+struct Span {
+    from: u64,
+    to: u64,
+    /// Why a server came back, if it did.
+    ended: Option<Ended>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ended {
+    Up(UpCause),
+    PutAway,
+    HubGone,
+    Removed,
+    Restarted,
+}
+
+impl Span {
+    fn meets(&self, from: u64, to: u64) -> bool {
+        from <= self.to && self.from <= to
+    }
+}
+
+struct Compared<'a> {
+    session: &'a Session,
+    played: &'a Played,
+    errors: Vec<String>,
+}
+
+/// What is wrong, in words.
+pub fn errors(session: &Session, played: &Played) -> Vec<String> {
+    let mut compared = Compared { session, played, errors: Vec::new() };
+    compared.names();
+    // What is not read rightly yet: a hub that is killed and started while nobody watches is said to have ended twice; and the times
+    // of a hub whose clock is wrong are taken as they are.
+    let over_a_gap = session.has(Disturbance::FrozenOverKill);
+    if !over_a_gap {
+        compared.hub_ends();
+        compared.hub_outages();
+    }
+    if session.clock_ahead == 0 {
+        compared.servers();
+        if !over_a_gap {
+            compared.incidents();
+        }
+    }
+    compared.calls();
+    compared.errors
+}
+
+fn micros(at: Timestamp) -> u64 {
+    at.get()
+}
+
+impl Compared<'_> {
+    fn wrong(&mut self, text: String) {
+        self.errors.push(text);
+    }
+
+    fn polls(&self) -> &[Seen] {
+        &self.played.polls
+    }
+
+    /// The true time that a time on the sidecar's clock can stand for.
+    fn unshifted(&self, at: u64) -> Vec<u64> {
+        let jumps =
+            self.session.veils.iter().filter_map(|(.., veil)| if let Veil::Clock(ahead) = veil { Some(*ahead) } else { None });
+        std::iter::once(at).chain(jumps.map(|ahead| at.saturating_add_signed(-ahead))).collect()
+    }
+
+    /// The last poll before `at` that was answered, but for the one at `at` itself.
+    fn answered_before(&self, at: u64) -> u64 {
+        let before = self.polls().iter().rev().filter(|seen| seen.answered && micros(seen.at) + SECOND < at);
+        before.map(|seen| micros(seen.at)).next().unwrap_or(0)
+    }
+
+    /// When the `nth` answered poll at or after `at` was.
+    fn answered_after(&self, at: u64, nth: usize) -> Option<u64> {
+        let after = self.polls().iter().filter(|seen| seen.answered && micros(seen.at) >= at);
+        after.map(|seen| micros(seen.at)).nth(nth)
+    }
+
+    fn truth_times(&self, wanted: impl Fn(&Happening) -> bool) -> Vec<u64> {
+        self.played.truth.iter().filter(|truth| wanted(&truth.what)).map(|truth| micros(truth.at)).collect()
+    }
+
+    fn moments(&self, list: &Value) -> Vec<u64> {
+        list.as_array().unwrap().iter().map(|each| moment(&each["at"])).collect()
+    }
+
+    /// Each stop and each end without a word that is claimed is one that happened, and none is claimed twice.
+    fn hub_ends(&mut self) {
+        let hub = serde_json::to_value(&self.played.assessment.history.hub).unwrap();
+        let really = self.truth_times(|what| matches!(what, Happening::HubStopped { .. }));
+        let stopping = self.truth_times(|what| matches!(what, Happening::HubStopping | Happening::HubStopped { .. }));
+        let claimed: Vec<u64> = [self.moments(&hub["stops"]), self.moments(&hub["exits"])].concat();
+        for at in &claimed {
+            let fits = |truth: &u64| {
+                self.unshifted(*at).iter().any(|at| (self.answered_before(*at).saturating_sub(SLACK)..=at + SLACK).contains(truth))
+            };
+            if !stopping.iter().any(fits) {
+                self.wrong(format!("the hub is said to have ended at {}, and did not", self.word(*at)));
+            }
+        }
+        if claimed.len() > really.len() {
+            self.wrong(format!("{} ends of the hub are claimed, {} there were", claimed.len(), really.len()));
+        }
+        let starts = hub["starts"].as_array().unwrap().len();
+        let started = self.truth_times(|what| matches!(what, Happening::HubStarted { .. })).len();
+        if starts > started {
+            self.wrong(format!("{starts} starts of the hub are claimed, {started} there were"));
+        }
+    }
+
+    /// The stretches between two answered polls in which polls were not answered.
+    fn silences(&self) -> Vec<(u64, u64, u64, Option<u64>)> {
+        let mut silences: Vec<(u64, u64, u64, Option<u64>)> = Vec::new();
+        let mut last_ok = None;
+        let mut open = false;
+        for seen in self.polls() {
+            let at = micros(seen.at);
+            match (seen.answered, last_ok) {
+                (true, _) => {
+                    if let (true, Some(last)) = (open, silences.last_mut()) {
+                        last.3 = Some(at);
+                    }
+                    open = false;
+                    last_ok = Some(at);
+                }
+                (false, Some(before)) if !open => {
+                    silences.push((before, at, at, None));
+                    open = true;
+                }
+                (false, Some(_)) => silences.last_mut().unwrap().2 = at,
+                (false, None) => {}
+            }
+        }
+        silences
+    }
+
+    /// From when to when the hub did not answer, as it is told.
+    fn outages(&self) -> Vec<(u64, u64)> {
+        let hub = serde_json::to_value(&self.played.assessment.history.hub).unwrap();
+        stretches(&hub["unreachable"])
+    }
+
+    fn hub_outages(&mut self) {
+        let claimed = self.outages();
+        let away = self.away();
+        let silences = self.silences();
+        for (from, to) in &claimed {
+            let silent = silences
+                .iter()
+                .any(|(before, .., after)| *from <= after.unwrap_or(u64::MAX) && before.saturating_sub(SLACK) <= *to);
+            let really = away.iter().any(|away| away.meets(from.saturating_sub(SLACK), to + SLACK));
+            if !silent && !really && !self.session.has(Disturbance::ClockJump) {
+                self.wrong(format!("the hub is said not to have answered from {} to {}", self.word(*from), self.word(*to)));
+            }
+        }
+        for (before, first, last, after) in &silences {
+            let met = claimed.iter().any(|(from, to)| *from <= *last + SECOND && *before <= *to);
+            if !met && !self.session.has(Disturbance::ClockJump) {
+                self.wrong(format!(
+                    "the hub did not answer from {} to {}, and nothing says so",
+                    self.word(*first),
+                    self.word(*last)
+                ));
+            }
+            let _ = after;
+        }
+        self.hub_down_time(&claimed, &silences);
+    }
+
+    fn hub_down_time(&mut self, claimed: &[(u64, u64)], silences: &[(u64, u64, u64, Option<u64>)]) {
+        if self.session.has(Disturbance::ClockJump) {
+            return;
+        }
+        let end = self.session.length + micros(super::play::START);
+        let told: u64 = claimed.iter().map(|(from, to)| to.min(&end).saturating_sub(*from)).sum();
+        let at_least: u64 = silences.iter().map(|(_, first, last, _)| last - first).sum();
+        let at_most: u64 = silences.iter().map(|(before, .., after)| after.unwrap_or(end) - before).sum();
+        // A stop and a start between two polls are told by the log alone.
+        let between: u64 = self.away().iter().map(|away| away.to - away.from + SLACK).sum();
+        if told + SECOND < at_least || told > at_most + between {
+            self.wrong(format!(
+                "the hub is said not to have answered for {} s, which was between {} s and {} s",
+                told / SECOND,
+                at_least / SECOND,
+                (at_most + between) / SECOND
+            ));
+        }
+    }
+
+    /// When the hub's port was closed, from its first opening on.
+    fn away(&self) -> Vec<Span> {
+        let mut away: Vec<Span> = Vec::new();
+        for truth in &self.played.truth {
+            match truth.what {
+                Happening::HubStopping | Happening::HubDeaf if away.last().is_none_or(|last| last.to != u64::MAX) => {
+                    away.push(Span { from: micros(truth.at), to: u64::MAX, ended: None });
+                }
+                Happening::HubListening => {
+                    if let Some(last) = away.last_mut() {
+                        last.to = micros(truth.at);
+                    }
+                }
+                _ => {}
+            }
+        }
+        let end = self.session.length + micros(super::play::START);
+        away.iter_mut().filter(|away| away.to == u64::MAX).for_each(|away| away.to = end);
+        away
+    }
+
+    /// When a server did not work though nobody had stopped it.
+    fn crashes(&self, name: &str) -> Vec<Span> {
+        let mut crashes: Vec<Span> = Vec::new();
+        for truth in &self.played.truth {
+            let at = micros(truth.at);
+            let mut end = |ended: Ended| {
+                if let Some(open) = crashes.last_mut().filter(|crash| crash.ended.is_none()) {
+                    open.to = at;
+                    open.ended = Some(ended);
+                }
+            };
+            match &truth.what {
+                Happening::ServerDown { name: of, cause: DownCause::Crashed } if of == name => {
+                    crashes.push(Span { from: at, to: u64::MAX, ended: None });
+                }
+                Happening::ServerUp { name: of, cause } if of == name => end(Ended::Up(*cause)),
+                Happening::ServerPutAway { name: of } if of == name => end(Ended::PutAway),
+                Happening::ServerRemoved { name: of } if of == name => end(Ended::Removed),
+                Happening::ServersRestarted => end(Ended::Restarted),
+                Happening::HubStopping | Happening::HubStopped { .. } => end(Ended::HubGone),
+                _ => {}
+            }
+        }
+        let end = self.session.length + micros(super::play::START);
+        crashes.iter_mut().filter(|crash| crash.ended.is_none()).for_each(|crash| crash.to = end);
+        crashes
+    }
+
+    /// Only the hub's own servers are told of.
+    fn names(&mut self) {
+        let listed: std::collections::BTreeSet<&String> = self.polls().iter().flat_map(|seen| &seen.servers).collect();
+        let known = self.played.assessment.history.servers.0.keys();
+        let invented: Vec<&String> = known.filter(|name| !listed.contains(name)).collect();
+        if !invented.is_empty() {
+            let text = format!("the hub has no servers {invented:?}");
+            self.wrong(text);
+        }
+    }
+
+    fn servers(&mut self) {
+        let servers = self.played.assessment.history.servers.0.iter();
+        let known: Vec<(String, Value)> =
+            servers.map(|(name, server)| (name.clone(), serde_json::to_value(server).unwrap())).collect();
+        for (name, server) in &known {
+            // It never comes up, and so is no matter of outages.
+            if name != "github" && !self.session.has(Disturbance::ClockJump) {
+                self.server(name, server);
+            }
+        }
+    }
+
+    fn server(&mut self, name: &str, server: &Value) {
+        let crashes = self.crashes(name);
+        let claimed = stretches(&server["down"]);
+        for (index, (from, to)) in claimed.iter().enumerate() {
+            let reached = |crash: &&Span| {
+                let late = self.answered_after(crash.to, 2).unwrap_or(u64::MAX);
+                *from <= late.saturating_add(SLACK) && crash.from <= to + SLACK && *from + SLACK >= crash.from
+            };
+            let Some(crash) = crashes.iter().find(reached) else {
+                self.wrong(format!("server {name} is said to have been down from {} to {}", self.word(*from), self.word(*to)));
+                continue;
+            };
+            let crash = crash.clone();
+            self.recovery(name, &server["down"][index]["ending"], &crash);
+        }
+        for crash in &crashes {
+            let shown = self.answered_after(crash.from + FRESH, 1).is_some_and(|poll| poll + SECOND < crash.to);
+            let met = claimed.iter().any(|(from, to)| crash.meets(*from, *to));
+            if shown && !met {
+                self.wrong(format!("server {name} crashed at {}, and nothing says so", self.word(crash.from)));
+            }
+        }
+        if claimed.len() > crashes.len() {
+            self.wrong(format!("server {name} is said to have been down {} times, and was {} times", claimed.len(), crashes.len()));
+        }
+    }
+
+    /// No simulated hub brings a server back by itself.
+    fn recovery(&mut self, name: &str, ending: &Value, crash: &Span) {
+        // Where no source shows the request, nothing tells it from a recovery.
+        let shows_requests = self.session.streams || self.session.interval == 1;
+        if ending == "recovered" && shows_requests {
+            self.wrong(format!("server {name} is said to have recovered by itself; its outage ended: {:?}", crash.ended));
+        }
+    }
+
+    fn incidents(&mut self) {
+        let (away, silences) = (self.away(), self.silences());
+        for incident in &self.played.assessment.incidents.clone() {
+            let (from, to) = (micros(incident.start.0), incident.end.map_or(u64::MAX, |end| micros(end.0)));
+            let hub_was_away =
+                silences.iter().any(|(before, .., after)| from <= after.unwrap_or(u64::MAX) && before.saturating_sub(SLACK) <= to)
+                    || away.iter().any(|away| away.meets(from.saturating_sub(SLACK), to.saturating_add(SLACK)));
+            let crashed = || {
+                self.crashes(&incident.subject).iter().any(|crash| {
+                    let late = self.answered_after(crash.to, 2).unwrap_or(u64::MAX);
+                    from <= late.saturating_add(SLACK) && crash.from <= to.saturating_add(SLACK)
+                })
+            };
+            let is_right = match incident.kind {
+                IncidentKind::HubDown | IncidentKind::ApiFailing => hub_was_away || self.session.has(Disturbance::ClockJump),
+                IncidentKind::ServerDown => crashed() || self.session.has(Disturbance::ClockJump),
+                IncidentKind::ServerFlapping | IncidentKind::ServerReconnecting => false,
+                IncidentKind::ServerNeverUp => incident.subject == "github",
+                IncidentKind::ToolsLost | IncidentKind::ToolsChanged => false,
+                IncidentKind::ClockJumped => self.session.has(Disturbance::ClockJump),
+                // A hub that starts again and again writes the errors of its start again and again.
+                IncidentKind::ErrorSpike | IncidentKind::ErrorRate => true,
+                _ => incident.severity != Gravity::Critical,
+            };
+            if !is_right {
+                self.wrong(format!("incident {} {} at {}: {}", incident.kind, incident.subject, self.word(from), incident.title));
+            }
+        }
+        for (_, first, last, _) in &silences {
+            let told = self.played.assessment.incidents.iter().any(|incident| {
+                let (from, to) = (micros(incident.start.0), incident.end.map_or(u64::MAX, |end| micros(end.0)));
+                matches!(incident.kind, IncidentKind::HubDown | IncidentKind::ApiFailing)
+                    && from <= last + SECOND
+                    && *first <= to.saturating_add(SECOND)
+            });
+            if !told && !self.session.has(Disturbance::ClockJump) && last - first > 2 * SECOND {
+                self.wrong(format!(
+                    "no incident for the hub that did not answer from {} to {}",
+                    self.word(*first),
+                    self.word(*last)
+                ));
+            }
+        }
+    }
+
+    /// Calls are counted where the checkpoint lines are seen, each once, and their time is theirs.
+    fn calls(&mut self) {
+        if !self.session.shows_calls() {
+            return;
+        }
+        let really: Vec<u64> = self
+            .played
+            .truth
+            .iter()
+            .filter_map(
+                |truth| if let Happening::CallEnded { start, end, .. } = truth.what { Some(end.since(start).get()) } else { None },
+            )
+            .collect();
+        let facts = self.played.watches.iter().flat_map(|watch| &watch.facts);
+        let claimed: Vec<Option<u64>> = facts
+            .filter_map(|fact| if let FactKind::CallEnded(call) = &fact.kind { Some(duration(call.duration)) } else { None })
+            .collect();
+        if claimed.len() != really.len() {
+            self.wrong(format!("{} calls are told, {} there were", claimed.len(), really.len()));
+        }
+        let (told, were): (u64, u64) = (claimed.iter().flatten().sum(), really.iter().sum());
+        if claimed.iter().all(Option::is_some) && told.abs_diff(were) > 5_000 * really.len() as u64 {
+            self.wrong(format!("the calls are said to have taken {told} µs, and took {were} µs"));
+        }
+    }
+
+    /// A time, as seconds of the session.
+    fn word(&self, at: u64) -> String {
+        let start = micros(super::play::START);
+        let seconds = (i128::from(at) - i128::from(start)) / 100_000;
+        format!("{}.{} s", seconds / 10, (seconds % 10).abs())
+    }
+}
+
+fn duration(duration: impl Into<Option<Micros>>) -> Option<u64> {
+    duration.into().map(Micros::get)
+}
+
+/// A time in a report.
+fn moment(value: &Value) -> u64 {
+    Timestamp::parse(value.as_str().unwrap()).unwrap().get()
+}
+
+fn stretches(list: &Value) -> Vec<(u64, u64)> {
+    let each = list.as_array().unwrap().iter();
+    each.map(|stretch| {
+        let to = if stretch["to"].is_null() { u64::MAX } else { moment(&stretch["to"]) };
+        (moment(&stretch["from"]), to)
+    })
+    .collect()
+}

@@ -1,0 +1,438 @@
+//! A sidecar beside a hub whose answers, log and event stream are played by hand, second by second: from what the hub shows to what
+//! is judged of it.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+use hubwatch::backend::embedded::Embedded;
+use hubwatch::backend::period::{self, Wanted};
+use hubwatch::export::Tally;
+use hubwatch::hub::events::EventReader;
+use hubwatch::hub::interpret::PollAnswer;
+use hubwatch::journal::{Journal, JournalReader, Opened};
+use hubwatch::judge::incident::IncidentKind;
+use hubwatch::judge::{Assessment, Judge};
+use hubwatch::sidecar::{Lines, LogSource, Setup, Sidecar};
+use hubwatch::tail::Begin;
+use hubwatch::watch::{
+    ApiOutcome, ChangeCause, ClaimKind, ClaimRefusal, Count, Environment, Fact, FactKind, HubName, Liveness, Micros, Origin, Poll,
+    Text, Timestamp, Watch,
+};
+
+pub const START: u64 = 1_795_000_000;
+
+/// A time so many seconds after the beginning.
+pub fn at(seconds: f64) -> Timestamp {
+    let start = Timestamp::from_secs(START);
+    if seconds < 0.0 { start.minus(micros(-seconds)) } else { start.plus(micros(seconds)) }
+}
+
+fn micros(seconds: f64) -> Micros {
+    Micros::new((seconds * 1e6).round() as u64)
+}
+
+/// A server as the hub shows it.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub status: &'static str,
+    /// Since when it counts its uptime.
+    pub up_since: Option<f64>,
+    pub last_started: Option<f64>,
+    pub error: Option<&'static str>,
+}
+
+impl Server {
+    /// Connected since then.
+    pub fn up(since: f64) -> Self {
+        Self { status: "connected", up_since: Some(since), last_started: Some(since - 0.5), error: None }
+    }
+
+    /// As a crash leaves it.
+    pub fn crashed(started: f64) -> Self {
+        Self { status: "connected", up_since: None, last_started: Some(started - 0.5), error: None }
+    }
+
+    /// As a stop through the API leaves it.
+    pub fn stopped() -> Self {
+        Self { status: "disconnected", up_since: None, last_started: None, error: None }
+    }
+
+    /// As a stop that disables leaves it.
+    pub fn disabled() -> Self {
+        Self { status: "disabled", ..Self::stopped() }
+    }
+
+    /// Being connected since then.
+    pub fn connecting(since: f64) -> Self {
+        Self { status: "connecting", up_since: None, last_started: Some(since), error: None }
+    }
+}
+
+/// The hub as its API shows it.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    pub answers: Result<(), ApiOutcome>,
+    pub pid: u32,
+    pub started: f64,
+    /// Whether it still has its entry in `workspaces.json`.
+    pub entry: bool,
+    /// What stands in its entry instead: the process of another hub that could not have its port, and its start.
+    pub usurper: Option<(u32, f64)>,
+    /// Another hub's entry there.
+    pub other: Option<(u16, u32)>,
+    pub state: &'static str,
+    /// How far its clock is ahead.
+    pub ahead: f64,
+    pub servers: BTreeMap<&'static str, Server>,
+}
+
+impl Hub {
+    fn answer(&self, now: f64) -> PollAnswer {
+        let iso = |time: f64| at(time + self.ahead).to_string();
+        let (asked, now_at) = (at(now - 0.002), at(now));
+        let (health, servers) = match self.answers {
+            Err(outcome) => (Err(outcome), None),
+            Ok(()) => (
+                Ok(serde_json::from_value(self.health(&iso, now)).unwrap()),
+                Some((Ok(serde_json::from_value(self.list(&iso, now)).unwrap()), Micros::new(500))),
+            ),
+        };
+        PollAnswer {
+            asked,
+            now: now_at,
+            health,
+            health_duration: Micros::new(1_000),
+            servers,
+            process: None,
+            children: Vec::new(),
+            filtering: None,
+            log_file: None,
+            own_subscribers: 0,
+        }
+    }
+
+    fn health(&self, iso: &dyn Fn(f64) -> String, now: f64) -> serde_json::Value {
+        let mut active = serde_json::Map::new();
+        if self.entry {
+            let (pid, started) = self.usurper.unwrap_or((self.pid, self.started));
+            let own = serde_json::json!({"pid": pid, "port": 7000, "startTime": iso(started), "config_files": []});
+            active.insert("7000".to_owned(), own);
+        }
+        if let Some((port, pid)) = self.other {
+            active.insert(port.to_string(), serde_json::json!({"pid": pid, "port": port, "startTime": iso(now - 1.0)}));
+        }
+        serde_json::json!({
+            "status": "ok", "state": self.state, "timestamp": iso(now - 0.001), "activeClients": 0,
+            "workspaces": {"current": "7000", "allActive": active},
+        })
+    }
+
+    fn list(&self, iso: &dyn Fn(f64) -> String, now: f64) -> serde_json::Value {
+        let servers: Vec<_> = self
+            .servers
+            .iter()
+            .map(|(name, server)| {
+                serde_json::json!({
+                    "name": name, "transportType": "stdio", "status": server.status, "error": server.error,
+                    "capabilities": {"tools": if server.status == "connected" { vec![1; 3] } else { Vec::new() }},
+                    "uptime": server.up_since.map_or(0.0, |since| (now - since).floor()),
+                    "lastStarted": server.last_started.map(iso),
+                })
+            })
+            .collect();
+        serde_json::json!({"servers": servers, "timestamp": iso(now - 0.001)})
+    }
+}
+
+/// In which form the hub writes its log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Logger {
+    /// Bare text, one file for all hubs of a user.
+    Plain,
+    /// JSON lines with the process that wrote them.
+    Pino,
+}
+
+/// A hub, and a sidecar that watches it.
+pub struct Played {
+    folder: tempfile::TempDir,
+    opened: Opened,
+    sidecar: Sidecar,
+    logger: Logger,
+    now: f64,
+    first: bool,
+    pub hub: Hub,
+}
+
+impl Played {
+    /// A hub that started at second 0 with the server `files`, and a sidecar that begins with it. The first poll is to come.
+    pub fn begin(logger: Logger) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::File::create(folder.path().join("mcp-hub.log")).unwrap();
+        let opened = Journal::open(&folder.path().join("state")).unwrap();
+        let sidecar = sidecar(&folder.path().join("mcp-hub.log"), &opened, None, at(-10.0));
+        let hub = Hub {
+            answers: Err(ApiOutcome::Refused),
+            pid: 100,
+            started: 0.0,
+            entry: true,
+            usurper: None,
+            other: None,
+            state: "ready",
+            ahead: 0.0,
+            servers: BTreeMap::new(),
+        };
+        Self { folder, opened, sidecar, logger, now: -10.0, first: true, hub }
+    }
+
+    /// The same, after the hub has started and its server came up, and with a minute of polls.
+    pub async fn up(logger: Logger) -> Self {
+        let mut played = Self::begin(logger);
+        played.poll(-5.0).await;
+        played.starts(0.0, 100).await;
+        played.runs(15.0, 60.0).await;
+        played
+    }
+
+    /// The hub starts with its server.
+    pub async fn starts(&mut self, second: f64, pid: u32) {
+        if self.logger == Logger::Plain {
+            self.empties();
+        }
+        self.line(second, pid, "Starting HTTP server on port 7000").await;
+        self.line(second + 0.1, pid, "HTTP_SERVER_STARTED").await;
+        self.line(second + 0.2, pid, "Initializing MCP server 'files'").await;
+        self.line(second + 1.0, pid, "'files' MCP server connected").await;
+        self.line(second + 1.0, pid, "1/1 servers started successfully").await;
+        self.hub = Hub {
+            answers: Ok(()),
+            pid,
+            started: second + 0.05,
+            entry: true,
+            state: "ready",
+            servers: BTreeMap::from([("files", Server::up(second + 1.0))]),
+            ..self.hub.clone()
+        };
+    }
+
+    /// As every hub with the plain log does when it starts.
+    pub fn empties(&self) {
+        std::fs::File::create(self.log()).unwrap();
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.folder.path().join("mcp-hub.log")
+    }
+
+    /// A process writes a line into the log, which is looked at a little later.
+    pub async fn line(&mut self, second: f64, pid: u32, text: &str) {
+        self.lines(second, pid, &[text]).await;
+    }
+
+    /// Lines at once.
+    pub async fn lines(&mut self, second: f64, pid: u32, texts: &[&str]) {
+        self.look(second - 0.05).await;
+        let written: String = texts.iter().map(|text| format!("{}\n", self.written(second, pid, text))).collect();
+        let mut log = std::fs::OpenOptions::new().append(true).open(self.log()).unwrap();
+        log.write_all(written.as_bytes()).unwrap();
+        self.look(second + 0.02).await;
+    }
+
+    fn written(&self, second: f64, pid: u32, text: &str) -> String {
+        match self.logger {
+            Logger::Plain => text.to_owned(),
+            Logger::Pino => {
+                let time = at(second + self.hub.ahead).to_string();
+                serde_json::json!({"level": "info", "time": time, "pid": pid, "msg": text}).to_string()
+            }
+        }
+    }
+
+    async fn look(&mut self, second: f64) {
+        self.now = self.now.max(second);
+        if !self.first {
+            self.sidecar.read_log(at(self.now)).await.unwrap();
+        }
+    }
+
+    /// The event stream is joined.
+    pub fn joins(&mut self, second: f64) {
+        self.sidecar.stream_joined(at(second));
+    }
+
+    /// The hub sends this to its subscribers.
+    pub async fn streams(&mut self, second: f64, event: &str, data: serde_json::Value) {
+        self.now = self.now.max(second);
+        let heard = EventReader::default().feed(format!("event: {event}\ndata: {data}\n\n").as_bytes());
+        self.sidecar.heard(heard, at(self.now)).await.unwrap();
+    }
+
+    /// A poll.
+    pub async fn poll(&mut self, second: f64) {
+        self.now = self.now.max(second);
+        let answer = self.hub.answer(second);
+        if std::mem::take(&mut self.first) {
+            self.sidecar.first_poll(&answer);
+        }
+        self.sidecar.polled(answer).await.unwrap();
+    }
+
+    /// Polls every 15 s.
+    pub async fn runs(&mut self, from: f64, to: f64) {
+        let mut second = from;
+        while second <= to {
+            self.poll(second).await;
+            second += 15.0;
+        }
+    }
+
+    /// The sidecar is killed and takes up its work.
+    pub async fn restarts(&mut self) {
+        self.sidecar.finish_commit().await.unwrap();
+        self.opened.journal.clone().close().await.unwrap();
+        let opened = Journal::open(&self.folder.path().join("state")).unwrap();
+        let checkpoint = opened.checkpoint.clone();
+        self.sidecar = sidecar(&self.log(), &opened, checkpoint, at(self.now));
+        self.opened = opened;
+    }
+
+    /// What was kept of it.
+    pub async fn ends(mut self) -> Told {
+        self.sidecar.stop("test", at(self.now)).await.unwrap();
+        self.opened.journal.close().await.unwrap();
+        let wanted = Wanted {
+            hub: HubName::parse("hub").unwrap(),
+            environment: Environment::parse("staging").unwrap(),
+            from: at(0.0).minus(Micros::new(3_600_000_000)),
+            to: at(36_000.0),
+        };
+        let backend = Embedded::new(JournalReader::open(&self.folder.path().join("state")).unwrap());
+        let watches = period::read(&backend, &wanted, Vec::new, Vec::push, |watches| watches, |_, _| ()).await.unwrap().0;
+        Told { watches }
+    }
+}
+
+fn sidecar(log: &std::path::Path, opened: &Opened, checkpoint: Option<Vec<u8>>, now: Timestamp) -> Sidecar {
+    let origin = Origin {
+        hub: HubName::parse("hub").unwrap(),
+        environment: Environment::parse("staging").unwrap(),
+        watcher: opened.watcher,
+        run: opened.run,
+        sequence: Count::new(0),
+        part: 0,
+        tool_version: Text::from("test"),
+        build: None,
+        interval: Micros::new(15_000_000),
+    };
+    let setup = Setup {
+        origin,
+        key: opened.session_key,
+        log: LogSource::File(log.to_owned()),
+        begin: Begin::Start,
+        lines: Lines::default(),
+        checkpoint,
+        recovered: None,
+        tally: Tally::default(),
+        own: None,
+    };
+    Sidecar::begin(setup, now, opened.journal.clone(), None, false)
+}
+
+/// What the Watches tell.
+pub struct Told {
+    pub watches: Vec<Watch>,
+}
+
+impl Told {
+    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+        self.watches.iter().flat_map(|watch| &watch.facts)
+    }
+
+    /// The hub's starts and ends, in words, each with its second.
+    pub fn life(&self) -> Vec<(&'static str, f64)> {
+        let named = |fact: &Fact| match &fact.kind {
+            FactKind::HubStarted(_) => Some("started"),
+            FactKind::HubStopping(_) => Some("stopping"),
+            FactKind::HubStopped(_) => Some("stopped"),
+            FactKind::HubExited(_) => Some("exited"),
+            FactKind::HubUnreachable(_) => Some("unreachable"),
+            FactKind::HubReachable(_) => Some("reachable"),
+            _ => None,
+        };
+        self.facts().filter_map(|fact| Some((named(fact)?, second(fact.when.latest())))).collect()
+    }
+
+    /// Only what it was, without the polls' own.
+    pub fn ends_and_starts(&self) -> Vec<&'static str> {
+        self.life().into_iter().map(|(what, _)| what).filter(|what| !what.ends_with("reachable")).collect()
+    }
+
+    /// The changes of a server.
+    pub fn changes(&self, name: &str) -> Vec<(Liveness, ChangeCause)> {
+        self.facts()
+            .filter_map(|fact| match &fact.kind {
+                FactKind::ServerChanged(change) if change.server.as_str() == name => Some((change.to, change.cause.unwrap())),
+                _ => None,
+            })
+            .collect()
+    }
+
+    /// When a server changed to this for the first time after then.
+    pub fn changed_at(&self, name: &str, to: Liveness, after: f64) -> Option<f64> {
+        self.facts().find_map(|fact| match &fact.kind {
+            FactKind::ServerChanged(change)
+                if change.server.as_str() == name && change.to == to && second(fact.when.latest()) >= after =>
+            {
+                Some(second(fact.when.latest()))
+            }
+            _ => None,
+        })
+    }
+
+    /// The claims that were not believed.
+    pub fn refused(&self) -> BTreeMap<(ClaimKind, ClaimRefusal), u64> {
+        let mut refused = BTreeMap::new();
+        for fact in self.facts() {
+            if let FactKind::ClaimsDropped(dropped) = &fact.kind {
+                *refused.entry((dropped.claim, dropped.refusal)).or_default() += dropped.count.get();
+            }
+        }
+        refused
+    }
+
+    /// Whether it was told that the log is shared.
+    pub fn is_shared(&self) -> bool {
+        self.facts().any(|fact| matches!(fact.kind, FactKind::LogShared(_)))
+    }
+
+    pub fn last_poll(&self) -> &Poll {
+        self.watches.iter().rev().find_map(|watch| watch.poll.as_ref()).unwrap()
+    }
+
+    /// What is judged of it.
+    pub fn judged(&self) -> Assessment {
+        let mut judge = Judge::new(Vec::new(), self.watches[0].interval.start());
+        for watch in &self.watches {
+            judge.take(watch);
+        }
+        judge.assess(self.watches.last().unwrap().interval.end())
+    }
+
+    /// The incidents, by their kinds and subjects.
+    pub fn incidents(&self) -> Vec<String> {
+        let awaited = IncidentKind::HubAwaited;
+        self.judged()
+            .incidents
+            .iter()
+            .filter(|incident| incident.kind != awaited)
+            .map(|incident| format!("{} {}", incident.kind, incident.subject))
+            .collect()
+    }
+}
+
+fn second(at: Timestamp) -> f64 {
+    let micros = at.get() as f64 - (START * 1_000_000) as f64;
+    (micros / 1e5).round() / 10.0
+}

@@ -1,0 +1,277 @@
+//! What a server's state means depends on what was before, and on whether somebody asked for the change.
+
+mod played;
+
+use hubwatch::watch::{ChangeCause, Liveness};
+use played::{Hub, Logger, Played, Server};
+
+use ChangeCause::{Configured, Hub as OfHub, Requested, Unprompted};
+use Liveness::{Disabled, Down, Removed, Starting, Up};
+
+const BOTH: [Logger; 2] = [Logger::Plain, Logger::Pino];
+
+/// A stop through the API, as it shows in the log: the line comes twice.
+async fn stops(played: &mut Played, second: f64) {
+    played.line(second, 100, "'files' transport closed").await;
+    played.line(second + 0.02, 100, "'files' transport closed").await;
+    played.hub.servers.insert("files", Server::stopped());
+}
+
+async fn connects(played: &mut Played, second: f64) {
+    played.line(second, 100, "'files' MCP server connected").await;
+    played.hub.servers.insert("files", Server::up(second));
+}
+
+async fn crashes(played: &mut Played, second: f64) {
+    played.line(second, 100, "'files' transport closed").await;
+    let started = played.hub.servers["files"].up_since.unwrap();
+    played.hub.servers.insert("files", Server::crashed(started));
+}
+
+/// The changes after the hub's start.
+fn changes(told: &played::Told) -> Vec<(Liveness, ChangeCause)> {
+    told.changes("files").split_off(2)
+}
+
+#[tokio::test]
+async fn a_crash_is_nobody_s_wish_and_told_at_its_time() {
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        crashes(&mut played, 65.3).await;
+        played.runs(75.0, 120.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Unprompted)], "{logger:?}");
+        assert_eq!(told.changed_at("files", Down, 0.0), Some(65.3), "{logger:?}");
+        assert!(told.incidents().iter().any(|incident| incident == "server_down files"), "{logger:?}: {:?}", told.incidents());
+        assert!(told.refused().is_empty(), "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_takes_its_time_to_start_is_not_down_when_it_has_just_connected() {
+    for took in [6.0, 280.0] {
+        let mut played = Played::begin(Logger::Plain);
+        played.poll(-5.0).await;
+        played.starts(0.0, 100).await;
+        played.hub.servers.insert("slow", Server::connecting(0.3));
+        played.hub.state = "starting";
+        played.runs(2.0, took).await;
+        played.hub.state = "ready";
+        played.hub.servers.insert("slow", Server { last_started: Some(0.3), ..Server::up(took + 0.1) });
+        played.poll(took + 0.6).await;
+        played.runs(took + 15.0, took + 60.0).await;
+        let told = played.ends().await;
+        assert_eq!(told.changes("slow"), [(Starting, OfHub), (Up, OfHub)], "{took}");
+        assert!(told.incidents().is_empty(), "{took}: {:?}", told.incidents());
+    }
+}
+
+#[tokio::test]
+async fn who_begins_to_watch_calls_nothing_dead_at_the_first_look() {
+    for (is_dead, expected) in [(true, vec![(Starting, OfHub), (Down, Unprompted)]), (false, vec![(Starting, OfHub), (Up, OfHub)])]
+    {
+        let mut played = Played::begin(Logger::Plain);
+        let up = Server { last_started: Some(-300.0), ..Server::up(0.0) };
+        played.hub = Hub { answers: Ok(()), started: -500.0, ..played.hub.clone() };
+        played.hub.servers.insert("files", if is_dead { Server::crashed(-300.0) } else { up });
+        played.poll(0.5).await;
+        played.runs(15.0, 60.0).await;
+        let told = played.ends().await;
+        assert_eq!(told.changes("files"), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_server_taken_out_of_the_configuration_is_removed_and_its_outage_is_over() {
+    for (logger, was_down) in BOTH.into_iter().flat_map(|logger| [(logger, false), (logger, true)]) {
+        let mut played = Played::up(logger).await;
+        played.hub.servers.insert("other", Server::up(2.0));
+        played.poll(61.0).await;
+        if was_down {
+            crashes(&mut played, 65.0).await;
+        }
+        played.poll(75.0).await;
+        played.line(80.0, 100, "'files' transport closed").await;
+        played.line(80.0, 100, "Removed server files").await;
+        played.hub.servers.remove("files");
+        played.runs(90.0, 120.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told).last(), Some(&(Removed, Configured)), "{logger:?} {was_down}");
+        assert!(told.refused().is_empty(), "{logger:?} {was_down}: {:?}", told.refused());
+        let judged = told.judged();
+        assert!(!judged.incidents.iter().any(|incident| incident.end.is_none()), "{logger:?} {was_down}: {:?}", judged.incidents);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_missing_while_the_hub_starts_is_not_removed() {
+    let mut played = Played::up(Logger::Plain).await;
+    played.hub.state = "starting";
+    played.hub.servers.clear();
+    played.poll(75.0).await;
+    played.hub.state = "ready";
+    played.hub.servers.insert("files", Server::up(80.0));
+    played.runs(90.0, 105.0).await;
+    let told = played.ends().await;
+    assert!(!told.changes("files").contains(&(Removed, Configured)));
+}
+
+#[tokio::test]
+async fn disabling_a_server_through_the_api_was_asked_for() {
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        played.line(65.0, 100, "'files' transport closed").await;
+        played.line(65.01, 100, "'files' transport closed").await;
+        played.hub.servers.insert("files", Server::disabled());
+        played.runs(75.0, 120.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Disabled, Requested)], "{logger:?}");
+        assert_eq!(told.changed_at("files", Disabled, 0.0), Some(65.0), "{logger:?}");
+        assert!(told.refused().is_empty(), "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_restart_of_all_servers_was_asked_for() {
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        played.line(65.0, 100, "Restarting MCP Hub").await;
+        played.line(65.01, 100, "'files' transport closed").await;
+        played.line(65.02, 100, "Initializing MCP server 'files'").await;
+        // The old process's end.
+        played.line(65.06, 100, "'files' transport closed").await;
+        played.line(66.0, 100, "'files' MCP server connected").await;
+        played.line(66.0, 100, "MCP Hub restarted successfully").await;
+        played.hub.state = "restarted";
+        played.hub.servers.insert("files", Server { last_started: Some(65.02), ..Server::up(66.0) });
+        played.runs(75.0, 120.0).await;
+        // It stays `restarted`, and a later crash is a crash.
+        crashes(&mut played, 125.0).await;
+        played.runs(135.0, 150.0).await;
+        let told = played.ends().await;
+        let expected = [(Down, Requested), (Starting, Requested), (Up, Requested), (Down, Unprompted)];
+        assert_eq!(changes(&told), expected, "{logger:?}");
+        assert_eq!(told.ends_and_starts(), ["started"], "{logger:?}");
+        assert!(told.refused().is_empty(), "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_was_on_its_way_does_not_take_the_hub_s_state_back() {
+    let mut played = Played::up(Logger::Plain).await;
+    played.joins(61.0);
+    played.hub.state = "restarting";
+    played.poll(75.0).await;
+    // Said two milliseconds after the hub had made the answer that comes now.
+    let state = serde_json::json!({"state": "restarted", "pid": 100, "port": 7000, "timestamp": played::at(90.001).to_string()});
+    played.streams(89.999, "hub_state", state).await;
+    played.poll(90.0).await;
+    played.hub.state = "restarted";
+    played.runs(105.0, 120.0).await;
+    let told = played.ends().await;
+    let states: Vec<String> = told
+        .facts()
+        .filter_map(|fact| match &fact.kind {
+            hubwatch::watch::FactKind::HubStateChanged(change) => Some(change.to.to_string()),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(states, ["restarting", "restarted"]);
+}
+
+#[tokio::test]
+async fn a_changed_configuration_is_told_as_such() {
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        played.line(65.0, 100, "'files' transport closed").await;
+        played.line(65.01, 100, "'files' transport closed").await;
+        played.line(65.4, 100, "'files' MCP server connected").await;
+        played.line(65.4, 100, "Updated server 'files'").await;
+        played.hub.servers.insert("files", Server::up(65.4));
+        played.runs(75.0, 90.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Configured), (Up, Configured)], "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_restarts_a_dead_server_by_hand_is_seen_in_its_status() {
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        crashes(&mut played, 65.0).await;
+        played.poll(75.0).await;
+        played.hub.servers.insert("files", Server::stopped());
+        played.poll(84.0).await;
+        connects(&mut played, 84.8).await;
+        played.runs(90.0, 105.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Unprompted), (Up, Requested)], "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_restarts_a_dead_server_by_hand_is_seen_in_the_event_stream() {
+    let mut played = Played::up(Logger::Plain).await;
+    played.joins(61.0);
+    crashes(&mut played, 65.0).await;
+    played.poll(75.0).await;
+    let updated = serde_json::json!({"type": "servers_updated", "changes": {"modified": ["files"]}, "timestamp": played::at(84.2).to_string()});
+    played.streams(84.2, "subscription_event", updated).await;
+    connects(&mut played, 84.8).await;
+    let updated = serde_json::json!({"type": "servers_updated", "changes": {"modified": ["files"]}, "timestamp": played::at(84.8).to_string()});
+    played.streams(84.8, "subscription_event", updated).await;
+    played.runs(90.0, 105.0).await;
+    let told = played.ends().await;
+    assert_eq!(changes(&told), [(Down, Unprompted), (Up, Requested)]);
+}
+
+#[tokio::test]
+async fn a_hub_that_reconnects_its_server_by_itself_did_it_itself() {
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        played.joins(61.0);
+        crashes(&mut played, 65.0).await;
+        played.poll(75.0).await;
+        connects(&mut played, 84.8).await;
+        played.runs(90.0, 105.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Unprompted), (Up, Unprompted)], "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_and_a_start_through_the_api_were_asked_for() {
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        stops(&mut played, 65.0).await;
+        played.runs(75.0, 90.0).await;
+        connects(&mut played, 95.0).await;
+        played.runs(105.0, 120.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Requested), (Up, Requested)], "{logger:?}");
+        assert!(told.refused().is_empty(), "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stop_and_a_start_between_two_polls_are_seen_in_the_closing_that_is_said_twice() {
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        stops(&mut played, 65.0).await;
+        connects(&mut played, 67.0).await;
+        played.runs(75.0, 90.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Requested), (Up, Requested)], "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_excused_by_forged_lines_is_a_crash() {
+    let mut played = Played::up(Logger::Plain).await;
+    crashes(&mut played, 65.0).await;
+    let forged = ["Restarting MCP Hub", "Updated server 'files'", "Removed server files", "Server 'files' disabled"];
+    played.lines(65.1, 100, &forged).await;
+    played.runs(75.0, 120.0).await;
+    let told = played.ends().await;
+    assert_eq!(changes(&told), [(Down, Unprompted)]);
+}
