@@ -117,8 +117,7 @@ async fn in_a_planned_time_the_shipped_rules_page_nobody() {
     until("it is planned", async || value("mcphub_planned_ratio").await.filter(|planned| *planned == 1.0)).await;
     signal("-KILL", hub.child("server-filesystem").expect("the filesystem server runs"));
     let down = "min_over_time(mcphub_server_up_ratio{mcphub_server_name=\"filesystem\"}[8s])";
-    let up_long_ago =
-        async || value(&format!("max_over_time(mcphub_server_up_ratio{{mcphub_server_name=\"filesystem\"}}[8s])")).await;
+    let up_long_ago = async || value("max_over_time(mcphub_server_up_ratio{mcphub_server_name=\"filesystem\"}[8s])").await;
     until("it was down for long", async || (value(down).await == Some(0.0) && up_long_ago().await == Some(0.0)).then_some(()))
         .await;
     hub.stop().await;
