@@ -118,6 +118,8 @@ async fn a_call_whose_beginning_was_missed_is_counted_and_stands_on_no_side_of_a
     .await;
     // Nobody watches when it begins: three rounds fail in about 17 s.
     hub.happens(Step::Analyze { client: "first".to_owned(), gemini: Gemini::RateLimited });
+    // A client that still shakes hands calls later: only a failed round shows that the call has begun.
+    until("a failed round", async || (hub.rounds_failed() == 1).then_some(())).await;
     front.open();
     let report = sidecar.until_json("/report.json", |report| report["hub"]["last_state"] == "ready").await;
     assert_eq!(report["calls"]["total"], 0);

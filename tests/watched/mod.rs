@@ -70,6 +70,12 @@ impl Hub {
         live.simulation().truth().iter().filter(|truth| matches!(truth.what, Happening::CallEnded { .. })).count()
     }
 
+    /// How many rounds of tries at Gemini have failed, as the hub itself knows.
+    pub fn rounds_failed(&self) -> usize {
+        let mut live = self.live.lock().unwrap();
+        live.simulation().truth().iter().filter(|truth| matches!(truth.what, Happening::RateLimited { .. })).count()
+    }
+
     pub fn kills(&self, server: &str) {
         self.happens(Step::KillServer { name: server.to_owned() });
     }
