@@ -11,7 +11,23 @@
 //! 4. The way back: [`backend`] finds Watches by derived trace ids, [`judge`] gives verdicts on them, [`report`] renders those.
 //!
 //! Start reading at `main.rs`, then `cli/run.rs` (the way in) and `cli/report.rs` (the way back).
-//! Dependencies point towards `watch`: `judge` knows no I/O, `export` knows no hub, `watch` knows neither.
+//!
+//! # What imports what
+//!
+//! A module imports those that stand below it, never one beside or above it. A test holds this picture against the imports.
+//!
+//! ```text
+//! cli                               // arguments → configuration → command → exit code
+//! serve sidecar                     // what is asked of a watch; the watch itself
+//! config                            // files, environment and flags → settings of what stands below
+//! alert                             // telling people
+//! live                              // judging while the watch goes on
+//! backend report                    // finding Watches again; rendering verdicts
+//! export judge process              // sending; verdicts without I/O; the hub's process
+//! hub journal simulator tail        // knowledge of hubs; what is kept; hubs that are played; files that grow
+//! watch                             // the waist
+//! base                              // what knows nothing of all this
+//! ```
 
 #![forbid(unsafe_code)]
 
@@ -20,9 +36,8 @@
 extern crate self as hubwatch;
 
 pub mod alert;
-mod atomic;
 pub mod backend;
-mod causes;
+pub mod base;
 pub mod cli;
 pub mod config;
 pub mod export;
@@ -36,6 +51,4 @@ pub mod serve;
 pub mod sidecar;
 pub mod simulator;
 pub mod tail;
-pub mod tls;
-mod toml_text;
 pub mod watch;

@@ -18,7 +18,7 @@ use hubwatch::judge::incident::{Gravity, Incident, IncidentKind};
 use hubwatch::judge::moment::Moment;
 use hubwatch::live::Live;
 use hubwatch::live::follow::{Audience as _, Follower, Following};
-use hubwatch::serve::Vitals;
+use hubwatch::live::vitals::Vitals;
 use hubwatch::watch::{ApiOutcome, HubReachable, HubUnreachable, Liveness, Micros, Timestamp, Watch, When, encode, request_of};
 use prost::Message as _;
 use serde_json::{Value, json};

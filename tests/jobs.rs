@@ -57,7 +57,7 @@ impl Home {
 
 async fn ready_hub() -> Hub {
     let hub = Hub::start().await;
-    hubwatch::tls::choose_provider();
+    hubwatch::base::tls::choose_provider();
     let health = format!("{}/api/health", hub.url);
     let is_ready = async || reqwest::get(&health).await.ok()?.text().await.ok()?.contains("\"state\":\"ready\"").then_some(());
     until("the hub is ready", is_ready).await;

@@ -30,7 +30,7 @@ async fn until_told(sidecar: &Sidecar, what: &str) {
 
 /// What the hub says of itself.
 async fn health(hub: &Hub) -> Option<Value> {
-    hubwatch::tls::choose_provider();
+    hubwatch::base::tls::choose_provider();
     let answer = reqwest::get(format!("{}/api/health", hub.url)).await.ok()?.text().await.ok()?;
     serde_json::from_str(&answer).ok()
 }

@@ -36,7 +36,7 @@ impl Serving {
     }
 
     async fn get(&self, path: &str) -> (u16, String) {
-        hubwatch::tls::choose_provider();
+        hubwatch::base::tls::choose_provider();
         let response = reqwest::get(format!("{}{path}", self.base)).await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }

@@ -121,7 +121,7 @@ async fn the_report_that_is_served_says_who_signs_and_where_traces_are_seen_as_t
 async fn the_status_page_is_one_file_that_asks_nobody_else() {
     let hub = Hub::start().await;
     let sidecar = hub.watch(&[]);
-    hubwatch::tls::choose_provider();
+    hubwatch::base::tls::choose_provider();
     let response = reqwest::get(sidecar.url("/")).await.unwrap();
     let policy = response.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.contains("default-src 'none'") && policy.contains("connect-src 'self'"), "{policy}");

@@ -29,7 +29,7 @@ struct Authority {
 
 impl Authority {
     fn new() -> Self {
-        hubwatch::tls::choose_provider();
+        hubwatch::base::tls::choose_provider();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
@@ -173,7 +173,7 @@ async fn a_plain_receiver_behind_an_https_address_is_retried_and_not_trusted() {
             let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
         }
     });
-    hubwatch::tls::choose_provider();
+    hubwatch::base::tls::choose_provider();
     let counter = Counter::default();
     assert!(!arrives(Route::to(&endpoint, Protocol::HttpProtobuf), &counter).await);
 }

@@ -22,7 +22,7 @@ async fn validate_for(hub: &Hub, length: &str, more: &[&str]) -> (Option<i32>, S
 async fn started() -> Hub {
     let hub = Hub::start().await;
     hub.configure(EXPECTED);
-    hubwatch::tls::choose_provider();
+    hubwatch::base::tls::choose_provider();
     let health = format!("{}/api/health", hub.url);
     until("the hub is ready", async || {
         let answer = reqwest::get(&health).await.ok()?.text().await.ok()?;

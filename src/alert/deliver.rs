@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use super::ledger::{Ledger, Notice, Terms};
 use super::message::{self, Sender};
 use super::target::{Target, TargetError};
-use crate::causes;
+use crate::base::backoff::Backoff;
+use crate::base::causes;
 use crate::judge::incident::Incident;
 use crate::live::follow::Audience;
 use crate::watch::{Micros, Timestamp};
@@ -24,6 +25,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The longest wait: a target that is back hears of everything within five minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
+
+/// The waits of our own accord.
+const WAITS: Backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
 
 /// What begins within this time goes out as one message: a hub that dies takes its servers with it.
 const GATHER: Duration = Duration::from_secs(1);
@@ -67,7 +71,7 @@ enum Heard {
 impl Alerts {
     /// Starts a task for each target. What targets were told is kept in `state_dir`.
     pub fn start(targets: Vec<Target>, sender: &Sender, state_dir: &Path) -> Result<Self, AlertsError> {
-        crate::tls::choose_provider();
+        crate::base::tls::choose_provider();
         let mut started = Vec::new();
         for target in targets {
             let mut builder = reqwest::Client::builder()
@@ -183,7 +187,7 @@ impl Courier {
                         Err(refused) => {
                             failures += 1;
                             self.complain(&refused, failures);
-                            refused.wait.unwrap_or_else(|| backoff(failures))
+                            refused.wait.unwrap_or_else(|| WAITS.after(failures))
                         }
                     };
                     not_before = Instant::now() + wait;
@@ -243,7 +247,7 @@ impl Courier {
     /// Elsewhere: the disk may be slow, and this thread watches the hub.
     async fn keep(&self) {
         let (path, ledger) = (self.path.clone(), self.ledger.clone());
-        let kept = tokio::task::spawn_blocking(move || crate::atomic::write_json(&path, &ledger)).await;
+        let kept = tokio::task::spawn_blocking(move || crate::base::atomic::write_json(&path, &ledger)).await;
         if let Err(error) = kept.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
             tracing::warn!(path = %self.path.display(), %error, "what was told can't be kept: a restart would tell it again");
         }
@@ -255,12 +259,6 @@ struct Refused {
     why: String,
     /// How long the target wants to be left alone.
     wait: Option<Duration>,
-}
-
-fn backoff(failures: u32) -> Duration {
-    let wait = FIRST_WAIT.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(LONGEST_WAIT);
-    // Spread, so that many senders don't come back at the same instant.
-    wait.mul_f64(0.75 + fastrand::f64() / 2.0)
 }
 
 /// The limit of messages: a bucket of tokens that fills again evenly.
@@ -299,17 +297,11 @@ mod tests {
     }
 
     #[test]
-    fn waits_grow_up_to_the_longest() {
-        assert!(backoff(1) <= FIRST_WAIT * 2);
-        assert!(backoff(40) <= LONGEST_WAIT.mul_f64(1.25) && backoff(40) >= LONGEST_WAIT.mul_f64(0.75));
-    }
-
-    #[test]
     fn a_ledger_comes_back_and_a_broken_one_is_begun_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("alerts-a.json");
         assert_eq!(read(&path), Ledger::default());
-        crate::atomic::write_json(&path, &Ledger::default()).unwrap();
+        crate::base::atomic::write_json(&path, &Ledger::default()).unwrap();
         assert_eq!(read(&path), Ledger::default());
         std::fs::write(&path, "{").unwrap();
         assert_eq!(read(&path), Ledger::default());

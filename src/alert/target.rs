@@ -7,7 +7,7 @@ use std::time::Duration;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Certificate, Url};
 
-use crate::config::Secret;
+use crate::base::secret::Secret;
 use crate::judge::incident::Gravity;
 
 /// What a target understands.
@@ -131,7 +131,7 @@ impl Target {
         let Some(path) = &self.ca else { return Ok(Vec::new()) };
         let wrong = |reason| TargetError::Authority { name: self.name.clone(), path: path.clone(), reason };
         let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-        crate::tls::authorities(&pem).map_err(wrong)
+        crate::base::tls::authorities(&pem).map_err(wrong)
     }
 
     /// The headers as HTTP has them.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::config::Secret;
+use crate::base::secret::Secret;
 
 /// How long one answer may take. Backends read a trace of ours in milliseconds; object stores take seconds.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);

@@ -18,6 +18,7 @@ use super::access::Access;
 use super::http::MAX_BODY_BYTES;
 use super::otlp_json::OtlpTraces;
 use super::{Backend, BackendError, Kind, Reading, Trace, TraceWatches};
+use crate::base::atomic::UNFINISHED;
 use crate::watch::{JsonTraces, TraceId, names};
 
 /// `--backend file=PATH`.
@@ -31,9 +32,6 @@ pub const KIND: Kind = Kind {
 /// Names that may be files of ours in a folder.
 const ENDINGS: [&str; 3] = [".json", ".jsonl", ".ndjson"];
 const COMPRESSED: [&str; 3] = ["", ".gz", ".zst"];
-
-/// What `hubwatch export` adds to a file's name until all of it is written.
-pub const UNFINISHED: &str = ".unfinished";
 
 /// How many lines are parsed at once: one a processor of a small machine. A busy quarter-hour takes some 10 MB while it is parsed.
 const CONCURRENCY: usize = 2;

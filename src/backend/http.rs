@@ -9,9 +9,10 @@ use reqwest::{RequestBuilder, StatusCode, Url};
 
 use super::access::Access;
 use super::{BackendError, Trace};
+use crate::base::backoff::Backoff;
+use crate::base::{causes, secret};
 use crate::export::answer;
 use crate::watch::TraceId;
-use crate::{causes, config};
 
 /// A trace of ours stays below 2 MB of protobuf, some 10 MB of JSON; what is far beyond that is something else.
 pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
@@ -22,8 +23,8 @@ pub const CONCURRENCY: usize = 4;
 /// The first try and three more.
 const MAX_TRIES: u32 = 4;
 
-/// The first wait; each is twice the one before.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// The first wait is short: a backend that is busy often answers at once; the fourth try is two seconds after the first.
+const WAITS: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 
 /// The longest that a server may make us wait by `Retry-After`.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -75,13 +76,13 @@ enum Failure {
 impl Server {
     /// Checks what can be checked without asking it. The URL may have a path prefix.
     pub(super) fn new(kind: &'static str, url: &str, access: &Access) -> Result<Self, BackendError> {
-        let shown = config::without_credentials(url);
+        let shown = secret::without_credentials(url);
         let wrong = |reason: String| BackendError::Settings(format!("`{shown}` is no address of {kind}: {reason}"));
         let base = Url::parse(url).map_err(|error| wrong(format!("{error}; give one like http://127.0.0.1:16686")))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(wrong("its scheme is neither http nor https".to_owned()));
         }
-        crate::tls::choose_provider();
+        crate::base::tls::choose_provider();
         let setup = |error: reqwest::Error| BackendError::Settings(format!("can't set up HTTP: {}", causes::of(&error)));
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))
@@ -91,7 +92,7 @@ impl Server {
         if let Some(ca) = &access.ca {
             let unusable = |reason: String| BackendError::Settings(format!("the CA file {} can't be used: {reason}", ca.display()));
             let pem = std::fs::read(ca).map_err(|error| unusable(error.to_string()))?;
-            for certificate in crate::tls::authorities(&pem).map_err(unusable)? {
+            for certificate in crate::base::tls::authorities(&pem).map_err(unusable)? {
                 builder = builder.add_root_certificate(certificate);
             }
         }
@@ -101,7 +102,7 @@ impl Server {
 
     /// Its address, without credentials.
     pub(super) fn shown(&self) -> String {
-        config::without_credentials(self.base.as_str()).trim_end_matches('/').to_owned()
+        secret::without_credentials(self.base.as_str()).trim_end_matches('/').to_owned()
     }
 
     /// By how many seconds its clock was ahead of ours at its last answer.
@@ -127,7 +128,7 @@ impl Server {
             if tries == MAX_TRIES {
                 return Err(BackendError::Unreachable { url: self.shown(), tries, reason });
             }
-            let wait = (FIRST_WAIT * 2_u32.pow(tries - 1)).mul_f64(0.5 + fastrand::f64() / 2.0);
+            let wait = WAITS.after(tries);
             let wait = after.map_or(wait, |after| after.min(LONGEST_WAIT).max(wait));
             tracing::debug!(path, reason, ?wait, "asking again");
             tokio::time::sleep(wait).await;

@@ -287,7 +287,7 @@ async fn live(stage: &Stage, play: Play) -> Result<Period, CliError> {
         limits: Limits::default(),
         drain: crate::config::DEFAULT_DRAIN,
         interval: LIVE_INTERVAL,
-        vitals: crate::serve::Vitals::default(),
+        vitals: crate::live::vitals::Vitals::default(),
         process: Some(process_of(live)),
         length: Some(play.length),
     };

@@ -1,6 +1,5 @@
 //! `hubwatch export`: a period as a file that a report can be made of later, on another machine.
 
-use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,9 +12,9 @@ use super::reading::{self, BackendArgs, PeriodArgs, Source, progress};
 use super::report::print;
 use super::{CliError, Exit};
 use crate::backend::Trace;
-use crate::backend::file::UNFINISHED;
 use crate::backend::otlp_json::OtlpTraces;
 use crate::backend::period::{self, Wanted};
+use crate::base::atomic::{Readers, Replacement};
 use crate::config::Layers;
 use crate::config::environment::Environment;
 use crate::judge::moment::Moment;
@@ -164,31 +163,28 @@ fn tell(written: &Written, form: Form, to_stdout: bool) -> Result<(), CliError> 
 /// The file, compressed as its name says. It bears its name once it is whole.
 struct Archive {
     to: Compressed,
-    unfinished: Option<(PathBuf, PathBuf)>,
     bytes: u64,
 }
 
 enum Compressed {
-    Plain(Box<dyn Write>),
-    Gzip(GzEncoder<BufWriter<File>>),
-    Zstd(zstd::Encoder<'static, BufWriter<File>>),
+    Stdout(BufWriter<io::Stdout>),
+    Plain(BufWriter<Replacement>),
+    Gzip(GzEncoder<BufWriter<Replacement>>),
+    Zstd(zstd::Encoder<'static, BufWriter<Replacement>>),
 }
 
 impl Archive {
     fn create(path: &Path) -> io::Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self { to: Compressed::Plain(Box::new(BufWriter::new(io::stdout()))), unfinished: None, bytes: 0 });
+            return Ok(Self { to: Compressed::Stdout(BufWriter::new(io::stdout())), bytes: 0 });
         }
-        let mut unfinished = path.to_owned().into_os_string();
-        unfinished.push(UNFINISHED);
-        let unfinished = PathBuf::from(unfinished);
-        let file = BufWriter::new(File::create(&unfinished)?);
+        let file = BufWriter::new(Replacement::begin(path, Readers::AsUsual)?);
         let to = match path.extension().and_then(|ending| ending.to_str()) {
             Some("zst") => Compressed::Zstd(zstd::Encoder::new(file, ZSTD_LEVEL)?),
             Some("gz") => Compressed::Gzip(GzEncoder::new(file, flate2::Compression::default())),
-            _ => Compressed::Plain(Box::new(file)),
+            _ => Compressed::Plain(file),
         };
-        Ok(Self { to, unfinished: Some((unfinished, path.to_owned())), bytes: 0 })
+        Ok(Self { to, bytes: 0 })
     }
 
     fn line(&mut self, traces: &OtlpTraces) -> io::Result<()> {
@@ -196,6 +192,7 @@ impl Archive {
         line.push(b'\n');
         self.bytes += line.len() as u64;
         match &mut self.to {
+            Compressed::Stdout(to) => to.write_all(&line),
             Compressed::Plain(to) => to.write_all(&line),
             Compressed::Gzip(to) => to.write_all(&line),
             Compressed::Zstd(to) => to.write_all(&line),
@@ -204,14 +201,16 @@ impl Archive {
 
     /// How many bytes there are, before compression.
     fn finish(self) -> io::Result<u64> {
-        match self.to {
-            Compressed::Plain(mut to) => to.flush()?,
-            Compressed::Gzip(to) => to.finish()?.flush()?,
-            Compressed::Zstd(to) => to.finish()?.flush()?,
-        }
-        if let Some((unfinished, path)) = self.unfinished {
-            std::fs::rename(unfinished, path)?;
-        }
+        let written = match self.to {
+            Compressed::Stdout(mut to) => {
+                to.flush()?;
+                return Ok(self.bytes);
+            }
+            Compressed::Plain(to) => to,
+            Compressed::Gzip(to) => to.finish()?,
+            Compressed::Zstd(to) => to.finish()?,
+        };
+        written.into_inner().map_err(io::IntoInnerError::into_error)?.finish()?;
         Ok(self.bytes)
     }
 }

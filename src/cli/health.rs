@@ -78,12 +78,12 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 }
 
 async fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
-    crate::tls::choose_provider();
+    crate::base::tls::choose_provider();
     let url = format!("http://{address}{path}");
-    let client = crate::tls::with_system_roots(reqwest::Client::builder().no_proxy().timeout(PATIENCE), &url);
-    let client = client.build().map_err(|error| format!("can't ask: {}", crate::causes::of(&error)))?;
+    let client = crate::base::tls::with_system_roots(reqwest::Client::builder().no_proxy().timeout(PATIENCE), &url);
+    let client = client.build().map_err(|error| format!("can't ask: {}", crate::base::causes::of(&error)))?;
     let nobody = |error: reqwest::Error| {
-        let why = crate::causes::of(&error);
+        let why = crate::base::causes::of(&error);
         format!("nobody answers at {url}: {why}; does `hubwatch run --listen` (HUBWATCH_LISTEN) run there?")
     };
     let response = client.get(&url).send().await.map_err(nobody)?;

@@ -8,12 +8,12 @@ use serde::Serialize;
 use super::naming::{self, Known};
 use super::{CliError, Exit};
 use crate::backend::BackendError;
+use crate::base::nearest::nearest;
 use crate::config::environment::Environment;
 use crate::config::{self, Layers, Sourced};
 use crate::journal::{JournalError, JournalReader};
 use crate::judge::moment::Moment;
 use crate::judge::planned::LONGEST;
-use crate::judge::rules::nearest;
 use crate::sidecar::marks::{self, Announced, Edge, KNOWN, Mark};
 use crate::watch::{Decoded, HubName, Micros, Timestamp, spans_of_request};
 

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use super::CliError;
 use crate::backend::BackendError;
+use crate::base::nearest::nearest;
+use crate::base::secret;
 use crate::config::environment::Environment;
 use crate::config::{self, Layers, Sourced};
 use crate::journal::{FILE_NAME, JournalReader, KnownHub};
-use crate::judge::rules::nearest;
 use crate::watch::{self, HubName};
 
 /// The folder of the hubs of a configuration with several, in the state folder.
@@ -40,7 +41,7 @@ pub fn of_address(
     if let Some(name) = layers.hub_name(flag)? {
         return Ok(name);
     }
-    let shown = config::without_credentials(&address.value);
+    let shown = secret::without_credentials(&address.value);
     // What can't be read now is told by whoever needs it.
     let known = all(state_dir).unwrap_or_default();
     let same = |known: &&Known| known.environment == *environment && known.address.as_deref() == Some(shown.as_str());

@@ -10,6 +10,7 @@ use super::reading::{self, BackendArgs, DEFAULT_PERIOD, Period, PeriodArgs, Sour
 use super::{CliError, Exit};
 use crate::backend::Backend;
 use crate::backend::period::{self, Found, Wanted};
+use crate::base::atomic::{self, Readers};
 use crate::config::Layers;
 use crate::config::backend::Chosen;
 use crate::config::environment::Environment;
@@ -261,10 +262,7 @@ fn write(report: &Report, outputs: &[Output], templates: &[(Template, PathBuf)])
             continue;
         };
         let failed = |reason| CliError::Output { path: path.clone(), reason };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(failed)?;
-        }
-        std::fs::write(path, rendered).map_err(failed)?;
+        atomic::write(path, rendered.as_bytes(), Readers::AsUsual).map_err(failed)?;
         written.push(path.display().to_string());
     }
     if outputs.iter().all(|output| output.path.is_some()) {

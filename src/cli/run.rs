@@ -10,6 +10,7 @@ use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit, report};
 use crate::alert::Alerts;
 use crate::alert::message::Sender;
+use crate::base::secret;
 use crate::config::destinations::Flags;
 use crate::config::environment::{self, Environment};
 use crate::config::file::HubSection;
@@ -19,8 +20,9 @@ use crate::hub::client::{ClientError, HubClient};
 use crate::hub::discover;
 use crate::live::Live;
 use crate::live::follow::{Follower, Following};
+use crate::live::vitals::Vitals;
 use crate::process::{self, ControlGroup, Find, ProcessReader};
-use crate::serve::{Server, Vitals, WatchedHub};
+use crate::serve::{Server, WatchedHub};
 use crate::sidecar::{Lines, LogSource};
 use crate::tail::{self, Begin, PatternError};
 use crate::watch::{Text, Timestamp};
@@ -201,7 +203,7 @@ async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
         let name = plan.name.clone();
         let ended = watching::watch(plan).await;
         if let Err(error) = &ended {
-            tracing::error!(hub = %name, error = crate::causes::of(error), "this hub is no longer watched");
+            tracing::error!(hub = %name, error = crate::base::causes::of(error), "this hub is no longer watched");
         }
         ended
     });
@@ -310,7 +312,7 @@ pub(super) fn client(
     HubClient::new(&hub.value, headers, ca).map_err(|error| match error {
         ClientError::Url { reason, .. } => {
             let problem = format!("is not an address of a hub: {reason}; give one like http://127.0.0.1:7000");
-            let value = config::without_credentials(&hub.value);
+            let value = secret::without_credentials(&hub.value);
             ConfigError::Value { setting: hub.source, value, problem }.into()
         }
         other => other.into(),

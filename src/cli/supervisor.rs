@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use crate::config::environment::Environment;
-use crate::serve::Vitals;
+use crate::live::vitals::Vitals;
 
 /// How often a sign of life is looked for where systemd wants none.
 const LOOK: Duration = Duration::from_secs(5);

@@ -22,8 +22,8 @@ use crate::journal::JournalReader;
 use crate::judge;
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
+use crate::live::vitals::Vitals;
 use crate::report::{Baseline, baseline, blind, words};
-use crate::serve::Vitals;
 use crate::tail::{self, Begin};
 use crate::watch::{ApiOutcome, Level, Liveness, LogShape, Poll, ProcessPoll, ServerPoll, Sight, Timestamp, Watch};
 

@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use super::CliError;
+use crate::base::secret;
 use crate::config::{self, Joining};
 use crate::export::{Destination, Senders};
 use crate::hub::api::{self, FilteringStats, Health, Servers};
@@ -18,9 +19,9 @@ use crate::hub::interpret::PollAnswer;
 use crate::hub::lookout::Lookout;
 use crate::hub::subscription::{News, Subscription};
 use crate::journal::{Journal, JournalError, KnownHub, Limits, Opened, Recovered};
+use crate::live::vitals::{Deployment, Vitals};
 use crate::process::{HubProcess, OwnProcess, Said};
 use crate::report::baseline;
-use crate::serve::{Deployment, Vitals};
 use crate::sidecar::clock::{Clock, Pulse};
 use crate::sidecar::marks;
 use crate::sidecar::{Lines, LogRead, LogSource, Setup, Sidecar};
@@ -92,7 +93,7 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
         build: plan.build.clone(),
         interval: Micros::from_duration(plan.interval),
     };
-    let address = config::without_credentials(plan.client.base());
+    let address = secret::without_credentials(plan.client.base());
     journal
         .remember(KnownHub { hub: plan.name.clone(), environment: plan.environment.clone(), address: Some(address.clone()) })
         .await?;
@@ -101,9 +102,9 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
     }
     let senders = Senders::spawn(&plan.destinations, &journal).await?;
     tracing::info!(
-        hub = config::without_credentials(plan.client.base()), name = %plan.name, environment = %plan.environment,
+        hub = secret::without_credentials(plan.client.base()), name = %plan.name, environment = %plan.environment,
         log = %plan.log,
-        state = %plan.state_dir.display(), otlp = plan.destinations.first().map_or("none".to_owned(), |to| config::without_credentials(to.endpoint())),
+        state = %plan.state_dir.display(), otlp = plan.destinations.first().map_or("none".to_owned(), |to| secret::without_credentials(to.endpoint())),
         run, "watching"
     );
     if plan.log.file().is_some_and(tail::is_mount_point) {

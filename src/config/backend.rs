@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use super::environment::Environment;
-use super::{ConfigError, Layers, Secret, Sourced, duration, parse};
+use super::{ConfigError, Layers, Sourced, duration, parse};
 use crate::backend::{self, Access, DEFAULT_TIMEOUT, KINDS, Kind, Opened};
+use crate::base::secret::Secret;
 use crate::report::link;
 
 /// What the flags say of a backend.
@@ -52,7 +53,7 @@ impl<E: Environment> Layers<E> {
         let key = ("backend.source", file.source.as_deref());
         let Some(picked) = self.pick(("--backend", flags.backend), "HUBWATCH_BACKEND", key) else { return Ok(None) };
         // What is shown of a wrong one must not show its credentials.
-        let shown = Sourced { value: super::without_credentials(&picked.value), source: picked.source.clone() };
+        let shown = Sourced { value: crate::base::secret::without_credentials(&picked.value), source: picked.source.clone() };
         let (kind, target) = kind_and_target(&picked.value).map_err(|problem| ConfigError::Value {
             setting: shown.source,
             value: shown.value,
@@ -70,7 +71,7 @@ impl<E: Environment> Layers<E> {
             return parse(picked, template).map(Some);
         }
         let of_kind = |chosen: &Chosen| {
-            let url = super::without_credentials(&chosen.target);
+            let url = crate::base::secret::without_credentials(&chosen.target);
             chosen.kind.trace_url.map(|template| template.replace("{url}", url.trim_end_matches('/')))
         };
         Ok(chosen.and_then(of_kind))

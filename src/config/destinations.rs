@@ -8,7 +8,8 @@ use percent_encoding::percent_decode_str;
 
 use super::environment::Environment;
 use super::file::DestinationSection;
-use super::{ConfigError, Layers, Secret, Sourced, duration, parse};
+use super::{ConfigError, Layers, Sourced, duration, parse};
+use crate::base::secret::Secret;
 use crate::export::{Address, Compression, DEFAULT_TIMEOUT, Destination, Protocol, Route};
 use crate::journal::{DestinationName, Signal, Temporality};
 
@@ -167,7 +168,7 @@ impl<E: Environment> Layers<E> {
 }
 
 fn wrong(setting: &str, value: &str, problem: String) -> ConfigError {
-    ConfigError::Value { setting: setting.to_owned(), value: super::without_credentials(value), problem }
+    ConfigError::Value { setting: setting.to_owned(), value: crate::base::secret::without_credentials(value), problem }
 }
 
 fn signals(setting: &str, section: &DestinationSection) -> Result<Vec<Signal>, ConfigError> {

@@ -9,8 +9,8 @@ use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use crate::base::toml_text;
 use crate::judge::rules::{AlertEntry, CriterionEntry, JudgeEntry, RuleFile, Rules, ServerEntry, Waiver};
-use crate::toml_text;
 
 /// The whole file. Every key can be left out; a key that doesn't exist is refused.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]

@@ -43,28 +43,6 @@ pub const DEFAULT_FILE: &str = "hubwatch.toml";
 /// Where a service or a container has it, if not in its working folder.
 pub const SYSTEM_FILE: &str = "/etc/hubwatch/hubwatch.toml";
 
-/// A text that must not be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Hides a text.
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that needs it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
-    }
-}
-
 /// Why the configuration can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -313,22 +291,6 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(span).map_err(|_| help.to_owned())
 }
 
-/// An address as it may be shown: without a user's name and password.
-pub fn without_credentials(url: &str) -> String {
-    // One whose scheme was forgotten has them all the same.
-    let (url, query) = url.split_once('?').map_or((url, ""), |(url, _)| (url, "?[hidden]"));
-    let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let (host, path) = match (authority.rsplit_once('@'), path.rsplit_once('@')) {
-        (Some((_, host)), _) => (host, path),
-        // A password with a slash that nobody escaped.
-        (None, Some((_, host))) if authority.split_once(':').is_some_and(|(_, port)| !is_port(port)) => (host, ""),
-        _ => (authority, path),
-    };
-    if scheme.is_empty() { format!("{host}{path}{query}") } else { format!("{scheme}://{host}{path}{query}") }
-}
-
 /// A name made of an address, for a hub that nobody named: its host and port.
 pub fn name_of_address(url: &str) -> Result<HubName, NameError> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
@@ -369,18 +331,6 @@ mod tests {
     #[test]
     fn a_hub_without_a_name_is_called_by_its_address() {
         assert_eq!(name_of_address("http://user:word@10.0.0.1:7000/hubs/a").unwrap().as_str(), "10.0.0.1:7000");
-    }
-
-    #[test]
-    fn credentials_in_an_address_are_not_shown() {
-        assert_eq!(without_credentials("https://user:word@hub/a@b"), "https://hub/a@b");
-        assert_eq!(without_credentials("https://user:wo/rd@hub/a"), "https://hub/a");
-        assert_eq!(without_credentials("https://hub:1/a?api_key=word"), "https://hub:1/a?[hidden]");
-        assert_eq!(without_credentials("http://127.0.0.1:7000"), "http://127.0.0.1:7000");
-        assert_eq!(
-            (without_credentials("user:word@hub:1"), without_credentials("file=/a@b")),
-            ("hub:1".into(), "file=/a@b".into())
-        );
     }
 
     #[test]

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::environment::Environment;
 use super::file::NotifySection;
-use super::{ConfigError, Layers, Secret, Sourced, duration, parse};
+use super::{ConfigError, Layers, Sourced, duration, parse};
 use crate::alert::{AN_HOUR, AN_HOUR_ALERTMANAGER, Kind, REPEAT, REPEAT_ALERTMANAGER, Target};
+use crate::base::nearest::nearest;
+use crate::base::secret::Secret;
 use crate::judge::incident::Gravity;
-use crate::judge::rules::nearest;
 
 /// Telling people more often than this that something still lasts is a nuisance, and more than Alertmanager needs.
 const SHORTEST_REPEAT: Duration = Duration::from_secs(10);

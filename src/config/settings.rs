@@ -4,7 +4,7 @@
 use toml::Value;
 
 use super::destinations::header_list;
-use super::without_credentials;
+use crate::base::secret::without_credentials;
 
 /// What a variable's text is read as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,8 +166,9 @@ impl Setting {
                 Ok(Value::Table(pairs.map(|(name, value)| (name, Value::String(value.reveal().to_owned()))).collect()))
             }
             Kind::Toml => {
-                let inline =
-                    |error: toml::de::Error| format!("it is no TOML value: {}", crate::toml_text::without_value(error.message()));
+                let inline = |error: toml::de::Error| {
+                    format!("it is no TOML value: {}", crate::base::toml_text::without_value(error.message()))
+                };
                 text.trim().parse().map_err(inline)
             }
         }

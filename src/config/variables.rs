@@ -97,7 +97,7 @@ impl<E: Environment> Layers<E> {
 }
 
 fn read(table: Table) -> Result<File, String> {
-    File::deserialize(Value::Table(table)).map_err(|error| crate::toml_text::without_value(error.message()))
+    File::deserialize(Value::Table(table)).map_err(|error| crate::base::toml_text::without_value(error.message()))
 }
 
 /// Lays a value over what the file says: over each hub where it has several, beside the headers that it has.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::transport::Transport;
-use crate::config::Secret;
+use crate::base::secret::Secret;
 use crate::journal::{DestinationName, Recipient, Signal, Temporality};
 
 /// How long a request may take: the OpenTelemetry specification's own default.

@@ -15,6 +15,7 @@ use super::destination::{Destination, DestinationError, Way};
 use super::fast_path::{LogFastPath, LogWay};
 use super::split::{self, Piece};
 use super::transport::Transport;
+use crate::base::backoff::Backoff;
 use crate::journal::{DeadLetter, DestinationName, Journal, JournalError, Outgoing, Signal};
 
 /// A request's size, uncompressed. Receivers take 4 MiB by gRPC; a quarter of that keeps our memory small and is still few requests.
@@ -33,8 +34,8 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The longest wait of our own accord: half a minute after the receiver is back, everything flows.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
-/// How fast waits grow.
-const GROWTH: f64 = 1.5;
+/// The waits of our own accord.
+const WAITS: Backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
 
 /// Between two tries with credentials that were refused: somebody has to mend them first.
 const WAIT_FOR_CREDENTIALS: Duration = Duration::from_secs(60);
@@ -389,8 +390,8 @@ impl Sender {
             // What a receiver asks for holds for all that goes to it.
             self.state.throttle.until(Instant::now() + after);
         }
-        let wait = backoff(self.failures).max(after.unwrap_or_default());
         self.failures = self.failures.saturating_add(1);
+        let wait = WAITS.after(self.failures).max(after.unwrap_or_default());
         self.wait(wait).await;
     }
 
@@ -400,23 +401,5 @@ impl Sender {
         self.moved.send_modify(|moved| *moved += 1);
         tokio::time::sleep(wait).await;
         self.state.waiting.store(false, Ordering::Relaxed);
-    }
-}
-
-/// How long to wait after so many failures, with half of it left to chance, so that many sidecars don't come back at once.
-fn backoff(failures: u32) -> Duration {
-    let exponent = i32::try_from(failures.min(32)).unwrap_or(32);
-    let full = FIRST_WAIT.mul_f64(GROWTH.powi(exponent)).min(LONGEST_WAIT);
-    full.mul_f64(0.5 + fastrand::f64() / 2.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_grow_to_a_bound() {
-        assert!((FIRST_WAIT / 2..=FIRST_WAIT).contains(&backoff(0)));
-        assert!((LONGEST_WAIT / 2..=LONGEST_WAIT).contains(&backoff(u32::MAX)));
     }
 }

@@ -18,7 +18,7 @@ use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity
 
 use super::answer::{self, Answer};
 use super::destination::{Compression, DEFAULT_TIMEOUT, DestinationError, Protocol, Way};
-use crate::causes;
+use crate::base::causes;
 use crate::journal::Signal;
 
 /// Answers are small; the specification's limit for them.
@@ -42,7 +42,7 @@ enum Carrier {
 impl Transport {
     /// Sets a way up; nothing is connected yet. Shares the connections of `other`, which goes to the same receiver, if it is given.
     pub(super) fn new(way: &Way, other: Option<&Self>) -> Result<Self, DestinationError> {
-        crate::tls::choose_provider();
+        crate::base::tls::choose_provider();
         let carrier = match (way.protocol, other.map(|other| &other.carrier)) {
             (Protocol::Grpc, Some(Carrier::Grpc(grpc))) => Carrier::Grpc(grpc.clone()),
             (Protocol::Grpc, _) => Carrier::Grpc(Grpc::new(way)?),

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::api::{Answer, FilteringStats, Health, Servers};
-use crate::causes;
+use crate::base::causes;
 use crate::watch::{ApiOutcome, Micros};
 
 /// The strategy calls an answer that takes longer than 10 s a failure; waiting longer would only delay the next poll.
@@ -71,10 +71,10 @@ impl HubClient {
         if !matches!(parsed.scheme(), "http" | "https") || parsed.host_str().is_none() {
             return Err(bad_url(url, "its scheme is neither http nor https"));
         }
-        crate::tls::choose_provider();
+        crate::base::tls::choose_provider();
         let authorities = ca.map_or(Ok(Vec::new()), authorities)?;
         let builder = || {
-            let builder = crate::tls::with_system_roots(reqwest::Client::builder(), parsed.as_str())
+            let builder = crate::base::tls::with_system_roots(reqwest::Client::builder(), parsed.as_str())
                 .user_agent(concat!("hubwatch/", env!("CARGO_PKG_VERSION")))
                 .redirect(reqwest::redirect::Policy::none())
                 .pool_max_idle_per_host(1)
@@ -249,5 +249,5 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, ClientError> {
 fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
     let wrong = |reason: String| ClientError::Ca { path: path.to_owned(), reason };
     let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-    crate::tls::authorities(&pem).map_err(wrong)
+    crate::base::tls::authorities(&pem).map_err(wrong)
 }

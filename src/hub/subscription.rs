@@ -7,12 +7,13 @@ use tokio::sync::mpsc;
 
 use super::client::HubClient;
 use super::events::{EventReader, Heard};
+use crate::base::backoff::Backoff;
 
 /// Hubs send a heartbeat every ten seconds: three that are missing mean that nobody is there any more.
 pub const SILENCE: Duration = Duration::from_secs(35);
 
-/// The first and the longest wait before joining again.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(15));
+/// Before joining again: soon at first, since most streams break when the hub starts anew.
+const WAITS: Backoff = Backoff::new(Duration::from_millis(500), Duration::from_secs(15));
 
 /// Batches that wait to be taken; a reader that is slower than the hub holds the connection back instead of filling the memory.
 const WAITING: usize = 64;
@@ -55,21 +56,21 @@ impl Drop for Subscription {
 }
 
 async fn listen(client: HubClient, tell: mpsc::Sender<News>) {
-    let mut wait = BACKOFF.0;
+    let mut failures = 0;
     loop {
-        let ended = connection(&client, &tell, &mut wait).await;
+        let ended = connection(&client, &tell, &mut failures).await;
         if let Some(reason) = ended
             && tell.send(News::Left(reason)).await.is_err()
         {
             return;
         }
-        tokio::time::sleep(wait).await;
-        wait = (wait * 2).min(BACKOFF.1);
+        failures = failures.saturating_add(1);
+        tokio::time::sleep(WAITS.after(failures)).await;
     }
 }
 
 /// One connection from its beginning to its end; why it ended, if it had begun.
-async fn connection(client: &HubClient, tell: &mpsc::Sender<News>, wait: &mut Duration) -> Option<String> {
+async fn connection(client: &HubClient, tell: &mpsc::Sender<News>, failures: &mut u32) -> Option<String> {
     let response = match client.events().await {
         Ok(response) => response,
         Err(outcome) => {
@@ -78,7 +79,7 @@ async fn connection(client: &HubClient, tell: &mpsc::Sender<News>, wait: &mut Du
         }
     };
     tell.send(News::Joined).await.ok()?;
-    *wait = BACKOFF.0;
+    *failures = 0;
     let mut reader = EventReader::default();
     let mut chunks = response.bytes_stream();
     loop {

@@ -16,7 +16,8 @@ use super::incident::{Gravity, IncidentKind};
 use super::leak::LeakRules;
 use super::measure::Measure;
 use super::moment::Moment;
-use crate::toml_text;
+use crate::base::nearest::nearest;
+use crate::base::toml_text;
 use crate::watch::{MAX_TEXT_BYTES, Micros};
 
 /// The criteria and alerts that hold unless told otherwise; the file's comments are their documentation.
@@ -259,15 +260,6 @@ pub enum RuleError {
 
 fn suggested(name: Option<&str>) -> String {
     name.map_or(String::new(), |name| format!("; did you mean `{name}`?"))
-}
-
-/// The nearest of some names, if it is near enough to be what was meant.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    /// Words less alike than this are not slips of the pen.
-    const SIMILAR: f64 = 0.75;
-    let alike = |known: &str| strsim::jaro_winkler(name, known);
-    let nearest = known.into_iter().max_by(|one, other| alike(one).total_cmp(&alike(other)))?;
-    (alike(nearest) > SIMILAR).then(|| nearest.to_owned())
 }
 
 /// What is judged by.

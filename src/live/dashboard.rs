@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
+use super::vitals::Deployment;
 use super::{Latest, SoFar};
 use crate::judge::incident::Incident;
 use crate::judge::moment::Moment;
 use crate::report::words;
-use crate::serve::Deployment;
 use crate::watch::{ApiOutcome, Liveness, Poll, ServerPoll};
 
 /// Its name in the state folder.

@@ -8,13 +8,13 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::vitals::Vitals;
 use super::{Live, dashboard};
 use crate::journal::{self, JournalError, JournalReader, WatchRow};
 use crate::judge::incident::{Gravity, Incident, IncidentKind};
 use crate::judge::live::News;
 use crate::judge::moment::Moment;
 use crate::judge::rules::RuleFile;
-use crate::serve::Vitals;
 use crate::watch::{Decoded, Environment, HubName, Micros, Timestamp, Watch, spans_of_request};
 
 /// How often the journal is looked at: an alert is told within a second of the poll that shows its reason. Without news that is a look
@@ -289,7 +289,7 @@ impl<A: Audience> Follow<A> {
         let Some(so_far) = self.live.so_far() else { return };
         let Some(dashboard) = dashboard::dashboard(&so_far, &self.following.vitals.deployment()) else { return };
         let target = path.clone();
-        let written = tokio::task::spawn_blocking(move || crate::atomic::write_json(&target, &dashboard)).await;
+        let written = tokio::task::spawn_blocking(move || crate::base::atomic::write_json(&target, &dashboard)).await;
         match written {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(path = %path.display(), %error, "the dashboard can't be written"),

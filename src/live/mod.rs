@@ -5,6 +5,7 @@
 
 pub mod dashboard;
 pub mod follow;
+pub mod vitals;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -92,10 +93,10 @@ impl Live {
 mod tests {
     use proptest::prelude::*;
 
+    use super::vitals::Deployment;
     use super::*;
     use crate::judge::moment::Moment;
     use crate::report::{self, Given, Provenance, SignOff, Template};
-    use crate::serve::Deployment;
     use crate::watch::{Count, Interval, Micros, Origin};
 
     proptest! {

@@ -109,7 +109,7 @@ pub fn store(state_dir: &Path, hub: &HubName, environment: &Environment, baselin
             kept
         }
     };
-    crate::atomic::write_json(&path, &kept)
+    crate::base::atomic::write_json(&path, &kept)
 }
 
 /// A hub that was validated before it had a name has its address for one: the watch of that address takes its baseline over.
@@ -122,7 +122,7 @@ pub fn adopt(state_dir: &Path, unnamed: &HubName, hub: &HubName, environment: &E
     let mut all = std::iter::once(&mut kept.first).chain(&mut kept.others);
     let Some(stored) = all.find(|stored| stored.is_of(unnamed, environment)) else { return };
     stored.hub = hub.to_string();
-    match crate::atomic::write_json(&path, &kept) {
+    match crate::base::atomic::write_json(&path, &kept) {
         Ok(()) => tracing::info!("the baseline of {unnamed} is that of {hub} from now on: it is the same address"),
         Err(error) => tracing::warn!(path = %path.display(), %error, "the baseline of {unnamed} can't be taken over"),
     }

@@ -10,7 +10,7 @@ use super::chart::{Chart, spark};
 use super::compare::{Change, Comparison, FigureChange};
 use super::model::{Delta, Phase, Report};
 use super::{figures, own, words};
-use crate::causes;
+use crate::base::causes;
 use crate::judge::history::KeptCall;
 use crate::judge::measure::Measure;
 use crate::judge::series::{LatencyPoint, Line, Point};

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::Served;
-use super::vitals::Wellness;
+use crate::live::vitals::Wellness;
 
 /// The answer of `/readyz`.
 #[derive(Debug, Serialize)]

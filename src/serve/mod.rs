@@ -5,7 +5,6 @@ mod health;
 mod metrics;
 mod status;
 mod traces;
-mod vitals;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
@@ -22,10 +21,9 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub use vitals::{Deployment, Vitals, Wellness};
-
 use crate::config::listen::Listen;
 use crate::live::Live;
+use crate::live::vitals::Vitals;
 use crate::report::SignOff;
 use crate::watch::{Environment, HubName};
 use traces::SharedReader;

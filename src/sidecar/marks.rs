@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::base::atomic;
 use crate::watch::{Fact, FactKind, MarkBegan, MarkEnded, Micros, Text, Timestamp};
 
 /// The folder, in the state folder.
@@ -101,12 +102,9 @@ pub fn announced(mut marks: Vec<Mark>, longest: Micros) -> Vec<Announced> {
 /// Lays a mark into the folder: whole or not at all.
 pub fn lay(state_dir: &Path, mark: &Mark) -> std::io::Result<()> {
     let folder = state_dir.join(FOLDER);
-    std::fs::create_dir_all(&folder)?;
     // Names sort by time; the process's id keeps two that come at once apart.
     let name = format!("{:020}-{}", mark.at.get(), std::process::id());
-    let (draft, path) = (folder.join(format!("{name}.draft")), folder.join(format!("{name}.json")));
-    std::fs::write(&draft, serde_json::to_vec(mark)?)?;
-    std::fs::rename(draft, path)
+    atomic::write_json(&folder.join(format!("{name}.json")), mark)
 }
 
 /// The marks that wait, in the order of their times, each with its file. One that can't be read is told and set aside.

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use hubwatch::config::listen::Listen;
-use hubwatch::serve::{Server as Serving, Vitals, WatchedHub};
+use hubwatch::live::vitals::Vitals;
+use hubwatch::serve::{Server as Serving, WatchedHub};
 use hubwatch::simulator::{FileSink, LiveSimulation, LogSink as _, Profile, Simulation, Step, serve};
 use hubwatch::watch::{Environment, HubName, Micros, Timestamp};
 use serde_json::Value;

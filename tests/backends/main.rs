@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use hubwatch::backend::otlp_json::OtlpTraces;
 use hubwatch::config::listen::Listen;
-use hubwatch::serve::{Server as Serving, Vitals, WatchedHub};
+use hubwatch::live::vitals::Vitals;
+use hubwatch::serve::{Server as Serving, WatchedHub};
 use hubwatch::watch::{Environment, HubName};
 
 use rehearsal::{FROM, REHEARSAL, TO, hubwatch, report_embedded, report_from, report_from_server, trace_id};

@@ -64,7 +64,7 @@ async fn a_real_alertmanager_receives_a_crash_and_its_end() {
     command.arg(format!("--storage.path={}", folder.path().join("alertmanager").display()));
     command.arg(format!("--web.listen-address={manager}")).arg("--cluster.listen-address=").arg("--log.level=warn");
     let _manager = Running(command.spawn().unwrap());
-    hubwatch::tls::choose_provider();
+    hubwatch::base::tls::choose_provider();
     let ready = format!("http://{manager}/-/ready");
     until("Alertmanager is ready", async || reqwest::get(&ready).await.ok()?.status().is_success().then_some(())).await;
 

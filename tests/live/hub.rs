@@ -36,7 +36,7 @@ impl Hub {
 
     /// Starts it on this port, where nobody listens yet.
     pub fn begin(port: u16) -> Self {
-        hubwatch::tls::choose_provider();
+        hubwatch::base::tls::choose_provider();
         let (modules, folder) = (modules(), tempfile::tempdir().unwrap());
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data/a.txt"), "hello").unwrap();

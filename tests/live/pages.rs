@@ -111,7 +111,7 @@ const AFTER_A_WHILE: &str = "--virtual-time-budget=8000";
 
 /// Waits until the status has charts of a few polls.
 async fn has_charts(json: &str) {
-    hubwatch::tls::choose_provider();
+    hubwatch::base::tls::choose_provider();
     until("charts of a few polls", async || {
         let status: Value = serde_json::from_str(&reqwest::get(json).await.ok()?.text().await.ok()?).ok()?;
         (status["watched"]["charts"].as_array()?.len() >= 5).then_some(())

@@ -49,7 +49,7 @@ impl Drop for Running {
 
 /// What a server answers; nothing if nobody does.
 pub async fn get(url: &str) -> Option<(u16, String)> {
-    hubwatch::tls::choose_provider();
+    hubwatch::base::tls::choose_provider();
     let response = reqwest::get(url).await.ok()?;
     Some((response.status().as_u16(), response.text().await.ok()?))
 }

@@ -151,7 +151,7 @@ impl Sidecar {
     }
 
     pub async fn get(&self, path: &str) -> (u16, String) {
-        hubwatch::tls::choose_provider();
+        hubwatch::base::tls::choose_provider();
         let response = reqwest::get(self.url(path)).await.unwrap();
         (response.status().as_u16(), response.text().await.unwrap())
     }

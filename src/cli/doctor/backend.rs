@@ -7,6 +7,7 @@ use super::finding::Finding;
 use super::{DoctorArgs, probes};
 use crate::backend::period::Wanted;
 use crate::backend::{Backend, BackendError, file};
+use crate::base::secret;
 use crate::cli::CliError;
 use crate::config::backend::Chosen;
 use crate::config::destinations::Flags;
@@ -117,7 +118,7 @@ fn unasked(receiver: Option<&Destination>) -> Finding {
     let Some(receiver) = receiver else {
         return Finding::note("probes", "no probe was written", "say where a watch sends its telemetry: --otlp URL");
     };
-    let receiver = config::without_credentials(receiver.endpoint());
+    let receiver = secret::without_credentials(receiver.endpoint());
     let advice = format!("a watch would send to {receiver}: to have probe traces written there, say --otlp {receiver}");
     Finding::note("probes", "no probe was written: nobody asked for it", advice)
 }

@@ -9,8 +9,8 @@ use super::backend::{PERIOD, advice};
 use super::finding::Finding;
 use crate::backend::probe::{Difference, Probe};
 use crate::backend::{Backend, BackendError, Trace};
+use crate::base::secret;
 use crate::cli::{CliError, reading};
-use crate::config;
 use crate::export::answer::Answer;
 use crate::export::{Destination, SpawnError};
 use crate::journal::Signal;
@@ -77,7 +77,7 @@ pub(super) async fn examine(backend: &dyn Backend, to: &Destination, seed: u64, 
         return Ok(findings);
     }
     if findings.is_empty() {
-        let receiver = config::without_credentials(to.endpoint());
+        let receiver = secret::without_credentials(to.endpoint());
         findings.push(Finding::ok("writing", format!("{receiver} takes traces by OTLP")));
     }
     findings.extend(arrival(&probes, &read_back(backend, written, wait).await, wait));
@@ -86,7 +86,7 @@ pub(super) async fn examine(backend: &dyn Backend, to: &Destination, seed: u64, 
 
 /// Why the receiver did not take a probe.
 fn refused(answer: Answer, to: &Destination) -> Option<Finding> {
-    let receiver = config::without_credentials(to.endpoint());
+    let receiver = secret::without_credentials(to.endpoint());
     let (seen, advice) = match answer {
         Answer::Accepted => return None,
         Answer::Partial { message, .. } => (format!("{receiver} refused probe spans: {message}"), "look at the receiver's limits"),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::DoctorArgs;
 use super::finding::Finding;
+use crate::base::secret;
 use crate::cli::{CliError, run};
 use crate::config::environment::{self, Environment};
 use crate::config::file::HubSection;
@@ -27,7 +28,7 @@ pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment 
     }
     let mut findings = Vec::new();
     for hub in run::chosen(hubs, args.name.as_deref())? {
-        let name = hub.name.as_deref().or(hub.url.as_deref()).map(config::without_credentials).unwrap_or_default();
+        let name = hub.name.as_deref().or(hub.url.as_deref()).map(secret::without_credentials).unwrap_or_default();
         let of_hub = examine_one(args, &layers.of_hub(hub)).await?;
         findings.extend(of_hub.into_iter().map(|finding| Finding { seen: format!("{name}: {}", finding.seen), ..finding }));
     }
@@ -73,7 +74,7 @@ async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Re
 
 async fn of_hub(url: &str, client: &HubClient, findings: &mut Vec<Finding>) -> Option<Health> {
     let (health, took) = client.health().await;
-    findings.push(of_health(&config::without_credentials(url), &health, took.get()));
+    findings.push(of_health(&secret::without_credentials(url), &health, took.get()));
     if health.is_ok() {
         findings.push(match client.servers().await.0 {
             Ok(servers) => Finding::ok("servers", format!("the hub lists {}", servers.servers.len())),

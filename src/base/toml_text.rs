@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::judge::rules::nearest;
+use crate::base::nearest::nearest;
 
 /// Reads a text.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {

@@ -15,6 +15,6 @@ pub fn with_system_roots(builder: reqwest::ClientBuilder, url: &str) -> reqwest:
 
 /// The certificates of a PEM text: those to trust. A text without any is an error: trusting nobody more would be found out much later.
 pub fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, String> {
-    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| crate::causes::of(&error))?;
+    let certificates = reqwest::Certificate::from_pem_bundle(pem).map_err(|error| crate::base::causes::of(&error))?;
     if certificates.is_empty() { Err("it holds no certificate in PEM form".to_owned()) } else { Ok(certificates) }
 }

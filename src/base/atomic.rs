@@ -1,0 +1,160 @@
+//! Files that are replaced as a whole: whoever reads one finds the old or the new one, never half of one, also after a power failure.
+
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use tempfile::NamedTempFile;
+
+/// What a file's name ends with until all of it is written. The names begin with a dot and have a random part, so that nobody can lay
+/// a link where one will be.
+pub const UNFINISHED: &str = ".unfinished";
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readers {
+    /// Its owner.
+    Owner,
+    /// Whomever the process's umask allows, as with any file that a command writes.
+    AsUsual,
+}
+
+/// A file that gets its name when it is whole; dropped before that, it is gone.
+#[derive(Debug)]
+pub struct Replacement(To);
+
+#[derive(Debug)]
+enum To {
+    Place {
+        unfinished: NamedTempFile,
+        path: PathBuf,
+    },
+    /// A device or a pipe takes what is written, and must not be replaced by a file.
+    Stream(File),
+}
+
+impl Replacement {
+    /// Begins a file beside its place. Where that is a link, the file that it leads to is replaced.
+    pub fn begin(path: &Path, readers: Readers) -> io::Result<Self> {
+        match std::fs::metadata(path) {
+            Ok(found) if !found.is_file() && !found.is_dir() => {
+                return Ok(Self(To::Stream(File::options().write(true).open(path)?)));
+            }
+            Ok(_) => Self::beside(&std::fs::canonicalize(path)?, readers),
+            Err(_) => Self::beside(path, readers),
+        }
+    }
+
+    fn beside(path: &Path, readers: Readers) -> io::Result<Self> {
+        let Some(name) = path.file_name() else {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no file's name"));
+        };
+        let mode = match readers {
+            Readers::Owner => 0o600,
+            Readers::AsUsual => 0o666,
+        };
+        let mut prefix = std::ffi::OsString::from(".");
+        prefix.push(name);
+        prefix.push(".");
+        let unfinished = tempfile::Builder::new()
+            .prefix(&prefix)
+            .suffix(UNFINISHED)
+            .permissions(Permissions::from_mode(mode))
+            .tempfile_in(folder_of(path))?;
+        Ok(Self(To::Place { unfinished, path: path.to_owned() }))
+    }
+
+    /// Gives the file its name. It is on the disk then, and so is its name.
+    pub fn finish(self) -> io::Result<()> {
+        let To::Place { unfinished, path } = self.0 else { return Ok(()) };
+        unfinished.as_file().sync_all()?;
+        unfinished.persist(&path).map_err(|error| error.error)?;
+        File::open(folder_of(&path))?.sync_all()
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            To::Place { unfinished, .. } => unfinished.write(bytes),
+            To::Stream(stream) => stream.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match &mut self.0 {
+            To::Place { unfinished, .. } => unfinished.flush(),
+            To::Stream(stream) => stream.flush(),
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Writes a file, and its folder where there is none.
+pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
+    std::fs::create_dir_all(folder_of(path))?;
+    let mut file = Replacement::begin(path, readers)?;
+    file.write_all(bytes)?;
+    file.finish()
+}
+
+/// Writes a file of JSON that its owner reads, and its folder where there is none.
+pub fn write_json(path: &Path, what: &impl Serialize) -> io::Result<()> {
+    let mut json = serde_json::to_vec_pretty(what)?;
+    json.push(b'\n');
+    write(path, &json, Readers::Owner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> usize {
+        std::fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn a_file_is_replaced_and_nothing_is_left_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("deep/file.json");
+        write_json(&path, &[1, 2, 3]).unwrap();
+        write_json(&path, &"new").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "\"new\"\n");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(names(path.parent().unwrap()), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_not_finished_leaves_the_old_one_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        write(&path, b"old", Readers::AsUsual).unwrap();
+        let mut file = Replacement::begin(&path, Readers::AsUsual).unwrap();
+        file.write_all(b"ne").unwrap();
+        assert_eq!(names(folder.path()), 2);
+        drop(file);
+        assert_eq!((std::fs::read(&path).unwrap(), names(folder.path())), (b"old".to_vec(), 1));
+    }
+
+    #[test]
+    fn the_file_behind_a_link_is_replaced_and_the_link_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        write(&link, b"new", Readers::AsUsual).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_stays_a_device() {
+        write(Path::new("/dev/null"), b"anything", Readers::AsUsual).unwrap();
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    }
+}
