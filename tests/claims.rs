@@ -3,7 +3,9 @@
 
 mod played;
 
-use hubwatch::watch::{ApiOutcome, ChangeCause, ClaimKind, ClaimRefusal, FactKind, Liveness};
+use hubwatch::watch::{
+    ApiOutcome, CallFact, ChangeCause, ClaimKind, ClaimRefusal, FactKind, Liveness, LogFact, ServerFact, SessionFact,
+};
 use played::{Logger, Played, Server};
 
 /// What a second hub writes that fails because the port is taken.
@@ -127,7 +129,7 @@ async fn another_hub_that_starts_and_stops_beside_it_ends_neither_the_hub_nor_it
         let own = [(Liveness::Starting, ChangeCause::Hub), (Liveness::Up, ChangeCause::Hub)];
         assert_eq!(told.changes("files"), own, "{logger:?}");
         assert_eq!(told.changes("theirs"), [], "{logger:?}");
-        assert!(!told.facts().any(|fact| matches!(fact.kind, FactKind::ServerStartFailed(_))), "{logger:?}");
+        assert!(!told.facts().any(|fact| matches!(fact.kind, FactKind::Server(ServerFact::ServerStartFailed(_)))), "{logger:?}");
         assert!(told.judged().history.servers.0["files"].down.is_empty(), "{logger:?}");
         assert!(!told.judged().history.servers.0.contains_key("theirs"), "{logger:?}");
         assert!(told.is_shared(), "{logger:?}");
@@ -160,7 +162,10 @@ async fn a_server_that_prints_checkpoints_makes_no_call() {
     played.lines(65.0, 100, &printed).await;
     played.runs(75.0, 90.0).await;
     let told = played.ends().await;
-    assert!(!told.facts().any(|fact| matches!(fact.kind, FactKind::CallEnded(_) | FactKind::SessionOpened(_))));
+    assert!(!told.facts().any(|fact| matches!(
+        fact.kind,
+        FactKind::Call(CallFact::CallEnded(_)) | FactKind::Session(SessionFact::SessionOpened(_))
+    )));
 }
 
 #[tokio::test]
@@ -295,9 +300,11 @@ async fn the_calls_of_another_hub_in_the_same_log_are_not_counted() {
     played.line(95.5, 200, "CHECKPOINT 7: Error in analyze_prompt meta-tool").await;
     played.runs(105.0, 120.0).await;
     let told = played.ends().await;
-    assert_eq!(told.facts().filter(|fact| matches!(fact.kind, FactKind::CallEnded(_))).count(), 1);
-    assert_eq!(told.facts().filter(|fact| matches!(fact.kind, FactKind::ClientConnected(_))).count(), 1);
-    let shared = told.facts().filter_map(|fact| if let FactKind::LogShared(shared) = &fact.kind { Some(shared.pid) } else { None });
+    assert_eq!(told.facts().filter(|fact| matches!(fact.kind, FactKind::Call(CallFact::CallEnded(_)))).count(), 1);
+    assert_eq!(told.facts().filter(|fact| matches!(fact.kind, FactKind::Session(SessionFact::ClientConnected(_)))).count(), 1);
+    let shared = told
+        .facts()
+        .filter_map(|fact| if let FactKind::Log(LogFact::LogShared(shared)) = &fact.kind { Some(shared.pid) } else { None });
     assert_eq!(shared.collect::<Vec<_>>(), [Some(200)]);
 }
 
@@ -314,7 +321,9 @@ async fn calls_in_flight_end_with_the_hub_that_a_confirmed_line_ends() {
     let told = played.ends().await;
     let ended: Vec<_> = told
         .facts()
-        .filter_map(|fact| if let FactKind::CallEnded(call) = &fact.kind { Some(call.outcome.as_str()) } else { None })
+        .filter_map(
+            |fact| if let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind { Some(call.outcome.as_str()) } else { None },
+        )
         .collect();
     assert_eq!(ended, ["aborted"]);
     assert_eq!(told.ends_and_starts(), ["started", "stopping"]);

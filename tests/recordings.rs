@@ -12,7 +12,8 @@ use hubwatch::hub::line;
 use hubwatch::hub::merge::LineSource;
 use hubwatch::hub::servers::Asked;
 use hubwatch::watch::{
-    CallEnded, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, Liveness, LogShape, RecordUid, Storm, Timestamp, WatcherId,
+    CallEnded, CallFact, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, HubFact, Liveness, LogFact, LogShape, RecordUid,
+    ServerFact, SessionFact, Storm, Timestamp, WatcherFact, WatcherId,
 };
 use proptest::prelude::*;
 
@@ -94,15 +95,19 @@ fn story(harvest: &Harvest) -> Vec<(u64, String)> {
         .iter()
         .filter_map(|fact| {
             let told = match &fact.kind {
-                FactKind::ClientConnected(client) => format!("{} connected", client.client),
-                FactKind::ClientDisconnected(client) => format!("{} disconnected", client.client),
-                FactKind::SessionClosed(_) => "a session closed".to_owned(),
-                FactKind::ServerChanged(change) if matches!(change.to, Liveness::Up | Liveness::Down) => {
+                FactKind::Session(SessionFact::ClientConnected(client)) => format!("{} connected", client.client),
+                FactKind::Session(SessionFact::ClientDisconnected(client)) => format!("{} disconnected", client.client),
+                FactKind::Session(SessionFact::SessionClosed(_)) => "a session closed".to_owned(),
+                FactKind::Server(ServerFact::ServerChanged(change)) if matches!(change.to, Liveness::Up | Liveness::Down) => {
                     format!("{} {}", change.server, change.to)
                 }
-                FactKind::HubStopping(stop) => format!("stopping because of {:?}", stop.cause.as_ref().map(ToString::to_string)),
-                FactKind::GeminiRoundFailed(failed) => format!("a round failed: {}", failed.failure),
-                FactKind::CallEnded(call) => format!("a call that began at {} ended: {}", of_day(call.started), call.outcome),
+                FactKind::Hub(HubFact::HubStopping(stop)) => {
+                    format!("stopping because of {:?}", stop.cause.as_ref().map(ToString::to_string))
+                }
+                FactKind::Call(CallFact::GeminiRoundFailed(failed)) => format!("a round failed: {}", failed.failure),
+                FactKind::Call(CallFact::CallEnded(call)) => {
+                    format!("a call that began at {} ended: {}", of_day(call.started), call.outcome)
+                }
                 _ => return None,
             };
             Some((of_day(fact.when.latest()), told))
@@ -121,15 +126,19 @@ fn kinds(harvest: &Harvest) -> impl Iterator<Item = &FactKind> {
 }
 
 fn calls(harvest: &Harvest) -> Vec<&CallEnded> {
-    kinds(harvest).filter_map(|kind| if let FactKind::CallEnded(call) = kind { Some(call) } else { None }).collect()
+    kinds(harvest).filter_map(|kind| if let FactKind::Call(CallFact::CallEnded(call)) = kind { Some(call) } else { None }).collect()
 }
 
 fn clients(harvest: &Harvest) -> (BTreeMap<String, usize>, BTreeMap<String, usize>) {
     let (mut connected, mut disconnected) = (BTreeMap::new(), BTreeMap::new());
     for kind in kinds(harvest) {
         match kind {
-            FactKind::ClientConnected(client) => *connected.entry(client.client.to_string()).or_default() += 1,
-            FactKind::ClientDisconnected(client) => *disconnected.entry(client.client.to_string()).or_default() += 1,
+            FactKind::Session(SessionFact::ClientConnected(client)) => {
+                *connected.entry(client.client.to_string()).or_default() += 1
+            }
+            FactKind::Session(SessionFact::ClientDisconnected(client)) => {
+                *disconnected.entry(client.client.to_string()).or_default() += 1
+            }
             _ => {}
         }
     }
@@ -138,7 +147,7 @@ fn clients(harvest: &Harvest) -> (BTreeMap<String, usize>, BTreeMap<String, usiz
 
 fn changes(harvest: &Harvest, server: &str) -> Vec<Liveness> {
     let of_server = kinds(harvest).filter_map(|kind| match kind {
-        FactKind::ServerChanged(change) if change.server.as_str() == server => Some(change.to),
+        FactKind::Server(ServerFact::ServerChanged(change)) if change.server.as_str() == server => Some(change.to),
         _ => None,
     });
     of_server.collect()
@@ -146,7 +155,7 @@ fn changes(harvest: &Harvest, server: &str) -> Vec<Liveness> {
 
 /// How many lines stand behind the storms' counts.
 fn collapsed(harvest: &Harvest) -> u64 {
-    let storms = kinds(harvest).filter_map(|kind| if let FactKind::Storm(storm) = kind { Some(storm) } else { None });
+    let storms = kinds(harvest).filter_map(|kind| if let FactKind::Log(LogFact::Storm(storm)) = kind { Some(storm) } else { None });
     storms.map(|storm: &Storm| storm.count.get()).sum()
 }
 
@@ -216,7 +225,7 @@ fn the_file_the_console_and_the_event_stream_of_a_hub_tell_the_same_story() {
 fn what_the_file_and_the_event_stream_both_show_is_told_once() {
     let both = interpret_both("fork-pino");
     assert_eq!(story(&both), story(&interpret(&recording("fork-pino", "mcp-hub.log.gz"))));
-    assert!(both.facts.iter().all(|fact| !matches!(fact.kind, FactKind::FactAmended(_))));
+    assert!(both.facts.iter().all(|fact| !matches!(fact.kind, FactKind::Watcher(WatcherFact::FactAmended(_)))));
 }
 
 /// The plain file beside what the hub writes to a pipe, each read so many microseconds after a line was written.
@@ -349,9 +358,10 @@ fn the_console_log_of_the_legacy_fork_tells_the_same_with_sessions() {
 fn the_hub_that_stops_for_an_invalid_key_says_so() {
     for (hub, file) in [("fork-pino", "mcp-hub.log.gz"), ("fork-legacy", "stdout.log.gz")] {
         let harvest = interpret(&recording(hub, file));
-        let cause = kinds(&harvest).find_map(|kind| if let FactKind::HubStopping(stop) = kind { stop.cause.clone() } else { None });
+        let cause = kinds(&harvest)
+            .find_map(|kind| if let FactKind::Hub(HubFact::HubStopping(stop)) = kind { stop.cause.clone() } else { None });
         assert_eq!(cause.unwrap().as_str(), "Gemini API key invalid during prompt analysis", "{hub}");
-        assert!(kinds(&harvest).any(|kind| matches!(kind, FactKind::HubStopped(_))), "{hub}");
+        assert!(kinds(&harvest).any(|kind| matches!(kind, FactKind::Hub(HubFact::HubStopped(_)))), "{hub}");
     }
 }
 

@@ -11,7 +11,8 @@ use hubwatch::journal::{Journal, JournalReader, Opened};
 use hubwatch::sidecar::{Lines, LogSource, Setup, Sidecar};
 use hubwatch::tail::Begin;
 use hubwatch::watch::{
-    ApiOutcome, CallOutcome, Count, Environment, FactKind, HubName, Micros, Origin, Source, Text, Timestamp, Watch,
+    ApiOutcome, CallFact, CallOutcome, Count, Environment, FactKind, HubName, LogFact, Micros, Origin, SessionFact, Source, Text,
+    Timestamp, Watch, WatcherFact,
 };
 
 fn recording() -> Vec<u8> {
@@ -122,10 +123,11 @@ async fn wherever_it_dies_every_line_is_read_once_and_every_call_is_known() {
         assert_eq!(watches.iter().map(|watch| watch.log.lines.get()).sum::<u64>(), lines, "cut at {cut}");
         assert_eq!(watches.iter().map(|watch| watch.log.bytes.get()).sum::<u64>(), log.len() as u64, "cut at {cut}");
         let facts = || watches.iter().flat_map(|watch| &watch.facts);
-        let outcomes: Vec<_> =
-            facts().filter_map(|fact| if let FactKind::CallEnded(call) = &fact.kind { Some(call.outcome) } else { None }).collect();
+        let outcomes: Vec<_> = facts()
+            .filter_map(|fact| if let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind { Some(call.outcome) } else { None })
+            .collect();
         assert_eq!(outcomes, [Ok, Ok, Ok, Fallback, Aborted], "cut at {cut}");
-        let gone = facts().filter(|fact| matches!(fact.kind, FactKind::ClientDisconnected(_))).count();
+        let gone = facts().filter(|fact| matches!(fact.kind, FactKind::Session(SessionFact::ClientDisconnected(_)))).count();
         assert_eq!(gone, 5, "cut at {cut}");
     }
 }
@@ -166,7 +168,7 @@ async fn lines_of_an_earlier_process_of_the_hub_are_read_but_are_no_facts() {
     let lines: u64 = watches.iter().map(|watch| watch.log.lines.get()).sum();
     assert_eq!(lines, 12_540);
     let facts = watches.iter().flat_map(|watch| &watch.facts);
-    let of_the_log = facts.filter(|fact| fact.source == Source::Log && !matches!(fact.kind, FactKind::Storm(_)));
+    let of_the_log = facts.filter(|fact| fact.source == Source::Log && !matches!(fact.kind, FactKind::Log(LogFact::Storm(_))));
     assert_eq!(of_the_log.count(), 0);
 }
 
@@ -184,7 +186,7 @@ fn damage(folder: &Path, half: &str) {
 fn lost(watches: &[Watch]) -> Vec<String> {
     let facts = watches.iter().flat_map(|watch| &watch.facts);
     let lost = facts.filter_map(|fact| match &fact.kind {
-        FactKind::StateLost(lost) => Some(lost.half.to_string()),
+        FactKind::Watcher(WatcherFact::StateLost(lost)) => Some(lost.half.to_string()),
         _ => None,
     });
     lost.collect()
@@ -220,7 +222,7 @@ async fn a_run_without_the_last_ones_position_makes_no_fact_twice_and_numbers_it
     read_and_damage(folder.path(), "position", whole).await;
     let calls = |watches: &[Watch]| {
         let facts = watches.iter().flat_map(|watch| &watch.facts);
-        facts.filter(|fact| matches!(fact.kind, FactKind::CallEnded(_))).count()
+        facts.filter(|fact| matches!(fact.kind, FactKind::Call(CallFact::CallEnded(_)))).count()
     };
     let before = calls(&watches(folder.path()).await);
     live(folder.path(), 2, false).await;

@@ -172,7 +172,7 @@ async fn an_answer_that_was_on_its_way_does_not_take_the_hub_s_state_back() {
     let states: Vec<String> = told
         .facts()
         .filter_map(|fact| match &fact.kind {
-            hubwatch::watch::FactKind::HubStateChanged(change) => Some(change.to.to_string()),
+            hubwatch::watch::FactKind::Hub(hubwatch::watch::HubFact::HubStateChanged(change)) => Some(change.to.to_string()),
             _ => None,
         })
         .collect();

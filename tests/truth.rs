@@ -14,8 +14,8 @@ use hubwatch::simulator::{
 };
 use hubwatch::tail::{Begin, Follower, Line};
 use hubwatch::watch::{
-    ApiOutcome, CallEnded, CallOutcome, ClaimKind, Fact, FactId, FactKind, Liveness, Micros, Pairing, RecordUid, SessionHash,
-    Timestamp, WatcherId,
+    ApiOutcome, CallEnded, CallFact, CallOutcome, ClaimKind, Fact, FactId, FactKind, HubFact, Liveness, LogFact, Micros, Pairing,
+    RecordUid, ServerFact, SessionFact, SessionHash, Timestamp, WatcherId,
 };
 use proptest::prelude::*;
 
@@ -402,15 +402,21 @@ impl Played {
         let mut counts = Counts::new();
         for fact in &self.facts {
             match &fact.kind {
-                FactKind::HubStarted(_) if seen.has_log() => count(&mut counts, "hub started"),
-                FactKind::HubStopping(_) if seen.has_log() => count(&mut counts, "hub stopping"),
-                FactKind::ServerChanged(change) if change.to == Liveness::Up && seen.has_log() => {
+                FactKind::Hub(HubFact::HubStarted(_)) if seen.has_log() => count(&mut counts, "hub started"),
+                FactKind::Hub(HubFact::HubStopping(_)) if seen.has_log() => count(&mut counts, "hub stopping"),
+                FactKind::Server(ServerFact::ServerChanged(change)) if change.to == Liveness::Up && seen.has_log() => {
                     count(&mut counts, format!("{} up", change.server));
                 }
-                FactKind::ClientConnected(client) => count(&mut counts, format!("{} connected", client.client)),
-                FactKind::ClientDisconnected(client) => count(&mut counts, format!("{} disconnected", client.client)),
-                FactKind::CallEnded(call) => count(&mut counts, format!("call {}", settled(call.outcome))),
-                FactKind::GeminiRoundFailed(failed) if failed.failure == hubwatch::watch::GeminiFailure::RateLimited => {
+                FactKind::Session(SessionFact::ClientConnected(client)) => {
+                    count(&mut counts, format!("{} connected", client.client))
+                }
+                FactKind::Session(SessionFact::ClientDisconnected(client)) => {
+                    count(&mut counts, format!("{} disconnected", client.client))
+                }
+                FactKind::Call(CallFact::CallEnded(call)) => count(&mut counts, format!("call {}", settled(call.outcome))),
+                FactKind::Call(CallFact::GeminiRoundFailed(failed))
+                    if failed.failure == hubwatch::watch::GeminiFailure::RateLimited =>
+                {
                     count(&mut counts, "round failed");
                 }
                 _ => {}
@@ -422,7 +428,7 @@ impl Played {
     /// A server that changed again before a poll could confirm its change: the line was not believed, and is counted as such.
     fn allow_for_dropped(&self, found: &mut Counts, real: &Counts) {
         let dropped = self.facts.iter().filter_map(|fact| match &fact.kind {
-            FactKind::ClaimsDropped(dropped) if dropped.claim == ClaimKind::ServerChange => Some(dropped.count.get()),
+            FactKind::Log(LogFact::ClaimsDropped(dropped)) if dropped.claim == ClaimKind::ServerChange => Some(dropped.count.get()),
             _ => None,
         });
         let mut dropped: u64 = dropped.sum();
@@ -438,7 +444,7 @@ impl Played {
         let mut calls: Vec<&CallEnded> = self
             .facts
             .iter()
-            .filter_map(|fact| if let FactKind::CallEnded(call) = &fact.kind { Some(call) } else { None })
+            .filter_map(|fact| if let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind { Some(call) } else { None })
             .collect();
         calls.sort_by_key(|call| call.started);
         calls

@@ -9,7 +9,9 @@ use futures_util::future::try_join;
 use futures_util::{StreamExt as _, stream};
 
 use super::{Backend, BackendError, Reading, Trace, TraceWatches};
-use crate::watch::{Count, DecodeError, Environment, FactId, FactKind, HubName, Micros, Slot, Timestamp, Watch, WatcherId, amend};
+use crate::watch::{
+    Count, DecodeError, Environment, FactId, FactKind, HubName, Micros, Slot, Timestamp, Watch, WatcherFact, WatcherId, amend,
+};
 
 /// A slot's trace has one part unless it outgrew what backends keep; more than this many would be a fault of ours.
 const MAX_PARTS: u32 = 64;
@@ -169,8 +171,9 @@ impl Stream {
 /// Whether each fact that is amended in these Watches is in them.
 fn amends_only_itself(watches: &[Watch]) -> bool {
     let facts = || watches.iter().flat_map(|watch| &watch.facts);
-    let amended =
-        |fact: &crate::watch::Fact| if let FactKind::FactAmended(amendment) = &fact.kind { Some(amendment.fact) } else { None };
+    let amended = |fact: &crate::watch::Fact| {
+        if let FactKind::Watcher(WatcherFact::FactAmended(amendment)) = &fact.kind { Some(amendment.fact) } else { None }
+    };
     let mut amended: BTreeSet<FactId> = facts().filter_map(amended).collect();
     if !amended.is_empty() {
         facts().for_each(|fact| _ = amended.remove(&fact.id));
@@ -257,7 +260,7 @@ fn note(watch: &Watch, found: &mut Found, runs: &mut Runs) {
 
 /// A run that ended in good order says so in its last Watch.
 fn ended_well(watch: &Watch) -> bool {
-    watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::WatcherStopped(_)))
+    watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::WatcherStopped(_))))
 }
 
 #[cfg(test)]
@@ -297,7 +300,7 @@ mod tests {
         for (index, mut watch) in watches.into_iter().enumerate() {
             let start = BEGIN.plus(Micros::new(index as u64 * minutes * 60_000_000));
             watch.interval = Interval::new(start, start.plus(Micros::new(minutes * 60_000_000)));
-            watch.facts.retain(|fact| !matches!(fact.kind, FactKind::WatcherStopped(_)));
+            watch.facts.retain(|fact| !matches!(fact.kind, FactKind::Watcher(WatcherFact::WatcherStopped(_))));
             let Wanted { hub, environment, .. } = wanted(0);
             watch.origin.hub = hub;
             watch.origin.environment = environment;

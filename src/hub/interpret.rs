@@ -7,10 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::watch::{
     BreakerChanged, CategorizationFailed, ClaimKind, ClaimRefusal, ClaimsDropped, ClientConnected, ClientDisconnected, Count,
-    ExposureChanged, FactAmended, FactId, FactKind, GeminiFailure, GeminiRoundFailed, HubStopped, HubStopping, Level, Lines,
-    LogShape, LogVolume, LogWriteFailed, MarketplaceFailed, Micros, RecordUid, ServersStarted, SessionClosed, SessionHash,
-    SessionOpened, SharedSign, Source, StreamJoined, StreamLeft, StreamVolume, SubscriberFailed, Text, Timestamp, ToolCategorized,
-    When,
+    ExposureChanged, FactAmended, FactId, FactKind, GeminiFailure, GeminiRoundFailed, HubFact, HubStopped, HubStopping, Level,
+    Lines, LogFact, LogShape, LogVolume, LogWriteFailed, MarketplaceFailed, Micros, RecordUid, ServersStarted, SessionClosed,
+    SessionHash, SessionOpened, SharedSign, Source, StreamJoined, StreamLeft, StreamVolume, SubscriberFailed, Text, Timestamp,
+    ToolCategorized, When,
 };
 
 use super::calls::{Calls, EndedCall, LineContext};
@@ -378,7 +378,7 @@ impl Interpreter {
     /// Something that the sidecar itself noticed.
     pub fn notice(&mut self, when: When, kind: impl Into<FactKind>) {
         let kind = kind.into();
-        if matches!(kind, FactKind::LogTruncated(_)) {
+        if matches!(kind, FactKind::Log(LogFact::LogTruncated(_))) {
             self.log_emptied = Some(when.latest());
         }
         self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Sidecar, kind });
@@ -946,7 +946,7 @@ impl Interpreter {
 
 /// A stop whose cause is not known yet gets it.
 fn complete_cause(kind: &mut FactKind, cause: Option<&Text>) {
-    if let FactKind::HubStopping(HubStopping { cause: unknown @ None, .. }) = kind {
+    if let FactKind::Hub(HubFact::HubStopping(HubStopping { cause: unknown @ None, .. })) = kind {
         *unknown = cause.cloned();
     }
 }
@@ -978,7 +978,7 @@ impl Said {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::watch::WatcherId;
+    use crate::watch::{ServerFact, WatcherId};
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::parse("2026-11-23T03:40:38.000Z").unwrap().plus(Micros::new(millis * 1_000))
@@ -1025,7 +1025,8 @@ mod tests {
         looked_at(&mut interpreter, STOP, 250);
         looked_at(&mut interpreter, "Graceful shutdown completed successfully", 250);
         let harvest = interpreter.harvest(at(300));
-        let [(stopping, FactKind::HubStopping(_)), (_, FactKind::HubStopped(_))] = facts(&harvest)[..] else {
+        let [(stopping, FactKind::Hub(HubFact::HubStopping(_))), (_, FactKind::Hub(HubFact::HubStopped(_)))] = facts(&harvest)[..]
+        else {
             panic!("{:?}", harvest.facts)
         };
         assert_eq!(stopping, When::At(at(76)));
@@ -1038,7 +1039,7 @@ mod tests {
         looked_at(&mut interpreter, "'files' transport closed", 250);
         streamed(&mut interpreter, "'files' transport closed", 240);
         let harvest = interpreter.harvest(at(300));
-        let [(closed, FactKind::ServerChanged(_))] = facts(&harvest)[..] else { panic!("{:?}", harvest.facts) };
+        let [(closed, FactKind::Server(ServerFact::ServerChanged(_)))] = facts(&harvest)[..] else { panic!("{:?}", harvest.facts) };
         assert_eq!(closed, When::At(at(240)));
     }
 
@@ -1068,7 +1069,7 @@ mod tests {
         looked_at(&mut interpreter, STOP, 500);
         let harvest = interpreter.harvest(at(600));
         let cause = harvest.facts.iter().find_map(|fact| match &fact.kind {
-            FactKind::HubStopping(stopping) => stopping.cause.clone(),
+            FactKind::Hub(HubFact::HubStopping(stopping)) => stopping.cause.clone(),
             _ => None,
         });
         assert_eq!(cause.unwrap().as_str(), "No active SSE connections, initiating shutdown");
@@ -1084,7 +1085,8 @@ mod tests {
         let logged = format!(r#"{{"level":"warn","time":"2026-11-23T03:40:38.010Z","msg":"{failed}"}}"#);
         read(&mut interpreter, LineSource::Log, &logged, at(0), at(250));
         let harvest = interpreter.harvest(at(300));
-        let [(_, FactKind::SubscriberFailed(_)), (_, FactKind::Lines(lines))] = facts(&harvest)[..] else {
+        let [(_, FactKind::Hub(HubFact::SubscriberFailed(_))), (_, FactKind::Log(LogFact::Lines(lines)))] = facts(&harvest)[..]
+        else {
             panic!("{:?}", harvest.facts)
         };
         assert_eq!((lines.level, lines.count.get()), (Level::Warn, 1));

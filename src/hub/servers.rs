@@ -555,7 +555,7 @@ fn child_is_gone(server: &mut Server, children: Option<&[Child]>) -> bool {
 mod tests {
     use super::super::claims::{Claimed, Requests};
     use super::*;
-    use crate::watch::{RecordUid, WatcherId};
+    use crate::watch::{RecordUid, ServerFact, WatcherId};
 
     fn server(status: &str, uptime: f64, started: Option<u64>) -> api::Server {
         api::Server {
@@ -587,7 +587,7 @@ mod tests {
 
     fn changed(noticed: &Noticed) -> Option<Seen> {
         match &noticed.kind {
-            FactKind::ServerChanged(change) => Some((change.from, change.to, change.cause)),
+            FactKind::Server(ServerFact::ServerChanged(change)) => Some((change.from, change.to, change.cause)),
             _ => None,
         }
     }

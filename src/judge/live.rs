@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::incident::Incident;
 use super::rules::RuleFile;
 use super::{Assessment, Judge};
-use crate::watch::{FactKind, Micros, Timestamp, Watch, amend};
+use crate::watch::{FactKind, Micros, Timestamp, Watch, WatcherFact, amend};
 
 /// A line waits for a minute for the other source to show it, too, and may then amend a fact of the Watch that told of it. Twice that
 /// is kept for being judged again.
@@ -41,7 +41,7 @@ impl LiveJudge {
 
     /// Takes a Watch in, each one of a watcher after the one before.
     pub fn take(&mut self, watch: Watch) -> News {
-        let amends = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::FactAmended(_)));
+        let amends = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::FactAmended(_))));
         let end = watch.interval.end();
         let news = if amends {
             self.recent.push_back(watch);

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
-use crate::watch::{Fact, FactKind, Micros, Timestamp};
+use crate::watch::{Fact, FactKind, Micros, Timestamp, WatcherFact};
 
 /// What a disturbance did shows up to two polls after it was over.
 pub const SETTLE: Micros = Micros::new(30_000_000);
@@ -57,15 +57,17 @@ impl Plans {
     pub(super) fn take<'a>(&mut self, facts: impl IntoIterator<Item = &'a Fact>) {
         for fact in facts {
             let at = Moment(fact.when.latest());
-            if let FactKind::MarkBegan(mark) = &fact.kind {
+            if let FactKind::Watcher(WatcherFact::MarkBegan(mark)) = &fact.kind {
                 self.forget(mark.name.as_str(), at);
             }
             match &fact.kind {
                 // A mark that was read twice has the same name and time.
-                FactKind::MarkBegan(mark) if self.open(mark.name.as_str()).is_none() && !self.holds(mark.name.as_str(), at) => {
+                FactKind::Watcher(WatcherFact::MarkBegan(mark))
+                    if self.open(mark.name.as_str()).is_none() && !self.holds(mark.name.as_str(), at) =>
+                {
                     self.0.push(Plan { name: mark.name.to_string(), from: at, to: None, forgotten: false });
                 }
-                FactKind::MarkEnded(mark) => {
+                FactKind::Watcher(WatcherFact::MarkEnded(mark)) => {
                     if let Some(plan) = self.open(mark.name.as_str()) {
                         plan.to = Some(at);
                         plan.forgotten = at.0.since(plan.from.0) > LONGEST;

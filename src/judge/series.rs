@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
-use crate::watch::{FactKind, Level, Micros, Poll, Timestamp, Visibility, Watch};
+use crate::watch::{FactKind, Level, LogFact, Micros, Poll, Timestamp, Visibility, Watch};
 
 /// More points than this no chart of a page's width can show: 48 hours come out at a point for every eight and a half minutes.
 pub const MAX_BUCKETS: usize = 384;
@@ -291,7 +291,7 @@ impl Recorder {
     pub(super) fn watch(&mut self, watch: &Watch, shows_levels: bool) {
         let of_level = |level| {
             let lines = watch.facts.iter().filter_map(|fact| match &fact.kind {
-                FactKind::Lines(lines) if lines.level == level => Some(lines.count.get()),
+                FactKind::Log(LogFact::Lines(lines)) if lines.level == level => Some(lines.count.get()),
                 _ => None,
             });
             lines.fold(0, u64::saturating_add)

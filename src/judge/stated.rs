@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rules::{RuleFile, Rules, parse};
-use crate::watch::{FactKind, Watch, terms};
+use crate::watch::{FactKind, Watch, WatcherFact, terms};
 
 terms! {
     /// Who said something differently from the built-in rules.
@@ -47,8 +47,8 @@ impl RuleBook {
         let mut begins = false;
         for fact in &watch.facts {
             match &fact.kind {
-                FactKind::RuleStated(rule) => stated.push(rule.rule.to_string()),
-                FactKind::WatcherStarted(_) => begins = true,
+                FactKind::Watcher(WatcherFact::RuleStated(rule)) => stated.push(rule.rule.to_string()),
+                FactKind::Watcher(WatcherFact::WatcherStarted(_)) => begins = true,
                 _ => {}
             }
         }

@@ -7,7 +7,10 @@ use super::invariants::broken;
 use super::{Given, Provenance, Report, SignOff, report};
 use crate::judge::Judge;
 use crate::judge::moment::Moment;
-use crate::watch::{Count, Fact, FactKind, Interval, MarkBegan, MarkEnded, Micros, Poll, Text, Timestamp, Watch, WatcherId, When};
+use crate::watch::{
+    Count, Fact, FactKind, Interval, MarkBegan, MarkEnded, Micros, Poll, ServerFact, Text, Timestamp, Watch, WatcherFact,
+    WatcherId, When,
+};
 
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 
@@ -66,9 +69,10 @@ fn arrange(watches: &mut [Watch], lengths: &[(u64, u64)], times: &[(u64, u64)]) 
 
 fn of_few(fact: &mut Fact, by: usize) {
     match &mut fact.kind {
-        FactKind::ServerChanged(change) => name(&mut change.server, by),
-        FactKind::ToolsChanged(change) => name(&mut change.server, by),
-        FactKind::MarkBegan(MarkBegan { name: mark }) | FactKind::MarkEnded(MarkEnded { name: mark }) => name(mark, by),
+        FactKind::Server(ServerFact::ServerChanged(change)) => name(&mut change.server, by),
+        FactKind::Server(ServerFact::ToolsChanged(change)) => name(&mut change.server, by),
+        FactKind::Watcher(WatcherFact::MarkBegan(MarkBegan { name: mark }))
+        | FactKind::Watcher(WatcherFact::MarkEnded(MarkEnded { name: mark })) => name(mark, by),
         _ => {}
     }
 }

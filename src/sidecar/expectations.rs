@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::judge::planned::{LONGEST, SETTLE};
 use crate::judge::rules;
-use crate::watch::{Expected, Fact, FactKind, Timestamp};
+use crate::watch::{Expected, Fact, FactKind, Timestamp, WatcherFact};
 
 /// So many announcements can be open at once; whoever opens more forgot to close them.
 const MAX_OPEN: usize = 1_000;
@@ -38,10 +38,10 @@ impl Expectations {
         for fact in facts {
             let at = fact.when.latest();
             match &fact.kind {
-                FactKind::MarkBegan(mark) if self.open.len() < MAX_OPEN => {
+                FactKind::Watcher(WatcherFact::MarkBegan(mark)) if self.open.len() < MAX_OPEN => {
                     self.open.entry(mark.name.to_string()).or_insert(at);
                 }
-                FactKind::MarkEnded(mark) => {
+                FactKind::Watcher(WatcherFact::MarkEnded(mark)) => {
                     if let Some(began) = self.open.remove(mark.name.as_str()) {
                         // What was forgotten for long was over before, and has no effects any more.
                         let forgotten = at.since(began) > LONGEST;

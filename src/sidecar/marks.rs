@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::base::atomic;
-use crate::watch::{Fact, FactKind, MarkBegan, MarkEnded, Micros, Text, Timestamp};
+use crate::watch::{Fact, FactKind, MarkBegan, MarkEnded, Micros, Text, Timestamp, WatcherFact};
 
 /// The folder, in the state folder.
 const FOLDER: &str = "marks";
@@ -39,8 +39,8 @@ impl Mark {
     /// The mark that a fact is, if it is one.
     pub fn of_fact(fact: &Fact) -> Option<Self> {
         let (edge, name) = match &fact.kind {
-            FactKind::MarkBegan(mark) => (Edge::Begin, &mark.name),
-            FactKind::MarkEnded(mark) => (Edge::End, &mark.name),
+            FactKind::Watcher(WatcherFact::MarkBegan(mark)) => (Edge::Begin, &mark.name),
+            FactKind::Watcher(WatcherFact::MarkEnded(mark)) => (Edge::End, &mark.name),
             _ => return None,
         };
         Some(Self { at: fact.when.latest(), edge, name: name.to_string() })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fact::{Fact, FactKind};
+use super::fact::{Fact, FactKind, WatcherFact};
 use super::ids::FactId;
 use super::{Watch, When};
 
@@ -11,7 +11,7 @@ pub fn amend(watches: &mut [Watch]) {
     let mut better: BTreeMap<FactId, When> = BTreeMap::new();
     for watch in watches.iter_mut() {
         watch.facts.retain(|fact| {
-            let FactKind::FactAmended(amendment) = &fact.kind else { return true };
+            let FactKind::Watcher(WatcherFact::FactAmended(amendment)) = &fact.kind else { return true };
             better
                 .entry(amendment.fact)
                 .and_modify(|when| *when = if fact.when.width() < when.width() { fact.when } else { *when })
@@ -43,7 +43,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_fact_gets_the_time_of_its_amendment_and_keeps_all_else(mut watch: Watch, mut fact: Fact, late: Watch, id: FactId) {
-            prop_assume!(!matches!(fact.kind, FactKind::FactAmended(_)));
+            prop_assume!(!matches!(fact.kind, FactKind::Watcher(WatcherFact::FactAmended(_))));
             fact.when = When::between(Timestamp::from_secs(1), Timestamp::from_secs(3));
             let exact = When::At(Timestamp::from_secs(2));
             watch.facts.retain(|other| other.id != fact.id);

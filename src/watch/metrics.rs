@@ -15,7 +15,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use own::OwnTotals;
 use serde::{Deserialize, Serialize};
 
-use super::fact::{CallOutcome, ChangeCause, FactKind, GeminiOutcome};
+use super::fact::{CallFact, CallOutcome, ChangeCause, FactKind, GeminiOutcome};
 use super::operation::{OperationKind, operations};
 use super::poll::{ApiOutcome, Liveness, Poll, ProcessPoll, ServerPoll};
 use super::quantity::{Bytes, Micros, Timestamp};
@@ -224,7 +224,7 @@ impl Totals {
             }
         }
         for fact in &watch.facts {
-            if let FactKind::CallEnded(call) = &fact.kind
+            if let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind
                 && let Some(duration) = call.gemini_duration
             {
                 add(&mut self.gemini, call.gemini.as_str(), duration, &GEN_AI_BOUNDS);

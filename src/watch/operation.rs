@@ -4,7 +4,7 @@
 //! of the hub's sources, so they can't be among them. A call that fell back to the static keywords did what it is for; one that was
 //! turned away, was aborted or never ended did not.
 
-use super::fact::{CallOutcome, FactKind};
+use super::fact::{CallFact, CallOutcome, FactKind};
 use super::poll::ApiOutcome;
 use super::quantity::Micros;
 use super::record::terms;
@@ -36,7 +36,7 @@ pub struct Operation {
 /// The operations of one Watch.
 pub fn operations(watch: &Watch) -> impl Iterator<Item = Operation> {
     let calls = watch.facts.iter().filter_map(|fact| match &fact.kind {
-        FactKind::CallEnded(call) => Some(Operation {
+        FactKind::Call(CallFact::CallEnded(call)) => Some(Operation {
             kind: OperationKind::MetaToolCall,
             outcome: call.outcome.as_str(),
             duration: call.duration,
@@ -90,7 +90,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_call_and_each_request_is_one_operation(watch: Watch) {
-            let calls = watch.facts.iter().filter(|fact| matches!(fact.kind, FactKind::CallEnded(_))).count();
+            let calls = watch.facts.iter().filter(|fact| matches!(fact.kind, FactKind::Call(CallFact::CallEnded(_)))).count();
             let counted = |kind| operations(&watch).filter(|operation| operation.kind == kind).count();
             prop_assert_eq!(counted(OperationKind::MetaToolCall), calls);
             let requests = counted(OperationKind::ApiRequest);

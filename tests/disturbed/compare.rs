@@ -5,7 +5,7 @@
 
 use hubwatch::judge::incident::{Gravity, IncidentKind};
 use hubwatch::simulator::{DownCause, Happening, UpCause};
-use hubwatch::watch::{FactKind, Micros, Timestamp};
+use hubwatch::watch::{CallFact, FactKind, Micros, Timestamp};
 use serde_json::Value;
 
 use super::play::{Played, Seen};
@@ -379,7 +379,9 @@ impl Compared<'_> {
             .collect();
         let facts = self.played.watches.iter().flat_map(|watch| &watch.facts);
         let claimed: Vec<Option<u64>> = facts
-            .filter_map(|fact| if let FactKind::CallEnded(call) = &fact.kind { Some(duration(call.duration)) } else { None })
+            .filter_map(|fact| {
+                if let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind { Some(duration(call.duration)) } else { None }
+            })
             .collect();
         if claimed.len() != really.len() {
             self.wrong(format!("{} calls are told, {} there were", claimed.len(), really.len()));

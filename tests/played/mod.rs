@@ -17,8 +17,8 @@ use hubwatch::judge::{Assessment, Judge};
 use hubwatch::sidecar::{Lines, LogSource, Setup, Sidecar};
 use hubwatch::tail::Begin;
 use hubwatch::watch::{
-    ApiOutcome, ChangeCause, ClaimKind, ClaimRefusal, Count, Environment, Fact, FactKind, HubName, Liveness, Micros, Origin, Poll,
-    Text, Timestamp, Watch,
+    ApiOutcome, ChangeCause, ClaimKind, ClaimRefusal, Count, Environment, Fact, FactKind, HubFact, HubName, Liveness, LogFact,
+    Micros, Origin, Poll, ServerFact, Text, Timestamp, Watch,
 };
 
 pub const START: u64 = 1_795_000_000;
@@ -353,12 +353,12 @@ impl Told {
     /// The hub's starts and ends, in words, each with its second.
     pub fn life(&self) -> Vec<(&'static str, f64)> {
         let named = |fact: &Fact| match &fact.kind {
-            FactKind::HubStarted(_) => Some("started"),
-            FactKind::HubStopping(_) => Some("stopping"),
-            FactKind::HubStopped(_) => Some("stopped"),
-            FactKind::HubExited(_) => Some("exited"),
-            FactKind::HubUnreachable(_) => Some("unreachable"),
-            FactKind::HubReachable(_) => Some("reachable"),
+            FactKind::Hub(HubFact::HubStarted(_)) => Some("started"),
+            FactKind::Hub(HubFact::HubStopping(_)) => Some("stopping"),
+            FactKind::Hub(HubFact::HubStopped(_)) => Some("stopped"),
+            FactKind::Hub(HubFact::HubExited(_)) => Some("exited"),
+            FactKind::Hub(HubFact::HubUnreachable(_)) => Some("unreachable"),
+            FactKind::Hub(HubFact::HubReachable(_)) => Some("reachable"),
             _ => None,
         };
         self.facts().filter_map(|fact| Some((named(fact)?, second(fact.when.latest())))).collect()
@@ -373,7 +373,9 @@ impl Told {
     pub fn changes(&self, name: &str) -> Vec<(Liveness, ChangeCause)> {
         self.facts()
             .filter_map(|fact| match &fact.kind {
-                FactKind::ServerChanged(change) if change.server.as_str() == name => Some((change.to, change.cause.unwrap())),
+                FactKind::Server(ServerFact::ServerChanged(change)) if change.server.as_str() == name => {
+                    Some((change.to, change.cause.unwrap()))
+                }
                 _ => None,
             })
             .collect()
@@ -382,7 +384,7 @@ impl Told {
     /// When a server changed to this for the first time after then.
     pub fn changed_at(&self, name: &str, to: Liveness, after: f64) -> Option<f64> {
         self.facts().find_map(|fact| match &fact.kind {
-            FactKind::ServerChanged(change)
+            FactKind::Server(ServerFact::ServerChanged(change))
                 if change.server.as_str() == name && change.to == to && second(fact.when.latest()) >= after =>
             {
                 Some(second(fact.when.latest()))
@@ -395,7 +397,7 @@ impl Told {
     pub fn refused(&self) -> BTreeMap<(ClaimKind, ClaimRefusal), u64> {
         let mut refused = BTreeMap::new();
         for fact in self.facts() {
-            if let FactKind::ClaimsDropped(dropped) = &fact.kind {
+            if let FactKind::Log(LogFact::ClaimsDropped(dropped)) = &fact.kind {
                 *refused.entry((dropped.claim, dropped.refusal)).or_default() += dropped.count.get();
             }
         }
@@ -404,7 +406,7 @@ impl Told {
 
     /// Whether it was told that the log is shared.
     pub fn is_shared(&self) -> bool {
-        self.facts().any(|fact| matches!(fact.kind, FactKind::LogShared(_)))
+        self.facts().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogShared(_))))
     }
 
     pub fn last_poll(&self) -> &Poll {

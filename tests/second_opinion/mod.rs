@@ -87,7 +87,9 @@ fn take(watches: &[Watch], from: Timestamp) -> Vec<Taken<'_>> {
             Some(_) => watch.origin.sequence.get() > 0,
             None => false,
         };
-        let jumped = before.is_some_and(|before| before.facts.iter().any(|fact| matches!(fact.kind, FactKind::ClockJumped(_))));
+        let jumped = before.is_some_and(|before| {
+            before.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_))))
+        });
         taken.push(Taken { watch, gap, broken: missing || jumped, windows: windows.clone() });
     }
     taken
@@ -97,13 +99,13 @@ fn announce(watch: &Watch, windows: &mut Vec<Window>) {
     for fact in &watch.facts {
         let at = us(fact.when.latest());
         match &fact.kind {
-            FactKind::MarkBegan(mark) => {
+            FactKind::Watcher(WatcherFact::MarkBegan(mark)) => {
                 let open = windows.iter().any(|window| window.name == mark.name.as_str() && window.to.is_none());
                 if !open {
                     windows.push(Window { name: mark.name.to_string(), from: at, to: None });
                 }
             }
-            FactKind::MarkEnded(mark) => {
+            FactKind::Watcher(WatcherFact::MarkEnded(mark)) => {
                 let open = windows.iter_mut().rev().find(|window| window.name == mark.name.as_str() && window.to.is_none());
                 if let Some(window) = open {
                     window.to = Some(at);
@@ -181,7 +183,7 @@ fn calls(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
     let (mut gemini_failed, mut not_fallen_back) = (0, 0);
     for (fact, planned) in facts(taken, from) {
         match &fact.kind {
-            FactKind::CallEnded(call) => {
+            FactKind::Call(CallFact::CallEnded(call)) => {
                 let failed = call.gemini == GeminiOutcome::Failed
                     || call.gemini == GeminiOutcome::Unfinished && call.gemini_failed_rounds > 0;
                 gemini_failed += u64::from(failed);
@@ -190,7 +192,7 @@ fn calls(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
                     all.push(call);
                 }
             }
-            FactKind::GeminiRoundFailed(_) if !planned => rounds_told += 1,
+            FactKind::Call(CallFact::GeminiRoundFailed(_)) if !planned => rounds_told += 1,
             _ => {}
         }
     }
@@ -339,12 +341,14 @@ fn growth(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
         }
         for fact in &watch.facts {
             match &fact.kind {
-                FactKind::WatcherStarted(started) if !started.resumed => (reached, unreadable) = (None, false),
-                FactKind::LogUnreadable(_) => {}
+                FactKind::Watcher(WatcherFact::WatcherStarted(started)) if !started.resumed => {
+                    (reached, unreadable) = (None, false)
+                }
+                FactKind::Log(LogFact::LogUnreadable(_)) => {}
                 _ => {}
             }
         }
-        unreadable |= watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::LogUnreadable(_)));
+        unreadable |= watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         bytes += u128::from(watch.log.bytes.get());
         polls += u64::from(watch.poll.is_some());
         let is_reached = match watch.sources.log {
@@ -375,7 +379,7 @@ fn lines(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
     let errors: u64 = facts(taken, from)
         .filter(|(_, planned)| !planned)
         .filter_map(|(fact, _)| match &fact.kind {
-            FactKind::Lines(lines) if lines.level == Level::Error => Some(lines.count.get()),
+            FactKind::Log(LogFact::Lines(lines)) if lines.level == Level::Error => Some(lines.count.get()),
             _ => None,
         })
         .sum();
@@ -384,19 +388,21 @@ fn lines(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
     for taken in taken {
         let (start, end) = (us(taken.watch.interval.start()).max(us(from)), us(taken.watch.interval.end()));
         let planned = planned_part(&taken.windows, start, end) > 0 || is_planned(&taken.windows, end);
-        let told = taken.watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::LogUnreadable(_)));
+        let told = taken.watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         losses += u64::from(!planned && !told && taken.watch.sidecar.bytes_lost.get() > 0);
     }
     losses += facts(taken, from)
-        .filter(|(fact, planned)| !planned && matches!(fact.kind, FactKind::LogUnreadable(_) | FactKind::LogWriteFailed(_)))
+        .filter(|(fact, planned)| {
+            !planned && matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_)) | FactKind::Log(LogFact::LogWriteFailed(_)))
+        })
         .count() as u64;
     opinion.measures.insert("log.losses", (whole(losses), 0));
 }
 
 fn sessions(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
     let count = |of: fn(&FactKind) -> bool| facts(taken, from).filter(|(fact, _)| of(&fact.kind)).count() as u64;
-    let left = count(|kind| matches!(kind, FactKind::ClientDisconnected(_)));
-    let closed = count(|kind| matches!(kind, FactKind::SessionClosed(_)));
+    let left = count(|kind| matches!(kind, FactKind::Session(SessionFact::ClientDisconnected(_))));
+    let closed = count(|kind| matches!(kind, FactKind::Session(SessionFact::SessionClosed(_))));
     opinion.measures.insert("sessions.left_open", (whole(left.saturating_sub(closed)), left));
     let most = polls(taken).filter_map(|(poll, ..)| poll.api.mcp_clients).max();
     opinion.measures.insert("clients.peak", (most.and_then(|most| whole(u64::from(most))), 0));

@@ -9,7 +9,8 @@ use crate::judge::history::{Gap, has_failed};
 use crate::judge::incident::{Evidence, IncidentKind};
 use crate::judge::moment::Moment;
 use crate::watch::{
-    Breaker, CallEnded, FactKind, GeminiFailure, Level, Lines, Micros, Notification, Storm, Timestamp, Visibility, Watch,
+    Breaker, CallEnded, CallFact, FactKind, GeminiFailure, Level, Lines, LogFact, Micros, Notification, Storm, Timestamp, ToolFact,
+    Visibility, Watch,
 };
 
 /// The storm that every hub makes of a client's disconnect: known, and no fault of the build under test.
@@ -75,11 +76,11 @@ impl Counted {
 
     pub fn fact(&mut self, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
         match &seen.fact.kind {
-            FactKind::Lines(lines) if lines.level == Level::Error => self.errors(lines, seen, sight, register),
-            FactKind::GeminiRoundFailed(failed) => self.round(failed.failure, seen, sight, register),
-            FactKind::CallEnded(call) => calls(call, seen, sight, register),
-            FactKind::Storm(storm) => self.storm(storm, seen, sight, register),
-            FactKind::BreakerChanged(change) => match change.to {
+            FactKind::Log(LogFact::Lines(lines)) if lines.level == Level::Error => self.errors(lines, seen, sight, register),
+            FactKind::Call(CallFact::GeminiRoundFailed(failed)) => self.round(failed.failure, seen, sight, register),
+            FactKind::Call(CallFact::CallEnded(call)) => calls(call, seen, sight, register),
+            FactKind::Log(LogFact::Storm(storm)) => self.storm(storm, seen, sight, register),
+            FactKind::Tool(ToolFact::BreakerChanged(change)) => match change.to {
                 Breaker::Open => {
                     let title = "The hub stopped asking the LLM for categories";
                     let effect = "tools are sorted by keywords only";
@@ -88,12 +89,12 @@ impl Counted {
                 Breaker::Closed => register.settle(IncidentKind::BreakerOpen, "", seen.at),
                 Breaker::HalfOpen => {}
             },
-            FactKind::LogWriteFailed(failed) => {
+            FactKind::Log(LogFact::LogWriteFailed(failed)) => {
                 let cause = Some(failed.error.to_string());
                 let draft = seen.draft(IncidentKind::LogWriteFailed, "", "The hub could not write its log", "lines are lost");
                 register.episode(sight.alerts, Draft { cause, ..draft });
             }
-            FactKind::LogUnreadable(unreadable) => {
+            FactKind::Log(LogFact::LogUnreadable(unreadable)) => {
                 let cause = Some(unreadable.reason.to_string());
                 let effect = "what only the log tells is not visible";
                 let draft = seen.draft(IncidentKind::LogUnreadable, "", "The log could not be read", effect);

@@ -5,7 +5,7 @@ use super::register::{Draft, Register};
 use super::{CAUSE_WINDOW, Seen, Sight};
 use crate::judge::history::{LifeNews, Outage};
 use crate::judge::incident::{Evidence, IncidentKind};
-use crate::watch::{FactId, FactKind, Timestamp};
+use crate::watch::{CallFact, FactId, FactKind, HubFact, Timestamp};
 
 const EFFECT: &str = "all clients were disconnected";
 
@@ -58,19 +58,19 @@ impl HubLife {
             }
         };
         match &seen.fact.kind {
-            FactKind::GeminiRoundFailed(_) => {
+            FactKind::Call(CallFact::GeminiRoundFailed(_)) => {
                 self.rounds.retain(|(at, _)| seen.at.since(*at) <= CAUSE_WINDOW);
                 self.rounds.push((seen.at, seen.fact.id));
             }
-            FactKind::HubStopping(stop) => {
+            FactKind::Hub(HubFact::HubStopping(stop)) => {
                 let signal = stop.signal.as_ref().map(|signal| format!("it received {signal}"));
                 sign("The hub stopped", stop.cause.as_ref().map(ToString::to_string).or(signal), false);
             }
-            FactKind::HubStopped(_) => sign("The hub stopped in good order", None, false),
-            FactKind::HubExited(exit) => {
+            FactKind::Hub(HubFact::HubStopped(_)) => sign("The hub stopped in good order", None, false),
+            FactKind::Hub(HubFact::HubExited(exit)) => {
                 sign("The hub's process ended without a word", exit.cause.as_ref().map(ToString::to_string), true);
             }
-            FactKind::HubUnreachable(lost) => {
+            FactKind::Hub(HubFact::HubUnreachable(lost)) => {
                 sign("The hub did not answer", Some(format!("{NO_ANSWER}{}", lost.outcome.reason())), false)
             }
             _ => {}

@@ -16,7 +16,7 @@ use super::incident::{Evidence, Incident, IncidentKind};
 use super::period::{Period, Place};
 use super::planned::Plans;
 use super::rules::should_work;
-use crate::watch::{Fact, FactKind, Micros, Timestamp, Watch};
+use crate::watch::{Fact, FactKind, Micros, Timestamp, Watch, WatcherFact};
 use counted::Counted;
 use hub::HubLife;
 use polled::Polled;
@@ -179,7 +179,7 @@ impl Detectors {
             self.polled.unseen();
         }
         for fact in &watch.facts {
-            if let FactKind::ClockJumped(jump) = &fact.kind
+            if let FactKind::Watcher(WatcherFact::ClockJumped(jump)) = &fact.kind
                 && self.inside(fact, watch).is_some()
             {
                 let title = format!("The host's clock jumped by {} s", jump.jump / 1_000_000);

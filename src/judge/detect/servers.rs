@@ -7,7 +7,7 @@ use super::window::Tide;
 use super::{Seen, Sight};
 use crate::judge::history::{Ending, Outage, ServerNews};
 use crate::judge::incident::{Evidence, IncidentKind};
-use crate::watch::{FactKind, Liveness, Timestamp, ToolsChanged, Watch};
+use crate::watch::{FactKind, Liveness, ServerFact, Timestamp, ToolsChanged, Watch};
 
 const UNUSABLE: &str = "its tools answered nothing; the hub may have gone on calling it connected";
 
@@ -27,12 +27,12 @@ pub(super) struct ServerLives(BTreeMap<String, ServerLife>);
 impl ServerLives {
     pub fn fact(&mut self, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
         match &seen.fact.kind {
-            FactKind::ServerStartFailed(failed) => {
+            FactKind::Server(ServerFact::ServerStartFailed(failed)) => {
                 if let Some(incident) = register.open(IncidentKind::ServerNeverUp, failed.server.as_str()) {
                     incident.cause = Some(failed.error.to_string());
                 }
             }
-            FactKind::ToolsChanged(change) if sight.should_work(change.server.as_str()) => {
+            FactKind::Server(ServerFact::ToolsChanged(change)) if sight.should_work(change.server.as_str()) => {
                 tools(change, seen, watch, sight, register);
             }
             _ => {}

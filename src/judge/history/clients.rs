@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::watch::{ExposureChanged, FactKind, Poll, SessionHash};
+use crate::watch::{ExposureChanged, FactKind, HubFact, Poll, SessionFact, SessionHash};
 
 /// More sessions than this at once are not told apart any more.
 const MAX_SESSIONS: usize = 10_000;
@@ -47,24 +47,26 @@ fn categories(list: &str) -> BTreeSet<String> {
 impl ClientHistory {
     pub(super) fn fact(&mut self, kind: &FactKind) {
         match kind {
-            FactKind::ClientConnected(_) => self.connected += 1,
-            FactKind::ClientDisconnected(_) => self.disconnected += 1,
-            FactKind::SessionOpened(opened) => {
+            FactKind::Session(SessionFact::ClientConnected(_)) => self.connected += 1,
+            FactKind::Session(SessionFact::ClientDisconnected(_)) => self.disconnected += 1,
+            FactKind::Session(SessionFact::SessionOpened(opened)) => {
                 self.sessions_opened += 1;
                 self.begins(opened.session, opened.categories.as_ref().map(|list| categories(list.as_str())));
             }
-            FactKind::SessionClosed(closed) => {
+            FactKind::Session(SessionFact::SessionClosed(closed)) => {
                 self.sessions_closed += 1;
                 if let Some(session) = closed.session {
                     self.open.remove(&session);
                 }
             }
-            FactKind::ExposureChanged(change) => {
+            FactKind::Session(SessionFact::ExposureChanged(change)) => {
                 self.exposure_changes += 1;
                 self.exposes(change);
             }
             // All sessions end with their hub.
-            FactKind::HubStarted(_) | FactKind::HubStopped(_) | FactKind::HubExited(_) => self.open.clear(),
+            FactKind::Hub(HubFact::HubStarted(_))
+            | FactKind::Hub(HubFact::HubStopped(_))
+            | FactKind::Hub(HubFact::HubExited(_)) => self.open.clear(),
             _ => {}
         }
     }

@@ -9,7 +9,7 @@ use super::{Basis, SourceTime, Stretch, share_of};
 use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
 use crate::judge::period::{Period, Place};
-use crate::watch::{ApiOutcome, FactKind, Micros, Sight, Timestamp, Visibility, Watch, WatcherId};
+use crate::watch::{ApiOutcome, FactKind, Micros, Sight, Timestamp, Visibility, Watch, WatcherFact, WatcherId};
 
 /// Two Watches that are further apart than this leave a gap worth telling. Watches of a run touch; a second is a restart at its best.
 pub const GAP: Micros = Micros::new(1_000_000);
@@ -210,7 +210,7 @@ impl Coverage {
         self.current = Some((watcher, run));
         let before = self.end.replace(end);
         self.watches += u64::from(inside);
-        self.stood_still = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::WatcherStoodStill(_)));
+        self.stood_still = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::WatcherStoodStill(_))));
         if let Some((from, to)) = period.share(watch) {
             // A break that is no gap counts as watched: the states on both sides are taken to last.
             let joined = before.filter(|_| gap.is_none()).map_or(from, |before| before.clamp(period.from, from));

@@ -8,7 +8,7 @@ use super::timeline::add_reason;
 use super::{Planned, Stretch, Timeline};
 use crate::judge::moment::Moment;
 use crate::judge::planned::Plans;
-use crate::watch::{ApiOutcome, Fact, FactKind, Liveness, Micros, Poll, Text, Timestamp, Watch, When};
+use crate::watch::{ApiOutcome, Fact, FactKind, HubFact, Liveness, Micros, Poll, Text, Timestamp, Watch, When};
 
 /// A watch that begins before its hub waits for it so long: a hub that starts with its sidecar has come by then. What is still not
 /// there is down.
@@ -93,16 +93,16 @@ impl HubHistory {
         }
         let planned_by = || planned.map(str::to_owned);
         match &fact.kind {
-            FactKind::HubStarted(_) => self.starts.push(at),
-            FactKind::HubStopping(stop) => {
+            FactKind::Hub(HubFact::HubStarted(_)) => self.starts.push(at),
+            FactKind::Hub(HubFact::HubStopping(stop)) => {
                 let (signal, cause) = (said(stop.signal.as_ref()), said(stop.cause.as_ref()));
                 self.stops.push(HubStop { at, graceful: false, signal, cause, planned: planned_by() });
             }
-            FactKind::HubStopped(_) => match self.stops.last_mut().filter(|stop| !stop.graceful) {
+            FactKind::Hub(HubFact::HubStopped(_)) => match self.stops.last_mut().filter(|stop| !stop.graceful) {
                 Some(stop) => stop.graceful = true,
                 None => self.stops.push(HubStop { at, graceful: true, signal: None, cause: None, planned: planned_by() }),
             },
-            FactKind::HubExited(exit) => {
+            FactKind::Hub(HubFact::HubExited(exit)) => {
                 let cause = said(exit.cause.as_ref());
                 self.exits.push(HubStop { at, graceful: false, signal: None, cause, planned: planned_by() });
             }
@@ -113,31 +113,33 @@ impl HubHistory {
     fn state(&mut self, fact: &Fact, when: When, watch: &Watch) {
         let down = |reason| News { liveness: Liveness::Down, reason, cause: None, shown_by: Some(fact.id) };
         match &fact.kind {
-            FactKind::HubUnreachable(_) | FactKind::HubStopping(_) | FactKind::HubExited(_) => self.fill(watch, when, Liveness::Up),
-            FactKind::HubReachable(_) => self.fill(watch, when, Liveness::Down),
+            FactKind::Hub(HubFact::HubUnreachable(_))
+            | FactKind::Hub(HubFact::HubStopping(_))
+            | FactKind::Hub(HubFact::HubExited(_)) => self.fill(watch, when, Liveness::Up),
+            FactKind::Hub(HubFact::HubReachable(_)) => self.fill(watch, when, Liveness::Down),
             _ => {}
         }
         match &fact.kind {
-            FactKind::HubStarted(_) => {
+            FactKind::Hub(HubFact::HubStarted(_)) => {
                 self.last_start = Some(when.latest());
                 self.started = Some(when.latest());
             }
-            FactKind::HubStopping(stop) => {
+            FactKind::Hub(HubFact::HubStopping(stop)) => {
                 let reason = stop.signal.as_ref().map_or("it stops".to_owned(), |signal| format!("it received {signal}"));
                 self.turn(when, down(&reason));
             }
-            FactKind::HubStopped(_) if self.last_start.is_none_or(|start| start < when.latest()) => {
+            FactKind::Hub(HubFact::HubStopped(_)) if self.last_start.is_none_or(|start| start < when.latest()) => {
                 self.turn(when, down("it stopped"));
             }
             // The poll notices after the log has told of the next start: how long it was away is not known.
-            FactKind::HubExited(_) if self.last_start.is_none_or(|start| start < when.earliest()) => {
+            FactKind::Hub(HubFact::HubExited(_)) if self.last_start.is_none_or(|start| start < when.earliest()) => {
                 self.turn(when, down("its process ended"));
             }
-            FactKind::HubUnreachable(lost) => {
+            FactKind::Hub(HubFact::HubUnreachable(lost)) => {
                 self.started = None;
                 self.silent(lost.outcome, when, Some(fact), watch);
             }
-            FactKind::HubReachable(_) => self.answers(when),
+            FactKind::Hub(HubFact::HubReachable(_)) => self.answers(when),
             _ => {}
         }
     }

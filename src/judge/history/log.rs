@@ -10,8 +10,8 @@ use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
 use crate::judge::planned::Plans;
 use crate::watch::{
-    ApiOutcome, ClaimKind, ClaimRefusal, ClaimsDropped, FactKind, Level, Lines, LogFilePoll, LogShape, Micros, Storm, Timestamp,
-    Visibility, Watch, WatcherStarted,
+    ApiOutcome, ClaimKind, ClaimRefusal, ClaimsDropped, FactKind, Level, Lines, LogFact, LogFilePoll, LogShape, Micros, Storm,
+    Timestamp, Visibility, Watch, WatcherFact, WatcherStarted,
 };
 
 /// So many different warnings and errors are told apart; the rest is counted together.
@@ -229,22 +229,24 @@ impl LogHistory {
     }
 
     fn losses(&mut self, watch: &Watch, plans: &Plans) {
-        let counts = |kind: &FactKind| matches!(kind, FactKind::LogUnreadable(_) | FactKind::LogWriteFailed(_));
+        let counts =
+            |kind: &FactKind| matches!(kind, FactKind::Log(LogFact::LogUnreadable(_)) | FactKind::Log(LogFact::LogWriteFailed(_)));
         let unplanned = watch.facts.iter().filter(|fact| plans.at(fact.when.latest()).is_none());
         let told = unplanned.clone().filter(|fact| counts(&fact.kind)).count() as u64;
-        let unreadable = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::LogUnreadable(_)));
+        let unreadable = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         // A file that is deleted before it was read is told as unreadable and as lost bytes: once is enough.
         let lost = watch.sidecar.bytes_lost.get() > 0 && !unreadable && !is_planned(watch.interval.start(), watch, plans);
         add(&mut self.judged.losses, told + u64::from(lost));
     }
 
     fn growth(&mut self, Watched { watch, length, broken, plans }: Watched<'_>) {
-        let begins_anew = |fact: &FactKind| matches!(fact, FactKind::WatcherStarted(WatcherStarted { resumed: false }));
+        let begins_anew =
+            |fact: &FactKind| matches!(fact, FactKind::Watcher(WatcherFact::WatcherStarted(WatcherStarted { resumed: false })));
         if broken || watch.facts.iter().any(|fact| begins_anew(&fact.kind)) {
             self.reading = Reading { shape: self.reading.shape, ..Reading::default() };
         }
         let reading = &mut self.reading;
-        reading.refused |= watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::LogUnreadable(_)));
+        reading.refused |= watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         add(&mut reading.bytes, watch.log.bytes.get());
         reading.polls += u64::from(watch.poll.is_some());
         match watch.sources.log {
@@ -289,8 +291,8 @@ impl LogHistory {
 
     pub(super) fn fact(&mut self, kind: &FactKind, at: Moment, planned: Planned<'_>) {
         match kind {
-            FactKind::Storm(storm) => self.storm(storm),
-            FactKind::Lines(lines) => {
+            FactKind::Log(LogFact::Storm(storm)) => self.storm(storm),
+            FactKind::Log(LogFact::Lines(lines)) => {
                 self.notable(lines);
                 let counted = match lines.level {
                     Level::Error => &mut self.judged.errors,
@@ -301,17 +303,17 @@ impl LogHistory {
                     add(counted, lines.count.get());
                 }
             }
-            FactKind::LogTruncated(_) => self.emptied += 1,
-            FactKind::LogReplaced(_) => self.replaced += 1,
-            FactKind::LogUnreadable(_) => self.unreadable += 1,
-            FactKind::LogWriteFailed(_) => self.write_failures += 1,
-            FactKind::LogShared(shared) => {
+            FactKind::Log(LogFact::LogTruncated(_)) => self.emptied += 1,
+            FactKind::Log(LogFact::LogReplaced(_)) => self.replaced += 1,
+            FactKind::Log(LogFact::LogUnreadable(_)) => self.unreadable += 1,
+            FactKind::Log(LogFact::LogWriteFailed(_)) => self.write_failures += 1,
+            FactKind::Log(LogFact::LogShared(shared)) => {
                 self.shared_since.get_or_insert(at);
                 if self.other_processes.len() < MAX_OTHERS {
                     self.other_processes.extend(shared.pid);
                 }
             }
-            FactKind::ClaimsDropped(dropped) => self.dropped(dropped),
+            FactKind::Log(LogFact::ClaimsDropped(dropped)) => self.dropped(dropped),
             _ => {}
         }
     }

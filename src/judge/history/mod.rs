@@ -28,7 +28,9 @@ use super::period::{Period, Place};
 use super::planned::Plans;
 use super::rules::Rules;
 use super::series::Recorder;
-use crate::watch::{Fact, FactKind, Micros, Poll, Timestamp, Watch, WatcherId, When};
+use crate::watch::{
+    CallFact, Fact, FactKind, Micros, Poll, ScenarioFact, ServerFact, Timestamp, Watch, WatcherFact, WatcherId, When,
+};
 use phases::Polled;
 use sources::SourceClock;
 
@@ -237,7 +239,7 @@ impl History {
         let now = Course {
             missing: self.coverage.missing_watches,
             watcher: Some(watch.origin.watcher),
-            jumped: watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::ClockJumped(_))),
+            jumped: watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_)))),
         };
         let before = std::mem::replace(&mut self.course, now);
         before.jumped || before.missing != now.missing || before.watcher.is_some_and(|watcher| Some(watcher) != now.watcher)
@@ -260,14 +262,14 @@ impl History {
         self.sidecar.fact(&fact.kind, at);
         self.phases.fact(&fact.kind, at.0);
         match &fact.kind {
-            FactKind::ServerStartFailed(failed) => {
+            FactKind::Server(ServerFact::ServerStartFailed(failed)) => {
                 self.servers.get(failed.server.as_str()).last_error = Some(failed.error.to_string());
             }
-            FactKind::ToolsChanged(change) => self.servers.tools_changed(change, watch, planned),
-            FactKind::CallEnded(call) => self.calls.take(call, at.0, planned),
-            FactKind::GeminiRoundFailed(failed) => self.calls.round_failed(failed.failure, at, planned),
-            FactKind::ClockJumped(jump) => self.clock_jumps.push((at, jump.jump)),
-            FactKind::ScenarioChecked(checked) => {
+            FactKind::Server(ServerFact::ToolsChanged(change)) => self.servers.tools_changed(change, watch, planned),
+            FactKind::Call(CallFact::CallEnded(call)) => self.calls.take(call, at.0, planned),
+            FactKind::Call(CallFact::GeminiRoundFailed(failed)) => self.calls.round_failed(failed.failure, at, planned),
+            FactKind::Watcher(WatcherFact::ClockJumped(jump)) => self.clock_jumps.push((at, jump.jump)),
+            FactKind::Scenario(ScenarioFact::ScenarioChecked(checked)) => {
                 let scenario = self.scenarios.entry(checked.scenario.to_string()).or_default();
                 if checked.held {
                     scenario.held += 1;
@@ -285,7 +287,7 @@ impl History {
         let before = self.hub.down_since();
         self.hub.fact(fact, when, watch, planned, counts);
         self.hub_may_be_gone(before);
-        if let FactKind::ServerChanged(change) = &fact.kind {
+        if let FactKind::Server(ServerFact::ServerChanged(change)) = &fact.kind {
             self.servers.changed(change, when, fact.id, watch);
         }
     }

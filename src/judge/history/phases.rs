@@ -7,7 +7,7 @@
 
 use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
-use crate::watch::{FactKind, Level, Micros, Timestamp, Watch};
+use crate::watch::{CallFact, FactKind, Level, LogFact, Micros, Timestamp, Watch};
 
 const HOUR_US: u64 = 3600 * 1_000_000;
 
@@ -137,8 +137,8 @@ impl Phases {
     /// Takes in what happened.
     pub(super) fn fact(&mut self, kind: &FactKind, at: Timestamp) {
         match kind {
-            FactKind::CallEnded(_) => self.cell(at).calls += 1,
-            FactKind::Lines(lines) if lines.level == Level::Error => {
+            FactKind::Call(CallFact::CallEnded(_)) => self.cell(at).calls += 1,
+            FactKind::Log(LogFact::Lines(lines)) if lines.level == Level::Error => {
                 let cell = self.cell(at);
                 cell.error_lines = cell.error_lines.saturating_add(lines.count.get());
             }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::moment::Moment;
-use crate::watch::{FactKind, StateHalf, Watch};
+use crate::watch::{FactKind, StateHalf, Watch, WatcherFact};
 
 /// The sidecar's own figures. What no Watch tells is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -89,11 +89,11 @@ pub struct WorstLag {
 impl SidecarHistory {
     /// Takes in what the sidecar says of its own state.
     pub(super) fn fact(&mut self, kind: &FactKind, at: Moment) {
-        if let FactKind::JournalRecovered(found) = kind {
+        if let FactKind::Watcher(WatcherFact::JournalRecovered(found)) = kind {
             let (path, reason, rows) = (found.path.to_string(), found.reason.to_string(), found.rows.get());
             self.recovered.push(RecoveredJournal { at, path, reason, rows });
         }
-        if let FactKind::StateLost(lost) = kind {
+        if let FactKind::Watcher(WatcherFact::StateLost(lost)) = kind {
             self.state_lost.push(LostState { at, half: lost.half.to_string(), reason: lost.reason.to_string() });
         }
     }
