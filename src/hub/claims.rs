@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::watch::{ChangeCause, ClaimKind, ClaimRefusal, Micros, RecordUid, Source, Text, Timestamp, When};
 
+use super::clocks::Clocks;
+use super::line::parse;
 use super::merge::LineSource;
 use super::servers::Causes;
 
@@ -126,8 +128,12 @@ pub struct Claim {
     pub ordinal: u32,
     /// When it was written.
     pub when: When,
-    /// Whether that is the line's own time.
-    pub timed: bool,
+    /// The time that the line itself states, by the hub's clock.
+    #[serde(default)]
+    pub said: Option<Timestamp>,
+    /// When its source was read to the end before.
+    #[serde(default)]
+    pub earliest: Timestamp,
     /// When it was read.
     pub read: Timestamp,
     /// What showed it.
@@ -143,24 +149,8 @@ pub struct Claim {
 impl Claim {
     /// Not before this, by the hub's clock, which is so much ahead of ours.
     pub fn earliest_by_hub_clock(&self, ahead: i64) -> Timestamp {
-        let earliest = self.when.earliest();
-        if self.timed { earliest } else { shifted(earliest, ahead) }
+        self.when.earliest().shifted(ahead)
     }
-
-    /// Not before this, and not after that, by our clock.
-    pub fn by_our_clock(&self, ahead: i64) -> When {
-        if self.timed {
-            When::between(shifted(self.when.earliest(), -ahead), shifted(self.when.latest(), -ahead))
-        } else {
-            self.when
-        }
-    }
-}
-
-/// A time by another clock.
-pub fn shifted(at: Timestamp, by: i64) -> Timestamp {
-    let distance = Micros::new(by.unsigned_abs());
-    if by < 0 { at.minus(distance) } else { at.plus(distance) }
 }
 
 /// What becomes of a claim.
@@ -233,6 +223,15 @@ impl Claims {
     /// The claims that were not believed since it was last asked.
     pub fn take_refused(&mut self) -> BTreeMap<ClaimKind, BTreeMap<ClaimRefusal, u64>> {
         std::mem::take(&mut self.refused)
+    }
+
+    /// More is known of the hub's clock: the times of lines that wait are corrected.
+    pub fn retime(&mut self, clocks: &Clocks) {
+        for claim in &mut self.waiting {
+            if let Some(said) = claim.said {
+                claim.when = clocks.corrected(claim.when, said, claim.earliest, claim.read);
+            }
+        }
     }
 
     /// Takes all out, to decide on each.
@@ -402,6 +401,9 @@ pub struct HeldLine {
     pub size: u64,
     /// The time that a container's runtime gave it.
     pub stamped: Option<Timestamp>,
+    /// When its source was read to the end before.
+    #[serde(default)]
+    pub earliest: Timestamp,
     /// When it was read.
     pub read: Timestamp,
     /// When it was written.
@@ -464,6 +466,15 @@ impl Held {
     /// The lines that are held.
     pub fn lines(&self) -> impl Iterator<Item = &HeldLine> {
         self.lines.iter()
+    }
+
+    /// More is known of the hub's clock: the times of lines that wait are corrected.
+    pub fn retime(&mut self, clocks: &Clocks) {
+        for line in &mut self.lines {
+            if let Some(said) = parse(&line.text).time.or(line.stamped) {
+                line.when = clocks.corrected(line.when, said, line.earliest, line.read);
+            }
+        }
     }
 
     /// Takes out those of one process.
