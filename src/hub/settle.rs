@@ -1,6 +1,7 @@
 //! A poll settles what lines claimed: what the API confirms is told with the line's own time, what it contradicts is dropped and
 //! counted, and what it can't tell yet waits.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
@@ -325,6 +326,7 @@ impl Interpreter {
     fn settle_claims(&mut self, ctx: &Settling<'_>) {
         let mut claims = self.claims.take();
         let decisions = self.decide_on_hub(&claims, ctx);
+        narrow(&mut claims, &decisions, ctx);
         let starts = claims
             .iter()
             .zip(&decisions)
@@ -492,8 +494,9 @@ impl Interpreter {
         let when = said.when;
         // It was replaced between two polls, and nothing said that it would go.
         if self.hub.identity.is_some() && !self.hub.stopping && !self.hub.exit_reported && self.hub.last_answered.is_some() {
-            let since = self.hub.last_answered.unwrap_or_default().min(when.earliest());
-            self.exited(When::between(since, when.earliest()));
+            let since = self.hub.last_answered.unwrap_or_default().min(when.latest());
+            // A line without a time of its own may be of any time since its source was read before.
+            self.exited(When::between(since, when.latest()));
         }
         for client in self.clients.ended_of(open) {
             said.say(ClientDisconnected { client: Text::new(client) });
@@ -580,6 +583,31 @@ impl Interpreter {
             self.shared.insert(sign, at);
             self.say_from_log(When::At(at), LogShared { sign, pid });
         }
+    }
+}
+
+/// Lines without a time of their own that were read together after a while are of any time in it. The present process says when it
+/// started: its first line is of then, what stands before that in the same source is of before, what follows of after.
+fn narrow(claims: &mut VecDeque<Claim>, decisions: &[Option<Decision>], ctx: &Settling<'_>) {
+    let Some(started) = ctx.started() else { return };
+    let begun = started.minus(START_SLACK);
+    let is_it = |(claim, decision): &(&Claim, &Option<Decision>)| {
+        let reached = claim.when.earliest() <= started && claim.when.latest() >= begun;
+        matches!(claim.what, Claimed::HubStarting { .. }) && **decision == Some(Decision::Confirmed) && reached
+    };
+    let Some(place) = claims.iter().zip(decisions).rposition(|pair| is_it(&pair)) else { return };
+    let Some((source, read)) = claims.get(place).map(|claim| (claim.source, claim.read)) else { return };
+    let first = |claim: &Claim| claim.when.earliest().max(begun).min(started);
+    for (index, claim) in claims.iter_mut().enumerate() {
+        if claim.said.is_some() || claim.source != source || claim.read != read {
+            continue;
+        }
+        let (earliest, latest) = (claim.when.earliest(), claim.when.latest());
+        claim.when = match index.cmp(&place) {
+            Ordering::Less => When::between(earliest.min(started), latest.min(started)),
+            Ordering::Equal => When::between(first(claim), latest.min(started)),
+            Ordering::Greater => When::between(first(claim).max(earliest), latest),
+        };
     }
 }
 
