@@ -82,6 +82,14 @@ pub enum Claimed {
         port: Option<u32>,
         /// The connections that were open before it, where the line names no process.
         open: BTreeMap<String, u32>,
+        /// Whether a later line says that it could not listen.
+        #[serde(default)]
+        failed: bool,
+    },
+    /// The hub stops with its last event-stream subscriber, or does so now.
+    StopsAlone {
+        /// Whether it does so now.
+        now: bool,
     },
     /// The hub stops.
     HubStopping {
@@ -112,8 +120,8 @@ impl Claimed {
     /// What kind of claim it is.
     pub const fn kind(&self) -> ClaimKind {
         match self {
-            Self::HubStarting { .. } => ClaimKind::HubStart,
-            Self::HubStopping { .. } | Self::HubStopped { .. } => ClaimKind::HubStop,
+            Self::HubStarting { .. } | Self::StopsAlone { now: false } => ClaimKind::HubStart,
+            Self::StopsAlone { now: true } | Self::HubStopping { .. } | Self::HubStopped { .. } => ClaimKind::HubStop,
             Self::Server(_) => ClaimKind::ServerChange,
         }
     }
@@ -187,7 +195,10 @@ impl Claims {
     pub fn has_room_for(&self, what: &Claimed) -> bool {
         let most = match what {
             Claimed::Server(_) => MAX_CLAIMS_OF_A_SERVER,
-            Claimed::HubStarting { .. } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => MAX_CLAIMS_OF_THE_HUB,
+            Claimed::HubStarting { .. }
+            | Claimed::StopsAlone { .. }
+            | Claimed::HubStopping { .. }
+            | Claimed::HubStopped { .. } => MAX_CLAIMS_OF_THE_HUB,
         };
         self.waiting.iter().filter(|claim| claim.what.competes_with(what)).count() < most
     }
@@ -248,6 +259,30 @@ impl Claims {
     /// Whether any wait.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// How many wait, by their kind.
+    pub fn undecided(&self) -> BTreeMap<ClaimKind, u64> {
+        let mut undecided = BTreeMap::new();
+        for claim in &self.waiting {
+            *undecided.entry(claim.what.kind()).or_default() += 1;
+        }
+        undecided
+    }
+
+    /// Whether a line that waits says that the hub stops with its last event-stream subscriber.
+    pub fn say_that_it_stops_alone(&self) -> bool {
+        self.waiting.iter().any(|claim| matches!(claim.what, Claimed::StopsAlone { .. }))
+    }
+
+    /// The process that was the last to start in this source could not listen.
+    pub fn start_failed(&mut self, source: Source, pid: Option<u32>) {
+        let mut of_source = self.waiting.iter_mut().rev().filter(|claim| claim.source == source && claim.pid == pid);
+        if let Some(Claimed::HubStarting { failed, .. }) =
+            of_source.find(|claim| matches!(claim.what, Claimed::HubStarting { .. })).map(|claim| &mut claim.what)
+        {
+            *failed = true;
+        }
     }
 
     /// The claim of this line, if it waits.

@@ -136,7 +136,7 @@ pub(super) struct HubLife {
     pub(super) process_seen: bool,
     /// Whether a line said that it stops with its last event-stream subscriber.
     #[serde(default)]
-    stops_alone: bool,
+    pub(super) stops_alone: bool,
     /// Which process the API last said that it is.
     #[serde(default)]
     pub(super) identity: Option<Identity>,
@@ -416,8 +416,24 @@ impl Interpreter {
     }
 
     /// Whether the log says that the hub stops once its last event-stream subscriber leaves.
+    ///
+    /// A line that waits counts: a hub that is kept alive by us is worse than a stream that is joined a poll later.
     pub fn hub_stops_alone(&self) -> bool {
-        self.hub.stops_alone
+        self.hub.stops_alone || self.claims.say_that_it_stops_alone()
+    }
+
+    /// Whether lines claim what only a poll can settle.
+    pub fn has_undecided(&self) -> bool {
+        !self.claims.is_empty() || !self.held.is_empty()
+    }
+
+    /// The watch ends: says what lines claimed that nothing has decided. A watch that goes on from here decides it.
+    pub fn ends(&mut self, now: Timestamp) {
+        let now = self.clocks.steady(now);
+        for (claim, count) in self.claims.undecided() {
+            let refusal = ClaimRefusal::Undecided;
+            self.say_from_log(When::At(now), ClaimsDropped { claim, count: Count::new(count), refusal });
+        }
     }
 
     /// Whether a line told of a start or a stop of the hub since this was last asked: a reason to look at it now.
@@ -791,7 +807,7 @@ impl Interpreter {
         match meaning {
             Meaning::HubStarting => {
                 let open = self.open_connections(line, said);
-                return Some(Claimed::HubStarting { port: port_of(&line.text), open });
+                return Some(Claimed::HubStarting { port: port_of(&line.text), open, failed: false });
             }
             Meaning::HubStopping { signal } => {
                 let cause = self.cause(said.when.latest());
@@ -816,11 +832,15 @@ impl Interpreter {
             }
             Meaning::ServersRestarting { done } => self.requests.restart(done, said.when),
             Meaning::ServerConfigured(server) => self.requests.configured([server.to_owned()], said.when),
+            Meaning::HubStartFailed if !streamed => self.claims.start_failed(said.source, line.pid),
             Meaning::StopsAlone { now } => {
-                self.hub.stops_alone = true;
                 if now {
                     self.last_error = Some((said.when.latest(), self.masked(&line.text)));
                 }
+                if !streamed && line.pid.is_none() {
+                    return Some(Claimed::StopsAlone { now });
+                }
+                self.hub.stops_alone = true;
             }
             _ => {}
         }

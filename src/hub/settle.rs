@@ -363,13 +363,27 @@ impl Interpreter {
     /// Decides on the claims about the hub itself; `None` for the others.
     fn decide_on_hub(&self, claims: &VecDeque<Claim>, ctx: &Settling<'_>) -> Vec<Option<Decision>> {
         let mut told = self.hub.start_told && ctx.replaced.is_none();
+        // The process without a name of its own that started last could not listen: its end is not the hub's.
+        let mut failed = false;
         let decide = |claim: &Claim| match &claim.what {
+            Claimed::HubStarting { failed: true, .. } => {
+                failed = claim.pid.is_none();
+                Some(Decision::Refused(ClaimRefusal::Contradicted))
+            }
+            Claimed::HubStopping { .. } | Claimed::HubStopped { .. } if failed && claim.pid.is_none() && !claim.own => {
+                failed = !matches!(claim.what, Claimed::HubStopped { .. });
+                Some(Decision::Refused(ClaimRefusal::Contradicted))
+            }
             Claimed::HubStarting { port, .. } => {
+                failed = false;
                 let decision = self.decide_on_start(claim, *port, told, ctx);
                 told |= decision == Decision::Confirmed && ctx.replaced.is_none();
                 Some(decision)
             }
-            Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => Some(self.decide_on_stop(claim, ctx)),
+            Claimed::StopsAlone { now: false } => Some(self.decide_on_option(claim, ctx)),
+            Claimed::StopsAlone { now: true } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => {
+                Some(self.decide_on_stop(claim, ctx))
+            }
             Claimed::Server(_) => None,
         };
         claims.iter().map(decide).collect()
@@ -406,6 +420,17 @@ impl Interpreter {
             (true, true) => Decision::Known,
             (fits, _) => ctx.unless(fits, claim.read, ClaimRefusal::Contradicted),
         }
+    }
+
+    /// Whether a line about how a process was started is of the present one: it says so as it starts.
+    fn decide_on_option(&self, claim: &Claim, ctx: &Settling<'_>) -> Decision {
+        if ctx.answered != Answered::Hub {
+            return Decision::Waits;
+        }
+        // A hub that says nothing of its process can't contradict it; then it is left alone.
+        let Some(started) = ctx.started() else { return Decision::Confirmed };
+        let near = claim.when.earliest() <= started.plus(SAME_START) && claim.when.latest().plus(SAME_START) >= started;
+        ctx.unless(near, claim.read, ClaimRefusal::Contradicted)
     }
 
     fn decide_on_stop(&self, claim: &Claim, ctx: &Settling<'_>) -> Decision {
@@ -462,6 +487,7 @@ impl Interpreter {
         let mut said = Said { uid, when, source, facts: Vec::new(), ordinal };
         match what {
             Claimed::HubStarting { open, .. } => self.confirm_start(pid, &open, &mut said),
+            Claimed::StopsAlone { .. } => self.hub.stops_alone = true,
             Claimed::HubStopping { signal, cause } => {
                 self.hub.stopping = true;
                 self.servers.hub_stopping();

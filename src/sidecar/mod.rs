@@ -306,9 +306,16 @@ impl Sidecar {
         self.commit(now).await
     }
 
+    /// Whether lines that were read, or can be read now, claim what only a poll can settle.
+    pub async fn awaits_poll(&mut self, now: Timestamp) -> Result<bool, JournalError> {
+        while !self.read_log(now).await?.at_end {}
+        Ok(self.assembler.interpreter.has_undecided())
+    }
+
     /// Ends on purpose: reads what is there, says so and closes the last interval. All of it is committed when this returns.
     pub async fn stop(&mut self, reason: &str, now: Timestamp) -> Result<(), JournalError> {
         while !self.read_log(now).await?.at_end {}
+        self.assembler.interpreter.ends(now);
         self.assembler.interpreter.notice(When::At(now), WatcherStopped { reason: Text::new(reason) });
         let closing = self.closing();
         let finished = self.assembler.close(now, None, closing);
