@@ -551,12 +551,13 @@ proptest! {
 /// goes all the way through a sidecar and its journal, which takes about a second of an unoptimised build.
 const DISTURBED: u64 = 22;
 
-/// Sessions whose watch is misled, by their seeds. `HUBWATCH_TRUTH_SEED` plays one alone, `HUBWATCH_TRUTH_DISTURBED` as many as said.
+/// Sessions whose watch is misled, by their seeds. `HUBWATCH_TRUTH_SEED` plays one alone, or some with commas between, `HUBWATCH_TRUTH_DISTURBED` as many as said.
 #[test]
 fn what_is_judged_of_disturbed_sessions_is_what_happened_in_them() {
-    let alone: Option<u64> = std::env::var("HUBWATCH_TRUTH_SEED").ok().and_then(|seed| seed.parse().ok());
+    let alone = std::env::var("HUBWATCH_TRUTH_SEED").ok();
     let wanted = std::env::var("HUBWATCH_TRUTH_DISTURBED").ok().and_then(|count| count.parse().ok()).unwrap_or(DISTURBED);
-    let seeds: Vec<u64> = alone.map_or_else(|| (0..wanted).collect(), |seed| vec![seed]);
+    let seeds: Vec<u64> =
+        alone.map_or_else(|| (0..wanted).collect(), |seeds| seeds.split(',').filter_map(|seed| seed.parse().ok()).collect());
     let wrong = std::sync::Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {

@@ -31,6 +31,9 @@ use crate::watch::{ApiOutcome, Count, FilteringPoll, HubName, Micros, Origin, Te
 /// How often the last commit is tried again: one attempt finds that the state folder is lost, the next one makes it again.
 const LAST_COMMITS: u32 = 2;
 
+/// How long the last poll may take at most: what it does not settle waits for the next run.
+const LAST_POLL: Duration = Duration::from_secs(1);
+
 /// How much is read from a pipe at a time: what a pipe holds.
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -120,6 +123,7 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
         lacks_log: None,
         rules: plan.rules,
         vitals: plan.vitals,
+        drain: plan.drain,
         process: plan.process,
         client: plan.client,
         pulse: Pulse::start(std::time::Instant::now()),
@@ -144,7 +148,7 @@ pub async fn watch(plan: Plan) -> Result<(), CliError> {
     let reason = watcher.go(setup, &journal, &senders, plan.interval, &mut stop).await?;
     tracing::info!(reason, "stopping");
     let unsent = tokio::select! {
-        unsent = senders.drain(plan.drain) => unsent,
+        unsent = senders.drain(watcher.drain) => unsent,
         // A second signal means now.
         _ = stop.signal() => true,
     };
@@ -169,6 +173,8 @@ struct Watcher {
     lacks_log: Option<bool>,
     rules: Vec<String>,
     vitals: Vitals,
+    /// How long the way out may still take.
+    drain: Duration,
     process: Option<ProcessSource>,
     client: HubClient,
     pulse: Pulse,
@@ -314,8 +320,32 @@ impl Watcher {
                 self.lookout.stir(Instant::now());
             }
         };
+        self.last_poll(asking, &mut first, stop).await?;
         self.end(reason).await?;
         Ok(reason)
+    }
+
+    /// What lines claimed last is settled by one more poll. Nothing else needs one.
+    async fn last_poll(&mut self, under_way: Option<Pending<Asked>>, first: &mut bool, stop: &mut Stop) -> Result<(), CliError> {
+        let now = self.now().await?;
+        let Some(sidecar) = self.sidecar.as_mut().filter(|_| !*first) else { return Ok(()) };
+        if survive(&self.vitals, sidecar.awaits_poll(now).await)? != Some(true) {
+            return Ok(());
+        }
+        // An answer that is under way may be older than the lines.
+        drop(under_way);
+        let begun = Instant::now();
+        let asked = self.now().await?;
+        let asked = tokio::select! {
+            asked = tokio::time::timeout(LAST_POLL.min(self.drain), ask(self.client.clone(), asked)) => asked,
+            // A second signal means now.
+            _ = stop.signal() => return Ok(()),
+        };
+        self.drain = self.drain.saturating_sub(begun.elapsed());
+        match asked {
+            Ok(asked) => self.polled(asked, first).await,
+            Err(_) => Ok(()),
+        }
     }
 
     /// Commits all that was learned. What can't be kept now is lost with this process: that is an error.

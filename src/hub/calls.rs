@@ -108,6 +108,16 @@ pub struct EndedCall {
     pub events: Vec<StageEvent>,
 }
 
+impl EndedCall {
+    /// Gives its times by another clock.
+    pub fn retime(&mut self, by: impl Fn(Timestamp) -> Timestamp) {
+        self.fact.started = by(self.fact.started);
+        self.ended = by(self.ended);
+        self.gemini_asked = self.gemini_asked.map(&by);
+        self.events.iter_mut().for_each(|event| event.at = by(event.at));
+    }
+}
+
 /// The calls in flight.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Calls {

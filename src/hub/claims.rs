@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::watch::{ChangeCause, ClaimKind, ClaimRefusal, Micros, RecordUid, Source, Text, Timestamp, When};
 
+use super::clocks::Clocks;
+use super::line::parse;
 use super::merge::LineSource;
 use super::servers::Causes;
 
@@ -80,6 +82,14 @@ pub enum Claimed {
         port: Option<u32>,
         /// The connections that were open before it, where the line names no process.
         open: BTreeMap<String, u32>,
+        /// Whether a later line says that it could not listen.
+        #[serde(default)]
+        failed: bool,
+    },
+    /// The hub stops with its last event-stream subscriber, or does so now.
+    StopsAlone {
+        /// Whether it does so now.
+        now: bool,
     },
     /// The hub stops.
     HubStopping {
@@ -110,8 +120,8 @@ impl Claimed {
     /// What kind of claim it is.
     pub const fn kind(&self) -> ClaimKind {
         match self {
-            Self::HubStarting { .. } => ClaimKind::HubStart,
-            Self::HubStopping { .. } | Self::HubStopped { .. } => ClaimKind::HubStop,
+            Self::HubStarting { .. } | Self::StopsAlone { now: false } => ClaimKind::HubStart,
+            Self::StopsAlone { now: true } | Self::HubStopping { .. } | Self::HubStopped { .. } => ClaimKind::HubStop,
             Self::Server(_) => ClaimKind::ServerChange,
         }
     }
@@ -126,8 +136,12 @@ pub struct Claim {
     pub ordinal: u32,
     /// When it was written.
     pub when: When,
-    /// Whether that is the line's own time.
-    pub timed: bool,
+    /// The time that the line itself states, by the hub's clock.
+    #[serde(default)]
+    pub said: Option<Timestamp>,
+    /// When its source was read to the end before.
+    #[serde(default)]
+    pub earliest: Timestamp,
     /// When it was read.
     pub read: Timestamp,
     /// What showed it.
@@ -143,24 +157,8 @@ pub struct Claim {
 impl Claim {
     /// Not before this, by the hub's clock, which is so much ahead of ours.
     pub fn earliest_by_hub_clock(&self, ahead: i64) -> Timestamp {
-        let earliest = self.when.earliest();
-        if self.timed { earliest } else { shifted(earliest, ahead) }
+        self.when.earliest().shifted(ahead)
     }
-
-    /// Not before this, and not after that, by our clock.
-    pub fn by_our_clock(&self, ahead: i64) -> When {
-        if self.timed {
-            When::between(shifted(self.when.earliest(), -ahead), shifted(self.when.latest(), -ahead))
-        } else {
-            self.when
-        }
-    }
-}
-
-/// A time by another clock.
-pub fn shifted(at: Timestamp, by: i64) -> Timestamp {
-    let distance = Micros::new(by.unsigned_abs());
-    if by < 0 { at.minus(distance) } else { at.plus(distance) }
 }
 
 /// What becomes of a claim.
@@ -197,7 +195,9 @@ impl Claims {
     pub fn has_room_for(&self, what: &Claimed) -> bool {
         let most = match what {
             Claimed::Server(_) => MAX_CLAIMS_OF_A_SERVER,
-            Claimed::HubStarting { .. } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => MAX_CLAIMS_OF_THE_HUB,
+            Claimed::HubStarting { .. } | Claimed::StopsAlone { .. } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => {
+                MAX_CLAIMS_OF_THE_HUB
+            }
         };
         self.waiting.iter().filter(|claim| claim.what.competes_with(what)).count() < most
     }
@@ -235,6 +235,15 @@ impl Claims {
         std::mem::take(&mut self.refused)
     }
 
+    /// More is known of the hub's clock: the times of lines that wait are corrected.
+    pub fn retime(&mut self, clocks: &Clocks) {
+        for claim in &mut self.waiting {
+            if let Some(said) = claim.said {
+                claim.when = clocks.corrected(claim.when, said, claim.earliest, claim.read);
+            }
+        }
+    }
+
     /// Takes all out, to decide on each.
     pub fn take(&mut self) -> VecDeque<Claim> {
         std::mem::take(&mut self.waiting)
@@ -249,6 +258,30 @@ impl Claims {
     /// Whether any wait.
     pub fn is_empty(&self) -> bool {
         self.waiting.is_empty()
+    }
+
+    /// How many wait, by their kind.
+    pub fn undecided(&self) -> BTreeMap<ClaimKind, u64> {
+        let mut undecided = BTreeMap::new();
+        for claim in &self.waiting {
+            *undecided.entry(claim.what.kind()).or_default() += 1;
+        }
+        undecided
+    }
+
+    /// Whether a line that waits says that the hub stops with its last event-stream subscriber.
+    pub fn say_that_it_stops_alone(&self) -> bool {
+        self.waiting.iter().any(|claim| matches!(claim.what, Claimed::StopsAlone { .. }))
+    }
+
+    /// The process that was the last to start in this source could not listen.
+    pub fn start_failed(&mut self, source: Source, pid: Option<u32>) {
+        let mut of_source = self.waiting.iter_mut().rev().filter(|claim| claim.source == source && claim.pid == pid);
+        if let Some(Claimed::HubStarting { failed, .. }) =
+            of_source.find(|claim| matches!(claim.what, Claimed::HubStarting { .. })).map(|claim| &mut claim.what)
+        {
+            *failed = true;
+        }
     }
 
     /// The claim of this line, if it waits.
@@ -402,6 +435,9 @@ pub struct HeldLine {
     pub size: u64,
     /// The time that a container's runtime gave it.
     pub stamped: Option<Timestamp>,
+    /// When its source was read to the end before.
+    #[serde(default)]
+    pub earliest: Timestamp,
     /// When it was read.
     pub read: Timestamp,
     /// When it was written.
@@ -464,6 +500,15 @@ impl Held {
     /// The lines that are held.
     pub fn lines(&self) -> impl Iterator<Item = &HeldLine> {
         self.lines.iter()
+    }
+
+    /// More is known of the hub's clock: the times of lines that wait are corrected.
+    pub fn retime(&mut self, clocks: &Clocks) {
+        for line in &mut self.lines {
+            if let Some(said) = parse(&line.text).time.or(line.stamped) {
+                line.when = clocks.corrected(line.when, said, line.earliest, line.read);
+            }
+        }
     }
 
     /// Takes out those of one process.

@@ -16,6 +16,7 @@ use crate::watch::{
 use super::calls::{Calls, EndedCall, LineContext};
 use super::claims::{Claim, Claimed, Claims, Held, HeldLine, Requests, ServerClaim};
 use super::clients::Clients;
+use super::clocks::Clocks;
 use super::detail::{Detail, joined};
 use super::lane::{Brought, Lane};
 use super::line::{LogLine, parse};
@@ -24,7 +25,6 @@ use super::meaning::{self, Meaning};
 use super::merge::{LineSource, Merge, RETENTION, Sources};
 pub use super::polled::PollAnswer;
 use super::servers::{Noticed, Servers};
-pub use super::settle::Begun;
 use super::settle::{Identity, port_of};
 use super::storms::{Storms, Untimed};
 
@@ -73,6 +73,8 @@ pub struct RawLine<'a> {
 pub struct Interpreted<'a> {
     /// When it was written.
     pub when: When,
+    /// The time that it states itself, by the clock of the hub.
+    pub stated: Option<Timestamp>,
     /// Its level, where it has one.
     pub level: Option<Level>,
     /// Its message with secrets masked.
@@ -134,7 +136,7 @@ pub(super) struct HubLife {
     pub(super) process_seen: bool,
     /// Whether a line said that it stops with its last event-stream subscriber.
     #[serde(default)]
-    stops_alone: bool,
+    pub(super) stops_alone: bool,
     /// Which process the API last said that it is.
     #[serde(default)]
     pub(super) identity: Option<Identity>,
@@ -165,6 +167,9 @@ pub struct Interpreter {
     pub(super) servers: Servers,
     pub(super) clients: Clients,
     pub(super) hub: HubLife,
+    /// The hub's clock, and ours.
+    #[serde(default)]
+    pub(super) clocks: Clocks,
     log: Lane,
     /// The hub's output, where it is read beside the log.
     #[serde(default)]
@@ -283,6 +288,7 @@ impl Interpreter {
             servers: Servers::default(),
             clients: Clients::default(),
             hub: HubLife::default(),
+            clocks: Clocks::default(),
             log: Lane::default(),
             output: Lane::default(),
             stream: Lane::default(),
@@ -350,9 +356,14 @@ impl Interpreter {
         self.has_output = true;
     }
 
-    /// Lines whose own time is before this are no facts of this run.
+    /// Lines of before this are no facts of this run.
     pub fn facts_since(&mut self, since: Timestamp) {
-        self.facts_since = Some(since);
+        self.facts_since = Some(self.clocks.steady(since));
+    }
+
+    /// Our clock jumped by so many microseconds. Facts are to be harvested before: they have the time that they were noticed at.
+    pub fn clock_jumped(&mut self, by: i64) {
+        self.clocks.jump(by);
     }
 
     /// How many facts wait for the end of the interval.
@@ -372,12 +383,13 @@ impl Interpreter {
 
     /// When the hub's present process started, as far as it is known.
     pub fn hub_started(&self) -> Option<When> {
-        self.hub.started
+        self.hub.started.map(|started| self.clocks.wall_when(started))
     }
 
     /// Something that the sidecar itself noticed.
     pub fn notice(&mut self, when: When, kind: impl Into<FactKind>) {
         let kind = kind.into();
+        let when = When::between(self.clocks.steady(when.earliest()), self.clocks.steady(when.latest()));
         if matches!(kind, FactKind::Log(LogFact::LogTruncated(_))) {
             self.log_emptied = Some(when.latest());
         }
@@ -404,8 +416,24 @@ impl Interpreter {
     }
 
     /// Whether the log says that the hub stops once its last event-stream subscriber leaves.
+    ///
+    /// A line that waits counts: a hub that is kept alive by us is worse than a stream that is joined a poll later.
     pub fn hub_stops_alone(&self) -> bool {
-        self.hub.stops_alone
+        self.hub.stops_alone || self.claims.say_that_it_stops_alone()
+    }
+
+    /// Whether lines claim what only a poll can settle.
+    pub fn has_undecided(&self) -> bool {
+        !self.claims.is_empty() || !self.held.is_empty()
+    }
+
+    /// The watch ends: says what lines claimed that nothing has decided. A watch that goes on from here decides it.
+    pub fn ends(&mut self, now: Timestamp) {
+        let now = self.clocks.steady(now);
+        for (claim, count) in self.claims.undecided() {
+            let refusal = ClaimRefusal::Undecided;
+            self.say_from_log(When::At(now), ClaimsDropped { claim, count: Count::new(count), refusal });
+        }
     }
 
     /// Whether a line told of a start or a stop of the hub since this was last asked: a reason to look at it now.
@@ -417,7 +445,7 @@ impl Interpreter {
     pub fn stream_joined(&mut self, at: Timestamp) {
         self.joined = true;
         self.stream_pid = None;
-        self.stream_read = Some(at);
+        self.stream_read = Some(self.clocks.steady(at));
         self.stream.begin_anew();
         self.notice(When::At(at), StreamJoined {});
     }
@@ -426,28 +454,30 @@ impl Interpreter {
     pub fn stream_left(&mut self, reason: &str, at: Timestamp) {
         if std::mem::take(&mut self.joined) {
             self.stream_pid = None;
-            self.stream_read = Some(at);
+            self.stream_read = Some(self.clocks.steady(at));
             self.notice(When::At(at), StreamLeft { reason: Text::new(reason) });
         }
     }
 
     /// Takes a line in.
     pub fn line<'a>(&mut self, raw: RawLine<'a>) -> Interpreted<'a> {
+        let raw = RawLine { read: self.clocks.steady(raw.read), earliest: self.clocks.steady(raw.earliest), ..raw };
         let mut line = parse(raw.text);
         line.time = line.time.or(raw.stamped);
+        let written = line.time.map(|said| self.clocks.written(said, raw.earliest, raw.read));
         // The sources don't agree on how often a line came, so a storm is the log's; but what the log can't show is counted with it.
         let hidden = self.is_hidden_from_log(&line, raw.source);
         if raw.source == LineSource::EventStream {
             line.level = self.stream.believe_level(line.level);
-            self.stream.delayed(line.time, raw.read);
+            self.stream.delayed(written.map(When::latest), raw.read);
             self.stream_read = Some(raw.read);
         }
         let lane = self.lane(raw.source);
-        let when = lane.when(&line, &raw);
+        let when = lane.when(written, &raw);
         lane.count(&line, raw.size);
         let untimed = Untimed::new(raw.text, line.time_at.clone());
         let counted_with = if hidden { LineSource::Log } else { raw.source };
-        let earlier = line.time.zip(self.facts_since).is_some_and(|(time, since)| time < since);
+        let earlier = written.zip(self.facts_since).is_some_and(|(written, since)| written.latest() < since);
         // A storm is a rate. Lines of an earlier process, or of a time that is not known, are collapsed and counted apart.
         let has_rate = !raw.historic && !earlier && when.width() <= RATED;
         if !has_rate {
@@ -468,7 +498,8 @@ impl Interpreter {
             Cow::Borrowed(text) => self.mask.text(text),
             Cow::Owned(text) => Cow::Owned(self.mask.text(&text).into_owned()),
         };
-        Interpreted { when, level: line.level, text, original, collapsed, object: line.object, call }
+        let when = self.clocks.wall_when(when);
+        Interpreted { when, stated: line.time, level: line.level, text, original, collapsed, object: line.object, call }
     }
 
     fn lane(&mut self, source: LineSource) -> &mut Lane {
@@ -567,7 +598,7 @@ impl Interpreter {
             }
             Led::Told(facts) if better => facts.iter().for_each(|fact| self.say_from_log(when, FactAmended { fact: *fact })),
             Led::Told(_) => {}
-            Led::Claimed(uid) => self.complete_claim(*uid, source, better.then_some((when, line.time.is_some())), cause.as_ref()),
+            Led::Claimed(uid) => self.complete_claim(*uid, source, better.then_some((when, line.time)), cause.as_ref()),
         }
         if !trace.grouped && line.level.is_some() {
             trace.grouped = true;
@@ -577,11 +608,17 @@ impl Interpreter {
     }
 
     /// The same of a line whose facts wait to be confirmed, or were since its interval began.
-    fn complete_claim(&mut self, uid: RecordUid, source: LineSource, better: Option<(When, bool)>, cause: Option<&Text>) {
+    fn complete_claim(
+        &mut self,
+        uid: RecordUid,
+        source: LineSource,
+        better: Option<(When, Option<Timestamp>)>,
+        cause: Option<&Text>,
+    ) {
         if let Some(claim) = self.claims.of_line(uid) {
             claim.own |= source == LineSource::EventStream;
-            if let Some((when, timed)) = better {
-                (claim.when, claim.timed) = (when, timed);
+            if let Some((when, said)) = better {
+                (claim.when, claim.said) = (when, said);
             }
             if let Claimed::HubStopping { cause: unknown @ None, .. } = &mut claim.what {
                 *unknown = cause.cloned();
@@ -631,8 +668,8 @@ impl Interpreter {
             self.is_of_other(pid, meaning, raw.read);
             return;
         }
-        let RawLine { source, text, uid, size, stamped, read, .. } = *raw;
-        let line = HeldLine { pid, source, text: text.to_owned(), uid, size, stamped, read, when };
+        let RawLine { source, text, uid, size, stamped, earliest, read, .. } = *raw;
+        let line = HeldLine { pid, source, text: text.to_owned(), uid, size, stamped, earliest, read, when };
         let Some(let_go) = self.held.hold(line) else { return };
         // More than is held: the log of a long time in which nobody watched. A process that began on the hub's port was the hub.
         let on_its_port = |line: &HeldLine| {
@@ -671,8 +708,8 @@ impl Interpreter {
         self.facts.append(&mut said.facts);
         if let Some(what) = claimed {
             let own = raw.source == LineSource::EventStream;
-            let (timed, read) = (line.time.is_some(), raw.read);
-            self.claim(Claim { uid: raw.uid, ordinal, when, timed, read, source, pid: line.pid, own, what });
+            let (said, earliest, read) = (line.time, raw.earliest, raw.read);
+            self.claim(Claim { uid: raw.uid, ordinal, when, said, earliest, read, source, pid: line.pid, own, what });
         }
         call
     }
@@ -776,7 +813,7 @@ impl Interpreter {
         match meaning {
             Meaning::HubStarting => {
                 let open = self.open_connections(line, said);
-                return Some(Claimed::HubStarting { port: port_of(&line.text), open });
+                return Some(Claimed::HubStarting { port: port_of(&line.text), open, failed: false });
             }
             Meaning::HubStopping { signal } => {
                 let cause = self.cause(said.when.latest());
@@ -801,11 +838,15 @@ impl Interpreter {
             }
             Meaning::ServersRestarting { done } => self.requests.restart(done, said.when),
             Meaning::ServerConfigured(server) => self.requests.configured([server.to_owned()], said.when),
+            Meaning::HubStartFailed if !streamed => self.claims.start_failed(said.source, line.pid),
             Meaning::StopsAlone { now } => {
-                self.hub.stops_alone = true;
                 if now {
                     self.last_error = Some((said.when.latest(), self.masked(&line.text)));
                 }
+                if !streamed && line.pid.is_none() {
+                    return Some(Claimed::StopsAlone { now });
+                }
+                self.hub.stops_alone = true;
             }
             _ => {}
         }
@@ -831,6 +872,7 @@ impl Interpreter {
     }
 
     pub(super) fn hub_begins(&mut self, pid: Option<u32>, when: When) {
+        self.clocks.begins();
         self.hub.started = Some(when);
         self.hub.pid = pid;
         self.hub.stopping = false;
@@ -894,11 +936,14 @@ impl Interpreter {
 
     /// The calls that ended since it was last asked; each is among the facts, too.
     pub fn ended_calls(&mut self) -> Vec<EndedCall> {
-        std::mem::take(&mut self.ended)
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.iter_mut().for_each(|call| call.retime(|at| self.clocks.wall(at)));
+        ended
     }
 
     /// Ends the interval: gives what it brought and begins to count anew.
     pub fn harvest(&mut self, now: Timestamp) -> Harvest {
+        let now = self.clocks.steady(now);
         let lost = self.calls.give_up(now);
         for call in &lost {
             self.say_from_log(When::At(now), call.fact.clone());
@@ -936,7 +981,12 @@ impl Interpreter {
         let Brought { volume: streamed, max_delay, .. } = self.stream.harvest(now);
         let stream = StreamVolume { lines: streamed.lines, bytes: streamed.bytes, max_delay };
         let stream = (self.joined || streamed.lines.get() > 0).then_some(stream);
-        Harvest { facts: std::mem::take(&mut self.facts), volume, shape, stream, checkpoints }
+        let mut facts = std::mem::take(&mut self.facts);
+        for fact in &mut facts {
+            fact.when = self.clocks.wall_when(fact.when);
+            self.clocks.to_wall(&mut fact.kind);
+        }
+        Harvest { facts, volume, shape, stream, checkpoints }
     }
 
     pub(super) fn say_from_log(&mut self, when: When, kind: impl Into<FactKind>) {

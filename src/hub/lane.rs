@@ -59,11 +59,11 @@ impl Brought {
 
 impl Lane {
     /// When the line was written: its own time, or some time after the line before it.
-    pub fn when(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>) -> When {
-        self.last_line = Some(line.time.unwrap_or(raw.read));
-        if let Some(time) = line.time {
-            self.last_time = Some(time);
-            return When::At(time);
+    pub fn when(&mut self, written: Option<When>, raw: &RawLine<'_>) -> When {
+        self.last_line = Some(written.map_or(raw.read, When::latest));
+        if let Some(written) = written {
+            self.last_time = Some(written.earliest());
+            return written;
         }
         let earliest = self.last_time.map_or(raw.earliest, |last| last.max(raw.earliest));
         When::between(earliest.min(raw.read), raw.read)

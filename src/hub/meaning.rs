@@ -101,6 +101,8 @@ pub enum Meaning<'a> {
     SubscriberFailed(&'a str),
     /// The hub can't write its log.
     LogWriteFailed(&'a str),
+    /// The process that starts can't listen: something has its port.
+    HubStartFailed,
     /// The hub stops itself once its last event-stream subscriber leaves (`--auto-shutdown`), or does so now.
     StopsAlone {
         /// Whether it does so now.
@@ -267,6 +269,9 @@ fn of_beginning(text: &str) -> Option<Meaning<'_>> {
     }
     if let Some(rest) = text.strip_prefix("Received ") {
         return rest.strip_suffix(" signal - initiating graceful shutdown").map(|signal| Meaning::HubStopping { signal });
+    }
+    if text.starts_with("HTTP_SERVER_START_ERROR: ") {
+        return Some(Meaning::HubStartFailed);
     }
     if let Some(rest) = text.strip_prefix("Initializing MCP server '") {
         return rest.strip_suffix('\'').map(Meaning::ServerStarting);

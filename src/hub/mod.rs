@@ -6,6 +6,7 @@
 //! - [`api`] reads the answers of the HTTP API, [`client`] fetches them, [`lookout`] looks for a hub that is away;
 //! - [`interpret`] carries the state from line to line and poll to poll: [`calls`], [`servers`], [`clients`], [`storms`], and for
 //!   each source of lines a [`lane`]; [`children`] tells which of the hub's child processes is which server;
+//! - [`clocks`] brings the hub's times and ours together;
 //! - what lines claim of the hub and its servers waits in [`claims`] until a poll settles it;
 //! - [`call_trace`] shows an ended call as a trace of its own;
 //! - [`discover`] finds the hub of this host when nobody names one.
@@ -19,6 +20,7 @@ pub mod children;
 pub mod claims;
 pub mod client;
 pub mod clients;
+mod clocks;
 pub mod detail;
 pub mod discover;
 pub mod events;

@@ -38,10 +38,26 @@ pub struct PollAnswer {
 impl Interpreter {
     /// Takes a poll in.
     pub fn poll(&mut self, answer: &PollAnswer) -> Poll {
+        let answer = &self.steady_answer(answer);
         let servers = self.poll_servers(answer);
         self.poll_hub(answer);
         let (process, log_file) = (answer.process.clone(), answer.log_file.clone());
-        Poll { api: self.api_poll(answer), process, log_file, filtering: answer.filtering.clone(), servers }
+        let mut poll = Poll { api: self.api_poll(answer), process, log_file, filtering: answer.filtering.clone(), servers };
+        let wall = |at: &mut Timestamp| *at = self.clocks.wall(*at);
+        poll.process.iter_mut().for_each(|process| wall(&mut process.started));
+        poll.servers.iter_mut().filter_map(|server| server.child_started.as_mut()).for_each(wall);
+        poll
+    }
+
+    /// The answer with our times on the steady line. The system dates its processes anew when its clock is set.
+    pub(super) fn steady_answer(&self, answer: &PollAnswer) -> PollAnswer {
+        let mut answer = answer.clone();
+        let steady = |at: &mut Timestamp| *at = self.clocks.steady(*at);
+        steady(&mut answer.asked);
+        steady(&mut answer.now);
+        answer.process.iter_mut().for_each(|process| steady(&mut process.started));
+        answer.children.iter_mut().for_each(|child| steady(&mut child.started));
+        answer
     }
 
     fn poll_servers(&mut self, answer: &PollAnswer) -> Vec<ServerPoll> {
@@ -89,7 +105,7 @@ impl Interpreter {
         if answered {
             self.hub.last_answered = Some(answer.now);
         } else {
-            self.still_away(answer.asked);
+            self.hub.last_unanswered = Some(answer.asked);
         }
         if let Ok(health) = &answer.health {
             // The event stream may have told a newer state while the answer was on its way. Both times are the hub's.
@@ -102,7 +118,7 @@ impl Interpreter {
 
     /// The hub was looked for at this time, and did not answer.
     pub fn still_away(&mut self, at: Timestamp) {
-        self.hub.last_unanswered = Some(at);
+        self.hub.last_unanswered = Some(self.clocks.steady(at));
     }
 
     fn lost(&mut self, answer: &PollAnswer, when: When) {
@@ -124,22 +140,24 @@ impl Interpreter {
         }
     }
 
-    /// The event stream tells the hub's state and its process.
-    pub fn stream_state(&mut self, state: &str, pid: Option<u32>, at: Timestamp) {
+    /// The event stream tells the hub's state and its process. `said` is by the hub's clock.
+    pub fn stream_state(&mut self, state: &str, pid: Option<u32>, said: Option<Timestamp>, read: Timestamp) {
+        let read = self.clocks.steady(read);
+        let when = said.map_or(When::At(read), |said| self.clocks.written(said, read, read));
         if let Some(pid) = pid {
             self.expect_process(pid);
             self.stream_pid = Some(pid);
         }
         match state {
-            "restarting" => self.requests.restart(false, When::At(at)),
-            "restarted" => self.requests.restart(true, When::At(at)),
+            "restarting" => self.requests.restart(false, when),
+            "restarted" => self.requests.restart(true, when),
             _ => {}
         }
-        self.hub.state_said = self.hub.state_said.max(Some(at));
+        self.hub.state_said = self.hub.state_said.max(said);
         let before = self.hub.state.replace(state.to_owned());
         if let Some(before) = before.filter(|before| before != state) {
             let kind = HubStateChanged { from: Text::new(before), to: Text::new(state) }.into();
-            self.facts.push(PendingFact { evidence: Evidence::Watch, when: When::At(at), source: Source::EventStream, kind });
+            self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::EventStream, kind });
         }
     }
 
@@ -151,8 +169,10 @@ impl Interpreter {
     }
 
     /// The event stream tells that something was done with these servers.
-    pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, at: Timestamp) {
-        if configured { self.requests.configured(servers, When::At(at)) } else { self.requests.requested(servers, When::At(at)) }
+    pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, said: Option<Timestamp>, read: Timestamp) {
+        let read = self.clocks.steady(read);
+        let when = said.map_or(When::At(read), |said| self.clocks.written(said, read, read));
+        if configured { self.requests.configured(servers, when) } else { self.requests.requested(servers, when) }
     }
 
     pub(super) fn say(&mut self, when: When, kind: impl Into<FactKind>) {

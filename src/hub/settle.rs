@@ -1,12 +1,14 @@
 //! A poll settles what lines claimed: what the API confirms is told with the line's own time, what it contradicts is dropped and
 //! counted, and what it can't tell yet waits.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
 use super::api;
-use super::claims::{Claim, Claimed, Decision, HeldLine, ServerClaim, UNCONFIRMED_AFTER, shifted};
+use super::claims::{Claim, Claimed, Decision, HeldLine, ServerClaim, UNCONFIRMED_AFTER};
+use super::clocks::Reading;
 use super::interpret::{Interpreter, PollAnswer, RawLine, SAME_START, Said};
 use super::line::parse;
 use super::meaning::{self, Meaning};
@@ -15,9 +17,6 @@ use crate::watch::{
     ApiOutcome, ClaimRefusal, ClientDisconnected, HubExited, HubStarted, HubStopped, HubStopping, LogShared, Micros,
     ServerStartFailed, SharedSign, Source, Text, Timestamp, When,
 };
-
-/// A clock that is less than this ahead or behind is ours: an answer's way takes a part of it.
-const SAME_CLOCK: Micros = Micros::new(1_000_000);
 
 /// The hub notes its own start a moment after its first line, by up to a second in the recordings.
 const START_SLACK: Micros = Micros::new(2_000_000);
@@ -49,15 +48,6 @@ impl Identity {
         }
         differ(self.pid, other.pid) || differ(self.started, other.started)
     }
-}
-
-/// When the hub's process started.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Begun {
-    /// As it says itself, like the times in its log.
-    pub by_its_clock: Timestamp,
-    /// By the clock of whoever reads.
-    pub by_our_clock: Timestamp,
 }
 
 /// How the hub answered, as far as that decides on claims.
@@ -110,33 +100,30 @@ impl Settling<'_> {
     /// When the present process started, by our clock.
     fn started(&self) -> Option<Timestamp> {
         let started = self.process.as_ref().and_then(|process| process.started)?;
-        Some(shifted(started, -self.ahead))
+        Some(started.shifted(self.ahead.saturating_neg()))
     }
 }
 
 impl Interpreter {
-    /// How far the hub's clock is ahead of ours, in microseconds; a part of a second is an answer's way.
-    fn clock_ahead(answer: &PollAnswer) -> i64 {
-        let of_servers =
-            || answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().ok()).and_then(|servers| servers.timestamp);
-        let said = match &answer.health {
-            Ok(health) => health.timestamp.or_else(of_servers),
-            Err(_) => None,
-        };
-        let Some(said) = said else { return 0 };
-        let ours = answer.asked.plus(answer.health_duration);
-        let ahead = i64::try_from(said.since(ours).get()).unwrap_or(i64::MAX);
-        let behind = i64::try_from(ours.since(said).get()).unwrap_or(i64::MAX);
-        if ahead.max(behind) < i64::try_from(SAME_CLOCK.get()).unwrap_or(i64::MAX) { 0 } else { ahead - behind }
+    /// What the answer says of the hub's clock.
+    fn reading(answer: &PollAnswer) -> Option<Reading> {
+        let health = answer.health.as_ref().ok()?;
+        let (asked, answered) = (answer.asked, answer.asked.plus(answer.health_duration));
+        if let Some(said) = health.timestamp {
+            return Some(Reading { said, asked, answered });
+        }
+        let (servers, duration) = answer.servers.as_ref()?;
+        let said = servers.as_ref().ok()?.timestamp?;
+        Some(Reading { said, asked, answered: answered.plus(*duration) })
     }
 
     fn settling<'a>(&self, answer: &'a PollAnswer) -> Settling<'a> {
-        let ahead = Self::clock_ahead(answer);
+        let ahead = self.clocks.ahead_by(Self::reading(answer)).unwrap_or(0);
         let health = answer.health.as_ref().ok();
         let said = health.and_then(Identity::of);
         let usurper = said.clone().filter(|process| !self.is_of_who_answers(process, answer, ahead));
         let process = said.filter(|_| usurper.is_none());
-        let started = process.as_ref().and_then(|process| process.started).map(|started| shifted(started, -ahead));
+        let started = process.as_ref().and_then(|process| process.started).map(|started| started.shifted(ahead.saturating_neg()));
         let other = match (&self.hub.identity, &process) {
             (Some(known), Some(process)) => known.differs(process),
             // What an earlier version kept: the start alone, by either clock.
@@ -173,7 +160,7 @@ impl Interpreter {
             ) => Answered::Unclear,
         };
         let list = answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().ok());
-        let hub_now = list.and_then(|list| list.timestamp).unwrap_or_else(|| shifted(answer.now, ahead));
+        let hub_now = list.and_then(|list| list.timestamp).unwrap_or_else(|| answer.now.shifted(ahead));
         Settling {
             answer,
             answered,
@@ -199,9 +186,13 @@ impl Interpreter {
         if self.hub.usurper.as_ref() == Some(process) {
             return false;
         }
+        // Its clock was set: what it began later may have an earlier time.
+        if self.clocks.was_set() {
+            return true;
+        }
         let Some(started) = process.started else { return true };
         let servers = answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().ok());
-        let hub_now = servers.and_then(|list| list.timestamp).unwrap_or_else(|| shifted(answer.now, ahead));
+        let hub_now = servers.and_then(|list| list.timestamp).unwrap_or_else(|| answer.now.shifted(ahead));
         let older = |server: &api::Server| {
             let up_since =
                 (server.uptime > 0.0 && server.status == "connected").then(|| hub_now.minus(api::seconds(server.uptime)));
@@ -211,20 +202,31 @@ impl Interpreter {
     }
 
     /// What the first answer says of the hub's process, before its lines are read: lines of another process than the last run knew may
-    /// be of this one. Gives when it started.
-    pub fn expect(&mut self, answer: &PollAnswer) -> Option<Begun> {
+    /// be of this one, and their times are by its clock. Gives when it started, by our clock.
+    pub fn expect(&mut self, answer: &PollAnswer) -> Option<Timestamp> {
+        let answer = &self.steady_answer(answer);
+        self.learn_clock(answer);
         let ctx = self.settling(answer);
         self.hub.port = ctx.port.or(self.hub.port);
-        let begun = ctx.process.as_ref().and_then(|process| process.started).zip(ctx.started());
+        let begun = ctx.started();
         let pid = ctx.process.and_then(|process| process.pid);
         pid.into_iter().for_each(|pid| self.expect_process(pid));
-        begun.map(|(by_its_clock, by_our_clock)| Begun { by_its_clock, by_our_clock })
+        begun.map(|begun| self.clocks.wall(begun))
+    }
+
+    /// Takes up what an answer shows of the hub's clock. What waits was dated by what was known before.
+    fn learn_clock(&mut self, answer: &PollAnswer) {
+        if self.clocks.learn(Self::reading(answer)) {
+            self.claims.retime(&self.clocks);
+            self.held.retime(&self.clocks);
+        }
     }
 
     /// The process that gave this answer: its id, and when it says that it started. `None` where that is not known, and of an answer
     /// that is none.
     pub fn process_that_answers(&self, answer: &PollAnswer) -> Option<(u32, Option<Timestamp>)> {
         answer.health.as_ref().ok()?;
+        let answer = &self.steady_answer(answer);
         let process = self.settling(answer).process.or_else(|| self.hub.identity.clone())?;
         Some((process.pid?, process.started))
     }
@@ -237,6 +239,7 @@ impl Interpreter {
 
     /// Decides on what lines claimed since the last poll. Gives the times of the list of servers, and whether that is whole.
     pub(super) fn settle(&mut self, answer: &PollAnswer) -> (Asked, bool) {
+        self.learn_clock(answer);
         let ctx = self.settling(answer);
         if let Ok(health) = &answer.health {
             self.requests.state(&health.state);
@@ -301,7 +304,7 @@ impl Interpreter {
             size: held.size,
             stamped: held.stamped,
             read: held.read,
-            earliest: held.when.earliest(),
+            earliest: held.earliest,
             historic: false,
         };
         self.learn(&line, &raw, held.when);
@@ -323,6 +326,7 @@ impl Interpreter {
     fn settle_claims(&mut self, ctx: &Settling<'_>) {
         let mut claims = self.claims.take();
         let decisions = self.decide_on_hub(&claims, ctx);
+        narrow(&mut claims, &decisions, ctx);
         let starts = claims
             .iter()
             .zip(&decisions)
@@ -332,7 +336,7 @@ impl Interpreter {
         let mut waiting = VecDeque::new();
         let mut decisions = VecDeque::from(decisions);
         while let Some(claim) = claims.pop_front() {
-            if let Some(started) = replaced.filter(|started| claim.by_our_clock(ctx.ahead).earliest() > *started) {
+            if let Some(started) = replaced.filter(|started| claim.when.earliest() > *started) {
                 replaced = None;
                 self.replaced_silently(started, ctx);
             }
@@ -359,13 +363,27 @@ impl Interpreter {
     /// Decides on the claims about the hub itself; `None` for the others.
     fn decide_on_hub(&self, claims: &VecDeque<Claim>, ctx: &Settling<'_>) -> Vec<Option<Decision>> {
         let mut told = self.hub.start_told && ctx.replaced.is_none();
+        // The process without a name of its own that started last could not listen: its end is not the hub's.
+        let mut failed = false;
         let decide = |claim: &Claim| match &claim.what {
+            Claimed::HubStarting { failed: true, .. } => {
+                failed = claim.pid.is_none();
+                Some(Decision::Refused(ClaimRefusal::Contradicted))
+            }
+            Claimed::HubStopping { .. } | Claimed::HubStopped { .. } if failed && claim.pid.is_none() && !claim.own => {
+                failed = !matches!(claim.what, Claimed::HubStopped { .. });
+                Some(Decision::Refused(ClaimRefusal::Contradicted))
+            }
             Claimed::HubStarting { port, .. } => {
+                failed = false;
                 let decision = self.decide_on_start(claim, *port, told, ctx);
                 told |= decision == Decision::Confirmed && ctx.replaced.is_none();
                 Some(decision)
             }
-            Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => Some(self.decide_on_stop(claim, ctx)),
+            Claimed::StopsAlone { now: false } => Some(self.decide_on_option(claim, ctx)),
+            Claimed::StopsAlone { now: true } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => {
+                Some(self.decide_on_stop(claim, ctx))
+            }
             Claimed::Server(_) => None,
         };
         claims.iter().map(decide).collect()
@@ -379,7 +397,7 @@ impl Interpreter {
         if !same_port(port, ctx.port) {
             return Decision::Refused(ClaimRefusal::Contradicted);
         }
-        let when = claim.by_our_clock(ctx.ahead);
+        let when = claim.when;
         if self.in_gap(when, port, ctx) {
             return Decision::Confirmed;
         }
@@ -404,11 +422,22 @@ impl Interpreter {
         }
     }
 
+    /// Whether a line about how a process was started is of the present one: it says so as it starts.
+    fn decide_on_option(&self, claim: &Claim, ctx: &Settling<'_>) -> Decision {
+        if ctx.answered != Answered::Hub {
+            return Decision::Waits;
+        }
+        // A hub that says nothing of its process can't contradict it; then it is left alone.
+        let Some(started) = ctx.started() else { return Decision::Confirmed };
+        let near = claim.when.earliest() <= started.plus(SAME_START) && claim.when.latest().plus(SAME_START) >= started;
+        ctx.unless(near, claim.read, ClaimRefusal::Contradicted)
+    }
+
     fn decide_on_stop(&self, claim: &Claim, ctx: &Settling<'_>) -> Decision {
         if claim.own {
             return Decision::Confirmed;
         }
-        let when = claim.by_our_clock(ctx.ahead);
+        let when = claim.when;
         match ctx.answered {
             Answered::Unclear => Decision::Waits,
             Answered::Nobody => match (self.hub.reachable, self.hub.lost) {
@@ -458,6 +487,7 @@ impl Interpreter {
         let mut said = Said { uid, when, source, facts: Vec::new(), ordinal };
         match what {
             Claimed::HubStarting { open, .. } => self.confirm_start(pid, &open, &mut said),
+            Claimed::StopsAlone { .. } => self.hub.stops_alone = true,
             Claimed::HubStopping { signal, cause } => {
                 self.hub.stopping = true;
                 self.servers.hub_stopping();
@@ -490,8 +520,9 @@ impl Interpreter {
         let when = said.when;
         // It was replaced between two polls, and nothing said that it would go.
         if self.hub.identity.is_some() && !self.hub.stopping && !self.hub.exit_reported && self.hub.last_answered.is_some() {
-            let since = self.hub.last_answered.unwrap_or_default().min(when.earliest());
-            self.exited(When::between(since, when.earliest()));
+            let since = self.hub.last_answered.unwrap_or_default().min(when.latest());
+            // A line without a time of its own may be of any time since its source was read before.
+            self.exited(When::between(since, when.latest()));
         }
         for client in self.clients.ended_of(open) {
             said.say(ClientDisconnected { client: Text::new(client) });
@@ -578,6 +609,31 @@ impl Interpreter {
             self.shared.insert(sign, at);
             self.say_from_log(When::At(at), LogShared { sign, pid });
         }
+    }
+}
+
+/// Lines without a time of their own that were read together after a while are of any time in it. The present process says when it
+/// started: its first line is of then, what stands before that in the same source is of before, what follows of after.
+fn narrow(claims: &mut VecDeque<Claim>, decisions: &[Option<Decision>], ctx: &Settling<'_>) {
+    let Some(started) = ctx.started() else { return };
+    let begun = started.minus(START_SLACK);
+    let is_it = |(claim, decision): &(&Claim, &Option<Decision>)| {
+        let reached = claim.when.earliest() <= started && claim.when.latest() >= begun;
+        matches!(claim.what, Claimed::HubStarting { .. }) && **decision == Some(Decision::Confirmed) && reached
+    };
+    let Some(place) = claims.iter().zip(decisions).rposition(|pair| is_it(&pair)) else { return };
+    let Some((source, read)) = claims.get(place).map(|claim| (claim.source, claim.read)) else { return };
+    let first = |claim: &Claim| claim.when.earliest().max(begun).min(started);
+    for (index, claim) in claims.iter_mut().enumerate() {
+        if claim.said.is_some() || claim.source != source || claim.read != read {
+            continue;
+        }
+        let (earliest, latest) = (claim.when.earliest(), claim.when.latest());
+        claim.when = match index.cmp(&place) {
+            Ordering::Less => When::between(earliest.min(started), latest.min(started)),
+            Ordering::Equal => When::between(first(claim), latest.min(started)),
+            Ordering::Greater => When::between(first(claim).max(earliest), latest),
+        };
     }
 }
 

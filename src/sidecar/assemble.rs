@@ -146,6 +146,7 @@ impl Assembler {
     pub fn clock_jumped(&mut self, before: Timestamp, now: Timestamp, jump: i64, closing: Closing) -> Vec<Finished> {
         self.interpreter.notice(When::At(before), ClockJumped { jump });
         let finished = self.close(before, None, closing);
+        self.interpreter.clock_jumped(jump);
         self.start = now;
         finished
     }

@@ -229,9 +229,9 @@ impl Sidecar {
         for heard in heard {
             match heard {
                 Heard::Line(text) => self.streamed_line(&text, now),
-                Heard::State { state, pid, at } => self.assembler.interpreter.stream_state(&state, pid, at.unwrap_or(now)),
+                Heard::State { state, pid, at } => self.assembler.interpreter.stream_state(&state, pid, at, now),
                 Heard::Servers { names, configured, at } => {
-                    self.assembler.interpreter.stream_servers(names, configured, at.unwrap_or(now));
+                    self.assembler.interpreter.stream_servers(names, configured, at, now);
                 }
                 Heard::Unreadable => self.lost.unreadable_answers += 1,
                 Heard::Heartbeat | Heard::Other => {}
@@ -270,7 +270,7 @@ impl Sidecar {
         if self.logs.is_some() {
             let line = LineRecord {
                 offset,
-                when: said.when,
+                when: said.stated.map_or(said.when, When::At),
                 observed: now,
                 level: said.level,
                 text: &said.text,
@@ -366,7 +366,7 @@ impl LineContext {
         let original = said.original.as_deref().filter(|_| is_more);
         let record = LineRecord {
             offset: line.offset,
-            when: said.when,
+            when: said.stated.map_or(said.when, When::At),
             observed: self.now,
             level: said.level,
             text: &said.text,

@@ -213,12 +213,11 @@ impl Sidecar {
             return;
         };
         let seen = answer.process.as_ref().map(|process| process.started);
-        let begun = seen.or(said.map(|said| said.by_our_clock.minus(START_SLACK)));
-        if let Some(begun) = begun {
+        if let Some(begun) = seen.or(said.map(|said| said.minus(START_SLACK))) {
             // An untimed line is of the present process: every hub empties the file without times when it starts.
             log.history = History::Known;
             log.reading.reached = Some(begun);
-            self.assembler.interpreter.facts_since(seen.or(said.map(|said| said.by_its_clock.minus(START_SLACK))).unwrap_or(begun));
+            self.assembler.interpreter.facts_since(begun);
         }
     }
 
@@ -298,13 +297,25 @@ impl Sidecar {
     pub async fn clock_jumped(&mut self, before: Timestamp, now: Timestamp, jump: i64) -> Result<(), JournalError> {
         let closing = self.closing();
         let finished = self.assembler.clock_jumped(before, now, jump, closing);
+        // What was read before was read before in the new time, too.
+        let log = self.log.iter_mut().map(|log| &mut log.reading);
+        for reading in log.chain(self.pipe.iter_mut().map(|pipe| &mut pipe.reading)) {
+            reading.reached = reading.reached.map(|reached| reached.shifted(jump));
+        }
         self.keep(finished);
         self.commit(now).await
+    }
+
+    /// Whether lines that were read, or can be read now, claim what only a poll can settle.
+    pub async fn awaits_poll(&mut self, now: Timestamp) -> Result<bool, JournalError> {
+        while !self.read_log(now).await?.at_end {}
+        Ok(self.assembler.interpreter.has_undecided())
     }
 
     /// Ends on purpose: reads what is there, says so and closes the last interval. All of it is committed when this returns.
     pub async fn stop(&mut self, reason: &str, now: Timestamp) -> Result<(), JournalError> {
         while !self.read_log(now).await?.at_end {}
+        self.assembler.interpreter.ends(now);
         self.assembler.interpreter.notice(When::At(now), WatcherStopped { reason: Text::new(reason) });
         let closing = self.closing();
         let finished = self.assembler.close(now, None, closing);

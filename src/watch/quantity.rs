@@ -157,6 +157,13 @@ impl Timestamp {
         Self::new(self.0.saturating_sub(span.0))
     }
 
+    /// This instant moved by so many microseconds; negative is into the past.
+    #[must_use]
+    pub const fn shifted(self, by: i64) -> Self {
+        let distance = Micros::new(by.unsigned_abs());
+        if by < 0 { self.minus(distance) } else { self.plus(distance) }
+    }
+
     /// The time from `earlier` to this instant; zero if `earlier` is later.
     pub const fn since(self, earlier: Self) -> Micros {
         Micros::new(self.0.saturating_sub(earlier.0))

@@ -51,19 +51,10 @@ struct Compared<'a> {
 pub fn errors(session: &Session, played: &Played) -> Vec<String> {
     let mut compared = Compared { session, played, errors: Vec::new() };
     compared.names();
-    // What is not read rightly yet: a hub that is killed and started while nobody watches is said to have ended twice; and the times
-    // of a hub whose clock is wrong are taken as they are.
-    let over_a_gap = session.has(Disturbance::FrozenOverKill);
-    if !over_a_gap {
-        compared.hub_ends();
-        compared.hub_outages();
-    }
-    if session.clock_ahead == 0 {
-        compared.servers();
-        if !over_a_gap {
-            compared.incidents();
-        }
-    }
+    compared.hub_ends();
+    compared.hub_outages();
+    compared.servers();
+    compared.incidents();
     compared.calls();
     compared.errors
 }
@@ -81,11 +72,30 @@ impl Compared<'_> {
         &self.played.polls
     }
 
-    /// The true time that a time on the sidecar's clock can stand for.
+    /// The true times that a time on the sidecar's clock can stand for: while that was wrong it was told what had happened since the
+    /// poll before, too.
     fn unshifted(&self, at: u64) -> Vec<u64> {
-        let jumps =
-            self.session.veils.iter().filter_map(|(.., veil)| if let Veil::Clock(ahead) = veil { Some(*ahead) } else { None });
-        std::iter::once(at).chain(jumps.map(|ahead| at.saturating_add_signed(-ahead))).collect()
+        let start = micros(super::play::START);
+        let by_wrong_clock = |(from, to, veil): &(u64, u64, Veil)| {
+            let Veil::Clock(ahead) = veil else { return None };
+            let really = at.checked_add_signed(-ahead)?;
+            let since = (start + from).saturating_sub((self.session.interval + 5) * SECOND);
+            (since..=start + to + SECOND).contains(&really).then_some(really)
+        };
+        std::iter::once(at).chain(self.session.veils.iter().filter_map(by_wrong_clock)).collect()
+    }
+
+    /// The true stretches of time that a stretch on the sidecar's clock can stand for.
+    fn unshifted_stretch(&self, (from, to): (u64, u64)) -> Vec<(u64, u64)> {
+        let ends = if to == u64::MAX { vec![to] } else { self.unshifted(to) };
+        let begins = self.unshifted(from);
+        let pairs = begins.iter().flat_map(|from| ends.iter().map(|to| (*from, *to)));
+        pairs.filter(|(from, to)| from <= to).collect()
+    }
+
+    /// Whether this holds for one of the true stretches that a claimed one can stand for.
+    fn can_be(&self, claimed: (u64, u64), holds: impl Fn(u64, u64) -> bool) -> bool {
+        self.unshifted_stretch(claimed).into_iter().any(|(from, to)| holds(from, to))
     }
 
     /// The last poll before `at` that was answered, but for the one at `at` itself.
@@ -169,17 +179,19 @@ impl Compared<'_> {
         let away = self.away();
         let silences = self.silences();
         for (from, to) in &claimed {
-            let silent = silences
-                .iter()
-                .any(|(before, .., after)| *from <= after.unwrap_or(u64::MAX) && before.saturating_sub(SLACK) <= *to);
-            let really = away.iter().any(|away| away.meets(from.saturating_sub(SLACK), to + SLACK));
-            if !silent && !really && !self.session.has(Disturbance::ClockJump) {
+            let is_right = self.can_be((*from, *to), |from, to| {
+                let silent = silences
+                    .iter()
+                    .any(|(before, .., after)| from <= after.unwrap_or(u64::MAX) && before.saturating_sub(SLACK) <= to);
+                silent || away.iter().any(|away| away.meets(from.saturating_sub(SLACK), to.saturating_add(SLACK)))
+            });
+            if !is_right {
                 self.wrong(format!("the hub is said not to have answered from {} to {}", self.word(*from), self.word(*to)));
             }
         }
         for (before, first, last, after) in &silences {
-            let met = claimed.iter().any(|(from, to)| *from <= *last + SECOND && *before <= *to);
-            if !met && !self.session.has(Disturbance::ClockJump) {
+            let met = claimed.iter().any(|outage| self.can_be(*outage, |from, to| from <= *last + SECOND && *before <= to));
+            if !met {
                 self.wrong(format!(
                     "the hub did not answer from {} to {}, and nothing says so",
                     self.word(*first),
@@ -192,9 +204,6 @@ impl Compared<'_> {
     }
 
     fn hub_down_time(&mut self, claimed: &[(u64, u64)], silences: &[(u64, u64, u64, Option<u64>)]) {
-        if self.session.has(Disturbance::ClockJump) {
-            return;
-        }
         let end = self.session.length + micros(super::play::START);
         let told: u64 = claimed.iter().map(|(from, to)| to.min(&end).saturating_sub(*from)).sum();
         let at_least: u64 = silences.iter().map(|(_, first, last, _)| last - first).sum();
@@ -277,7 +286,7 @@ impl Compared<'_> {
             servers.map(|(name, server)| (name.clone(), serde_json::to_value(server).unwrap())).collect();
         for (name, server) in &known {
             // It never comes up, and so is no matter of outages.
-            if name != "github" && !self.session.has(Disturbance::ClockJump) {
+            if name != "github" {
                 self.server(name, server);
             }
         }
@@ -289,7 +298,9 @@ impl Compared<'_> {
         for (index, (from, to)) in claimed.iter().enumerate() {
             let reached = |crash: &&Span| {
                 let late = self.answered_after(crash.to, 2).unwrap_or(u64::MAX);
-                *from <= late.saturating_add(SLACK) && crash.from <= to + SLACK && *from + SLACK >= crash.from
+                self.can_be((*from, *to), |from, to| {
+                    from <= late.saturating_add(SLACK) && crash.from <= to.saturating_add(SLACK) && from + SLACK >= crash.from
+                })
             };
             let Some(crash) = crashes.iter().find(reached) else {
                 self.wrong(format!("server {name} is said to have been down from {} to {}", self.word(*from), self.word(*to)));
@@ -300,7 +311,7 @@ impl Compared<'_> {
         }
         for crash in &crashes {
             let shown = self.answered_after(crash.from + FRESH, 1).is_some_and(|poll| poll + SECOND < crash.to);
-            let met = claimed.iter().any(|(from, to)| crash.meets(*from, *to));
+            let met = claimed.iter().any(|outage| self.can_be(*outage, |from, to| crash.meets(from, to)));
             if shown && !met {
                 self.wrong(format!("server {name} crashed at {}, and nothing says so", self.word(crash.from)));
             }
@@ -323,18 +334,20 @@ impl Compared<'_> {
         let (away, silences) = (self.away(), self.silences());
         for incident in &self.played.assessment.incidents.clone() {
             let (from, to) = (micros(incident.start.0), incident.end.map_or(u64::MAX, |end| micros(end.0)));
-            let hub_was_away =
+            let hub_was_away = self.can_be((from, to), |from, to| {
                 silences.iter().any(|(before, .., after)| from <= after.unwrap_or(u64::MAX) && before.saturating_sub(SLACK) <= to)
-                    || away.iter().any(|away| away.meets(from.saturating_sub(SLACK), to.saturating_add(SLACK)));
+                    || away.iter().any(|away| away.meets(from.saturating_sub(SLACK), to.saturating_add(SLACK)))
+            });
             let crashed = || {
                 self.crashes(&incident.subject).iter().any(|crash| {
                     let late = self.answered_after(crash.to, 2).unwrap_or(u64::MAX);
-                    from <= late.saturating_add(SLACK) && crash.from <= to.saturating_add(SLACK)
+                    let meets = |from: u64, to: u64| from <= late.saturating_add(SLACK) && crash.from <= to.saturating_add(SLACK);
+                    self.can_be((from, to), meets)
                 })
             };
             let is_right = match incident.kind {
-                IncidentKind::HubDown | IncidentKind::ApiFailing => hub_was_away || self.session.has(Disturbance::ClockJump),
-                IncidentKind::ServerDown => crashed() || self.session.has(Disturbance::ClockJump),
+                IncidentKind::HubDown | IncidentKind::ApiFailing => hub_was_away,
+                IncidentKind::ServerDown => crashed(),
                 IncidentKind::ServerFlapping | IncidentKind::ServerReconnecting => false,
                 IncidentKind::ServerNeverUp => incident.subject == "github",
                 IncidentKind::ToolsLost | IncidentKind::ToolsChanged => false,
@@ -351,10 +364,9 @@ impl Compared<'_> {
             let told = self.played.assessment.incidents.iter().any(|incident| {
                 let (from, to) = (micros(incident.start.0), incident.end.map_or(u64::MAX, |end| micros(end.0)));
                 matches!(incident.kind, IncidentKind::HubDown | IncidentKind::ApiFailing)
-                    && from <= last + SECOND
-                    && *first <= to.saturating_add(SECOND)
+                    && self.can_be((from, to), |from, to| from <= last + SECOND && *first <= to.saturating_add(SECOND))
             });
-            if !told && !self.session.has(Disturbance::ClockJump) && last - first > 2 * SECOND {
+            if !told && last - first > 2 * SECOND {
                 self.wrong(format!(
                     "no incident for the hub that did not answer from {} to {}",
                     self.word(*first),

@@ -166,12 +166,6 @@ fn at(micros: u64) -> Timestamp {
     START.plus(Micros::new(micros))
 }
 
-/// By the sidecar's clock.
-fn shifted(time: Timestamp, by: i64) -> Timestamp {
-    let distance = Micros::new(by.unsigned_abs());
-    if by < 0 { time.minus(distance) } else { time.plus(distance) }
-}
-
 async fn watches(state: PathBuf) -> Vec<Watch> {
     let year = Micros::new(365 * 86_400 * SECOND);
     let wanted = Wanted {
@@ -268,7 +262,7 @@ impl Player<'_> {
 
     /// The sidecar's clock.
     fn time(&self, now: u64) -> Timestamp {
-        shifted(at(now), self.clock)
+        at(now).shifted(self.clock)
     }
 
     async fn turn_clock(&mut self, now: u64) {
@@ -311,7 +305,7 @@ impl Player<'_> {
         let process = self.simulation.process().filter(|_| self.session.sees_process);
         let poll = process.as_ref().map(|process| ProcessPoll {
             pid: process.pid,
-            started: shifted(process.start, self.clock),
+            started: process.start.shifted(self.clock),
             cpu_time: process.cpu_time,
             rss: Bytes::new(process.rss_bytes),
             memory_limit: None,

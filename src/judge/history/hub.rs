@@ -241,6 +241,14 @@ impl HubHistory {
         }
     }
 
+    /// The clock was set back from the first instant to the second.
+    pub(super) fn set_back(&mut self, from: Timestamp, to: Timestamp) {
+        self.unseen(from);
+        self.life.set_back(from, to);
+        self.last_start = self.last_start.filter(|start| *start <= to);
+        self.started = self.started.filter(|start| *start <= to);
+    }
+
     /// Time has passed.
     pub(super) fn advance(&mut self, to: Timestamp, plans: &Plans) {
         self.life.advance(to);

@@ -395,6 +395,15 @@ impl Life {
         }
     }
 
+    /// The clock was set back from the first instant to the second, and shows some time again. What is learned from now on is of that
+    /// time, however far ahead the clock had been.
+    pub fn set_back(&mut self, from: Timestamp, to: Timestamp) {
+        self.unseen(from);
+        if let Some(now) = &mut self.now {
+            now.since = now.since.min(to);
+        }
+    }
+
     /// What happened since it was last asked: the outages that ended, the one that goes on, attempts to start.
     pub fn news(&mut self) -> LifeNews {
         let open = self.open.clone();
@@ -408,6 +417,7 @@ impl Life {
             self.passed(&now, end);
             self.now = Some(now);
         }
+        self.timeline.end(Moment(end));
         let mut outages: Vec<Outage> = std::mem::take(&mut self.ended).into_iter().chain(self.open.take()).collect();
         let mut tally = self.tally;
         for outage in &mut outages {

@@ -153,6 +153,15 @@ struct Course {
     watcher: Option<WatcherId>,
     /// Whether the clock jumped at its end.
     jumped: bool,
+    /// When it ended.
+    end: Timestamp,
+}
+
+impl Course {
+    /// If the clock was set back before this Watch: the time that it showed until then.
+    fn set_back_by(&self, watch: &Watch) -> Option<Timestamp> {
+        (self.jumped && self.watcher == Some(watch.origin.watcher) && watch.interval.start() < self.end).then_some(self.end)
+    }
 }
 
 impl History {
@@ -188,6 +197,10 @@ impl History {
         if let Some(gap) = gap {
             self.servers.unseen(gap.from);
             self.hub.unseen(gap.from);
+        }
+        if let Some(from) = self.course.set_back_by(watch) {
+            self.servers.set_back(from, watch.interval.start());
+            self.hub.set_back(from, watch.interval.start());
         }
         let place = self.period.of_watch(watch);
         if let Some((from, to)) = self.period.share(watch) {
@@ -240,6 +253,7 @@ impl History {
             missing: self.coverage.missing_watches,
             watcher: Some(watch.origin.watcher),
             jumped: watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_)))),
+            end: watch.interval.end(),
         };
         let before = std::mem::replace(&mut self.course, now);
         before.jumped || before.missing != now.missing || before.watcher.is_some_and(|watcher| Some(watcher) != now.watcher)

@@ -36,8 +36,42 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// From the first instant to the second it was so. Stretches come in order.
-    pub(super) fn add(&mut self, from: Moment, to: Moment, (liveness, counts_as): (Liveness, CountsAs), reason: &str) {
+    /// The period ends then. A clock that was ahead for a while has told of times beyond it.
+    pub(super) fn end(&mut self, end: Moment) {
+        self.stretches.retain(|stretch| stretch.from < end || stretch.to <= end);
+        if let Some(last) = self.stretches.last_mut() {
+            last.to = last.to.min(end);
+        }
+    }
+
+    /// Makes room from the first instant to the second: a clock that was set back shows that time again, and what is told of it last
+    /// stays. Gives what stands after it.
+    fn make_room(&mut self, from: Moment, to: Moment) -> Vec<LivenessStretch> {
+        let first = self.stretches.partition_point(|stretch| stretch.to <= from);
+        let mut after = self.stretches.split_off(first);
+        if let Some(cut) = after.first().filter(|stretch| stretch.from < from) {
+            self.stretches.push(LivenessStretch { to: from, ..cut.clone() });
+        }
+        after.retain(|stretch| stretch.to > to);
+        if let Some(cut) = after.first_mut() {
+            cut.from = cut.from.max(to);
+        }
+        after
+    }
+
+    /// From the first instant to the second it was so. Stretches come in order, unless the clock was set back.
+    pub(super) fn add(&mut self, from: Moment, to: Moment, how: (Liveness, CountsAs), reason: &str) {
+        let is_back = self.stretches.last().is_some_and(|last| from < last.to);
+        // What nobody knows takes nothing from what is known.
+        if is_back && how.0 == Liveness::Unknown {
+            return;
+        }
+        let after = if is_back { self.make_room(from, to) } else { Vec::new() };
+        self.append(from, to, how, reason);
+        self.stretches.extend(after);
+    }
+
+    fn append(&mut self, from: Moment, to: Moment, (liveness, counts_as): (Liveness, CountsAs), reason: &str) {
         let full = self.stretches.len() >= MAX_STRETCHES;
         match self.stretches.last_mut() {
             Some(last) if last.liveness == liveness && last.counts_as == counts_as && last.to == from => last.to = to,

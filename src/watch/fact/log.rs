@@ -43,6 +43,8 @@ terms! {
         NotListed = "not_listed",
         /// Nothing confirmed it in time.
         Unconfirmed = "unconfirmed",
+        /// The watch ended before anything could confirm it.
+        Undecided = "undecided",
         /// More claims waited for confirmation than are kept.
         TooMany = "too_many",
     }
