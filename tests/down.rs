@@ -412,3 +412,43 @@ fn three_hundred_thousand_flaps_are_counted_and_few_of_them_kept() {
     assert!(assessment.incidents.len() <= 10_002);
     assert_eq!(assessment.dropped_incidents, 290_000, "what is let go is counted");
 }
+
+#[test]
+fn a_server_that_is_unknown_since_a_gap_at_the_periods_end_was_listed_and_was_not_disconnected() {
+    let mut watches = quiet(120).watches();
+    watches.drain(60..100);
+    for (sequence, watch) in watches.iter_mut().enumerate() {
+        watch.origin.sequence = Count::new(sequence as u64);
+        // The watch is resumed, and has not polled yet.
+        if sequence >= 60 {
+            watch.poll = None;
+        }
+    }
+    for to in [at(110), at(70)] {
+        let assessment = between(&watches, at(0), to);
+        assert!(server(&assessment).down.is_empty(), "{:#?}", server(&assessment).down);
+        assert_eq!((server(&assessment).up_us, server(&assessment).disconnections), (59 * MINUTE, 0), "known since the first poll");
+        assert_eq!(critical(&assessment), Vec::<&Incident>::new());
+    }
+}
+
+#[test]
+fn what_a_log_tells_of_counts_also_where_no_poll_was_made() {
+    let mut watches = quiet(30).watches();
+    for watch in &mut watches[1..] {
+        watch.poll = None;
+    }
+    add_at(&mut watches[10], at(10), changed(Liveness::Up, Liveness::Down));
+    add_at(&mut watches[20], at(20), HubExited { pid: None, cause: None });
+    let assessment = between(&watches, at(5), at(30));
+    assert_eq!(verdict(&assessment, DISCONNECTIONS), Verdict::Fail);
+    assert_eq!(verdict(&assessment, "stability.no_restarts"), Verdict::Fail);
+}
+
+#[test]
+fn an_outage_that_is_over_when_the_period_begins_is_none_of_it() {
+    let mut watches = day();
+    crash(&mut watches, 300, 3_600, false);
+    let assessment = between(&watches, at(360), at(400));
+    assert_eq!((server(&assessment).outages, server(&assessment).down_us), (0, 0));
+}

@@ -349,6 +349,20 @@ const MEASURES: &str = include_str!("../src/judge/measure.rs");
 
 const LIFE: &str = include_str!("../src/judge/history/life.rs");
 
+/// What the code's own names mean to a reader who does not have it.
+const PLAIN: [(&str, &str); 6] = [
+    ("[`SETTLE`]", "30 s"),
+    ("[`STARTING`]", "5 min"),
+    ("[`MAX_OUTAGES`](super::MAX_OUTAGES)", "2,000"),
+    ("- [`", "- Step `"),
+    ("([`", "(step `"),
+    ("`]", "`"),
+];
+
+fn plain(text: &str) -> String {
+    PLAIN.iter().fold(text.to_owned(), |text, (name, meaning)| text.replace(name, meaning))
+}
+
 /// What a module says of itself, below its first sentence.
 fn rules_of(source: &str) -> String {
     let lines = source.lines().map_while(|line| line.strip_prefix("//!")).map(|line| line.strip_prefix(' ').unwrap_or(line));
@@ -447,6 +461,9 @@ fn the_document_of_measures_is_made_from_the_code() {
         .replace("<!-- sources -->\n", &sources())
         .replace("<!-- measures -->\n", &measures())
         .replace("<!-- figures -->\n", &figures());
+    let doc = plain(&doc);
+    let unexplained: Vec<&str> = doc.lines().filter(|line| line.contains("[`") || line.contains("::")).collect();
+    assert!(unexplained.is_empty(), "names that only the code explains: {unexplained:#?}");
     let path = format!("{}/docs/measures.md", env!("CARGO_MANIFEST_DIR"));
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&path, &doc).unwrap();

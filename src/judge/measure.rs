@@ -89,7 +89,8 @@ terms! {
         /// together. Requests made while there was no hub yet are none.
         ErrorsShare = "errors.share",
         /// Clients that left (facts `mcphub.client.disconnected`) without a session being cleaned up (facts `mcphub.session.closed`), planned
-        /// or not: the difference of the two, at least zero. Samples: the clients that left.
+        /// or not: the difference of the two, at least zero. Not visible where no session is seen to be opened or closed.
+        /// Samples: the clients that left.
         SessionsLeftOpen = "sessions.left_open",
         /// Sessions that showed what belongs to another one, planned or not: facts `mcphub.session.exposure_changed` of a session, while
         /// another one was open, with a category that it neither had nor added; and sessions that began with more categories than the

@@ -87,6 +87,11 @@ fn counted(value: u64, samples: u64) -> Measured {
     Measured::Value { value: Exact::whole(value), samples }
 }
 
+/// A count or a sum that polls show, and facts as well: without a poll there is none, unless a fact tells of something.
+fn happened(value: u64, polls: u64, why: &str) -> Measured {
+    if value == 0 && polls == 0 { Measured::NotVisible(why.to_owned()) } else { counted(value, polls) }
+}
+
 /// A mean, a share or a peak; without a sample there is no value.
 fn valued(value: Option<Exact>, samples: u64, why: &str) -> Measured {
     match value {
@@ -102,29 +107,29 @@ fn total(values: impl Iterator<Item = u64>) -> u64 {
 
 fn servers(measure: Measure, history: &History) -> Measured {
     let polls = history.coverage.polls_answered;
-    if polls == 0 {
-        return Measured::NotVisible("the hub never answered".to_owned());
-    }
+    let never = "the hub never answered";
     let expected = || history.servers.0.values().filter(|server| server.should_work());
     let downs = || expected().flat_map(|server| &server.down);
     match measure {
-        Measure::ServersDownTime => counted(total(expected().map(|server| server.down_unplanned_us)), polls),
-        Measure::ServersDisconnections => counted(total(expected().map(|server| server.disconnections_unplanned)), polls),
+        Measure::ServersDownTime => happened(total(expected().map(|server| server.down_unplanned_us)), polls, never),
+        Measure::ServersDisconnections => happened(total(expected().map(|server| server.disconnections_unplanned)), polls, never),
         Measure::ServersSlowestRecovery => {
             let recoveries = || downs().filter(|down| shows_recovery(down)).map(|down| down.duration_us);
             match recoveries().max() {
                 Some(slowest) => counted(slowest, recoveries().count() as u64),
+                None if polls == 0 => Measured::NotVisible(never.to_owned()),
                 None => Measured::NotExercised("no server went down and came back".to_owned()),
             }
         }
         Measure::ServersRecoveredByHand => {
             let by_hand = downs().filter(|down| down.ending == Some(Ending::ByHand)).count() as u64;
             match downs().filter(|down| shows_recovery(down)).count() as u64 + by_hand {
+                0 if polls == 0 => Measured::NotVisible(never.to_owned()),
                 0 => Measured::NotExercised("no server went down and came back".to_owned()),
                 all => counted(by_hand, all),
             }
         }
-        _ => counted(total(expected().map(|server| server.tool_changes)), polls),
+        _ => happened(total(expected().map(|server| server.tool_changes)), polls, never),
     }
 }
 
@@ -224,14 +229,14 @@ fn process(measure: Measure, history: &History) -> Measured {
 }
 
 fn hub(measure: Measure, history: &History) -> Measured {
-    let polls = history.coverage.polls;
-    if polls == 0 {
-        return Measured::NotVisible("the hub was never polled".to_owned());
-    }
+    let (polls, never) = (history.coverage.polls, "the hub was never polled");
     let hub = &history.hub;
     match measure {
-        Measure::HubDownTime => counted(hub.down_unplanned_us, polls),
-        Measure::HubEnds => counted(hub.stops.iter().chain(&hub.exits).filter(|stop| stop.planned.is_none()).count() as u64, polls),
+        Measure::HubDownTime => happened(hub.down_unplanned_us, polls, never),
+        Measure::HubEnds => {
+            let ends = hub.stops.iter().chain(&hub.exits).filter(|stop| stop.planned.is_none());
+            happened(ends.count() as u64, polls, never)
+        }
         _ => {
             let judged = &history.calls.judged;
             let operations = judged.total + history.api.requests;
@@ -272,7 +277,7 @@ fn sessions(measure: Measure, history: &History) -> Measured {
         let peak = clients.peak_mcp_clients.map(|peak| Exact::whole(peak.into()));
         return valued(peak, history.coverage.polls_answered, "the hub did not say how many clients it has");
     }
-    if clients.sessions_opened == 0 {
+    if clients.sessions_opened == 0 && clients.sessions_closed == 0 {
         return Measured::NotVisible("no source showed sessions; the npm hub has none".to_owned());
     }
     if measure == Measure::SessionsLeftOpen {

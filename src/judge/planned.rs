@@ -3,10 +3,10 @@
 //!
 //! Two things are planned, and each has its own rule:
 //!
-//! - An *event* (a call, an error, a failed request) is planned if it happens from the window's begin to [`SETTLE`] after its end
-//!   ([`Plans::at`]). The volume of an interval is planned by the same rule ([`Plans::part`]).
+//! - An *event* (a call, an error, a failed request) is planned if it happens from the window's begin to [`SETTLE`] after its end.
+//!   The volume of an interval is planned by the same rule.
 //! - *Time* in which something was down is planned only inside the window itself. An outage that begins planned and goes on becomes
-//!   unplanned at the window's end ([`Plans::unplanned`]).
+//!   unplanned at the window's end.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -97,7 +97,7 @@ impl Plans {
         self.0.iter_mut().rev().find(|plan| plan.to.is_none() && plan.name == name)
     }
 
-    /// The disturbance that was on at an instant, or just over.
+    /// The disturbance that was on at an instant, or just over: whether an event is planned.
     pub fn at(&self, at: Timestamp) -> Option<&str> {
         self.0.iter().rev().find(|plan| plan.from.0 <= at && at <= plan.settled()).map(|plan| plan.name.as_str())
     }
@@ -109,7 +109,7 @@ impl Plans {
         Micros::new(to.since(from).get().saturating_sub(free))
     }
 
-    /// Returns the parts of an interval that lie in no window, in order.
+    /// Returns the parts of an interval that lie in no window, in order: the time that is not planned.
     pub fn unplanned(&self, from: Timestamp, to: Timestamp) -> Vec<Span> {
         self.outside(from, to, Plan::end)
     }

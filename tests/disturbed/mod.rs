@@ -2,10 +2,13 @@
 //! stops, disables, restarts or removes servers, a proxy answers instead of the hub, the sidecar stands still, clocks jump. What the
 //! judge makes of each is compared with what really happened, within what the sources can show.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 mod compare;
 mod play;
 mod session;
 
+pub use play::{START, play};
 pub use session::Session;
 
 /// Plays the session of a seed; what was claimed and did not happen, and what happened and was missed.

@@ -2,15 +2,23 @@
 //! and shares no code with the judge; only the form of a Watch is the program's.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod memory;
+mod states;
+
 use std::collections::BTreeMap;
 
 use hubwatch::watch::*;
+
+pub use memory::Steady;
+pub use states::Sums;
 
 const DAY: u128 = 86_400_000_000;
 /// "30 s after that for its effects".
 const SETTLE: u64 = 30_000_000;
 /// "A window that is not ended within 4 h ends then".
 const LONGEST: u64 = 4 * 3_600_000_000;
+/// `high_load_clients` of the built-in rules.
+const HIGH_LOAD: u32 = 10;
 /// "More than a second between the end of a Watch and the start of the next".
 const GAP: u64 = 1_000_000;
 
@@ -22,6 +30,10 @@ pub type Value = Option<(u128, u128)>;
 pub struct Opinion {
     pub measures: BTreeMap<&'static str, (Value, u64)>,
     pub coverage: BTreeMap<&'static str, u64>,
+    /// How the servers fared, each by its name, and the hub by none.
+    pub lives: BTreeMap<String, Sums>,
+    /// The memory that a leak is looked for in.
+    pub steady: Option<Steady>,
     /// Calls that failed, and all calls.
     calls: (u64, u64),
 }
@@ -47,33 +59,71 @@ impl Window {
     }
 }
 
-/// The Watches of a period in their order, each with what the document calls a gap or a break before it.
+/// From when to when is judged.
+type Period = (u64, u64);
+
+/// Where a Watch or a fact lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Before,
+    Inside,
+    Beyond,
+}
+
+/// Where an instant lies that a Watch beginning at `start` tells of: "what happens at the very instant of a cut belongs to the side on
+/// which its Watch begins".
+fn place_of(at: u64, start: u64, (from, to): Period) -> Place {
+    if at < from || at == from && start < from {
+        Place::Before
+    } else if at > to || at == to && start >= to && to > from {
+        Place::Beyond
+    } else {
+        Place::Inside
+    }
+}
+
+/// The Watches in their order, each with what the document calls a gap or a break before it.
 struct Taken<'a> {
     watch: &'a Watch,
-    gap: bool,
+    /// "A Watch belongs to the period in which it ends."
+    place: Place,
+    /// "Time is split at the cut": its part of the period.
+    share: Option<(u64, u64)>,
+    /// The end of the Watch before, if there is a gap.
+    unseen_from: Option<u64>,
     broken: bool,
     /// The windows that are known when it is judged.
     windows: Vec<Window>,
 }
 
+impl Taken<'_> {
+    fn is_inside(&self) -> bool {
+        self.place == Place::Inside
+    }
+}
+
 /// Recomputes a period. The Watches are those of one watcher, in any order, possibly twice.
 pub fn recompute(watches: &[Watch], from: Timestamp, to: Timestamp) -> Opinion {
-    let taken = take(watches, from);
+    let period = (us(from), us(to));
+    let taken = take(watches, period);
     let mut opinion = Opinion::default();
-    calls(&taken, from, &mut opinion);
-    requests(&taken, &mut opinion);
+    let followed = states::follow(&taken, period, &mut opinion);
+    calls(&taken, period, &mut opinion);
+    requests(&taken, &followed, &mut opinion);
+    load(&taken, &mut opinion);
     memory(&taken, &mut opinion);
+    opinion.steady = memory::steady(polls(&taken).filter_map(|(poll, end, _)| Some((poll.process.as_ref()?, end))));
     processor(&taken, &mut opinion);
-    growth(&taken, from, &mut opinion);
-    lines(&taken, from, &mut opinion);
-    sessions(&taken, from, &mut opinion);
-    coverage(&taken, from, to, &mut opinion);
+    growth(&taken, &mut opinion);
+    lines(&taken, period, &mut opinion);
+    sessions(&taken, period, &mut opinion);
+    coverage(&taken, period, &mut opinion);
     opinion
 }
 
 /// Takes the Watches in their order, each once.
-fn take(watches: &[Watch], from: Timestamp) -> Vec<Taken<'_>> {
-    let mut all: Vec<&Watch> = watches.iter().filter(|watch| watch.interval.end() > from).collect();
+fn take(watches: &[Watch], period: Period) -> Vec<Taken<'_>> {
+    let mut all: Vec<&Watch> = watches.iter().collect();
     all.sort_by_key(|watch| (watch.origin.run, watch.origin.sequence.get()));
     all.dedup_by_key(|watch| (watch.origin.run, watch.origin.sequence.get()));
     let mut taken: Vec<Taken<'_>> = Vec::new();
@@ -81,16 +131,18 @@ fn take(watches: &[Watch], from: Timestamp) -> Vec<Taken<'_>> {
     for watch in all {
         announce(watch, &mut windows);
         let before = taken.last().map(|taken| taken.watch);
-        let gap = before.is_some_and(|before| us(watch.interval.start()) > us(before.interval.end()) + GAP);
+        let (start, end) = (us(watch.interval.start()), us(watch.interval.end()));
+        let unseen_from = before.map(|before| us(before.interval.end())).filter(|before| start > before + GAP);
         let missing = match before {
             Some(before) if before.origin.run == watch.origin.run => watch.origin.sequence.get() > before.origin.sequence.get() + 1,
             Some(_) => watch.origin.sequence.get() > 0,
             None => false,
         };
-        let jumped = before.is_some_and(|before| {
-            before.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_))))
-        });
-        taken.push(Taken { watch, gap, broken: missing || jumped, windows: windows.clone() });
+        let jumped = before.is_some_and(|before| before.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_)))));
+        let place = place_of(end, start, period);
+        let part = (start.max(period.0), end.min(period.1));
+        let share = (part.0 < part.1 || part.0 == part.1 && place == Place::Inside).then_some(part);
+        taken.push(Taken { watch, place, share, unseen_from, broken: missing || jumped, windows: windows.clone() });
     }
     taken
 }
@@ -170,18 +222,20 @@ fn whole(value: u64) -> Value {
 }
 
 /// The facts of the period, each with whether it is planned.
-fn facts<'a>(taken: &'a [Taken<'_>], from: Timestamp) -> impl Iterator<Item = (&'a Fact, bool)> {
+fn facts<'a>(taken: &'a [Taken<'_>], period: Period) -> impl Iterator<Item = (&'a Fact, bool)> {
     taken.iter().flat_map(move |taken| {
-        let inside = taken.watch.facts.iter().filter(move |fact| fact.when.latest() >= from);
-        inside.map(|fact| (fact, is_planned(&taken.windows, us(fact.when.latest()))))
+        let (start, end) = (us(taken.watch.interval.start()), us(taken.watch.interval.end()));
+        let at = move |fact: &Fact| us(fact.when.latest()).min(end);
+        let inside = taken.watch.facts.iter().filter(move |fact| place_of(at(fact), start, period) == Place::Inside);
+        inside.map(move |fact| (fact, is_planned(&taken.windows, at(fact))))
     })
 }
 
-fn calls(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
+fn calls(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
     let mut all: Vec<&CallEnded> = Vec::new();
     let mut rounds_told = 0;
     let (mut gemini_failed, mut not_fallen_back) = (0, 0);
-    for (fact, planned) in facts(taken, from) {
+    for (fact, planned) in facts(taken, period) {
         match &fact.kind {
             FactKind::Call(CallFact::CallEnded(call)) => {
                 let failed = call.gemini == GeminiOutcome::Failed
@@ -241,14 +295,19 @@ fn asked(poll: &Poll) -> Vec<(ApiOutcome, u64)> {
 }
 
 fn polls<'a>(taken: &'a [Taken<'_>]) -> impl Iterator<Item = (&'a Poll, u64, bool)> {
-    taken.iter().filter_map(|taken| {
+    taken.iter().filter(|taken| taken.is_inside()).filter_map(|taken| {
         let end = us(taken.watch.interval.end());
         Some((taken.watch.poll.as_ref()?, end, is_planned(&taken.windows, end)))
     })
 }
 
-fn requests(taken: &[Taken<'_>], opinion: &mut Opinion) {
-    let all: Vec<(ApiOutcome, u64)> = polls(taken).filter(|(.., planned)| !planned).flat_map(|(poll, ..)| asked(poll)).collect();
+fn requests(taken: &[Taken<'_>], followed: &states::Followed, opinion: &mut Opinion) {
+    let mut all: Vec<(ApiOutcome, u64)> = Vec::new();
+    for (taken, awaiting) in taken.iter().zip(&followed.awaiting).filter(|(taken, _)| taken.is_inside()) {
+        let Some(poll) = &taken.watch.poll else { continue };
+        let left_out = *awaiting && followed.was_awaited || is_planned(&taken.windows, us(taken.watch.interval.end()));
+        all.extend(if left_out { Vec::new() } else { asked(poll) });
+    }
     let answered: Vec<u64> = all.iter().filter(|(outcome, _)| *outcome == ApiOutcome::Ok).map(|(_, duration)| *duration).collect();
     let failed = (all.len() - answered.len()) as u64 + opinion.calls.0;
     let operations = all.len() as u64 + opinion.calls.1;
@@ -259,6 +318,26 @@ fn requests(taken: &[Taken<'_>], opinion: &mut Opinion) {
     measures.insert("api.p95", (percentile(&answered, 95), samples));
     measures.insert("api.p99", (percentile(&answered, 99), samples));
     measures.insert("api.max", (answered.iter().max().copied().and_then(whole), samples));
+}
+
+/// Requests at polls at which many clients were connected.
+fn load(taken: &[Taken<'_>], opinion: &mut Opinion) {
+    let (mut clients, mut requests) = (0, Vec::new());
+    for (poll, ..) in polls(taken) {
+        clients = match (poll.api.mcp_clients, poll.api.health) {
+            (Some(clients), _) => clients,
+            (None, ApiOutcome::Ok) => 0,
+            (None, _) => clients,
+        };
+        if clients >= HIGH_LOAD {
+            requests.extend(asked(poll));
+        }
+    }
+    let answered: Vec<u64> =
+        requests.iter().filter(|(outcome, _)| *outcome == ApiOutcome::Ok).map(|(_, duration)| *duration).collect();
+    let (all, answers) = (requests.len() as u64, answered.len() as u64);
+    opinion.measures.insert("load.api_mean", (mean(&answered), answers));
+    opinion.measures.insert("load.api_failed_share", (permille(all - answers, all), all));
 }
 
 fn memory(taken: &[Taken<'_>], opinion: &mut Opinion) {
@@ -292,8 +371,8 @@ fn processor(taken: &[Taken<'_>], opinion: &mut Opinion) {
     let mut before: Option<(u64, &ProcessPoll)> = None;
     // Since when nothing was overlooked: the end of the poll before, or the start of the first Watch after a gap or break.
     let mut since: Option<u64> = None;
-    for taken in taken {
-        if taken.gap || taken.broken || since.is_none() {
+    for taken in taken.iter().filter(|taken| taken.is_inside()) {
+        if taken.unseen_from.is_some() || taken.broken || since.is_none() {
             before = None;
             since = Some(us(taken.watch.interval.start()));
         }
@@ -330,23 +409,15 @@ fn processor(taken: &[Taken<'_>], opinion: &mut Opinion) {
     opinion.measures.insert("cpu.peak", (peak.and_then(|(time, used)| permille(*used, *time)), samples));
 }
 
-fn growth(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
+fn growth(taken: &[Taken<'_>], opinion: &mut Opinion) {
     let (mut grown, mut time, mut polled) = (0_u128, 0_u128, 0_u64);
     let mut reached: Option<u64> = None;
     let (mut bytes, mut polls, mut unreadable) = (0_u128, 0_u64, false);
-    for taken in taken {
+    for taken in taken.iter().filter(|taken| taken.place != Place::Beyond) {
         let watch = taken.watch;
-        if taken.broken {
+        let begins_anew = |fact: &Fact| matches!(&fact.kind, FactKind::Watcher(WatcherFact::WatcherStarted(started)) if !started.resumed);
+        if taken.broken || watch.facts.iter().any(begins_anew) {
             (reached, unreadable) = (None, false);
-        }
-        for fact in &watch.facts {
-            match &fact.kind {
-                FactKind::Watcher(WatcherFact::WatcherStarted(started)) if !started.resumed => {
-                    (reached, unreadable) = (None, false)
-                }
-                FactKind::Log(LogFact::LogUnreadable(_)) => {}
-                _ => {}
-            }
         }
         unreadable |= watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         bytes += u128::from(watch.log.bytes.get());
@@ -360,13 +431,11 @@ fn growth(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
             continue;
         }
         let end = us(watch.interval.end());
-        if let Some(since) = reached.map(|since| since.max(us(from))) {
-            let touches = planned_part(&taken.windows, since, end) > 0
-                || is_planned(&taken.windows, since)
-                || is_planned(&taken.windows, end);
+        if let Some(since) = reached.filter(|_| taken.is_inside()) {
+            let touches = planned_part(&taken.windows, since, end) > 0 || is_planned(&taken.windows, end);
             if !touches {
                 grown += bytes;
-                time += u128::from(end - since);
+                time += u128::from(end.saturating_sub(since));
                 polled += polls;
             }
         }
@@ -375,8 +444,8 @@ fn growth(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
     opinion.measures.insert("log.growth_per_day", (fraction(grown * DAY, time), polled));
 }
 
-fn lines(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
-    let errors: u64 = facts(taken, from)
+fn lines(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
+    let errors: u64 = facts(taken, period)
         .filter(|(_, planned)| !planned)
         .filter_map(|(fact, _)| match &fact.kind {
             FactKind::Log(LogFact::Lines(lines)) if lines.level == Level::Error => Some(lines.count.get()),
@@ -385,39 +454,55 @@ fn lines(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
         .sum();
     opinion.measures.insert("log.errors", (whole(errors), 0));
     let mut losses = 0;
-    for taken in taken {
-        let (start, end) = (us(taken.watch.interval.start()).max(us(from)), us(taken.watch.interval.end()));
+    for taken in taken.iter().filter(|taken| taken.is_inside()) {
+        let (start, end) = (us(taken.watch.interval.start()).max(period.0), us(taken.watch.interval.end()));
         let planned = planned_part(&taken.windows, start, end) > 0 || is_planned(&taken.windows, end);
         let told = taken.watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         losses += u64::from(!planned && !told && taken.watch.sidecar.bytes_lost.get() > 0);
     }
-    losses += facts(taken, from)
-        .filter(|(fact, planned)| {
-            !planned && matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_)) | FactKind::Log(LogFact::LogWriteFailed(_)))
-        })
+    losses += facts(taken, period)
+        .filter(|(fact, planned)| !planned && matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_)) | FactKind::Log(LogFact::LogWriteFailed(_))))
         .count() as u64;
     opinion.measures.insert("log.losses", (whole(losses), 0));
 }
 
-fn sessions(taken: &[Taken<'_>], from: Timestamp, opinion: &mut Opinion) {
-    let count = |of: fn(&FactKind) -> bool| facts(taken, from).filter(|(fact, _)| of(&fact.kind)).count() as u64;
+fn sessions(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
+    let count = |of: fn(&FactKind) -> bool| facts(taken, period).filter(|(fact, _)| of(&fact.kind)).count() as u64;
     let left = count(|kind| matches!(kind, FactKind::Session(SessionFact::ClientDisconnected(_))));
     let closed = count(|kind| matches!(kind, FactKind::Session(SessionFact::SessionClosed(_))));
-    opinion.measures.insert("sessions.left_open", (whole(left.saturating_sub(closed)), left));
+    let opened = count(|kind| matches!(kind, FactKind::Session(SessionFact::SessionOpened(_))));
+    // "Not visible where no session is seen to be opened or closed."
+    if opened + closed > 0 {
+        opinion.measures.insert("sessions.left_open", (whole(left.saturating_sub(closed)), left));
+    }
     let most = polls(taken).filter_map(|(poll, ..)| poll.api.mcp_clients).max();
     opinion.measures.insert("clients.peak", (most.and_then(|most| whole(u64::from(most))), 0));
 }
 
-fn coverage(taken: &[Taken<'_>], from: Timestamp, to: Timestamp, opinion: &mut Opinion) {
-    let (mut covered, mut planned_time, mut waiting) = (0, 0, 0);
-    let (mut api, mut servers, mut process) = (0, 0, 0);
+fn coverage(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
+    // Each instant that lies in a Watch, or in a break between two that is no gap, once.
+    let mut parts: Vec<(u64, u64)> = Vec::new();
+    let mut before: Option<u64> = None;
     for taken in taken {
-        let (start, end) = (us(taken.watch.interval.start()).max(us(from)), us(taken.watch.interval.end()).min(us(to)));
-        let length = end.saturating_sub(start);
+        if let Some((start, end)) = taken.share {
+            let joined = before.filter(|_| taken.unseen_from.is_none()).map_or(start, |before| before.clamp(period.0, start));
+            parts.push((joined, end));
+        }
+        before = Some(us(taken.watch.interval.end()));
+    }
+    parts.sort_unstable();
+    let (mut covered, mut reached) = (0, period.0);
+    for (start, end) in parts {
+        covered += end.saturating_sub(start.max(reached));
+        reached = reached.max(end);
+    }
+    let (mut planned_time, mut waiting) = (0, 0);
+    let (mut api, mut servers, mut process) = (0, 0, 0);
+    for taken in taken.iter().filter(|taken| taken.is_inside()) {
+        let Some((start, end)) = taken.share else { continue };
         let planned = planned_part(&taken.windows, start, end);
-        covered += length;
         planned_time += planned;
-        waiting += length - planned;
+        waiting += end - start - planned;
         if let Some(poll) = &taken.watch.poll {
             api += if poll.api.health == ApiOutcome::Ok { waiting } else { 0 };
             servers += if poll.api.servers == Some(ApiOutcome::Ok) { waiting } else { 0 };
@@ -425,6 +510,10 @@ fn coverage(taken: &[Taken<'_>], from: Timestamp, to: Timestamp, opinion: &mut O
             waiting = 0;
         }
     }
-    let sources = [("covered", covered), ("api", api), ("servers", servers), ("process", process), ("planned", planned_time)];
+    // "No source counts for longer than was watched."
+    let sources = [("api", api), ("servers", servers), ("process", process), ("planned", planned_time)];
+    let sources = sources
+        .map(|(source, time)| (source, time.min(if source == "planned" { covered } else { covered - planned_time.min(covered) })));
+    opinion.coverage.insert("covered", covered);
     opinion.coverage.extend(sources);
 }

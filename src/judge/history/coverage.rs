@@ -59,6 +59,9 @@ pub struct Coverage {
     /// What the sources could show.
     #[serde(skip)]
     pub sight: Sight,
+    /// Watches that are missing up to now, those of before the period among them.
+    #[serde(skip)]
+    pub(super) lacking: u64,
     #[serde(skip)]
     place: BTreeMap<WatcherId, (u32, u64)>,
     #[serde(skip)]
@@ -205,8 +208,9 @@ impl Coverage {
             },
         });
         let inside = period.of_watch(watch) == Place::Inside;
-        let counts = inside && (same || before.is_none());
-        self.missing_watches = self.missing_watches.saturating_add(if counts { missing } else { 0 });
+        let missing = if same || before.is_none() { missing } else { 0 };
+        self.lacking = self.lacking.saturating_add(missing);
+        self.missing_watches = self.missing_watches.saturating_add(if inside { missing } else { 0 });
         self.current = Some((watcher, run));
         let before = self.end.replace(end);
         self.watches += u64::from(inside);

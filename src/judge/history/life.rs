@@ -111,6 +111,9 @@ pub struct Outage {
     /// Somebody asked for a start meanwhile.
     #[serde(skip)]
     by_hand: bool,
+    /// Whether it began before the period.
+    #[serde(skip)]
+    is_older: bool,
     /// It was over at the earliest then.
     #[serde(skip)]
     over: Option<Timestamp>,
@@ -354,12 +357,15 @@ impl Life {
             shown_by,
             is_the_first: !self.has_worked,
             by_hand: false,
+            is_older: !inside,
             over: None,
         });
     }
 
     fn rise(&mut self, at: Timestamp, over: Timestamp, news: &News<'_>) {
-        let Some(mut outage) = self.open.take().filter(|_| at >= self.from) else { return };
+        // What was over when the period began is none of its outages.
+        let lies_inside = |outage: &Outage| at > self.from || at == self.from && !outage.is_older;
+        let Some(mut outage) = self.open.take().filter(lies_inside) else { return };
         outage.to = Some(Moment(at));
         outage.over = Some(over);
         outage.ending = Some(match news.liveness {

@@ -229,19 +229,28 @@ impl LogHistory {
     }
 
     fn losses(&mut self, watch: &Watch, plans: &Plans) {
-        let counts =
-            |kind: &FactKind| matches!(kind, FactKind::Log(LogFact::LogUnreadable(_)) | FactKind::Log(LogFact::LogWriteFailed(_)));
-        let unplanned = watch.facts.iter().filter(|fact| plans.at(fact.when.latest()).is_none());
-        let told = unplanned.clone().filter(|fact| counts(&fact.kind)).count() as u64;
-        let unreadable = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         // A file that is deleted before it was read is told as unreadable and as lost bytes: once is enough.
+        let unreadable = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         let lost = watch.sidecar.bytes_lost.get() > 0 && !unreadable && !is_planned(watch.interval.start(), watch, plans);
-        add(&mut self.judged.losses, told + u64::from(lost));
+        add(&mut self.judged.losses, u64::from(lost));
     }
 
-    fn growth(&mut self, Watched { watch, length, broken, plans }: Watched<'_>) {
-        let begins_anew =
-            |fact: &FactKind| matches!(fact, FactKind::Watcher(WatcherFact::WatcherStarted(WatcherStarted { resumed: false })));
+    /// Takes in a Watch of before the period: how far the log was read when it began.
+    pub(super) fn before(&mut self, watch: &Watch, broken: bool) {
+        self.reads(watch, broken);
+        let reached = match watch.sources.log {
+            Visibility::Read => true,
+            Visibility::Missing => !self.reading.refused,
+            Visibility::Partial | Visibility::Off => false,
+        };
+        if reached {
+            self.reading = Reading { reached: Some(watch.interval.end()), shape: self.reading.shape, ..Reading::default() };
+        }
+    }
+
+    /// Takes up what a Watch read.
+    fn reads(&mut self, watch: &Watch, broken: bool) {
+        let begins_anew = |fact: &FactKind| matches!(fact, FactKind::Watcher(WatcherFact::WatcherStarted(WatcherStarted { resumed: false })));
         if broken || watch.facts.iter().any(|fact| begins_anew(&fact.kind)) {
             self.reading = Reading { shape: self.reading.shape, ..Reading::default() };
         }
@@ -249,6 +258,11 @@ impl LogHistory {
         reading.refused |= watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         add(&mut reading.bytes, watch.log.bytes.get());
         reading.polls += u64::from(watch.poll.is_some());
+    }
+
+    fn growth(&mut self, Watched { watch, length, broken, plans }: Watched<'_>) {
+        self.reads(watch, broken);
+        let reading = &mut self.reading;
         match watch.sources.log {
             Visibility::Read => {
                 add(&mut self.read_us, reading.pending_us.saturating_add(length.get()));
@@ -305,8 +319,14 @@ impl LogHistory {
             }
             FactKind::Log(LogFact::LogTruncated(_)) => self.emptied += 1,
             FactKind::Log(LogFact::LogReplaced(_)) => self.replaced += 1,
-            FactKind::Log(LogFact::LogUnreadable(_)) => self.unreadable += 1,
-            FactKind::Log(LogFact::LogWriteFailed(_)) => self.write_failures += 1,
+            FactKind::Log(LogFact::LogUnreadable(_)) => {
+                self.unreadable += 1;
+                self.judged.losses += u64::from(planned.is_none());
+            }
+            FactKind::Log(LogFact::LogWriteFailed(_)) => {
+                self.write_failures += 1;
+                self.judged.losses += u64::from(planned.is_none());
+            }
             FactKind::Log(LogFact::LogShared(shared)) => {
                 self.shared_since.get_or_insert(at);
                 if self.other_processes.len() < MAX_OTHERS {

@@ -195,8 +195,10 @@ impl History {
     pub(super) fn take(&mut self, watch: &Watch, gap: Option<Gap>, plans: &Plans, rules: &Rules) {
         let end = watch.interval.end().min(self.period.to);
         if let Some(gap) = gap {
-            self.servers.unseen(gap.from);
-            self.hub.unseen(gap.from);
+            // A gap that begins beyond the period takes nothing from it.
+            let from = gap.from.min(self.period.to);
+            self.servers.unseen(from);
+            self.hub.unseen(from);
         }
         if let Some(from) = self.course.set_back_by(watch) {
             self.servers.set_back(from, watch.interval.start());
@@ -211,8 +213,10 @@ impl History {
         if gap.is_some() || broken {
             self.process.unseen();
         }
-        if place == Place::Inside {
-            self.volumes(watch, broken, plans);
+        match place {
+            Place::Before => self.log.before(watch, broken),
+            Place::Inside => self.volumes(watch, broken, plans),
+            Place::Beyond => {}
         }
         let mut facts: Vec<&Fact> = watch.facts.iter().collect();
         // A Watch that catches up on a log tells of a long time, and not always in its order.
@@ -250,7 +254,7 @@ impl History {
     /// watcher made it.
     fn breaks(&mut self, watch: &Watch) -> bool {
         let now = Course {
-            missing: self.coverage.missing_watches,
+            missing: self.coverage.lacking,
             watcher: Some(watch.origin.watcher),
             jumped: watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_)))),
             end: watch.interval.end(),

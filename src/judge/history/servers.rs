@@ -170,7 +170,8 @@ impl Servers {
             self.get(name).expected.clone_from(states);
         }
         for server in self.0.values_mut() {
-            if server.life.is_blank() && server.should_work() {
+            // One that is unknown after a gap was there.
+            if server.life.is_new() && server.should_work() {
                 server.was_missing(hub);
             }
             server.finish(end, plans);

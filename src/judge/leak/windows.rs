@@ -109,9 +109,10 @@ impl Windows {
         self.floors.len() as u64
     }
 
-    /// The time that was seen: a window without a floor was not.
+    /// The time that was seen: a window without a floor was not, and one in which two processes were seen counts once.
     pub fn seen(&self) -> Micros {
-        Micros::new(self.count().saturating_mul(self.width))
+        let windows = self.floors.chunk_by(|one, other| one.window == other.window).count() as u64;
+        Micros::new(windows.saturating_mul(self.width))
     }
 
     /// How many windows have this length together (hours).
