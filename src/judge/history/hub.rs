@@ -239,6 +239,12 @@ impl HubHistory {
         }
     }
 
+    /// The clock was set back from one instant to another.
+    pub(super) fn set_back(&mut self, from: Timestamp, to: Timestamp) {
+        self.unseen(from);
+        self.life.set_back(from, to);
+    }
+
     /// Time has passed.
     pub(super) fn advance(&mut self, to: Timestamp, plans: &Plans) {
         self.life.advance(to);

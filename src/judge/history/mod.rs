@@ -149,8 +149,8 @@ struct Course {
     missing: u64,
     /// Who made it.
     watcher: Option<WatcherId>,
-    /// Whether the clock jumped at its end.
-    jumped: bool,
+    /// Its end, if the clock jumped there.
+    jumped_at: Option<Timestamp>,
 }
 
 impl History {
@@ -186,6 +186,10 @@ impl History {
         if let Some(gap) = gap {
             self.servers.unseen(gap.from);
             self.hub.unseen(gap.from);
+        }
+        if let Some(end) = self.course.jumped_at.filter(|end| watch.interval.start() < *end) {
+            self.servers.set_back(end, watch.interval.start());
+            self.hub.set_back(end, watch.interval.start());
         }
         let place = self.period.of_watch(watch);
         if let Some((from, to)) = self.period.share(watch) {
@@ -234,13 +238,16 @@ impl History {
     /// Whether the Watch does not go on where the one before ended: Watches are missing in between, the clock jumped, or another
     /// watcher made it.
     fn breaks(&mut self, watch: &Watch) -> bool {
+        let jumped = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::ClockJumped(_)));
         let now = Course {
             missing: self.coverage.missing_watches,
             watcher: Some(watch.origin.watcher),
-            jumped: watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::ClockJumped(_))),
+            jumped_at: jumped.then(|| watch.interval.end()),
         };
         let before = std::mem::replace(&mut self.course, now);
-        before.jumped || before.missing != now.missing || before.watcher.is_some_and(|watcher| Some(watcher) != now.watcher)
+        before.jumped_at.is_some()
+            || before.missing != now.missing
+            || before.watcher.is_some_and(|watcher| Some(watcher) != now.watcher)
     }
 
     fn fact(&mut self, fact: &Fact, watch: &Watch, plans: &Plans) {

@@ -145,6 +145,11 @@ impl Servers {
         self.0.values_mut().filter(|server| server.is_listed()).for_each(|server| server.life.unseen(from));
     }
 
+    /// The clock was set back from one instant to another.
+    pub(super) fn set_back(&mut self, from: Timestamp, to: Timestamp) {
+        self.0.values_mut().filter(|server| server.is_listed()).for_each(|server| server.life.set_back(from, to));
+    }
+
     /// Time has passed.
     pub(super) fn advance(&mut self, to: Timestamp, plans: &Plans) {
         for server in self.0.values_mut() {
