@@ -339,3 +339,47 @@ fn an_alert_that_nobody_wants_is_no_incident_and_a_threshold_can_be_another() {
     assert_eq!(kinds("[[alert]]\nkind = 'error_rate'\nenabled = false\n"), both[1..]);
     assert_eq!(kinds("[[alert]]\nkind = 'error_spike'\nthreshold = 12\n"), both[..1]);
 }
+
+/// From this minute on, for so many minutes, the clock is so many minutes ahead.
+fn jump_ahead(watches: &mut [Watch], from: usize, lasts: usize, by: u64) {
+    let jump = i64::try_from(by * INTERVAL.get()).unwrap();
+    add(&mut watches[from - 1], ClockJumped { jump });
+    for watch in &mut watches[from..from + lasts] {
+        let shifted = |at: Timestamp| at.plus(Micros::new(by * INTERVAL.get()));
+        watch.interval = Interval::new(shifted(watch.interval.start()), shifted(watch.interval.end()));
+    }
+    add(&mut watches[from + lasts - 1], ClockJumped { jump: -jump });
+}
+
+#[test]
+fn a_clock_that_jumps_ahead_and_is_set_back_leaves_no_time_that_nobody_watched() {
+    for (by, lasts) in [(10, 1), (10, 5), (10, 20), (30 * DAY, 5)] {
+        let mut set_back = minutes(100, |watches| jump_ahead(watches, 30, lasts, by));
+        // Before it is set back nothing tells whether the clock skipped the time between or the machine was suspended.
+        let ahead = Watch { facts: Vec::new(), ..set_back[30].clone() };
+        let ahead = [&set_back[..30], &[ahead]].concat();
+        assert_eq!(span(&one(IncidentKind::WatchGap, &ahead)), (30, Some(30 + by)), "{by} for {lasts}");
+        crash(&mut set_back, 70, 300, false);
+        none(IncidentKind::WatchGap, &set_back);
+        assert_eq!(incidents(IncidentKind::ClockJumped, &set_back).len(), 2, "{by} for {lasts}: the jumps are told");
+        let judged = judge(&set_back);
+        let coverage = &judged.history.coverage;
+        assert_eq!((coverage.gaps.as_slice(), coverage.share_permille), (&[][..], 1_000), "{by} for {lasts}");
+        assert_eq!(judged.history.servers.0["filesystem"].down_us, 300_000_000, "{by} for {lasts}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_and_jumps_to_where_it_was_leaves_no_time_that_nobody_watched() {
+    let watches = minutes(100, |watches| {
+        let (jump, shift) = (-i64::try_from(10 * INTERVAL.get()).unwrap(), Micros::new(10 * INTERVAL.get()));
+        add(&mut watches[29], ClockJumped { jump });
+        for watch in &mut watches[30..35] {
+            watch.interval = Interval::new(watch.interval.start().minus(shift), watch.interval.end().minus(shift));
+        }
+        add(&mut watches[34], ClockJumped { jump: -jump });
+    });
+    none(IncidentKind::WatchGap, &watches);
+    let coverage = judge(&watches).history.coverage;
+    assert_eq!((coverage.gaps.as_slice(), coverage.share_permille), (&[][..], 1_000));
+}

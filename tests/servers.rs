@@ -2,10 +2,12 @@
 
 mod played;
 
-use hubwatch::watch::{ChangeCause, Liveness};
+use hubwatch::judge::history::{CountsAs, Ending};
+use hubwatch::judge::verdict::Verdict;
+use hubwatch::watch::{ApiOutcome, ChangeCause, Liveness};
 use played::{Hub, Logger, Played, Server};
 
-use ChangeCause::{Configured, Hub as OfHub, Requested, Unprompted};
+use ChangeCause::{Configured, Hub as OfHub, Requested, Unknown, Unprompted};
 use Liveness::{Disabled, Down, Removed, Starting, Up};
 
 const BOTH: [Logger; 2] = [Logger::Plain, Logger::Pino];
@@ -24,8 +26,8 @@ async fn connects(played: &mut Played, second: f64) {
 
 async fn crashes(played: &mut Played, second: f64) {
     played.line(second, 100, "'files' transport closed").await;
-    let started = played.hub.servers["files"].up_since.unwrap();
-    played.hub.servers.insert("files", Server::crashed(started));
+    let up = played.hub.servers["files"].clone();
+    played.hub.servers.insert("files", Server { up_since: None, ..up });
 }
 
 /// The changes after the hub's start.
@@ -64,6 +66,57 @@ async fn a_server_that_takes_its_time_to_start_is_not_down_when_it_has_just_conn
         assert_eq!(told.changes("slow"), [(Starting, OfHub), (Up, OfHub)], "{took}");
         assert!(told.incidents().is_empty(), "{took}: {:?}", told.incidents());
     }
+}
+
+#[tokio::test]
+async fn a_start_that_ends_just_in_time_between_two_polls_is_timed_by_its_uptime() {
+    // Five minutes are what a start may take; the poll after it comes later.
+    for ahead in [0.0, 3_000.0] {
+        let mut played = Played::begin(Logger::Plain);
+        played.poll(-5.0).await;
+        played.starts(0.0, 100).await;
+        played.hub.ahead = ahead;
+        played.hub.servers.insert("slow", Server::connecting(0.3));
+        played.hub.state = "starting";
+        played.runs(5.0, 290.0).await;
+        played.hub.state = "ready";
+        played.hub.servers.insert("slow", Server { last_started: Some(0.3), ..Server::up(290.4) });
+        played.runs(305.5, 350.0).await;
+        let told = played.ends().await;
+        assert_eq!(told.changes("slow"), [(Starting, OfHub), (Up, OfHub)], "{ahead}");
+        assert_eq!(told.changed_at("slow", Up, 0.0), Some(290.5), "{ahead}: to the second");
+        assert!(told.incidents().is_empty(), "{ahead}: {:?}", told.incidents());
+    }
+}
+
+#[tokio::test]
+async fn a_start_is_timed_by_what_the_hub_says_of_it() {
+    let mut played = Played::up(Logger::Plain).await;
+    crashes(&mut played, 65.0).await;
+    played.poll(75.0).await;
+    played.hub.servers.insert("files", Server::connecting(77.0));
+    played.poll(90.0).await;
+    played.hub.servers.insert("files", Server { last_started: Some(77.0), ..Server::up(93.0) });
+    played.runs(105.0, 120.0).await;
+    let told = played.ends().await;
+    assert_eq!(told.changed_at("files", Starting, 60.0), Some(77.0));
+    assert_eq!(told.changed_at("files", Up, 60.0), Some(93.0));
+    let down = &told.judged().history.servers.0["files"].down[0];
+    // From the line, which is read within 50 ms, to where the uptime begins.
+    assert!((27_950_000..=28_050_000).contains(&down.duration_us), "{}", down.duration_us);
+}
+
+#[tokio::test]
+async fn a_hub_that_was_away_answers_again_since_its_start() {
+    let mut played = Played::up(Logger::Plain).await;
+    played.hub.answers = Err(ApiOutcome::Refused);
+    played.poll(75.0).await;
+    played.hub = Hub { answers: Ok(()), pid: 200, started: 78.0, ..played.hub.clone() };
+    played.hub.servers.insert("files", Server::up(79.0));
+    played.runs(90.0, 120.0).await;
+    let told = played.ends().await;
+    let back = told.life().into_iter().filter(|(what, _)| *what == "reachable").next_back();
+    assert_eq!(back, Some(("reachable", 80.0)), "the hub notes its start within two seconds");
 }
 
 #[tokio::test]
@@ -237,6 +290,64 @@ async fn a_hub_that_reconnects_its_server_by_itself_did_it_itself() {
         let told = played.ends().await;
         assert_eq!(changes(&told), [(Down, Unprompted), (Up, Unprompted)], "{logger:?}");
     }
+}
+
+#[tokio::test]
+async fn a_recovery_of_which_nothing_tells_who_brought_it_about_is_not_credited_to_the_hub() {
+    for (joined, left) in [(None, None), (Some(86.0), None), (Some(61.0), Some(78.0))] {
+        let mut played = Played::up(Logger::Plain).await;
+        if let Some(second) = joined.filter(|joined| *joined < 75.0) {
+            played.joins(second);
+        }
+        crashes(&mut played, 65.0).await;
+        played.poll(75.0).await;
+        if let Some(second) = left {
+            played.leaves(second);
+        }
+        // A stop leaves no line where the connection had closed before; a start leaves the line that a reconnection leaves.
+        connects(&mut played, 84.8).await;
+        if let Some(second) = joined.filter(|joined| *joined > 75.0) {
+            played.joins(second);
+        }
+        played.runs(90.0, 105.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Unprompted), (Up, Unknown)], "{joined:?} {left:?}");
+        let judged = told.judged();
+        let down = &judged.history.servers.0["files"].down[0];
+        assert_eq!(down.ending, Some(Ending::Unexplained), "{joined:?} {left:?}");
+        let (_, criterion) = judged.criteria.iter().find(|(criterion, _)| criterion.id == "degradation.server_recovery").unwrap();
+        assert_eq!(criterion.verdict, Verdict::Inconclusive, "{joined:?} {left:?}: {}", criterion.why);
+        assert!(criterion.why.contains("1 recovery without a known cause"), "{}", criterion.why);
+    }
+}
+
+#[tokio::test]
+async fn a_restart_between_two_polls_of_which_no_line_tells_is_of_unknown_cause_and_no_outage() {
+    let mut played = Played::up(Logger::Plain).await;
+    played.hub.servers.insert("files", Server { last_started: Some(66.0), ..Server::up(67.0) });
+    played.runs(75.0, 120.0).await;
+    let told = played.ends().await;
+    assert_eq!(changes(&told), [(Starting, Unknown), (Up, Unknown)]);
+    assert_eq!(told.changed_at("files", Starting, 60.0), Some(66.0));
+    assert_eq!(told.changed_at("files", Up, 60.0), Some(67.0));
+    let judged = told.judged();
+    let files = &judged.history.servers.0["files"];
+    assert!(files.down.is_empty(), "{:?}", files.down);
+    let reason = "the hub started it anew between two polls";
+    let stretch = files.timeline.stretches.iter().find(|stretch| stretch.reason == reason).unwrap();
+    assert_eq!(stretch.counts_as, CountsAs::Unknown);
+}
+
+#[tokio::test]
+async fn a_restart_between_two_polls_was_asked_for_where_the_event_stream_says_so() {
+    let mut played = Played::up(Logger::Plain).await;
+    played.joins(61.0);
+    let updated = serde_json::json!({"type": "servers_updated", "changes": {"modified": ["files"]}, "timestamp": played::at(67.0).to_string()});
+    played.streams(67.0, "subscription_event", updated).await;
+    played.hub.servers.insert("files", Server { last_started: Some(66.0), ..Server::up(67.0) });
+    played.runs(75.0, 120.0).await;
+    let told = played.ends().await;
+    assert_eq!(changes(&told), [(Starting, Requested), (Up, Requested)]);
 }
 
 #[tokio::test]

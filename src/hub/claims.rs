@@ -327,9 +327,22 @@ pub struct Requests {
     restarts: VecDeque<(When, Option<When>)>,
     /// Whether the hub's state confirms that.
     restarting: bool,
+    /// Since when the event stream has been heard without a break: what was requested since then has left its trace.
+    #[serde(skip)]
+    heard_since: Option<Timestamp>,
 }
 
 impl Requests {
+    /// The event stream was joined.
+    pub fn heard_from(&mut self, at: Timestamp) {
+        self.heard_since = Some(at);
+    }
+
+    /// The event stream ended: a request leaves no trace from now on.
+    pub fn unheard(&mut self) {
+        self.heard_since = None;
+    }
+
     /// The hub's event stream says that a request about these servers was done.
     pub fn requested(&mut self, servers: impl IntoIterator<Item = String>, when: When) {
         servers.into_iter().for_each(|server| self.trace(server, when, Trace::Request));
@@ -417,6 +430,10 @@ impl Causes for Requests {
         } else {
             None
         }
+    }
+
+    fn would_show(&self, when: When) -> bool {
+        self.heard_since.is_some_and(|since| since <= when.earliest())
     }
 }
 

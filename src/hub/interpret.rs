@@ -444,6 +444,7 @@ impl Interpreter {
     /// The event stream was joined.
     pub fn stream_joined(&mut self, at: Timestamp) {
         self.joined = true;
+        self.requests.heard_from(at);
         self.stream_pid = None;
         self.stream_read = Some(self.clocks.steady(at));
         self.stream.begin_anew();
@@ -453,6 +454,7 @@ impl Interpreter {
     /// The event stream ended.
     pub fn stream_left(&mut self, reason: &str, at: Timestamp) {
         if std::mem::take(&mut self.joined) {
+            self.requests.unheard();
             self.stream_pid = None;
             self.stream_read = Some(self.clocks.steady(at));
             self.notice(When::At(at), StreamLeft { reason: Text::new(reason) });

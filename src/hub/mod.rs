@@ -9,6 +9,7 @@
 //! - [`clocks`] brings the hub's times and ours together;
 //! - what lines claim of the hub and its servers waits in [`claims`] until a poll settles it;
 //! - [`call_trace`] shows an ended call as a trace of its own;
+//! - [`since`] narrows down when something changed by the times that the API tells;
 //! - [`discover`] finds the hub of this host when nobody names one.
 //!
 //! What the hub's lines, answers and bugs are like is known from recordings, which lie in `tests/recordings`.
@@ -36,5 +37,6 @@ mod polled;
 pub mod scan;
 pub mod servers;
 mod settle;
+mod since;
 pub mod storms;
 pub mod subscription;

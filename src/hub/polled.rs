@@ -9,6 +9,8 @@ use super::api;
 use super::children::Child;
 use super::interpret::{Evidence, Interpreter, PendingFact};
 use super::servers::Noticed;
+use super::settle::START_SLACK;
+use super::since;
 
 /// What a poll brought back.
 #[derive(Debug, Clone)]
@@ -94,7 +96,7 @@ impl Interpreter {
             (Some(false), true) => {
                 let restarted = self.hub.started.map(|started| started.latest() > since);
                 let still_away = self.hub.last_unanswered.filter(|at| (since..=answer.now).contains(at)).unwrap_or(since);
-                self.say(When::between(still_away, answer.now), HubReachable { restarted });
+                self.say(self.answered_since(still_away, answer.now), HubReachable { restarted });
             }
             _ => {}
         }
@@ -114,6 +116,13 @@ impl Interpreter {
                 self.state(&health.state, when);
             }
         }
+    }
+
+    /// When a hub that was away began to answer. A process that is new answers from its start on.
+    fn answered_since(&self, still_away: Timestamp, now: Timestamp) -> When {
+        let noticed = When::between(still_away, now);
+        let started = self.hub.started.filter(|started| still_away <= started.earliest() && started.latest() <= now);
+        since::narrowed(noticed, started.map(|started| When::between(started.earliest(), started.latest().plus(START_SLACK))))
     }
 
     /// The hub was looked for at this time, and did not answer.

@@ -15,6 +15,7 @@ use crate::watch::{
 use super::api;
 use super::children::{self, Child};
 use super::claims::{Claim, Decision, SAME_CLOSING, ServerClaim};
+use super::since;
 
 /// A connection counts up after one second. With the second that rounding takes, an uptime that is still 0 s after this is a dead
 /// server's.
@@ -53,6 +54,15 @@ struct Server {
     /// When its connection last closed.
     #[serde(default)]
     last_closing: Option<Timestamp>,
+    /// When it last changed.
+    #[serde(default)]
+    changed: Option<Timestamp>,
+    /// Whether it changed since the last poll.
+    #[serde(default)]
+    has_changed: bool,
+    /// Whether this run has polled it.
+    #[serde(skip)]
+    was_polled: bool,
 }
 
 impl Server {
@@ -69,7 +79,30 @@ impl Server {
             zero_since: None,
             stopped_on_request: false,
             last_closing: None,
+            changed: None,
+            has_changed: false,
+            was_polled: false,
         }
+    }
+
+    /// When it changed, as noticed between two polls, and as the hub's own times tell it.
+    fn turned(&self, to: Liveness, noticed: When, seen: &api::Server, times: Asked) -> When {
+        match to {
+            // A connection that outlasted the time in which nothing was known of it says when it came up, and not when it was known again.
+            Liveness::Up if self.liveness == Liveness::Unknown => {
+                let told = since::connected(seen, times).filter(|told| self.changed.is_some_and(|changed| told.latest() > changed));
+                since::narrowed(noticed, told)
+            }
+            Liveness::Up => since::narrowed(noticed, since::connected(seen, times)),
+            Liveness::Starting => since::narrowed(noticed, since::started(seen, times)),
+            Liveness::Down | Liveness::Unauthorized | Liveness::Disabled | Liveness::Removed | Liveness::Unknown => noticed,
+        }
+    }
+
+    /// Whether the hub started a working server anew since the last poll, and no line told of it.
+    fn was_restarted_silently(&self, seen: &api::Server) -> bool {
+        let anew = seen.last_started.is_some() && self.last_started.is_some() && seen.last_started != self.last_started;
+        anew && self.was_polled && !self.has_changed && self.liveness == Liveness::Up && seen.status == "connected"
     }
 }
 
@@ -123,6 +156,8 @@ pub trait Causes {
     fn of_stop(&self, server: &str, when: When, on_purpose: bool) -> ChangeCause;
     /// Why this server was started then, if anything tells.
     fn of_start(&self, server: &str, when: When) -> Option<ChangeCause>;
+    /// Whether a request for a start or a stop at that time would have left a trace.
+    fn would_show(&self, when: When) -> bool;
 }
 
 impl Servers {
@@ -304,6 +339,8 @@ impl Servers {
             None if server.stopped_on_request || initializing => ChangeCause::Requested,
             // An outage that was asked for ends on request; the start that a line told was of the same cause.
             None if server.liveness == Liveness::Starting => server.cause.unwrap_or(ChangeCause::Unprompted),
+            // A stop and a start by hand between two polls look like a reconnection of the hub's own.
+            None if server.liveness != Liveness::Up && !causes.would_show(when) => ChangeCause::Unknown,
             None => ChangeCause::Unprompted,
         }
     }
@@ -317,6 +354,7 @@ impl Servers {
         }
         server.reason = Text::new(reason);
         server.cause = Some(cause);
+        (server.changed, server.has_changed) = (Some(when.latest()), true);
         let kind = ServerChanged { server: Text::new(name), from, to, reason: Text::new(reason), cause: Some(cause) };
         Some(Noticed { when, source, kind: kind.into() })
     }
@@ -378,17 +416,23 @@ impl Servers {
         let earliest = server.confirmed.unwrap_or(asked).min(asked);
         let tools = seen.capabilities.tools.0;
         let tools_before = server.tools.replace(tools).filter(|before| *before != tools);
-        let judged = judge(seen, server, children, hub_now);
-        server.confirmed = Some(now);
         let when = When::between(earliest, now);
         let mut noticed = Vec::new();
+        if server.was_restarted_silently(seen) {
+            noticed.extend(self.restarted_silently(seen, when, times, causes));
+        }
+        let Some(server) = self.by_name.get_mut(&seen.name) else { return noticed };
+        let judged = judge(seen, server, children, hub_now);
+        (server.confirmed, server.was_polled, server.has_changed) = (Some(now), true, false);
         if let Some((to, reason)) = judged {
             if to == server.liveness {
                 server.reason = Text::new(reason);
             }
             let cause = self.polled_cause(seen, to, when, causes);
-            noticed.extend(self.change(&seen.name, Change { to, reason, when, source: Source::Poll, cause }));
+            let turned = self.by_name.get(&seen.name).map_or(when, |server| server.turned(to, when, seen, times));
+            noticed.extend(self.change(&seen.name, Change { to, reason, when: turned, source: Source::Poll, cause }));
             if let Some(server) = self.by_name.get_mut(&seen.name) {
+                server.has_changed = false;
                 server.stopped_on_request = match to {
                     Liveness::Up => false,
                     // A stop cleans everything up, a failed start leaves its error.
@@ -404,6 +448,18 @@ impl Servers {
             noticed.push(Noticed { when, source: Source::Poll, kind: kind.into() });
         }
         noticed
+    }
+
+    /// It worked at both polls, and its start is another one: it was away between them.
+    fn restarted_silently(&mut self, seen: &api::Server, when: When, times: Asked, causes: &dyn Causes) -> Option<Noticed> {
+        let cause = match causes.of_start(&seen.name, when) {
+            Some(cause) => cause,
+            None if causes.would_show(when) => ChangeCause::Unprompted,
+            None => ChangeCause::Unknown,
+        };
+        let when = since::narrowed(when, since::started(seen, times));
+        let reason = "the hub started it anew between two polls";
+        self.change(&seen.name, Change { to: Liveness::Starting, reason, when, source: Source::Poll, cause })
     }
 
     /// Why a server is as the poll shows it.
@@ -656,8 +712,12 @@ mod tests {
     fn a_restarted_server_that_has_just_connected_is_not_down() {
         let mut servers = Servers::default();
         poll(&mut servers, server("connected", 7.0, Some(100)), 107);
-        assert_eq!(poll(&mut servers, server("connected", 0.0, Some(116)), 122), []);
-        assert_eq!(poll(&mut servers, server("connected", 15.0, Some(116)), 137), []);
+        let unknown = Some(ChangeCause::Unknown);
+        assert_eq!(poll(&mut servers, server("connected", 0.0, Some(116)), 122), [(Liveness::Up, Liveness::Starting, unknown)]);
+        assert_eq!(poll(&mut servers, server("connected", 15.0, Some(116)), 137), [(Liveness::Starting, Liveness::Up, unknown)]);
+        // One that counts again at the next poll leaves the same trace.
+        let both = [(Liveness::Up, Liveness::Starting, unknown), (Liveness::Starting, Liveness::Up, unknown)];
+        assert_eq!(poll(&mut servers, server("connected", 5.0, Some(146)), 152), both);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::watch::{
 };
 
 /// The hub notes its own start a moment after its first line, by up to a second in the recordings.
-const START_SLACK: Micros = Micros::new(2_000_000);
+pub(super) const START_SLACK: Micros = Micros::new(2_000_000);
 
 /// Every hub empties the plain log when it starts: a start line this near to that is a hub's, not a server's output.
 const EMPTIED_NEAR: Micros = Micros::new(10_000_000);

@@ -122,15 +122,26 @@ fn servers(measure: Measure, history: &History) -> Measured {
             }
         }
         Measure::ServersRecoveredByHand => {
-            let by_hand = downs().filter(|down| down.ending == Some(Ending::ByHand)).count() as u64;
+            let ended = |ending| downs().filter(|down| down.ending == Some(ending)).count() as u64;
+            let (by_hand, unexplained) = (ended(Ending::ByHand), ended(Ending::Unexplained));
             match downs().filter(|down| shows_recovery(down)).count() as u64 + by_hand {
                 0 if polls == 0 => Measured::NotVisible(never.to_owned()),
+                // That none is known to be by hand does not mean that none was.
+                _ if by_hand == 0 && unexplained > 0 => Measured::TooLittle(unexplained_recoveries(unexplained)),
                 0 => Measured::NotExercised("no server went down and came back".to_owned()),
                 all => counted(by_hand, all),
             }
         }
         _ => happened(total(expected().map(|server| server.tool_changes)), polls, never),
     }
+}
+
+fn unexplained_recoveries(count: u64) -> String {
+    let (recoveries, them) = if count == 1 { ("1 recovery", "it") } else { (&*format!("{count} recoveries"), "them") };
+    format!(
+        "{recoveries} without a known cause: nothing tells whether the hub or a person brought {them} about; \
+         let hubwatch join the event stream, which shows requests to the hub's API"
+    )
 }
 
 /// Whether an outage says how long a recovery takes: it recovered, or had not after [`RECOVERY`]. One that was ended by hand says only

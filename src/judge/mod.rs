@@ -32,7 +32,8 @@ use criterion::Criterion;
 use detect::{Detectors, Surroundings};
 use evaluate::{Judged, MeasureFigure};
 use history::{Admission, History};
-use incident::Incident;
+use incident::{Incident, IncidentKind};
+use moment::Moment;
 use obstacle::Obstacle;
 pub use order::interleave;
 use period::Period;
@@ -128,7 +129,15 @@ impl Judge {
 
     /// All incidents so far, by their beginning.
     pub fn incidents(&self) -> Vec<Incident> {
-        self.detectors.incidents()
+        let all = self.detectors.incidents().into_iter().filter_map(|incident| self.still(incident));
+        all.collect()
+    }
+
+    /// A time that nobody watched, as far as it is still one: a clock that jumped ahead leaves a gap until it is set back.
+    fn still(&self, incident: Incident) -> Option<Incident> {
+        let Some(end) = incident.end.filter(|_| incident.kind == IncidentKind::WatchGap) else { return Some(incident) };
+        let (from, to) = self.history.coverage.unwatched(incident.start.0, end.0)?;
+        Some(Incident { start: Moment(from), end: Some(Moment(to)), ..incident })
     }
 
     /// What the period up to `to` has come to. Watches that begin later must not have been taken in.
@@ -144,7 +153,7 @@ impl Judge {
         let said: Vec<Said> = criteria.iter().map(said).collect();
         let obstacles = obstacle::obstacles(&history.coverage, rules, self.book.unreadable(), &said);
         Assessment {
-            incidents: self.detectors.incidents(),
+            incidents: self.incidents(),
             dropped_incidents: self.detectors.dropped(),
             too_wide_facts: self.detectors.too_wide(),
             series: history.recorder.series(&history.api.charted, &history.calls.charted, (self.period.from, to)),

@@ -38,7 +38,7 @@ impl Standing {
             (Liveness::Down | Liveness::Starting | Liveness::Unauthorized, false) => Self::Expected,
             (Liveness::Down, true) => match cause {
                 Some(ChangeCause::Requested | ChangeCause::Configured) => Self::Stopped,
-                Some(ChangeCause::Unprompted | ChangeCause::Hub) | None => Self::Down,
+                Some(ChangeCause::Unprompted | ChangeCause::Hub | ChangeCause::Unknown) | None => Self::Down,
             },
             (Liveness::Starting, true) => Self::Starting,
             (Liveness::Unauthorized, true) => Self::Unauthorized,

@@ -55,6 +55,7 @@ pub fn outage(outage: &Outage) -> String {
         None => "; it was still down when the watch ended".to_owned(),
         Some(Ending::Recovered) => String::new(),
         Some(Ending::ByHand) => format!("; restarted by hand after {lasted}"),
+        Some(Ending::Unexplained) => "; nothing tells whether the hub or a person restarted it".to_owned(),
         Some(Ending::SwitchedOff) => "; then it was switched off".to_owned(),
         Some(Ending::Removed) => "; then it was removed".to_owned(),
         Some(Ending::Unknown) => "; how it went on is not known".to_owned(),

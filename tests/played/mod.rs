@@ -262,6 +262,11 @@ impl Played {
         self.sidecar.stream_joined(at(second));
     }
 
+    /// The event stream ends.
+    pub fn leaves(&mut self, second: f64) {
+        self.sidecar.stream_left("test", true, at(second));
+    }
+
     /// The hub sends this to its subscribers.
     pub async fn streams(&mut self, second: f64, event: &str, data: serde_json::Value) {
         self.now = self.now.max(second);

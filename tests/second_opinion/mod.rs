@@ -138,7 +138,9 @@ fn take(watches: &[Watch], period: Period) -> Vec<Taken<'_>> {
             Some(_) => watch.origin.sequence.get() > 0,
             None => false,
         };
-        let jumped = before.is_some_and(|before| before.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_)))));
+        let jumped = before.is_some_and(|before| {
+            before.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_))))
+        });
         let place = place_of(end, start, period);
         let part = (start.max(period.0), end.min(period.1));
         let share = (part.0 < part.1 || part.0 == part.1 && place == Place::Inside).then_some(part);
@@ -415,7 +417,8 @@ fn growth(taken: &[Taken<'_>], opinion: &mut Opinion) {
     let (mut bytes, mut polls, mut unreadable) = (0_u128, 0_u64, false);
     for taken in taken.iter().filter(|taken| taken.place != Place::Beyond) {
         let watch = taken.watch;
-        let begins_anew = |fact: &Fact| matches!(&fact.kind, FactKind::Watcher(WatcherFact::WatcherStarted(started)) if !started.resumed);
+        let begins_anew =
+            |fact: &Fact| matches!(&fact.kind, FactKind::Watcher(WatcherFact::WatcherStarted(started)) if !started.resumed);
         if taken.broken || watch.facts.iter().any(begins_anew) {
             (reached, unreadable) = (None, false);
         }
@@ -461,7 +464,9 @@ fn lines(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
         losses += u64::from(!planned && !told && taken.watch.sidecar.bytes_lost.get() > 0);
     }
     losses += facts(taken, period)
-        .filter(|(fact, planned)| !planned && matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_)) | FactKind::Log(LogFact::LogWriteFailed(_))))
+        .filter(|(fact, planned)| {
+            !planned && matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_)) | FactKind::Log(LogFact::LogWriteFailed(_)))
+        })
         .count() as u64;
     opinion.measures.insert("log.losses", (whole(losses), 0));
 }

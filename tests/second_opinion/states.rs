@@ -270,7 +270,9 @@ impl HubCourse {
                 self.course.learn(watch, at, Liveness::Up, None);
                 self.say(earliest, at, Liveness::Down);
             }
-            FactKind::Hub(HubFact::HubStopped(_)) if self.last_start.is_none_or(|start| start < at) => self.say(earliest, at, Liveness::Down),
+            FactKind::Hub(HubFact::HubStopped(_)) if self.last_start.is_none_or(|start| start < at) => {
+                self.say(earliest, at, Liveness::Down)
+            }
             FactKind::Hub(HubFact::HubExited(_)) => {
                 self.course.learn(watch, at, Liveness::Up, None);
                 if self.last_start.is_none_or(|start| start < earliest) {

@@ -59,7 +59,7 @@ impl ServerLives {
                     incident.title = format!("{} until it was restarted by hand", incident.title);
                 }
                 register.settle(kind, name, end.0);
-                if matches!(outage.ending, Some(Ending::Recovered | Ending::ByHand)) {
+                if matches!(outage.ending, Some(Ending::Recovered | Ending::ByHand | Ending::Unexplained)) {
                     self.again(name, end.0, IncidentKind::ServerFlapping, sight, register);
                 }
             }

@@ -14,6 +14,9 @@ use crate::watch::{ApiOutcome, FactKind, Micros, Sight, Timestamp, Visibility, W
 /// Two Watches that are further apart than this leave a gap worth telling. Watches of a run touch; a second is a restart at its best.
 pub const GAP: Micros = Micros::new(1_000_000);
 
+/// Why there is a gap between two Watches of a run of which none is missing.
+const JUMPED: &str = "the clock jumped";
+
 /// How well the period was watched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
@@ -75,6 +78,12 @@ pub struct Coverage {
     /// The time that lies in Watches.
     #[serde(skip)]
     covered: Covered,
+    /// The time that was watched by a clock that had jumped.
+    #[serde(skip)]
+    skewed: Skewed,
+    /// The times that a clock skipped which has jumped back since: they are no gaps.
+    #[serde(skip)]
+    skipped: BTreeSet<(Timestamp, Timestamp)>,
     /// The processes that each watcher polled.
     #[serde(skip)]
     processes: BTreeMap<WatcherId, BTreeSet<Process>>,
@@ -149,12 +158,22 @@ impl Covered {
 
     /// What is left of a gap.
     fn missing(&self, gap: &Stretch) -> Vec<Stretch> {
-        let (mut from, to) = (gap.from.0, gap.to.map_or(gap.from.0, |to| to.0));
+        let left = self.unwatched(gap.from.0, gap.to.map_or(gap.from.0, |to| to.0)).into_iter();
+        let stretch = |(from, to): (Timestamp, Timestamp)| Stretch {
+            from: Moment(from),
+            to: Some(Moment(to)),
+            duration_us: to.since(from).get(),
+            ..gap.clone()
+        };
+        left.map(stretch).collect()
+    }
+
+    /// The stretches between two instants that nobody watched.
+    fn unwatched(&self, mut from: Timestamp, to: Timestamp) -> Vec<(Timestamp, Timestamp)> {
         let mut left = Vec::new();
         let mut keep = |from: Timestamp, to: Timestamp| {
             if to.since(from) > GAP {
-                let duration_us = to.since(from).get();
-                left.push(Stretch { from: Moment(from), to: Some(Moment(to)), duration_us, ..gap.clone() });
+                left.push((from, to));
             }
         };
         let inside = self.0.iter().skip(self.0.partition_point(|(_, end)| *end <= from)).take_while(|(start, _)| *start < to);
@@ -165,6 +184,48 @@ impl Covered {
         keep(from, to);
         left
     }
+}
+
+/// A clock that jumps back and forth more often is no clock.
+const MAX_SKEWED: usize = 1_000;
+
+/// The time that was watched by a clock that had jumped. Once it has jumped back, this time has passed by the right clock, too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Skewed {
+    /// By how much the clock is ahead of what it said before it jumped for the first time, in microseconds.
+    ahead: i64,
+    /// What was watched meanwhile, by the clock as it was before.
+    watched: Vec<(Timestamp, Timestamp)>,
+    /// The times that it skipped.
+    skipped: Vec<(Timestamp, Timestamp)>,
+}
+
+impl Skewed {
+    /// Takes a Watch in, and the gap before it; gives what was watched and skipped by a clock that has now jumped back.
+    fn take(&mut self, watch: &Watch, gap: Option<Gap>) -> Option<Self> {
+        if let Some(gap) = gap.filter(|_| self.ahead != 0 && self.skipped.len() < MAX_SKEWED) {
+            self.skipped.push((gap.from, gap.to));
+        }
+        if self.ahead != 0 && self.watched.len() < MAX_SKEWED {
+            let [from, to] = [watch.interval.start(), watch.interval.end()].map(|at| before_jump(at, self.ahead));
+            match self.watched.last_mut().filter(|(_, last)| from.since(*last) <= GAP && *last <= from) {
+                Some((_, last)) => *last = to,
+                None => self.watched.push((from, to)),
+            }
+        }
+        let jumps = watch.facts.iter().filter_map(|fact| match &fact.kind {
+            FactKind::Watcher(WatcherFact::ClockJumped(jumped)) => Some(jumped.jump),
+            _ => None,
+        });
+        self.ahead = jumps.fold(self.ahead, i64::saturating_add);
+        (self.ahead.unsigned_abs() <= GAP.get()).then(|| std::mem::take(self))
+    }
+}
+
+/// What a clock would say that had not jumped ahead by so much.
+fn before_jump(at: Timestamp, ahead: i64) -> Timestamp {
+    let by = Micros::new(ahead.unsigned_abs());
+    if ahead < 0 { at.plus(by) } else { at.minus(by) }
 }
 
 impl Coverage {
@@ -202,7 +263,7 @@ impl Coverage {
             reason: match (missing, self.current == Some((watcher, run))) {
                 (1.., _) => "Watches are missing in the backend",
                 (0, true) if self.stood_still => "the sidecar's process stood still (suspended, or without processor time)",
-                (0, true) => "the clock jumped",
+                (0, true) => JUMPED,
                 (0, false) if same => "the sidecar was not running",
                 (0, false) => "one watcher ended, another began later",
             },
@@ -215,6 +276,15 @@ impl Coverage {
         let before = self.end.replace(end);
         self.watches += u64::from(inside);
         self.stood_still = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::WatcherStoodStill(_))));
+        // Another run may have begun with another clock.
+        if gap.is_some_and(|gap| gap.reason != JUMPED) || !same {
+            self.skewed = Skewed::default();
+        }
+        if let Some(Skewed { watched, skipped, .. }) = self.skewed.take(watch, gap) {
+            watched.into_iter().for_each(|(from, to)| self.covered.add(from.max(period.from), to.min(period.to)));
+            let inside = |(from, to): (Timestamp, Timestamp)| (from.max(period.from), to.min(period.to));
+            self.skipped.extend(skipped.into_iter().map(inside));
+        }
         if let Some((from, to)) = period.share(watch) {
             // A break that is no gap counts as watched: the states on both sides are taken to last.
             let joined = before.filter(|_| gap.is_none()).map_or(from, |before| before.clamp(period.from, from));
@@ -230,6 +300,15 @@ impl Coverage {
             }
         }
         Admission::Taken(gap)
+    }
+
+    /// The first and the last instant of the time between two instants that nobody watched, as far as is known by now.
+    pub(in crate::judge) fn unwatched(&self, from: Timestamp, to: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        if self.skipped.contains(&(from, to)) {
+            return None;
+        }
+        let left = self.covered.unwatched(from, to);
+        Some((left.first()?.0, left.last()?.1))
     }
 
     /// Counts what an admitted Watch could see.
@@ -274,7 +353,9 @@ impl Coverage {
 
     pub(super) fn finish(&mut self, from: Timestamp, to: Timestamp) {
         self.covered_us = self.covered.within(from, to);
-        self.gaps = self.gaps.iter().flat_map(|gap| self.covered.missing(gap)).collect();
+        let was_skipped = |gap: &&Stretch| self.skipped.contains(&(gap.from.0, gap.to.map_or(gap.from.0, |to| to.0)));
+        let gaps = self.gaps.iter().filter(|gap| !was_skipped(gap));
+        self.gaps = gaps.flat_map(|gap| self.covered.missing(gap)).collect();
         self.period_us = to.since(from).get();
         self.share_permille = share_of(self.covered_us, self.period_us).min(1_000);
     }

@@ -8,7 +8,8 @@
 //! - Starting again is not working again: an outage ends when it works, is switched off, is removed, or is no longer known.
 //! - What was stopped on purpose (through the hub's API, by its configuration, or because the whole hub stops or starts) is not down.
 //! - A start may take [`STARTING`]; from then on it is down.
-//! - The time in which nothing is known counts as neither.
+//! - The time in which nothing is known counts as neither. So does a start of a server that worked at the poll before and works at the
+//!   poll after it, where nothing tells whether somebody asked for that.
 //! - A *disconnection* is an outage that begins in the period after it had worked. What was down before, unknown for a while, and is
 //!   down again, was disconnected once. A disconnection is planned if all of its outage is.
 //! - An outage's *planned part* is the part inside a planned window; at the window's end it becomes unplanned. Where the end of the
@@ -71,6 +72,8 @@ terms! {
         Recovered = "recovered",
         /// It worked again after a request to the hub's API or a change of the configuration.
         ByHand = "by_hand",
+        /// It worked again, and nothing tells whether the hub did that or somebody asked for it.
+        Unexplained = "unexplained",
         /// It was switched off.
         SwitchedOff = "switched_off",
         /// It was removed from the configuration.
@@ -114,6 +117,9 @@ pub struct Outage {
     /// Whether it began before the period.
     #[serde(skip)]
     is_older: bool,
+    /// It is not known whether somebody asked for a start meanwhile.
+    #[serde(skip)]
+    is_unexplained: bool,
     /// It was over at the earliest then.
     #[serde(skip)]
     over: Option<Timestamp>,
@@ -246,11 +252,13 @@ impl Life {
         let before = self.standing();
         let standing = self.stands(&news);
         let on_request = matches!(news.cause, Some(ChangeCause::Requested | ChangeCause::Configured));
+        let is_unexplained = news.cause == Some(ChangeCause::Unknown);
         if standing == CountsAs::Down && news.liveness == Liveness::Starting {
             self.attempts.push(at);
         }
         if let Some(open) = &mut self.open {
             open.by_hand |= on_request;
+            open.is_unexplained |= is_unexplained;
         }
         self.enter(at, standing, &news);
         match (before == CountsAs::Down, standing == CountsAs::Down) {
@@ -269,7 +277,11 @@ impl Life {
 
     /// What a state counts as, after the one before.
     fn stands(&self, news: &News<'_>) -> CountsAs {
-        let on_purpose = news.cause.is_some_and(|cause| cause != ChangeCause::Unprompted);
+        let on_purpose = match news.cause {
+            Some(ChangeCause::Requested | ChangeCause::Configured | ChangeCause::Hub) => true,
+            Some(ChangeCause::Unprompted | ChangeCause::Unknown) | None => false,
+        };
+        let is_unexplained = news.cause == Some(ChangeCause::Unknown);
         match (news.liveness, self.standing()) {
             (Liveness::Up, _) => CountsAs::Up,
             (Liveness::Disabled | Liveness::Removed, _) => CountsAs::OnPurpose,
@@ -279,6 +291,8 @@ impl Life {
             (Liveness::Down | Liveness::Unauthorized, _) => CountsAs::Down,
             (Liveness::Starting, CountsAs::OnPurpose) => CountsAs::OnPurpose,
             (Liveness::Starting, _) if on_purpose => CountsAs::OnPurpose,
+            // It worked whenever it was looked at, and was started anew between.
+            (Liveness::Starting, CountsAs::Up) if is_unexplained => CountsAs::Unknown,
             (Liveness::Starting, CountsAs::Up) => CountsAs::Down,
             (Liveness::Starting, CountsAs::Starting | CountsAs::Unknown) => CountsAs::Starting,
         }
@@ -358,6 +372,7 @@ impl Life {
             is_the_first: !self.has_worked,
             by_hand: false,
             is_older: !inside,
+            is_unexplained: false,
             over: None,
         });
     }
@@ -371,6 +386,7 @@ impl Life {
         outage.ending = Some(match news.liveness {
             Liveness::Up if outage.by_hand => Ending::ByHand,
             Liveness::Up if news.cause == Some(ChangeCause::Hub) => Ending::Unknown,
+            Liveness::Up if outage.is_unexplained => Ending::Unexplained,
             Liveness::Up => Ending::Recovered,
             Liveness::Disabled => Ending::SwitchedOff,
             Liveness::Removed => Ending::Removed,

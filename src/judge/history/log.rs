@@ -250,7 +250,8 @@ impl LogHistory {
 
     /// Takes up what a Watch read.
     fn reads(&mut self, watch: &Watch, broken: bool) {
-        let begins_anew = |fact: &FactKind| matches!(fact, FactKind::Watcher(WatcherFact::WatcherStarted(WatcherStarted { resumed: false })));
+        let begins_anew =
+            |fact: &FactKind| matches!(fact, FactKind::Watcher(WatcherFact::WatcherStarted(WatcherStarted { resumed: false })));
         if broken || watch.facts.iter().any(|fact| begins_anew(&fact.kind)) {
             self.reading = Reading { shape: self.reading.shape, ..Reading::default() };
         }

@@ -17,6 +17,8 @@ terms! {
         Configured = "configured",
         /// The whole hub stopped, started or went away.
         Hub = "hub",
+        /// Nothing tells: a request through the hub's API leaves its trace in the event stream alone, and that was not heard.
+        Unknown = "unknown",
     }
 }
 
