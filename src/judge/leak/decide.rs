@@ -2,7 +2,7 @@
 
 use super::LeakRules;
 use super::models::{Findings, weigh};
-use super::teeth::longest_tooth;
+use super::teeth::bottoms;
 use super::windows::Windows;
 use crate::watch::terms;
 
@@ -31,21 +31,17 @@ impl Growth {
     }
 }
 
-/// Windows for a sawtooth are wider than its longest tooth by this, since teeth vary.
-const WIDER: f64 = 1.1;
-
-/// Half a narrow window shows its floor; half a tooth doesn't (per cent).
+/// A window of which less was seen (per cent of what is usual) has no floor.
 const SEEN: u64 = 50;
-const WHOLE: u64 = 90;
 
 /// A leak is told when it is this likely, whatever noise and course are assumed.
-const SURE: f64 = 0.8;
+const SURE: f64 = 0.7;
 
 /// … and the last third more likely than not goes on at half the pace at least.
 const KEEPS_PACE: f64 = 0.5;
 
 /// More floors than this say no more, and cost time.
-const MAX_POINTS: u64 = 150;
+const MAX_POINTS: u64 = 120;
 
 /// Wider windows are believed instead of narrower ones if they make the interval narrower by this: the windows were narrower than the
 /// teeth of a sawtooth then. Without such a bound the luckiest width would be chosen.
@@ -85,7 +81,7 @@ pub fn decide(windows: &Windows, rules: &LeakRules) -> Option<Decision> {
     if narrow.as_ref().is_some_and(|decision| decision.growth.is_decided()) {
         return narrow;
     }
-    let wide = longest_tooth(&points).and_then(|tooth| weigh(&windows.points(windows.factor(tooth * WIDER), WHOLE), least));
+    let wide = bottoms(&points).and_then(|bottoms| weigh(&bottoms, least));
     let narrower = |wide: &Findings| {
         narrow.as_ref().and_then(|narrow| narrow.findings.as_ref()).is_none_or(|narrow| width(wide) < width(narrow) * MUCH_NARROWER)
     };
@@ -100,8 +96,8 @@ fn width(findings: &Findings) -> f64 {
 fn judged(findings: Findings, least: f64, tolerated: f64) -> Decision {
     let growth = match () {
         () if findings.leak >= SURE && findings.pace >= KEEPS_PACE => Growth::Leaking,
-        () if findings.high <= tolerated && findings.course.is_level() => Growth::Steady,
-        () if findings.high <= tolerated => Growth::Settled,
+        () if findings.highest <= tolerated && findings.course.is_level() => Growth::Steady,
+        () if findings.highest <= tolerated => Growth::Settled,
         () if findings.low > 0.0 => Growth::Growing,
         () => Growth::Unclear,
     };
