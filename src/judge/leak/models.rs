@@ -70,7 +70,7 @@ pub struct Findings {
 /// Fewer floors say nothing.
 pub const MIN_POINTS: usize = 6;
 
-/// Pairs of noise and effect whose best model is so much worse (in the logarithm of weight) are let go: a thousandth.
+/// Pairs of noise and effect whose best model is so much worse (in the logarithm of weight) are let go: less than a hundredth.
 const NEGLIGIBLE: f64 = 5.0;
 
 /// So many pairs are looked at closely.

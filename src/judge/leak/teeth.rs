@@ -1,14 +1,16 @@
 //! The teeth of a sawtooth that are longer than the windows.
 //!
-//! A garbage collector lets memory climb and then frees it at once. Where that happens less often than once a window, floors are taken
-//! on the teeth, not below them. Windows as wide as the longest tooth have a floor at the bottom of one.
+//! A garbage collector lets memory climb and then frees it at once. Where that happens less often than once a window, most floors lie on
+//! the teeth. The lower envelope of the teeth, one point after each fall, is what grows when memory leaks, however uneven the teeth are
+//! and however they climb: memory after a full collection is the live set.
 
 use super::points::Points;
 
-/// A fall of this share of the whole range is a collection.
+/// A fall of this share of the whole range is a collection. Independent noise has few such falls; of uneven teeth the small ones may be
+/// missed, since the others have bottoms enough.
 const FALL: f64 = 0.4;
 
-/// Fewer falls are changes of level.
+/// Fewer falls are changes of level, and fewer bottoms carry no model.
 const MIN_FALLS: usize = 6;
 
 /// The lowest point after each fall; none where there are too few of them.

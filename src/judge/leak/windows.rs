@@ -131,11 +131,6 @@ impl Windows {
         Micros::new(self.count().saturating_mul(self.width))
     }
 
-    /// How many windows have this length together (hours).
-    pub fn factor(&self, hours: f64) -> u64 {
-        ((hours * HOUR / self.width.max(1) as f64).ceil() as u64).max(1)
-    }
-
     /// The memory that there is.
     pub fn limit(&self) -> u64 {
         self.limit
