@@ -54,22 +54,26 @@ enum Noise {
     /// A day's cycle of ±10 MB.
     Day,
     Spikes,
+    /// Student's t with two degrees of freedom: now and then far below or above.
+    Heavy,
     /// Only whole megabytes are known.
     Whole,
 }
 
 impl Noise {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::White,
         Self::Persistent(0.9, 20),
         Self::Persistent(0.97, 20),
         Self::Persistent(0.99, 20),
         Self::Persistent(0.99, 1),
         Self::Walk,
+        Self::Teeth(1.0),
         Self::Teeth(3.0),
         Self::UnevenTeeth,
         Self::Day,
         Self::Spikes,
+        Self::Heavy,
         Self::Whole,
     ];
 
@@ -83,6 +87,7 @@ impl Noise {
             Self::UnevenTeeth => "uneven sawtooth".to_owned(),
             Self::Day => "day and night".to_owned(),
             Self::Spikes => "spikes".to_owned(),
+            Self::Heavy => "heavy tails".to_owned(),
             Self::Whole => "whole MB only".to_owned(),
         }
     }
@@ -115,6 +120,7 @@ impl Noise {
             }
             Self::Day => ((hour(poll) / 24.0 + begin) * TAU).sin() * 10.0 + random.normal(),
             Self::Spikes => random.normal() + if random.share() < 0.02 { random.share() * 80.0 } else { 0.0 },
+            Self::Heavy => random.normal() / (-(1.0 - random.share()).ln()).sqrt().max(0.02),
             Self::Whole => random.normal() * 0.5,
         };
         (0..polls).map(&mut one).collect()
@@ -189,10 +195,10 @@ fn loaded(name: impl Into<String>, leak: f64, each: f64, clients: fn(f64, f64) -
 }
 
 /// Restarts every six hours, each process with the same course.
-fn restarted(name: impl Into<String>, leak: f64, warm_up: f64) -> Shape {
+fn restarted(name: impl Into<String>, leak: f64, warm_up: f64, time: f64) -> Shape {
     let shape = plain("", leak, Noise::White, move |hour: f64| {
         let age = hour % 6.0;
-        leak * age - warm_up * (-age / 0.7).exp()
+        leak * age - warm_up * (-age / time).exp()
     });
     changed(shape, name.into(), |poll, _, _| Some(Poll { started: (poll.hour / 6.0).floor() * 6.0, ..poll }))
 }
@@ -204,17 +210,34 @@ fn without_leak() -> Vec<Shape> {
         let at = random.share() * hours;
         Box::new(move |hour| if hour > at { 30.0 } else { 0.0 })
     }));
+    all.push(drawn("one step of 30 MB, sawtooth of 3 h", 0.0, Noise::Teeth(3.0), |random, hours| {
+        let at = random.share() * hours;
+        Box::new(move |hour| if hour > at { 30.0 } else { 0.0 })
+    }));
     all.push(drawn("three steps of 12 MB", 0.0, white, |random, hours| {
         let at = [0; 3].map(|_| random.share() * hours);
         Box::new(move |hour| at.iter().filter(|at| hour > **at).count() as f64 * 12.0)
     }));
     all.push(drawn("three even steps of 12 MB", 0.0, white, |_, hours| Box::new(move |hour| (hour / hours * 4.0).floor() * 12.0)));
-    for time in [1.0, 6.0, 12.0, 18.0] {
+    for time in [1.0, 3.0, 6.0, 9.0, 12.0, 18.0] {
         all.push(plain(format!("a cache of 60 MB that fills in {time} h"), 0.0, white, move |hour: f64| {
             60.0 * (1.0 - (-hour / time).exp())
         }));
     }
     all.push(plain("two caches, of 1 h and 6 h", 0.0, white, |hour: f64| 60.0 - 30.0 * (-hour).exp() - 30.0 * (-hour / 6.0).exp()));
+    all.push(plain("two caches, of 1 h and 18 h", 0.0, white, |hour: f64| {
+        60.0 - 30.0 * (-hour).exp() - 30.0 * (-hour / 18.0).exp()
+    }));
+    all.push(plain("a cache of 60 MB that fills in 6 h, AR(1) 0.97 in 5 min", 0.0, Noise::Persistent(0.97, 20), |hour: f64| {
+        60.0 * (1.0 - (-hour / 6.0).exp())
+    }));
+    all.push(plain("a cache of 60 MB that fills in 6 h, uneven sawtooth", 0.0, Noise::UnevenTeeth, |hour: f64| {
+        60.0 * (1.0 - (-hour / 6.0).exp())
+    }));
+    all.push(drawn("plateaus: up and down by 20 MB, six times", 0.0, white, |random, hours| {
+        let at = [0; 6].map(|_| random.share() * hours);
+        Box::new(move |hour| if at.iter().filter(|at| hour > **at).count() % 2 == 1 { 20.0 } else { 0.0 })
+    }));
     all.push(drawn("a cache that begins to fill later", 0.0, white, |random, hours| {
         let from = hours * (0.2 + 0.2 * random.share());
         Box::new(move |hour| if hour < from { 0.0 } else { 40.0 * (1.0 - (-(hour - from) / (hours / 10.0)).exp()) })
@@ -236,8 +259,9 @@ fn without_leak() -> Vec<Shape> {
     all.push(loaded("load that rises once to 20 clients", 0.0, 1.0, |hour, hours| if hour > hours * 0.4 { 20.0 } else { 2.0 }));
     all.push(loaded("load that rises all the time", 0.0, 1.0, |hour, hours| 2.0 + 30.0 * hour / hours));
     all.push(loaded("load by day", 0.0, 1.0, |hour, _| 15.0 + 14.0 * (hour / 24.0 * TAU - 2.0).sin()));
-    all.push(restarted("restarts each 6 h", 0.0, 0.0));
-    all.push(restarted("restarts each 6 h, each with a warm-up", 0.0, 40.0));
+    all.push(restarted("restarts each 6 h", 0.0, 0.0, 1.0));
+    all.push(restarted("restarts each 6 h, each with a warm-up", 0.0, 40.0, 0.7));
+    all.push(restarted("restarts each 6 h, each with a warm-up of 2 h", 0.0, 40.0, 2.0));
     all.push(gap(plain("", 0.0, white, |_| 0.0), "half of the time not seen".to_owned()));
     all
 }
@@ -254,6 +278,7 @@ fn with_leak(rate: f64) -> Vec<Shape> {
     all.push(drawn(named("from the middle of the time on"), rate, white, move |_, hours| {
         Box::new(move |hour| rate * (hour - hours / 2.0).max(0.0))
     }));
+    all.push(drawn(named("from hour 12 on"), rate, white, move |_, _| Box::new(move |hour| rate * (hour - 12.0).max(0.0))));
     all.push(plain(named("and a cache that fills in 2 h"), rate, white, move |hour: f64| {
         rate * hour + 40.0 * (1.0 - (-hour / 2.0).exp())
     }));
@@ -263,8 +288,8 @@ fn with_leak(rate: f64) -> Vec<Shape> {
     }));
     all.push(loaded(named("only under load"), rate, 0.3, |hour, _| if hour % 6.0 < 3.0 { 10.0 } else { 0.0 }));
     all.push(loaded(named("load by day"), rate, 0.7, |hour, _| 15.0 + 14.0 * (hour / 24.0 * TAU - 2.0).sin()));
-    all.push(restarted(named("restarts each 6 h"), rate, 0.0));
-    all.push(restarted(named("restarts each 6 h, each with a warm-up"), rate, 20.0));
+    all.push(restarted(named("restarts each 6 h"), rate, 0.0, 1.0));
+    all.push(restarted(named("restarts each 6 h, each with a warm-up"), rate, 20.0, 0.7));
     all.push(gap(line("", white), named("half of the time not seen")));
     all.push(changed(line("", white), named("three of five polls missing"), |poll, random, _| {
         (random.share() < 0.4).then_some(poll)

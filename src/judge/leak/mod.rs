@@ -1,11 +1,12 @@
 //! Whether memory leaks.
 //!
-//! - [`windows`] keeps the lowest resident memory of each window: a garbage collector's sawtooth is no growth, and a warm-up no leak.
+//! - [`windows`] keeps the third lowest resident memory of each window (its floor): a garbage collector's sawtooth is no growth, two polls
+//!   that dip are no floor, and a warm-up is no leak.
 //! - [`shapes`] says which courses memory can take: level, steps, curves that slow down, one rise, growth that goes on, with the
 //!   day's cycle or the load on top. All processes of the period are fitted together, each with a level of its own.
 //! - [`noise`] says how memory wanders about its course, from independent deviations to a random walk.
 //! - [`models`] weighs every course with every noise by how well it predicted the floors ([`products`] does the algebra).
-//! - [`teeth`] finds sawteeth that are longer than the windows.
+//! - [`teeth`] takes the lowest floor after each collection, where these come less often than windows end.
 //! - [`decide`] makes a verdict of it: a leak, no leak, or that it can't be told in this time, with the smallest leak that would
 //!   have been found.
 //!

@@ -12,8 +12,8 @@
 
 use super::noise::{Filter, Noise};
 use super::points::Points;
-use super::products::{Estimate, Fit, Products, Term};
-use super::shapes::{Effect, Shapes};
+use super::products::{Estimate, Fit, Products, Table, Term};
+use super::shapes::{COARSE, Effect, POINTS_PER_STEP, Shapes};
 use super::student;
 use crate::watch::terms;
 
@@ -57,8 +57,10 @@ pub struct Findings {
     pub low: f64,
     /// … with 50 % …
     pub middle: f64,
-    /// … and with 95 %.
+    /// … with 95 % …
     pub high: f64,
+    /// … and with 99 %.
+    pub highest: f64,
     /// The course with the most weight.
     pub course: Course,
     /// Since when it grows (hours), in the likeliest model that grows from a time on.
@@ -68,11 +70,11 @@ pub struct Findings {
 /// Fewer floors say nothing.
 pub const MIN_POINTS: usize = 6;
 
-/// Pairs of noise and effect whose best model is so much worse (in the logarithm of weight) are let go: a thousandth.
-const NEGLIGIBLE: f64 = 7.0;
+/// Pairs of noise and effect whose best model is so much worse (in the logarithm of weight) are let go: less than a hundredth.
+const NEGLIGIBLE: f64 = 5.0;
 
 /// So many pairs are looked at closely.
-const MAX_PAIRS: usize = 16;
+const MAX_PAIRS: usize = 8;
 
 /// A line from a time on is half as believable as a line, whatever the time.
 const BEND_PRIOR: f64 = 0.5;
@@ -93,7 +95,7 @@ const SMOOTH_RISES: f64 = 0.2;
 /// Where more than a third of the growth is released again, it is the teeth of a sawtooth.
 const KEPT: f64 = 2.0 / 3.0;
 
-/// How believable all pairs of curves are together, and all pairs of rises.
+/// How believable all pairs of rises are together.
 const PAIRS: f64 = 0.2;
 
 /// A growth that lasted less (hours) than this can't be told from a rise that is about to end.
@@ -106,8 +108,9 @@ pub fn weigh(points: &Points, least: f64) -> Option<Findings> {
     }
     let shapes = Shapes::new(points);
     let mut mixture = Mixture::default();
+    let table = Table::new(&shapes.columns(shapes.count()));
     for (noise, effects) in promising(points, &shapes) {
-        let products = products(points, &noise, &shapes.columns(shapes.count()));
+        let products = products(points, &noise, &table);
         for effect in effects {
             Weigher { points, shapes: &shapes, products: &products, effect, least, mixture: &mut mixture }.all();
         }
@@ -115,17 +118,18 @@ pub fn weigh(points: &Points, least: f64) -> Option<Findings> {
     mixture.findings(points.len())
 }
 
-fn products(points: &Points, noise: &Noise, columns: &[&[f64]]) -> Products {
+fn products(points: &Points, noise: &Noise, table: &Table) -> Products {
     let times: Vec<f64> = points.all.iter().map(|point| point.time).collect();
-    Products::new(&Filter::new(noise, &times, &points.begins), points, columns)
+    Products::new(&Filter::new(noise, &times, &points.begins), points, table)
 }
 
 /// The kinds of noise that explain the points with some effect and a few courses, and these effects.
 fn promising<'a>(points: &Points, shapes: &'a Shapes) -> Vec<(Noise, Vec<&'a Effect>)> {
     let grid = Noise::grid(points.span() / points.len() as f64, points.span());
+    let table = Table::new(&shapes.columns(shapes.core));
     let mut scores: Vec<(f64, usize, &Effect)> = Vec::new();
     for (index, noise) in grid.iter().enumerate() {
-        let products = products(points, noise, &shapes.columns(shapes.core));
+        let products = products(points, noise, &table);
         let score = |effect: &'a Effect| (first_look(&products, shapes, effect) + effect.prior.ln(), index, effect);
         scores.extend(shapes.effects.iter().map(score));
     }
@@ -143,7 +147,7 @@ fn first_look(products: &Products, shapes: &Shapes, effect: &Effect) -> f64 {
     let effects: Vec<Term> = effect.columns.iter().map(|column| Term::One(*column)).collect();
     let line = Term::One(shapes.line);
     let steps: Vec<Term> = shapes.steps.iter().take(MAX_STEPS).map(|column| Term::One(*column)).collect();
-    let curves = shapes.curves.iter().map(|curve| Term::One(curve.column));
+    let curves = shapes.curves.iter().filter(|curve| curve.column < shapes.core).map(|curve| Term::One(curve.column));
     let mut courses: Vec<Vec<Term>> = vec![Vec::new(), vec![line]];
     courses.extend(curves.flat_map(|curve| [vec![curve], vec![curve, line]]));
     if !effect.seen_once {
@@ -154,13 +158,35 @@ fn first_look(products: &Products, shapes: &Shapes, effect: &Effect) -> f64 {
     courses.into_iter().map(likelihood).fold(f64::NEG_INFINITY, f64::max)
 }
 
+/// Growth is told apart from what lies beside it if that leaves this share of its square unexplained (the reciprocal of the variance
+/// inflation factor, 2) …
+const SEPARATE: f64 = 0.45;
+
+/// … and less believable the less it leaves, down to this: a line beside a slow curve, or beside clients that become more and more, is
+/// mostly another curve, or more for each client.
+const ENTANGLED: f64 = 0.05;
+
 /// A course without growth that goes on.
 struct Settling<'a> {
     course: Course,
     terms: &'a [Term],
+    /// How far up each term goes.
+    sizes: &'a [f64],
     prior: f64,
     /// The slopes of its terms at the end, an hour; none where they have come to rest.
     end_rates: &'a [f64],
+}
+
+impl Settling<'static> {
+    const LEVEL: Self = Self { course: Course::Level, terms: &[], sizes: &[], prior: 1.0, end_rates: &[] };
+}
+
+/// One rise that ended.
+struct Rise {
+    term: Term,
+    prior: f64,
+    /// How far up it goes.
+    size: f64,
 }
 
 /// Weighs all models of one noise and effect.
@@ -176,34 +202,42 @@ struct Weigher<'a> {
 impl Weigher<'_> {
     fn all(&mut self) {
         let shapes = self.shapes;
-        self.course(&Settling { course: Course::Level, terms: &[], prior: 1.0, end_rates: &[] });
+        self.course(&Settling::LEVEL);
         for curve in &shapes.curves {
             let terms = [Term::One(curve.column)];
-            self.course(&Settling { course: Course::SlowsDown, terms: &terms, prior: curve.prior, end_rates: &[curve.end_rate] });
+            self.course(&Settling {
+                course: Course::SlowsDown,
+                terms: &terms,
+                sizes: &[1.0],
+                prior: curve.prior,
+                end_rates: &[curve.end_rate],
+            });
         }
-        // Two of them stand for any curve between them, and for two caches.
-        let count = (shapes.curves.len() * shapes.curves.len().saturating_sub(1) / 2) as f64;
-        for (index, one) in shapes.curves.iter().enumerate() {
-            for (distance, other) in shapes.curves[index + 1..].iter().enumerate() {
-                if (one.short && other.short) || distance == 0 {
+        // Two caches.
+        let coarse: Vec<_> = shapes.curves.iter().filter(|curve| curve.coarse).collect();
+        for (index, one) in coarse.iter().enumerate() {
+            for other in &coarse[index + 1..] {
+                if one.short {
                     let terms = [Term::One(one.column), Term::One(other.column)];
                     let end_rates = [one.end_rate, other.end_rate];
                     self.course(&Settling {
                         course: Course::SlowsDown,
                         terms: &terms,
-                        prior: PAIRS / count,
+                        sizes: &[1.0; 2],
+                        prior: one.prior * other.prior * (COARSE * COARSE) as f64,
                         end_rates: &end_rates,
                     });
                 }
             }
         }
         if !self.effect.seen_once {
-            for rise in self.rises() {
-                self.course(&Settling { course: Course::RoseOnce, terms: &[rise.0], prior: rise.1, end_rates: &[] });
+            for Rise { term, prior, size } in self.rises() {
+                let sizes = [size];
+                self.course(&Settling { course: Course::RoseOnce, terms: &[term], prior, sizes: &sizes, ..Settling::LEVEL });
             }
             for pair in &shapes.rise_pairs {
                 let (terms, prior) = (pair.map(Term::One), PAIRS / shapes.rise_pairs.len() as f64);
-                self.course(&Settling { course: Course::RoseOnce, terms: &terms, prior, end_rates: &[] });
+                self.course(&Settling { course: Course::RoseOnce, terms: &terms, sizes: &[1.0; 2], prior, ..Settling::LEVEL });
             }
         }
         self.steps();
@@ -218,11 +252,12 @@ impl Weigher<'_> {
     }
 
     /// Smooth rises, and straight ones between any two bends: the best of every second pair, and what lies next to them.
-    fn rises(&self) -> Vec<(Term, f64)> {
+    fn rises(&self) -> Vec<Rise> {
         const CLOSELY: usize = 3;
         const BEST: usize = 10;
-        let starts: Vec<usize> = [self.shapes.line].into_iter().chain(self.shapes.bends.iter().map(|bend| bend.0)).collect();
-        let rise = |from: usize, to: usize| Term::Less(starts[from], starts[to]);
+        let starts: Vec<(usize, f64)> = [(self.shapes.line, 0.0)].into_iter().chain(self.shapes.bends.iter().copied()).collect();
+        let rise = |from: usize, to: usize| Term::Less(starts[from].0, starts[to].0);
+        let size = |from: usize, to: usize| (starts[to].1 - starts[from].1) / self.shapes.unit;
         let line = Term::One(self.shapes.line);
         let mut scores: Vec<(f64, usize, usize)> = Vec::new();
         for from in (0..starts.len()).step_by(2) {
@@ -240,10 +275,11 @@ impl Weigher<'_> {
         pairs.sort_unstable();
         pairs.dedup();
         let count = (starts.len() * (starts.len() - 1) / 2) as f64;
-        let straight = pairs.into_iter().map(|(from, to)| (rise(from, to), STRAIGHT_RISES / count));
+        let straight =
+            pairs.into_iter().map(|(from, to)| Rise { term: rise(from, to), prior: STRAIGHT_RISES / count, size: size(from, to) });
         let (rises, fillings) = (&self.shapes.rises, &self.shapes.fillings);
-        let smooth =
-            rises.iter().chain(fillings).map(|column| (Term::One(*column), SMOOTH_RISES / (rises.len() + fillings.len()) as f64));
+        let prior = SMOOTH_RISES / (rises.len() + fillings.len()) as f64;
+        let smooth = rises.iter().chain(fillings).map(|column| Rise { term: Term::One(*column), prior, size: 1.0 });
         straight.chain(smooth).collect()
     }
 
@@ -253,13 +289,14 @@ impl Weigher<'_> {
         let mut terms: Vec<Term> = Vec::new();
         let each = STEP_PRIOR / self.points.len() as f64;
         let mut prior = 1.0;
-        for _ in 0..MAX_STEPS.min(self.points.len() / 12) {
+        for _ in 0..MAX_STEPS.min(self.points.len() / POINTS_PER_STEP) {
             let with = |column: usize| self.likelihood(&[terms.as_slice(), &[Term::One(column)]].concat());
             let best = left.iter().enumerate().map(|(index, column)| (with(*column), index));
             let Some((_, index)) = best.max_by(|one, other| one.0.total_cmp(&other.0)) else { return };
             terms.push(Term::One(left.remove(index)));
             prior *= each;
-            self.course(&Settling { course: Course::Steps, terms: &terms, prior, end_rates: &[] });
+            let sizes = [1.0; MAX_STEPS];
+            self.course(&Settling { course: Course::Steps, terms: &terms, sizes: &sizes[..terms.len()], prior, ..Settling::LEVEL });
         }
     }
 
@@ -291,10 +328,10 @@ impl Weigher<'_> {
         let unit = if growing.course == Course::GrowsWithLoad { span } else { self.shapes.unit };
         let with = [terms, &[Term::One(growing.column)]].concat();
         let fit = self.products.fit(&with);
-        let weight = fit.log_likelihood + prior + growing.prior;
+        let weight = fit.log_likelihood + prior + growing.prior + (fit.unexplained / SEPARATE).clamp(ENTANGLED, 1.0).ln();
         let lasting = span - growing.since;
         let size = lasting / unit;
-        let net = self.net(settling.course, &fit, terms.len(), size);
+        let net = self.net(settling, &fit, size);
         let kept = net.mean >= KEPT * size * fit.combine(&[1.0]).mean;
         let leak = if kept { above(&net, self.least * lasting) } else { 0.0 };
         let pace = (growing.course != Course::GrowsFrom).then(|| self.pace(&with, &fit)).flatten();
@@ -304,15 +341,29 @@ impl Weigher<'_> {
     }
 
     /// What the growth comes to, less what the course released: down steps, a fall after a peak.
-    fn net(&self, course: Course, fit: &Fit, before: usize, size: f64) -> Estimate {
-        let means = &fit.means()[self.effect.columns.len()..before];
-        let whole: f64 = means.iter().sum();
-        let released = means.iter().map(|mean| match course {
+    fn net(&self, settling: &Settling<'_>, fit: &Fit, size: f64) -> Estimate {
+        let effects = self.effect.columns.len();
+        let means = &fit.means()[effects..effects + settling.terms.len()];
+        let up = || means.iter().zip(settling.sizes).map(|(mean, size)| mean * size);
+        let whole: f64 = up().sum();
+        let released = up().zip(settling.sizes).map(|(up, size)| match settling.course {
             // Two curves, or two rises, are one course: one of them can bend the other.
-            Course::SlowsDown | Course::RoseOnce => whole < 0.0,
-            _ => *mean < 0.0,
+            Course::SlowsDown | Course::RoseOnce => {
+                if whole < 0.0 {
+                    *size
+                } else {
+                    0.0
+                }
+            }
+            Course::Level | Course::Steps | Course::Grows | Course::GrowsFrom | Course::GrowsWithLoad => {
+                if up < 0.0 {
+                    *size
+                } else {
+                    0.0
+                }
+            }
         });
-        fit.combine(&released.map(f64::from).chain([size]).collect::<Vec<f64>>())
+        fit.combine(&released.chain([size]).collect::<Vec<f64>>())
     }
 
     /// The chance that the slope of the last third is at least half of that of the whole.
@@ -354,6 +405,12 @@ struct Model {
     since: f64,
 }
 
+/// Models with less weight than this share of the best one's are left out of the quantiles: thousands of them change nothing there.
+const NO_WEIGHT: f64 = 1e-3;
+
+/// Halves the interval so often: its ends are exact to a millionth of what they may be.
+const HALVINGS: usize = 24;
+
 /// All models that were weighed.
 #[derive(Default)]
 struct Mixture {
@@ -373,7 +430,7 @@ impl Mixture {
         let course = Course::ALL.iter().max_by(|one, other| share(**one).total_cmp(&share(**other)))?;
         let bends = self.models.iter().filter(|model| model.course == Course::GrowsFrom);
         let since = bends.max_by(|one, other| one.weight.total_cmp(&other.weight)).map_or(0.0, |model| model.since);
-        let (low, middle, high) = self.rate();
+        let [low, middle, high, highest] = self.rate();
         Some(Findings {
             points,
             leak: self.models.iter().map(|model| weight(model) * model.leak).sum::<f64>() / total,
@@ -381,6 +438,7 @@ impl Mixture {
             low,
             middle,
             high,
+            highest,
             course: *course,
             since,
         })
@@ -396,11 +454,11 @@ impl Mixture {
         if all > 0.0 { keeping / all } else { 1.0 }
     }
 
-    /// The quantiles of 5, 50 and 95 % of the mixture of rates.
-    fn rate(&self) -> (f64, f64, f64) {
+    /// The quantiles of 5, 50, 95 and 99 % of the mixture of rates.
+    fn rate(&self) -> [f64; 4] {
         let top = self.rates.iter().map(|rate| rate.0).fold(f64::NEG_INFINITY, f64::max);
         let weighed = self.rates.iter().map(|(weight, rate)| ((weight - top).exp(), rate));
-        let rates: Vec<(f64, &Estimate)> = weighed.filter(|(weight, rate)| *weight > 1e-5 && rate.scale > 0.0).collect();
+        let rates: Vec<(f64, &Estimate)> = weighed.filter(|(weight, rate)| *weight > NO_WEIGHT && rate.scale > 0.0).collect();
         let total: f64 = rates.iter().map(|rate| rate.0).sum();
         let bound = |side: f64| {
             rates
@@ -413,12 +471,12 @@ impl Mixture {
         };
         let quantile = |share: f64| {
             let (mut low, mut high) = (bound(-1.0), bound(1.0));
-            for _ in 0..40 {
+            for _ in 0..HALVINGS {
                 let middle = f64::midpoint(low, high);
                 if below(middle) < share { low = middle } else { high = middle }
             }
             f64::midpoint(low, high)
         };
-        (quantile(0.05), quantile(0.5), quantile(0.95))
+        [0.05, 0.5, 0.95, 0.99].map(quantile)
     }
 }

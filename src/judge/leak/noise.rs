@@ -72,15 +72,18 @@ impl Filter {
         Self { steps, log_determinant }
     }
 
-    /// The innovations of a column of values.
-    pub fn whiten(&self, column: &[f64], into: &mut Vec<f64>) {
-        into.clear();
-        let mut state = 0.0;
-        into.extend(self.steps.iter().zip(column).map(|(step, value)| {
-            let predicted = step.kept * state;
-            let innovation = value - predicted;
-            state = predicted + step.gain * innovation;
-            innovation * step.scale
-        }));
+    /// The innovations of values that lie row by row, `width` of them for each point: all columns are filtered at once.
+    pub fn whiten(&self, rows: &[f64], width: usize) -> Vec<f64> {
+        let mut innovations = Vec::with_capacity(rows.len());
+        let mut states = vec![0.0; width];
+        for (step, row) in self.steps.iter().zip(rows.chunks_exact(width.max(1))) {
+            innovations.extend(states.iter_mut().zip(row).map(|(state, value)| {
+                let predicted = step.kept * *state;
+                let innovation = value - predicted;
+                *state = predicted + step.gain * innovation;
+                innovation * step.scale
+            }));
+        }
+        innovations
     }
 }

@@ -32,6 +32,22 @@ pub enum Term {
     Less(usize, usize),
 }
 
+/// Columns side by side, a row for each point: a one for its life's level, its floor, and the columns of the courses.
+#[derive(Debug)]
+pub struct Table {
+    rows: Vec<f64>,
+    width: usize,
+}
+
+impl Table {
+    /// Lays columns side by side.
+    pub fn new(columns: &[&[f64]]) -> Self {
+        let points = columns.first().map_or(0, |column| column.len());
+        let row = |point: usize| [1.0].into_iter().chain(columns.iter().map(move |column| column[point]));
+        Self { rows: (0..points).flat_map(row).collect(), width: columns.len() + 1 }
+    }
+}
+
 /// The whitened columns' products for one kind of noise. Column 0 is the floors.
 #[derive(Debug)]
 pub struct Products {
@@ -43,42 +59,30 @@ pub struct Products {
 }
 
 impl Products {
-    /// Whitens `columns`.
-    pub fn new(filter: &Filter, points: &Points, columns: &[&[f64]]) -> Self {
-        let mut whitened = Vec::with_capacity(columns.len());
-        for column in columns {
-            let mut into = Vec::with_capacity(points.len());
-            filter.whiten(column, &mut into);
-            whitened.push(into);
-        }
-        let mut ones = Vec::with_capacity(points.len());
-        filter.whiten(&vec![1.0; points.len()], &mut ones);
-        let mut base = filter.log_determinant;
-        for life in points.lives() {
-            let level = &ones[life.clone()];
-            let square = dot(level, level);
-            base += square.ln();
-            for column in &mut whitened {
-                let column = &mut column[life.clone()];
-                let share = dot(level, column) / square;
-                column.iter_mut().zip(level).for_each(|(value, level)| *value -= level * share);
-            }
-        }
-        let count = columns.len();
+    /// Whitens the rows of `table`, of which each begins with a one for the level.
+    pub fn new(filter: &Filter, points: &Points, table: &Table) -> Self {
+        let width = table.width;
+        let count = width - 1;
+        let whitened = filter.whiten(&table.rows, width);
         let mut products = vec![0.0; count * count];
-        for row in 0..count {
-            for other in 0..=row {
-                let product = dot(&whitened[row], &whitened[other]);
-                products[row * count + other] = product;
-                products[other * count + row] = product;
+        let mut base = filter.log_determinant;
+        let mut with_level = vec![0.0; width];
+        for life in points.lives() {
+            with_level.fill(0.0);
+            for row in whitened[life.start * width..life.end * width].chunks_exact(width) {
+                add_scaled(&mut with_level, row, row[0]);
+                add_square(&mut products, &row[1..], 1.0);
             }
+            let square = with_level[0];
+            base += square.ln();
+            add_square(&mut products, &with_level[1..], -square.recip());
         }
         let freedom = (points.len() - points.begins.len()) as f64;
         Self { count, products, base, freedom }
     }
 
     fn product(&self, one: Term, other: Term) -> f64 {
-        let at = |row: usize, column: usize| self.products[row * self.count + column];
+        let at = |row: usize, column: usize| self.products[row.min(column) * self.count + row.max(column)];
         match (one, other) {
             (Term::One(one), Term::One(other)) => at(one, other),
             (Term::One(one), Term::Less(more, less)) | (Term::Less(more, less), Term::One(one)) => at(one, more) - at(one, less),
@@ -98,6 +102,7 @@ impl Products {
                 let known: f64 = (0..other).map(|k| fit.factor[row][k] * fit.factor[other][k]).sum();
                 let rest = self.product(*term, *before) - known;
                 if other == row {
+                    fit.unexplained = rest / self.product(*term, *term).max(f64::MIN_POSITIVE);
                     // Rounding must not make it negative.
                     let rest = (rest + ridge).max(ridge / 1e3);
                     determinant += (rest / ridge).ln();
@@ -118,8 +123,15 @@ impl Products {
     }
 }
 
-fn dot(one: &[f64], other: &[f64]) -> f64 {
-    one.iter().zip(other).map(|(one, other)| one * other).sum()
+/// Adds the products of all pairs of a row's values, each times `scale`, to the upper triangle.
+fn add_square(products: &mut [f64], row: &[f64], scale: f64) {
+    for (index, value) in row.iter().enumerate() {
+        add_scaled(&mut products[index * row.len() + index..(index + 1) * row.len()], &row[index..], value * scale);
+    }
+}
+
+fn add_scaled(sums: &mut [f64], values: &[f64], scale: f64) {
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value * scale);
 }
 
 /// A fitted model.
@@ -130,6 +142,8 @@ pub struct Fit {
     factor: [[f64; MAX_TERMS]; MAX_TERMS],
     turned: [f64; MAX_TERMS],
     deviation: f64,
+    /// Which share of the last column's square the others leave unexplained.
+    pub unexplained: f64,
     /// The logarithm of how well the model predicted the points, its coefficients' prior included.
     pub log_likelihood: f64,
     /// Degrees of freedom of its estimates.

@@ -25,6 +25,8 @@ pub struct Curve {
     pub end_rate: f64,
     /// Whether it is one that is easily told from a line.
     pub short: bool,
+    /// Whether it is one of those that stand for their neighbours.
+    pub coarse: bool,
 }
 
 /// Effects that repeat, or that are the load's: they explain a course and are no growth by themselves.
@@ -76,13 +78,31 @@ const STEPS: usize = 8;
 const LONG: f64 = 0.7;
 
 /// … so all of these together are hardly believable.
-const LONG_PRIOR: f64 = 0.05;
+const LONG_PRIOR: f64 = 0.03;
 
 /// The shorter ones together. A line is as believable as 1: simpler courses come first.
 const SHORT_PRIOR: f64 = 0.3;
 
+/// Each curve's time is so much longer than that of the one before: what lies between two of them deviates by less than a floor's noise.
+const FINENESS: f64 = 1.2;
+
+/// So many of them reach from a fortieth of the longest life to twice that life.
+const CURVES: usize = 25;
+
+/// Every third curve stands for its neighbours, too.
+pub const COARSE: usize = 3;
+
+/// Fragmentation grows by the logarithm of age, with these shares of the longest life as its unit.
+const LOGARITHMS: [f64; 4] = [1.0 / 80.0, 1.0 / 40.0, 1.0 / 20.0, 1.0 / 10.0];
+
+/// How believable these are together.
+const LOGARITHM_PRIOR: f64 = 0.06;
+
 /// An effect of several columns needs this many points for each.
 const POINTS_PER_COLUMN: usize = 10;
+
+/// So many points are needed for each step.
+pub const POINTS_PER_STEP: usize = 6;
 
 impl Shapes {
     /// Makes the columns.
@@ -92,13 +112,14 @@ impl Shapes {
         // A life's own growth is what counts: levels are taken out.
         shapes.unit = points.longest_life();
         shapes.line = shapes.add(points.all.iter().map(|point| point.time / shapes.unit).collect());
-        shapes.curves(points);
+        shapes.curves(points, true);
         shapes.steps = step_places(points).into_iter().map(|at| shapes.add(step(points, at))).collect();
         shapes.effects(points);
         shapes.operations =
             scaled(points.all.iter().map(|point| point.operations).collect()).map(|column| shapes.add(column.values));
         shapes.rises(points);
         shapes.core = shapes.columns.len();
+        shapes.curves(points, false);
         shapes.bends(points);
         shapes.fillings(points);
         shapes
@@ -119,37 +140,35 @@ impl Shapes {
         self.columns.len()
     }
 
-    /// `1 - exp(-age / time)` for times from a fortieth of the longest life to more than two of it, `ln(1 + age)` and the root of age.
-    fn curves(&mut self, points: &Points) {
-        const FINENESS: f64 = 1.5;
-        const LOGARITHM_PRIOR: f64 = 0.15;
-        const ROOT_PRIOR: f64 = 0.15;
+    /// `1 - exp(-age / time)` for times from a fortieth of the longest life to more than two of it, and `ln(1 + age / unit)`. Of the
+    /// curves only every third is needed for a first look.
+    fn curves(&mut self, points: &Points, coarse: bool) {
         let longest = points.longest_life();
         let youngest = points.all.iter().map(|point| point.age).fold(f64::INFINITY, f64::min);
         let age = |point: &Point| point.age - youngest;
         let end = points.all.last().map_or(0.0, age);
-        let times: Vec<f64> = std::iter::successors(Some(longest / 40.0), |time| Some(time * FINENESS)).take(12).collect();
-        let long = times.iter().filter(|time| **time > longest * LONG).count();
-        for time in &times {
+        let time = |index: usize| longest / 40.0 * FINENESS.powi(index as i32);
+        let long = (0..CURVES).filter(|index| time(*index) > longest * LONG).count();
+        for index in (0..CURVES).filter(|index| index.is_multiple_of(COARSE) == coarse) {
+            let time = time(index);
             let values = points.all.iter().map(|point| -(-age(point) / time).exp()).collect();
-            let prior = if *time > longest * LONG { LONG_PRIOR / long as f64 } else { SHORT_PRIOR / (times.len() - long) as f64 };
-            self.curve(values, (-end / time).exp() / time, prior, *time <= longest * LONG);
+            let short = time <= longest * LONG;
+            let prior = if short { SHORT_PRIOR / (CURVES - long) as f64 } else { LONG_PRIOR / long as f64 };
+            self.curve(values, Curve { column: 0, prior, end_rate: (-end / time).exp() / time, short, coarse });
         }
-        let unit = longest / 20.0;
-        self.curve(
-            points.all.iter().map(|point| (age(point) / unit).ln_1p()).collect(),
-            (unit + end).recip(),
-            LOGARITHM_PRIOR,
-            false,
-        );
-        self.curve(points.all.iter().map(|point| age(point).sqrt()).collect(), 0.5 / end.max(unit).sqrt(), ROOT_PRIOR, false);
+        for share in LOGARITHMS.iter().filter(|_| coarse) {
+            let unit = longest * share;
+            let values = points.all.iter().map(|point| (age(point) / unit).ln_1p()).collect();
+            let (prior, end_rate) = (LOGARITHM_PRIOR / LOGARITHMS.len() as f64, (unit + end).recip());
+            self.curve(values, Curve { column: 0, prior, end_rate, short: false, coarse: false });
+        }
     }
 
-    fn curve(&mut self, values: Vec<f64>, end_rate: f64, prior: f64, short: bool) {
+    fn curve(&mut self, values: Vec<f64>, curve: Curve) {
         if let Some(column) = scaled(values) {
-            let end_rate = end_rate * column.end_rate;
+            let end_rate = curve.end_rate * column.end_rate;
             let column = self.add(column.values);
-            self.curves.push(Curve { column, prior, end_rate, short });
+            self.curves.push(Curve { column, end_rate, ..curve });
         }
     }
 
@@ -157,6 +176,8 @@ impl Shapes {
     fn effects(&mut self, points: &Points) {
         /// A cycle of which less was seen (hours) has not been seen to repeat.
         const REPEATS: f64 = 36.0;
+        /// Clients are known to hold memory: what their number explains as well as a leak would is theirs.
+        const CLIENTS_PRIOR: f64 = 3.0;
         let seen_once = points.span() < REPEATS;
         let rare = if seen_once { 0.1 } else { 1.0 };
         let mut effects = vec![Effect { columns: Vec::new(), prior: 1.0, seen_once: false }];
@@ -170,7 +191,7 @@ impl Shapes {
         effects.push(Effect { columns: [day.clone(), half].concat(), prior: 0.25 * rare, seen_once });
         if let Some(clients) = scaled(points.all.iter().map(|point| point.clients).collect()) {
             let clients = self.add(clients.values);
-            effects.push(Effect { columns: vec![clients], prior: 1.0, seen_once: false });
+            effects.push(Effect { columns: vec![clients], prior: CLIENTS_PRIOR, seen_once: false });
             effects.push(Effect { columns: [day, vec![clients]].concat(), prior: 0.25 * rare, seen_once });
         }
         if let Some(busy) = scaled(busy(points)) {
@@ -265,7 +286,7 @@ fn step(points: &Points, at: usize) -> Vec<f64> {
 
 /// Where steps may be: the best cuts into pieces of equal level, one after the other, and the largest changes between two points.
 fn step_places(points: &Points) -> Vec<usize> {
-    if points.len() < 12 {
+    if points.len() < POINTS_PER_STEP {
         return Vec::new();
     }
     let mut cuts: Vec<usize> = points.begins.iter().copied().chain([points.len()]).collect();

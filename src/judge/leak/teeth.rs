@@ -1,45 +1,46 @@
 //! The teeth of a sawtooth that are longer than the windows.
 //!
-//! A garbage collector lets memory climb and then frees it at once. Where that happens less often than once a window, floors are taken
-//! on the teeth, not below them. Windows as wide as the longest tooth have a floor at the bottom of one.
+//! A garbage collector lets memory climb and then frees it at once. Where that happens less often than once a window, most floors lie on
+//! the teeth. The lower envelope of the teeth, one point after each fall, is what grows when memory leaks, however uneven the teeth are
+//! and however they climb: memory after a full collection is the live set.
 
 use super::points::Points;
 
-/// A fall of this share of the whole range is a collection.
-const FALL: f64 = 1.0 / 3.0;
+/// A fall of this share of the whole range is a collection. Independent noise has few such falls; of uneven teeth the small ones may be
+/// missed, since the others have bottoms enough.
+const FALL: f64 = 0.4;
 
-/// Fewer falls are changes of level.
-const MIN_FALLS: usize = 3;
+/// Fewer falls are changes of level, and fewer bottoms carry no model.
+const MIN_FALLS: usize = 6;
 
-/// The longest time between two falls of one process, in hours; none where there are too few of them.
-pub fn longest_tooth(points: &Points) -> Option<f64> {
+/// The lowest point after each fall; none where there are too few of them.
+pub fn bottoms(points: &Points) -> Option<Points> {
     let level = straightened(points);
     let (low, high) =
         level.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));
     let deep = (high - low) * FALL;
-    let (mut falls, mut longest) = (0, 0.0_f64);
+    let mut bottoms = Points::default();
     for life in points.lives() {
-        let mut last: Option<f64> = None;
-        let mut top = life.start;
+        let begin = bottoms.len();
+        let (mut top, mut falling) = (life.start, false);
         for index in life.start + 1..life.end {
             let goes_down = level[index] < level[index - 1];
             if !goes_down {
-                top = index;
-                continue;
-            }
-            if level[top] - level[index] > deep {
-                let bottom = points.all[index].time;
-                // The same fall, still going on, has its end moved.
-                let same = level[top] - level[index - 1] > deep && index - 1 > top;
-                if !same {
-                    falls += 1;
-                    longest = last.map_or(longest, |last| longest.max(bottom - last));
+                (top, falling) = (index, false);
+            } else if level[top] - level[index] > deep {
+                if falling {
+                    // The same fall, still going on.
+                    bottoms.all.pop();
                 }
-                last = Some(bottom);
+                falling = true;
+                bottoms.all.push(points.all[index]);
             }
         }
+        if bottoms.len() > begin {
+            bottoms.begins.push(begin);
+        }
     }
-    (falls >= MIN_FALLS && longest > 0.0).then_some(longest)
+    (bottoms.len() >= MIN_FALLS).then_some(bottoms)
 }
 
 /// The floors less their line of least squares.

@@ -22,24 +22,42 @@ pub struct Life {
     pub started: Timestamp,
 }
 
+/// The floor is the third lowest poll: one that dips, or two, would make a floor of their own otherwise (an L-estimator instead of the
+/// minimum, whose deviations have no bound under heavy tails).
+const LOWEST: usize = 3;
+
+/// Memory at a poll.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Low {
+    bytes: u64,
+    at: Timestamp,
+}
+
 /// The lowest memory within a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Floor {
     life: Life,
     window: u64,
-    at: Timestamp,
-    bytes: u64,
+    /// The lowest polls, in order; the last one again where there were fewer.
+    lowest: [Low; LOWEST],
     polls: u64,
     clients: u64,
     operations: u64,
 }
 
 impl Floor {
+    /// Its floor.
+    fn low(&self) -> Low {
+        self.lowest[LOWEST - 1]
+    }
+
     /// Two windows seen as one.
     fn join(&mut self, later: &Self) {
-        if later.bytes < self.bytes {
-            (self.bytes, self.at) = (later.bytes, later.at);
-        }
+        let mut all: Vec<Low> = self.lowest.iter().chain(&later.lowest).copied().collect();
+        all.sort_unstable();
+        all.dedup();
+        let last = all.len() - 1;
+        self.lowest = std::array::from_fn(|rank| all[rank.min(last)]);
         self.polls += later.polls;
         self.clients = self.clients.saturating_add(later.clients);
         self.operations = later.operations;
@@ -76,14 +94,13 @@ impl Windows {
         self.limit = process.memory_limit.unwrap_or(process.host_memory).get();
         let last = self.floors.last();
         // A clock that ran backwards adds to the last window.
-        let at = last.map_or(at, |last| at.max(last.at));
+        let at = last.map_or(at, |last| at.max(last.low().at));
         let (first, latest) = self.bounds.unwrap_or((at, at));
         self.bounds = Some((first, latest.max(at)));
         let floor = Floor {
             life: Life { pid: process.pid, started: process.started },
             window: at.get() / self.width,
-            at,
-            bytes: rss,
+            lowest: [Low { bytes: rss, at }; LOWEST],
             polls: 1,
             clients: u64::from(load.clients),
             operations: load.operations,
@@ -99,7 +116,7 @@ impl Windows {
             let excess = self.floors.len().saturating_sub(MAX_FLOORS);
             self.floors.drain(..excess);
             if let (Some(bounds), Some(first), true) = (self.bounds.as_mut(), self.floors.first(), excess > 0) {
-                bounds.0 = first.at;
+                bounds.0 = first.low().at;
             }
         }
     }
@@ -115,11 +132,6 @@ impl Windows {
         Micros::new(windows.saturating_mul(self.width))
     }
 
-    /// How many windows have this length together (hours).
-    pub fn factor(&self, hours: f64) -> u64 {
-        ((hours * HOUR / self.width.max(1) as f64).ceil() as u64).max(1)
-    }
-
     /// The memory that there is.
     pub fn limit(&self) -> u64 {
         self.limit
@@ -132,7 +144,7 @@ impl Windows {
 
     /// The time so many hours after the first floor.
     pub fn after(&self, hours: f64) -> Option<Timestamp> {
-        let first = self.floors.first()?.at;
+        let first = self.floors.first()?.low().at;
         Some(Timestamp::new(first.get().saturating_add((hours * HOUR) as u64)))
     }
 
@@ -140,7 +152,7 @@ impl Windows {
     pub fn operations_per_hour(&self) -> Option<f64> {
         let (first, last) = (self.floors.first()?, self.floors.last()?);
         let operations = last.operations.saturating_sub(first.operations);
-        let hours = last.at.since(first.at).get() as f64 / HOUR;
+        let hours = last.low().at.since(first.low().at).get() as f64 / HOUR;
         (operations > 0 && hours > 0.0).then(|| operations as f64 / hours)
     }
 
@@ -155,7 +167,7 @@ impl Windows {
     pub fn ends(&self) -> Option<(u64, u64)> {
         let eighth = self.floors.len().div_ceil(8);
         let middle = |floors: &[Floor]| {
-            let mut floors: Vec<u64> = floors.iter().map(|floor| floor.bytes).collect();
+            let mut floors: Vec<u64> = floors.iter().map(|floor| floor.low().bytes).collect();
             floors.sort_unstable();
             floors.get(floors.len() / 2).copied()
         };
@@ -171,14 +183,14 @@ impl Windows {
         polls.sort_unstable();
         let usual = polls.get(polls.len() / 2).copied().unwrap_or(0);
         floors.retain(|floor| floor.polls.saturating_mul(100) >= usual.saturating_mul(share));
-        let Some(first) = floors.first().map(|floor| floor.at) else { return Points::default() };
+        let Some(first) = floors.first().map(|floor| floor.low().at) else { return Points::default() };
         let hours = |from: Timestamp, to: Timestamp| to.since(from).get() as f64 / HOUR;
         let starts = floors.windows(2).enumerate().filter(|(_, pair)| pair[0].life != pair[1].life).map(|(index, _)| index + 1);
         let begins = [0].into_iter().chain(starts).collect();
         let point = |floor: &Floor| Point {
-            time: hours(first, floor.at),
-            age: hours(floor.life.started, floor.at),
-            floor: floor.bytes as f64,
+            time: hours(first, floor.low().at),
+            age: hours(floor.life.started, floor.low().at),
+            floor: floor.low().bytes as f64,
             clients: floor.clients as f64 / floor.polls.max(1) as f64,
             operations: floor.operations as f64,
         };
