@@ -325,12 +325,7 @@ impl Watcher {
     }
 
     /// What lines claimed last is settled by one more poll. Nothing else needs one.
-    async fn last_poll(
-        &mut self,
-        under_way: Option<Pending<Asked>>,
-        first: &mut bool,
-        stop: &mut Stop,
-    ) -> Result<(), CliError> {
+    async fn last_poll(&mut self, under_way: Option<Pending<Asked>>, first: &mut bool, stop: &mut Stop) -> Result<(), CliError> {
         let now = self.now().await?;
         let Some(sidecar) = self.sidecar.as_mut().filter(|_| !*first) else { return Ok(()) };
         if survive(&self.vitals, sidecar.awaits_poll(now).await)? != Some(true) {

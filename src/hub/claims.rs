@@ -10,6 +10,7 @@ use crate::watch::{ChangeCause, ClaimKind, ClaimRefusal, Micros, RecordUid, Sour
 
 use super::clocks::Clocks;
 use super::line::parse;
+use super::meaning::{self, Meaning};
 use super::merge::LineSource;
 use super::servers::Causes;
 
@@ -195,10 +196,9 @@ impl Claims {
     pub fn has_room_for(&self, what: &Claimed) -> bool {
         let most = match what {
             Claimed::Server(_) => MAX_CLAIMS_OF_A_SERVER,
-            Claimed::HubStarting { .. }
-            | Claimed::StopsAlone { .. }
-            | Claimed::HubStopping { .. }
-            | Claimed::HubStopped { .. } => MAX_CLAIMS_OF_THE_HUB,
+            Claimed::HubStarting { .. } | Claimed::StopsAlone { .. } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => {
+                MAX_CLAIMS_OF_THE_HUB
+            }
         };
         self.waiting.iter().filter(|claim| claim.what.competes_with(what)).count() < most
     }
@@ -443,6 +443,13 @@ pub struct HeldLine {
     pub read: Timestamp,
     /// When it was written.
     pub when: When,
+}
+
+impl HeldLine {
+    /// Whether this is what it says.
+    pub fn means(&self, meaning: Meaning<'_>) -> bool {
+        meaning::of(&parse(&self.text).text) == Some(meaning)
+    }
 }
 
 /// The most that is held of them.

@@ -190,8 +190,7 @@ impl Compared<'_> {
             }
         }
         for (before, first, last, after) in &silences {
-            let met =
-                claimed.iter().any(|outage| self.can_be(*outage, |from, to| from <= *last + SECOND && *before <= to));
+            let met = claimed.iter().any(|outage| self.can_be(*outage, |from, to| from <= *last + SECOND && *before <= to));
             if !met {
                 self.wrong(format!(
                     "the hub did not answer from {} to {}, and nothing says so",
