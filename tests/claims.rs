@@ -328,3 +328,50 @@ async fn calls_in_flight_end_with_the_hub_that_a_confirmed_line_ends() {
     assert_eq!(ended, ["aborted"]);
     assert_eq!(told.ends_and_starts(), ["started", "stopping"]);
 }
+
+#[tokio::test]
+async fn a_line_about_auto_shutdown_counts_for_the_hub_that_starts_with_it_and_not_for_another() {
+    let option = "Setting up auto shutting down";
+    let mut played = Played::up(Logger::Plain).await;
+    played.empties();
+    played.hub.other = Some((7001, 200));
+    played.lines(65.0, 200, &[option, "Starting HTTP server on port 7001"]).await;
+    assert!(played.stops_alone(), "nothing has told yet whose line it is");
+    played.poll(75.0).await;
+    assert!(!played.stops_alone());
+    // The hub is started anew, and with that option.
+    played.hub.answers = Err(ApiOutcome::Refused);
+    played.poll(90.0).await;
+    played.starts(95.0, 101).await;
+    played.line(96.5, 101, option).await;
+    played.poll(105.0).await;
+    assert!(played.stops_alone());
+    played.poll(120.0).await;
+    assert!(played.stops_alone());
+}
+
+#[tokio::test]
+async fn a_start_that_fails_right_after_the_hub_was_started_anew_is_no_start_and_no_end_of_it() {
+    for logger in [Logger::Plain, Logger::Pino] {
+        let mut played = Played::up(logger).await;
+        // It is killed, and started before anybody has asked.
+        played.starts(63.0, 101).await;
+        if logger == Logger::Plain {
+            played.empties();
+        }
+        played.lines(64.5, 200, &PORT_TAKEN).await;
+        played.runs(75.0, 150.0).await;
+        let told = played.ends().await;
+        assert_eq!(told.ends_and_starts(), ["started", "exited", "started"], "{logger:?}");
+        assert_eq!(told.judged().history.hub.stops.len(), 0, "{logger:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_nothing_has_decided_when_the_watch_ends_is_said() {
+    let mut played = Played::up(Logger::Plain).await;
+    played.line(64.0, 100, "'files' transport closed").await;
+    let told = played.ends().await;
+    assert_eq!(told.refused()[&(ClaimKind::ServerChange, ClaimRefusal::Undecided)], 1);
+    assert_eq!(told.changes("files").last().unwrap().0, Liveness::Up);
+}

@@ -176,3 +176,26 @@ async fn time_in_which_the_process_stood_still_is_a_gap_and_no_hub_was_down_or_u
     let unknown = stretches.iter().find(|stretch| stretch["from"] == gap["from"]).unwrap();
     assert_eq!((&unknown["liveness"], &unknown["to"]), (&Value::from("unknown"), &gap["to"]), "{stretches:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_between_the_last_poll_and_the_end_of_the_watch_is_told() {
+    let hub = Hub::of(Profile::fork_pino()).await;
+    let sidecar = hub.watch(&["--interval", "5s"]);
+    let liveness = |report: &Value| {
+        let servers = report["servers"].as_array().unwrap();
+        servers.iter().find(|server| server["name"] == "filesystem").map(|server| server["last_liveness"].clone())
+    };
+    // By then a poll has seen it count its uptime: that of a server that has just connected is 0, too.
+    let worked = |report: &Value| {
+        let mut servers = report["servers"].as_array().unwrap().iter();
+        servers.any(|server| server["name"] == "filesystem" && server["up_us"].as_u64() > Some(4_000_000))
+    };
+    sidecar.until_json("/report.json", worked).await;
+    hub.kills("filesystem");
+    let is_logged = || std::fs::read_to_string(hub.log()).unwrap().contains("'filesystem' transport closed").then_some(());
+    until("the line", async || is_logged()).await;
+    sidecar.stop();
+    let report = hub.report();
+    assert_eq!(liveness(&report), Some("down".into()), "{:#}", report["servers"]);
+    assert!(report["log"]["claims_dropped"].as_array().unwrap().is_empty(), "{:#}", report["log"]);
+}

@@ -10,6 +10,7 @@ use crate::watch::{ChangeCause, ClaimKind, ClaimRefusal, Micros, RecordUid, Sour
 
 use super::clocks::Clocks;
 use super::line::parse;
+use super::meaning::{self, Meaning};
 use super::merge::LineSource;
 use super::servers::Causes;
 
@@ -459,6 +460,13 @@ pub struct HeldLine {
     pub read: Timestamp,
     /// When it was written.
     pub when: When,
+}
+
+impl HeldLine {
+    /// Whether this is what it says.
+    pub fn means(&self, meaning: Meaning<'_>) -> bool {
+        meaning::of(&parse(&self.text).text) == Some(meaning)
+    }
 }
 
 /// The most that is held of them.

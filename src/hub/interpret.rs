@@ -678,7 +678,9 @@ impl Interpreter {
             let text = parse(&line.text).text;
             line.pid == let_go.pid && meaning::of(&text) == Some(Meaning::HubStarting) && port_of(&text) == self.hub.port
         };
-        if self.hub.port.is_some() && (on_its_port(&let_go) || self.held.lines().any(on_its_port)) {
+        let failed = |line: &HeldLine| line.pid == let_go.pid && line.means(Meaning::HubStartFailed);
+        let began = on_its_port(&let_go) || self.held.lines().any(on_its_port);
+        if self.hub.port.is_some() && began && !self.held.lines().any(failed) {
             self.accepted.push(let_go.pid);
             self.take_up(&let_go);
             for line in self.held.take_of(let_go.pid) {

@@ -271,7 +271,9 @@ impl Interpreter {
         let present = ctx.process.as_ref().or(self.hub.identity.as_ref()).and_then(|process| process.pid);
         let Some(present) = present else { return };
         let held = self.held.take();
-        let begun: Vec<u32> = held.iter().filter(|line| self.began_meanwhile(line, ctx)).map(|line| line.pid).collect();
+        let failed: Vec<u32> = held.iter().filter(|line| line.means(Meaning::HubStartFailed)).map(|line| line.pid).collect();
+        let begun = held.iter().filter(|line| !failed.contains(&line.pid) && self.began_meanwhile(line, ctx));
+        let begun: Vec<u32> = begun.map(|line| line.pid).collect();
         for line in held {
             if line.pid == present || begun.contains(&line.pid) {
                 if !self.accepted.contains(&line.pid) {

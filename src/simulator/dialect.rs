@@ -12,7 +12,7 @@ pub(super) struct Frame {
     pub(super) text: String,
 }
 
-/// The event that tells of a notice; `None` if the stream doesn't (recordings: `events.sse`).
+/// The event that tells of a notice at `now` by the hub's clock; `None` if the stream doesn't (recordings: `events.sse`).
 pub(super) fn frame(notice: &Notice, profile: &Profile, now: Timestamp) -> Option<Frame> {
     let (name, json, critical) = match notice {
         Notice::Logged(entry) => ("log", entry.event_json(profile.logger), true),

@@ -67,9 +67,10 @@ impl LiveSimulation {
     pub fn advance(&mut self) -> io::Result<()> {
         let to = self.anchor.0.plus(Micros::from_duration(self.anchor.1.elapsed()));
         let profile = self.simulation.world.profile.clone();
+        let now = self.simulation.world.clock(to);
         let connections = &mut self.connections;
         self.simulation.advance_noticing(to, self.log.as_mut(), &mut |notice| {
-            if let Some(frame) = frame(notice, &profile, to) {
+            if let Some(frame) = frame(notice, &profile, now) {
                 connections.send_event(frame.only.as_deref(), &frame.text);
             }
             connections.pass_on(notice);

@@ -71,10 +71,11 @@ impl Simulation {
     /// all connections break.
     pub fn advance_streamed(&mut self, to: Timestamp, log: &mut dyn LogSink, hear: &mut dyn FnMut(Option<&str>)) -> io::Result<()> {
         let profile = self.world.profile.clone();
+        let now = self.world.clock(to);
         self.advance_noticing(to, log, &mut |notice| match notice {
             Notice::Gone => hear(None),
             notice => {
-                if let Some(frame) = frame(notice, &profile, to) {
+                if let Some(frame) = frame(notice, &profile, now) {
                     hear(Some(&frame.text));
                 }
             }

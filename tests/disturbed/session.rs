@@ -107,8 +107,10 @@ pub struct Session {
     pub streams: bool,
     /// Whether the process table is seen.
     pub sees_process: bool,
-    /// How far the hub's clock is ahead.
+    /// How far the hub's clock is ahead at first.
     pub clock_ahead: i64,
+    /// When the hub's clock is set right, or wrong, in microseconds from the start.
+    pub clock_set: Option<u64>,
     /// The disturbances, each with the second at which it begins.
     pub disturbances: Vec<(u64, Disturbance)>,
     /// What happens to the hub, in microseconds from the start.
@@ -158,25 +160,40 @@ impl Session {
             streams: random.bool(),
             sees_process: random.bool(),
             clock_ahead,
+            clock_set: None,
             disturbances: disturbances.clone(),
             steps: vec![(0, Step::SetClock { ahead: clock_ahead }), (0, Step::StartHub)],
             neighbours: Vec::new(),
             veils: Vec::new(),
             length: (CALM + DISTURBANCES * share) * SECOND,
         };
+        session.set_clock(seed);
         for (at, disturbance) in disturbances {
             session.add(at * SECOND + random.u64(0..5 * SECOND), disturbance, &mut random);
         }
         session
     }
 
+    /// In some sessions the hub's clock is set in the midst of it.
+    fn set_clock(&mut self, seed: u64) {
+        let mut random = fastrand::Rng::with_seed(!seed);
+        if random.u8(0..6) > 0 {
+            return;
+        }
+        let at = random.u64(CALM * SECOND..self.length);
+        let ahead = if self.clock_ahead == 0 { random.i64(-180..180) * 1_000_000 } else { 0 };
+        self.clock_set = Some(at);
+        self.step(at, Step::SetClock { ahead });
+    }
+
     /// In words.
     pub fn described(&self) -> String {
-        let Self { profile, interval, streams, sees_process, clock_ahead, disturbances, .. } = self;
+        let Self { profile, interval, streams, sees_process, clock_ahead, clock_set, disturbances, .. } = self;
+        let set = clock_set.map_or(String::new(), |at| format!(" until {} s", at / SECOND));
         let hub = (profile.flavor, profile.logger);
         let ahead = clock_ahead / 1_000_000;
         format!(
-            "{hub:?}, polled each {interval} s, stream {streams}, process {sees_process}, clock {ahead} s ahead, {disturbances:?}"
+            "{hub:?}, polled each {interval} s, stream {streams}, process {sees_process}, clock {ahead} s ahead{set}, {disturbances:?}"
         )
     }
 

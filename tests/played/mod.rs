@@ -257,6 +257,11 @@ impl Played {
         }
     }
 
+    /// Whether the hub is taken for one that stops with its last event-stream subscriber.
+    pub fn stops_alone(&self) -> bool {
+        self.sidecar.hub_stops_alone()
+    }
+
     /// The event stream is joined.
     pub fn joins(&mut self, second: f64) {
         self.sidecar.stream_joined(at(second));
