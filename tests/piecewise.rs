@@ -132,7 +132,7 @@ proptest! {
         let happenings: Vec<_> = happenings.into_iter().filter(|(_, what)| !matches!(what, Happening::Missing)).collect();
         let watches = with_amendments(period(&happenings), &amended);
         let to = watches.last().unwrap().interval.end();
-        let mut live = LiveJudge::new(Vec::new(), START);
+        let mut live = LiveJudge::new(Vec::new(), START, None);
         let mut judged_again = 0;
         for watch in watches.clone() {
             judged_again += usize::from(matches!(live.take(watch), News::Judged(_)));

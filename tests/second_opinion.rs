@@ -276,6 +276,7 @@ fn differences(opinion: &Opinion, assessment: &Assessment) -> Vec<String> {
     let (coverage, sources) = (&assessment.history.coverage, &assessment.history.coverage.sources);
     let judged = [
         ("covered", coverage.covered_us),
+        ("span", coverage.span_us),
         (Basis::Api.as_str(), sources.api_us),
         (Basis::Servers.as_str(), sources.servers_us),
         (Basis::Process.as_str(), sources.process_us),
@@ -294,18 +295,18 @@ fn differences(opinion: &Opinion, assessment: &Assessment) -> Vec<String> {
 /// Where they differ about how the hub and its servers fared.
 fn lives(opinion: &Opinion, assessment: &Assessment, all: &mut Vec<String>) {
     let (history, hub) = (&assessment.history, &assessment.history.hub);
-    let mut compare = |name: &str, judged: [u64; 4], ends: Option<[u64; 2]>| {
+    let mut compare = |name: &str, judged: [u64; 5], ends: Option<[u64; 2]>| {
         let nothing = Sums::default();
         let sums = opinion.lives.get(name).unwrap_or(&nothing);
-        let recomputed = [sums.up, sums.down, sums.unplanned, sums.outages];
+        let recomputed = [sums.up, sums.down, sums.neither, sums.unplanned, sums.outages];
         let disconnections = [sums.disconnections, sums.unplanned_disconnections];
         if judged != recomputed || ends.is_some_and(|ends| ends != disconnections) {
             all.push(format!("{name:?}: judged {judged:?} {ends:?}, recomputed {recomputed:?} {disconnections:?}"));
         }
     };
-    compare("", [hub.up_us, hub.down_us, hub.down_unplanned_us, hub.outages], None);
+    compare("", [hub.up_us, hub.down_us, hub.neither_us, hub.down_unplanned_us, hub.outages], None);
     for (name, server) in &history.servers.0 {
-        let judged = [server.up_us, server.down_us, server.down_unplanned_us, server.outages];
+        let judged = [server.up_us, server.down_us, server.neither_us, server.down_unplanned_us, server.outages];
         compare(name, judged, Some([server.disconnections, server.disconnections_unplanned]));
     }
 }

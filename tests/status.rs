@@ -133,3 +133,57 @@ async fn the_status_page_is_one_file_that_asks_nobody_else() {
     let by_name = reqwest::Client::new().get(sidecar.url("/status.json")).header("host", "attacker.example").send().await.unwrap();
     assert_eq!(by_name.status().as_u16(), 403, "a page of the internet can't have a browser read it");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_figure_that_appears_twice_is_the_same_wherever_it_appears() {
+    let hub = Hub::start().await;
+    let sidecar = hub.watch(&["--interval", "1s"]);
+    let polls = |report: &Value| report["coverage"]["polls"].as_u64().unwrap();
+    let served = async |path: &str| serde_json::from_str::<Value>(&sidecar.get(path).await.1).ok();
+    // All of one moment: between two reports that are the same no Watch came.
+    let (report, status, dashboard, metrics) = until("no Watch comes between two looks", async || {
+        let before = served("/report.json").await.filter(|report| polls(report) > 3)?;
+        let (status, dashboard) = (served("/status.json").await?, served("/dashboard.json").await?);
+        let metrics = sidecar.get("/metrics").await.1;
+        let after = served("/report.json").await?;
+        (polls(&before) == polls(&after)).then_some((before, status, dashboard, metrics))
+    })
+    .await;
+    let measures = report["measures"].as_array().unwrap();
+    let shown = |name: &str| measures.iter().find(|measure| measure["measure"] == name).unwrap()["shown"].clone();
+    let fact = |name: &str| {
+        let facts = status["watched"]["facts"].as_array().unwrap();
+        facts.iter().find(|fact| fact[0] == name).unwrap_or_else(|| panic!("{facts:?}"))[1].clone()
+    };
+    assert_eq!([fact("API answers, mean"), fact("Memory, peak")], [shown("api.mean"), shown("memory.peak")]);
+    let figures = &dashboard["metrics"];
+    assert_eq!([&figures["avgResponseTime"], &figures["peakMemoryUsage"]], [&shown("api.mean"), &shown("memory.peak")]);
+    assert_eq!(figures["totalHealthChecks"], report["coverage"]["polls"]);
+    let verdict = format!("verdict=\"{}\"}} 1\n", report["overall"]["verdict"].as_str().unwrap());
+    assert!(
+        metrics.lines().any(|line| line.starts_with("hubwatch_verdict{") && format!("{line}\n").ends_with(&verdict)),
+        "{metrics}"
+    );
+
+    sidecar.stop();
+    let figure = |report: &Value, name: &str| {
+        let measures = report["measures"].as_array().unwrap();
+        measures.iter().find(|measure| measure["measure"] == name).unwrap()["shown"].as_str().unwrap_or("–").to_owned()
+    };
+    let files = ["report.json", "report.md", "report.html"].map(|name| hub.folder.path().join(name));
+    let mut command = hub.command("report", &["--name", "simulated", "--since", "1h"]);
+    files.iter().for_each(|file| drop(command.arg("--out").arg(file)));
+    command.output().unwrap();
+    let [json, markdown, page] =
+        files.map(|file| std::fs::read_to_string(&file).unwrap_or_else(|_| panic!("no {}", file.display())));
+    let (report, dashboard) = (serde_json::from_str(&json).unwrap(), read_json(&hub.state_dir().join("dashboard.json")).unwrap());
+    for name in ["api.mean", "api.p95", "memory.peak", "errors.share"] {
+        let shown = figure(&report, name);
+        assert!(markdown.contains(&shown) && page.contains(&shown), "{name} is {shown}");
+        for row in report["criteria"].as_array().unwrap().iter().flat_map(|row| row["limits"].as_array().unwrap()) {
+            assert!(row["measure"] != name || row["shown"] == shown.as_str(), "{name} is {shown}: {row:#}");
+        }
+    }
+    assert_eq!(dashboard["metrics"]["avgResponseTime"], figure(&report, "api.mean").as_str());
+    assert_eq!(dashboard["metrics"]["peakMemoryUsage"], figure(&report, "memory.peak").as_str());
+}

@@ -152,8 +152,8 @@ impl Judged {
 }
 
 /// The limits that any criterion sets on a measure: its value is printed on the right side of all of them, everywhere.
-fn bounds_on(measure: Measure, criteria: &[Criterion]) -> Vec<Bound> {
-    let limits = criteria.iter().flat_map(|criterion| &criterion.limits).filter(|limit| limit.measure == measure);
+pub fn bounds_on<'a>(measure: Measure, criteria: impl IntoIterator<Item = &'a Criterion>) -> Vec<Bound> {
+    let limits = criteria.into_iter().flat_map(|criterion| &criterion.limits).filter(|limit| limit.measure == measure);
     limits.flat_map(|limit| limit.warns().into_iter().chain(limit.fails())).collect()
 }
 

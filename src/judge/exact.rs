@@ -84,6 +84,19 @@ impl Exact {
         }
     }
 
+    /// The sum; beyond 128 bits as in [`times`](Self::times).
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let whole = narrow(self.numerator / self.denominator).saturating_add(narrow(other.numerator / other.denominator));
+        let (one, two) = (self.numerator % self.denominator, other.numerator % other.denominator);
+        let rest = one
+            .checked_mul(other.denominator)
+            .zip(two.checked_mul(self.denominator))
+            .zip(self.denominator.checked_mul(other.denominator))
+            .and_then(|((one, two), both)| Self::of(one.checked_add(two)?.checked_add(both.checked_mul(whole.into())?)?, both));
+        rest.unwrap_or_else(|| Self::whole(whole))
+    }
+
     /// The whole number that it is nearest to; half is rounded up.
     pub fn rounded(self) -> u64 {
         let half = self.denominator.div_ceil(2);

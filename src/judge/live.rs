@@ -33,9 +33,9 @@ pub enum News {
 }
 
 impl LiveJudge {
-    /// Begins with nothing; see [`Judge::new`].
-    pub fn new(here: Vec<RuleFile>, from: Timestamp) -> Self {
-        let judge = Judge::new(here, from);
+    /// Begins with nothing; see [`Judge::between`].
+    pub fn new(here: Vec<RuleFile>, from: Timestamp, hours_from: Option<Timestamp>) -> Self {
+        let judge = Judge::between(here, (from, Timestamp::new(u64::MAX)), hours_from);
         Self { settled: judge.clone(), recent: VecDeque::new(), judge }
     }
 

@@ -4,8 +4,13 @@ use serde::Serialize;
 
 use super::vitals::Deployment;
 use super::{Latest, SoFar};
+use crate::judge::Assessment;
+use crate::judge::evaluate::bounds_on;
+use crate::judge::exact::Exact;
 use crate::judge::incident::Incident;
+use crate::judge::measure::{Measure, Unit};
 use crate::judge::moment::Moment;
+use crate::judge::number::{self, Bound};
 use crate::report::words;
 use crate::watch::{ApiOutcome, Liveness, Poll, ServerPoll};
 
@@ -91,32 +96,46 @@ pub fn dashboard(so_far: &SoFar, deployment: &Deployment) -> Option<Dashboard> {
             timestamp: Moment(*at),
             status: status(poll),
             uptime: started.map(|started| words::duration(at.since(started).get())),
-            cpu: assessment.series.cpu_permille.points.last().map(|point| percent(point.mean)),
-            memory: memory_share(poll).map(percent),
+            cpu: history.latest_cpu().map(|share| percent(assessment, Measure::CpuMean, share)),
+            memory: memory_share(poll).map(|share| percent(assessment, Measure::MemoryHostMean, share)),
             active_clients: poll.api.mcp_clients,
             servers: poll.servers.iter().map(server).collect(),
         },
         metrics: Metrics {
             total_health_checks: polls,
             error_count: polls.saturating_sub(answered),
-            success_rate: answered.saturating_mul(1_000).checked_div(polls).map(percent),
-            avg_response_time: history.api.mean_us.map(words::duration),
-            peak_memory_usage: history.process.rss_peak_bytes.map(words::bytes),
-            peak_cpu_usage: history.process.cpu_peak_permille.map(percent),
+            success_rate: Exact::permille(answered, polls).map(|share| spelled(&number::value(Unit::Permille, share, &[ALL]))),
+            avg_response_time: shown(assessment, Measure::ApiMean),
+            peak_memory_usage: shown(assessment, Measure::MemoryPeak),
+            peak_cpu_usage: shown(assessment, Measure::CpuPeak).map(|share| spelled(&share)),
         },
         incidents: assessment.incidents.iter().map(incident).collect(),
     })
 }
 
+/// Only all of them are 100 %.
+const ALL: Bound = Bound { limit: 1_000, below: true, strict: false };
+
+/// A measure as it stands in the report.
+fn shown(assessment: &Assessment, measure: Measure) -> Option<String> {
+    assessment.measures.iter().find(|figure| figure.measure == measure)?.shown.clone()
+}
+
 /// Of the host's memory, as the strategy has it.
-fn memory_share(poll: &Poll) -> Option<u64> {
+fn memory_share(poll: &Poll) -> Option<Exact> {
     let process = poll.process.as_ref()?;
-    process.rss.get().saturating_mul(1_000).checked_div(process.host_memory.get())
+    Exact::permille(process.rss.get(), process.host_memory.get())
+}
+
+/// The share at the last poll, on its side of the limits that are set on a measure.
+fn percent(assessment: &Assessment, measure: Measure, share: Exact) -> String {
+    let criteria = assessment.criteria.iter().map(|(criterion, _)| criterion);
+    spelled(&number::value(Unit::Permille, share, &bounds_on(measure, criteria)))
 }
 
 /// As the strategy writes shares: `0.4%`, `100%`.
-fn percent(permille: u64) -> String {
-    if permille.is_multiple_of(10) { format!("{}%", permille / 10) } else { format!("{}.{}%", permille / 10, permille % 10) }
+fn spelled(share: &str) -> String {
+    share.replacen(".0 %", "%", 1).replacen(" %", "%", 1)
 }
 
 /// The hub calls itself `ok` whenever it answers: its state says more.

@@ -15,6 +15,7 @@ use crate::judge::incident::{Gravity, Incident, IncidentKind};
 use crate::judge::live::News;
 use crate::judge::moment::Moment;
 use crate::judge::rules::RuleFile;
+use crate::report::baseline;
 use crate::watch::{Decoded, Environment, HubName, Micros, Timestamp, Watch, spans_of_request};
 
 /// How often the journal is looked at: an alert is told within a second of the poll that shows its reason. Without news that is a look
@@ -96,6 +97,7 @@ impl Follower {
                 seen: None,
                 place: None,
                 from: None,
+                hours_from: None,
                 earliest: None,
                 whole: false,
                 begun: None,
@@ -131,6 +133,8 @@ struct Follow<A> {
     place: Option<i64>,
     /// Since when is judged.
     from: Option<Timestamp>,
+    /// From when the hours of the phases count: the baseline's time, as in a report.
+    hours_from: Option<Timestamp>,
     /// The beginning of a Watch that is earlier than those before it, since the clock was set back: it is judged from there on.
     earliest: Option<Timestamp>,
     /// Whether all that the journal held was judged: before, nobody is told of what may be over.
@@ -149,6 +153,7 @@ struct Look {
     place: Option<i64>,
     watches: Vec<Watch>,
     more: bool,
+    hours_from: Option<Timestamp>,
 }
 
 impl<A: Audience> Follow<A> {
@@ -191,7 +196,11 @@ impl<A: Audience> Follow<A> {
             (self.following.hub.clone(), self.following.environment.clone(), self.following.state_dir.clone());
         let reader = self.reader.take();
         let horizon = now.minus(PERIOD);
-        let read = move || look(reader, &state_dir, (&hub, &environment), horizon, place);
+        let read = move || {
+            let hours_from = baseline::read(&state_dir, &hub, &environment, now).baseline.map(|baseline| baseline.at.0);
+            let look = look(reader, &state_dir, (&hub, &environment), horizon, place)?;
+            Ok(Look { hours_from, ..look })
+        };
         match tokio::task::spawn_blocking(read).await {
             Ok(Ok(look)) => return self.take(look, horizon).await,
             // Before the first commit there is nothing to read.
@@ -204,6 +213,11 @@ impl<A: Audience> Follow<A> {
 
     async fn take(&mut self, look: Look, horizon: Timestamp) -> bool {
         self.reader = Some(look.reader);
+        if self.from.is_some() && look.hours_from != self.hours_from {
+            // Somebody took a baseline, or it has grown too old: the phases are other ones.
+            self.begin_anew(None);
+            return true;
+        }
         self.place = look.place;
         let news = !look.watches.is_empty();
         for watch in look.watches {
@@ -214,8 +228,8 @@ impl<A: Audience> Follow<A> {
             }
             if self.from.is_none() {
                 let from = self.earliest.map_or(start, |earliest| earliest.min(start));
-                self.live.begin(self.following.rules.clone(), from);
-                self.from = Some(from);
+                self.live.begin(self.following.rules.clone(), from, look.hours_from);
+                (self.from, self.hours_from) = (Some(from), look.hours_from);
                 self.begun = self.begun.or(Some(from));
             }
             match self.live.take(watch) {
@@ -350,7 +364,7 @@ fn look(
         Some(place) => Some(place),
         None => reader.first_watch(hub, environment, horizon)?,
     };
-    let Some(first) = first else { return Ok(Look { reader, place, watches: Vec::new(), more: false }) };
+    let Some(first) = first else { return Ok(Look { reader, place, watches: Vec::new(), more: false, hours_from: None }) };
     let rows = reader.watches_from(hub, environment, first, BATCH)?;
     let more = rows.len() == BATCH;
     let place = Some(rows.last().map_or(first, |last| last.id + 1));
@@ -359,7 +373,7 @@ fn look(
         // What the journal gives back it was given encoded; what can't be read the report tells of.
         let _ = spans_of_request(&otlp, |span| decoded.take(&span));
     }
-    Ok(Look { reader, place, watches: decoded.watches, more })
+    Ok(Look { reader, place, watches: decoded.watches, more, hours_from: None })
 }
 
 #[cfg(test)]

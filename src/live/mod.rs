@@ -53,9 +53,10 @@ pub struct SoFar {
 }
 
 impl Live {
-    /// Begins anew: what happened before `from` does not count.
-    fn begin(&self, here: Vec<RuleFile>, from: Timestamp) {
-        *self.state() = Some(State { from, to: from, judge: LiveJudge::new(here, from), latest: None, so_far: None });
+    /// Begins anew: what happened before `from` does not count. The hours of the phases count from `hours_from`, or from the first Watch.
+    fn begin(&self, here: Vec<RuleFile>, from: Timestamp, hours_from: Option<Timestamp>) {
+        let judge = LiveJudge::new(here, from, hours_from);
+        *self.state() = Some(State { from, to: from, judge, latest: None, so_far: None });
     }
 
     /// Takes a Watch in; `None` before [`begin`](Self::begin).
@@ -105,7 +106,7 @@ mod tests {
         fn it_is_assessed_once_for_each_watch_and_anew_after_the_next(first in any::<Watch>(), second in any::<Watch>()) {
             let live = Live::default();
             prop_assert!(live.so_far().is_none());
-            live.begin(Vec::new(), first.interval.start());
+            live.begin(Vec::new(), first.interval.start(), None);
             live.take(first);
             let asked = live.so_far().unwrap();
             prop_assert!(Arc::ptr_eq(&asked, &live.so_far().unwrap()));
@@ -156,7 +157,7 @@ mod tests {
             let watches = run(steps);
             let from = watches.iter().map(|watch| watch.interval.start()).min().unwrap();
             for begin in [watches[0].interval.start(), from] {
-                live.begin(Vec::new(), begin);
+                live.begin(Vec::new(), begin, None);
                 for watch in &watches {
                     live.take(watch.clone());
                     let so_far = live.so_far().unwrap();

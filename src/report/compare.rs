@@ -5,9 +5,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::model::{CriterionRow, Provenance, Report, VERSION};
-use crate::judge::evaluate::LimitJudged;
+use crate::judge::evaluate::MeasureFigure;
+use crate::judge::exact::Exact;
 use crate::judge::measure::{Measure, Unit};
 use crate::judge::moment::Moment;
+use crate::judge::number::{self, Bound};
 use crate::judge::series::{LatencyPoint, Line, Point};
 use crate::judge::verdict::{Verdict, weight};
 use crate::watch::terms;
@@ -84,10 +86,16 @@ pub struct FigureChange {
     pub name: String,
     /// In which unit.
     pub unit: Unit,
-    /// What it was. What adds up over a period is scaled to the length of this one.
+    /// What it was, to the nearest whole number. What adds up over a period is scaled to the length of this one.
     pub before: Option<u64>,
-    /// What it is.
+    /// What it is, to the nearest whole number on the same side of its limits.
     pub now: Option<u64>,
+    /// What it was, for people: from the exact value, on its side of this report's limits.
+    #[serde(default)]
+    pub before_shown: Option<String>,
+    /// What it is, for people, as it stands wherever it is shown.
+    #[serde(default)]
+    pub now_shown: Option<String>,
     /// A difference up to this is noise.
     pub noise: u64,
     /// What became of it. Of all figures less is better.
@@ -102,9 +110,8 @@ pub struct Compared {
     overall: Whole,
     coverage: Covered,
     criteria: Vec<Row>,
-    calls: Calls,
-    process: Process,
-    api: Api,
+    #[serde(default)]
+    measures: Vec<Value>,
     series: Lines,
 }
 
@@ -134,33 +141,12 @@ struct Row {
     id: String,
     title: String,
     verdict: Verdict,
-    limits: Vec<Value>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
 struct Value {
     measure: Measure,
-    value: Option<u64>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Calls {
-    mean_us: Option<u64>,
-    p95_us: Option<u64>,
-    gemini_mean_us: Option<u64>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Process {
-    cpu_mean_permille: Option<u64>,
-    cpu_peak_permille: Option<u64>,
-    rss_peak_bytes: Option<u64>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-struct Api {
-    mean_us: Option<u64>,
-    p95_us: Option<u64>,
+    exact: Option<Exact>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -187,27 +173,16 @@ impl Compared {
 impl From<&Report> for Compared {
     fn from(report: &Report) -> Self {
         let Provenance { hub, environment, builds, from, to, criteria_digest, overrides, .. } = report.provenance.clone();
-        let value = |limit: &LimitJudged| Value { measure: limit.measure, value: limit.value };
-        let row = |row: &CriterionRow| Row {
-            id: row.id.clone(),
-            title: row.title.clone(),
-            verdict: row.verdict,
-            limits: row.limits.iter().map(value).collect(),
-        };
-        let (calls, process, api, series) = (&report.calls, &report.process, &report.api, &report.series);
+        let value = |figure: &MeasureFigure| Value { measure: figure.measure, exact: figure.exact };
+        let row = |row: &CriterionRow| Row { id: row.id.clone(), title: row.title.clone(), verdict: row.verdict };
+        let series = &report.series;
         Self {
             version: report.version,
             provenance: Origin { hub, environment, builds, from, to, criteria_digest, overrides },
             overall: Whole { verdict: report.overall.verdict },
             coverage: Covered { covered_us: report.coverage.covered_us },
             criteria: report.criteria.iter().map(row).collect(),
-            calls: Calls { mean_us: calls.mean_us, p95_us: calls.p95_us, gemini_mean_us: calls.gemini_mean_us },
-            process: Process {
-                cpu_mean_permille: process.cpu_mean_permille,
-                cpu_peak_permille: process.cpu_peak_permille,
-                rss_peak_bytes: process.rss_peak_bytes,
-            },
-            api: Api { mean_us: api.mean_us, p95_us: api.p95_us },
+            measures: report.measures.iter().map(value).collect(),
             series: Lines {
                 cpu_permille: series.cpu_permille.clone(),
                 rss_bytes: series.rss_bytes.clone(),
@@ -269,7 +244,7 @@ pub fn compare(report: &Report, earlier: &Compared) -> Comparison {
         verdict: earlier.overall.verdict,
         caveats: caveats(&now, earlier),
         criteria: now.criteria.iter().filter_map(|row| criterion(row, earlier)).collect(),
-        figures: FIGURES.iter().map(|(name, measure, noise)| figure(name, *measure, *noise, earlier, &now)).collect(),
+        figures: FIGURES.iter().map(|shown| figure(shown, report, earlier, &now)).collect(),
     }
 }
 
@@ -309,9 +284,10 @@ fn criterion(row: &Row, earlier: &Compared) -> Option<CriterionChange> {
     Some(CriterionChange { id: row.id.clone(), title: row.title.clone(), before: known, now: row.verdict, change })
 }
 
-fn figure(name: &str, measure: Measure, noise: Noise, before: &Compared, now: &Compared) -> FigureChange {
-    let new = now.value(measure);
-    let raw = before.value(measure);
+fn figure((name, measure, noise): &(&str, Measure, Noise), report: &Report, before: &Compared, now: &Compared) -> FigureChange {
+    let (measure, noise, unit) = (*measure, *noise, measure.unit());
+    let (new, raw) = (now.value(measure), before.value(measure));
+    let counted = |value: Option<Exact>| value.map_or(0, Exact::rounded);
     let lengths = (now.coverage.covered_us, before.coverage.covered_us);
     let old = match noise {
         // It is counted by the day already.
@@ -322,35 +298,59 @@ fn figure(name: &str, measure: Measure, noise: Noise, before: &Compared, now: &C
     let varies = match noise {
         Noise::Varies(values) => spread(values(&before.series)).max(spread(values(&now.series))),
         // A hub that never ended and now does has changed, and so has one that did and no longer does, however seldom.
-        Noise::Events if measure == Measure::HubEnds && (raw == Some(0) || new == Some(0)) => 0,
+        Noise::Events if measure == Measure::HubEnds && [raw, new].iter().flatten().any(|count| count.is_zero()) => 0,
         Noise::Events if measure == Measure::LogErrors => {
             chance((before.error_lines(), (DAY, lengths.1)), (now.error_lines(), (DAY, lengths.0)))
         }
-        Noise::Events => chance((raw.unwrap_or(0), lengths), (new.unwrap_or(0), (1, 1))),
+        Noise::Events => chance((counted(raw), lengths), (counted(new), (1, 1))),
         Noise::Adds | Noise::None => 0,
     };
-    let least = match (noise, measure.unit()) {
+    let least = match (noise, unit) {
         (Noise::Events, _) | (_, Unit::Count) => 0,
         (_, Unit::Micros) => LEAST_MICROS,
         (_, Unit::Permille) => LEAST_PERMILLE,
         (_, Unit::Bytes | Unit::BytesPerHour) => LEAST_BYTES,
     };
-    let noise = varies.max(least).max(old.unwrap_or(0) / 100 * LEAST_SHARE);
-    let change = match (old, new) {
-        (Some(old), Some(new)) if old.abs_diff(new) <= noise => Change::Same,
-        (Some(old), Some(new)) if new < old => Change::Better,
-        (Some(_), Some(_)) => Change::Worse,
-        _ => Change::Unknown,
-    };
-    FigureChange { name: name.to_owned(), unit: measure.unit(), before: old, now: new, noise, change }
+    let noise = varies.max(least).max(counted(old) / 100 * LEAST_SHARE);
+    let bounds = bounds_on(report, measure);
+    let say = |value: Exact| number::value(unit, value, &bounds);
+    FigureChange {
+        name: (*name).to_owned(),
+        unit,
+        before: old.map(Exact::rounded),
+        now: new.map(|value| number::rounded(value, &bounds)),
+        before_shown: old.map(say),
+        now_shown: new.map(say),
+        noise,
+        change: change(old, new, noise),
+    }
+}
+
+/// What became of a figure: a difference up to the noise is none.
+fn change(old: Option<Exact>, new: Option<Exact>, noise: u64) -> Change {
+    let (Some(old), Some(new)) = (old, new) else { return Change::Unknown };
+    if new.max(old) <= new.min(old).plus(Exact::whole(noise)) {
+        Change::Same
+    } else if new < old {
+        Change::Better
+    } else {
+        Change::Worse
+    }
+}
+
+/// The limits that the report's criteria set on a measure. What is counted by the day here is limited in the period there.
+fn bounds_on(report: &Report, measure: Measure) -> Vec<Bound> {
+    let limits = report.criteria.iter().flat_map(|row| &row.limits).filter(|limit| limit.measure == measure);
+    let all = limits.flat_map(|limit| [limit.warn, limit.fail].into_iter().flatten().map(|at| (at, limit.below, limit.strict)));
+    let counts = measure != Measure::LogErrors;
+    all.filter(|_| counts).map(|(limit, below, strict)| Bound { limit, below, strict }).collect()
 }
 
 const DAY: u64 = 24 * 3600 * 1_000_000;
 
-/// Times a ratio, to the nearest; `None` for a period without length.
-fn scaled(value: u64, (to, from): (u64, u64)) -> Option<u64> {
-    let (to, from) = (u128::from(to), u128::from(from));
-    u64::try_from((u128::from(value) * to + from / 2).checked_div(from)?).ok()
+/// Times a ratio; `None` for a period without length.
+fn scaled(value: Exact, (to, from): (u64, u64)) -> Option<Exact> {
+    Some(value.times(Exact::of(to.into(), from.into())?))
 }
 
 /// Twice the standard deviation of the difference of two counts, each times its ratio.
@@ -365,29 +365,20 @@ fn chance(one: (u64, (u64, u64)), other: (u64, (u64, u64))) -> u64 {
 }
 
 impl Compared {
-    fn value(&self, measure: Measure) -> Option<u64> {
+    fn value(&self, measure: Measure) -> Option<Exact> {
         match measure {
-            Measure::CpuMean => self.process.cpu_mean_permille,
-            Measure::CpuPeak => self.process.cpu_peak_permille,
-            Measure::MemoryPeak => self.process.rss_peak_bytes,
-            Measure::ApiMean => self.api.mean_us,
-            Measure::ApiP95 => self.api.p95_us,
-            Measure::CallsMean => self.calls.mean_us,
-            Measure::CallsP95 => self.calls.p95_us,
-            Measure::GeminiMean => self.calls.gemini_mean_us,
             Measure::LogErrors => self.error_lines_a_day(),
-            other => self.criteria.iter().flat_map(|row| &row.limits).find(|limit| limit.measure == other)?.value,
+            other => self.measures.iter().find(|value| value.measure == other)?.exact,
         }
     }
 
     /// Periods differ in length: what is counted is counted by the day.
-    fn error_lines_a_day(&self) -> Option<u64> {
+    fn error_lines_a_day(&self) -> Option<Exact> {
         // Where no levels were visible no point was drawn: that is not zero.
         if self.series.error_lines.points.is_empty() {
             return None;
         }
-        let a_day = (u128::from(self.error_lines()) * u128::from(DAY)).checked_div(u128::from(self.coverage.covered_us))?;
-        u64::try_from(a_day).ok()
+        Exact::of(u128::from(self.error_lines()) * u128::from(DAY), self.coverage.covered_us.into())
     }
 
     fn error_lines(&self) -> u64 {
@@ -411,8 +402,8 @@ mod tests {
 
     #[test]
     fn chance_is_reckoned_with_what_was_counted_and_scaled_afterwards() {
-        assert_eq!(scaled(3, (24, 48)), Some(2), "to the nearest");
-        assert_eq!(scaled(3, (24, 0)), None);
+        assert_eq!(scaled(Exact::whole(3), (24, 48)), Exact::of(3, 2));
+        assert_eq!(scaled(Exact::whole(3), (24, 0)), None);
         assert_eq!(chance((50, (1, 1)), (50, (1, 1))), 20);
         // Four in an hour are 96 a day, give or take 2 × 2 × 24.
         assert_eq!(chance((4, (24, 1)), (0, (24, 1))), 96);

@@ -8,23 +8,27 @@ use crate::watch::Timestamp;
 /// Processor shares are in thousandths of a core.
 const PERMILLE: u128 = 1_000;
 
-/// The phases that the period reached.
+/// The phases that the period reached. An incident belongs to the phase in which it began, or to the nearest one that was reached: what
+/// begins at the very end may lie in a phase that has no time yet.
 pub fn phases(report: &Report, phases: &Phases) -> Vec<Phase> {
     let baseline = report.baseline.as_ref();
     let against = |value: Option<u64>, base: Option<u64>| Delta { value, baseline: base };
-    let phase = |(index, from, to, figures): (usize, Moment, Moment, PhaseFigures)| Phase {
-        name: PHASES.get(index).map_or("", |(name, _)| name).to_owned(),
-        from,
-        to,
+    let reached = phases.reached(end(report));
+    let nearest = |at: Moment| reached.iter().map(|(index, ..)| *index).min_by_key(|index| index.abs_diff(phases.of(at.0)));
+    let begun: Vec<Option<usize>> = report.incidents.iter().map(|incident| nearest(incident.start)).collect();
+    let phase = |(index, from, to, figures): &(usize, Moment, Moment, PhaseFigures)| Phase {
+        name: PHASES.get(*index).map_or("", |(name, _)| name).to_owned(),
+        from: *from,
+        to: *to,
         cpu_mean_permille: against(figures.cpu.mean(PERMILLE), baseline.and_then(|base| base.cpu_permille)),
         rss_mean_bytes: against(figures.rss.mean(1), baseline.and_then(|base| base.rss_bytes)),
         api_mean_us: against(figures.api.mean(1), baseline.and_then(|base| base.api_us)),
         calls: figures.calls,
         error_lines: figures.error_lines,
         log_bytes: figures.log_bytes,
-        incidents: report.incidents.iter().filter(|incident| phases.of(incident.start.0) == index).count() as u64,
+        incidents: begun.iter().filter(|begun| **begun == Some(*index)).count() as u64,
     };
-    phases.reached(end(report)).into_iter().map(phase).collect()
+    reached.iter().map(phase).collect()
 }
 
 /// A watch that goes on has seen nothing beyond its last Watch.

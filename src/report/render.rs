@@ -239,7 +239,7 @@ fn comparison_line(comparison: &Comparison) -> String {
 /// Name, then, now, what became of it, and up to where a difference is noise.
 fn figure_row(figure: &FigureChange) -> Vec<String> {
     let say = |value| words::in_unit(figure.unit, value);
-    let known = |value: Option<u64>| value.map_or("–".to_owned(), say);
+    let known = |shown: &Option<String>| shown.clone().unwrap_or_else(|| "–".to_owned());
     let change = match (figure.change, figure.before, figure.now) {
         (Change::Better | Change::Worse, Some(before), Some(now)) => {
             let sign = if now < before { '−' } else { '+' };
@@ -247,7 +247,7 @@ fn figure_row(figure: &FigureChange) -> Vec<String> {
         }
         _ => figure.change.to_string(),
     };
-    vec![figure.name.clone(), known(figure.before), known(figure.now), change, format!("±{}", say(figure.noise))]
+    vec![figure.name.clone(), known(&figure.before_shown), known(&figure.now_shown), change, format!("±{}", say(figure.noise))]
 }
 
 fn sparks(report: &Report) -> Vec<Spark> {

@@ -11,6 +11,7 @@ use crate::hub::signal;
 use crate::servers::{Collector, Jaeger, Outlets, Prometheus, configuration, get};
 use crate::session::Session;
 use crate::sidecar::binary;
+use crate::sound::sound;
 use crate::tempo::Tempo;
 use crate::wait::until;
 
@@ -58,7 +59,8 @@ impl Watching {
         command.args(backend.iter().flat_map(|backend| ["--backend", backend]));
         let Output { status, stdout, stderr } = command.output().unwrap();
         let report = serde_json::from_slice(&stdout);
-        (report.unwrap_or_else(|_| panic!("{backend:?}: {}", String::from_utf8_lossy(&stderr))), status.code())
+        let report = report.unwrap_or_else(|_| panic!("{backend:?}: {}", String::from_utf8_lossy(&stderr)));
+        (sound(report), status.code())
     }
 }
 

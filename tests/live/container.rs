@@ -12,6 +12,7 @@ use crate::hub::{Hub, free_port, signal};
 use crate::limits::Limits;
 use crate::servers::{Jaeger, configuration, get};
 use crate::sidecar::binary;
+use crate::sound::sound;
 use crate::wait::until;
 
 /// The image's limit: 20 MB.
@@ -171,7 +172,7 @@ fn logs(hub: &Hub) -> PathBuf {
 /// The report that was written to stdout, and how the command ended.
 fn report(output: &Output) -> (Value, Option<i32>) {
     let report = serde_json::from_slice(&output.stdout);
-    (report.unwrap_or_else(|_| panic!("{}", text(&output.stderr))), output.status.code())
+    (sound(report.unwrap_or_else(|_| panic!("{}", text(&output.stderr)))), output.status.code())
 }
 
 #[test]

@@ -5,6 +5,8 @@ mod backends;
 mod container;
 mod faults;
 mod hub;
+#[path = "../invariants/mod.rs"]
+mod invariants;
 mod limits;
 mod pages;
 mod passing;
@@ -14,6 +16,7 @@ mod servers;
 mod serving;
 mod session;
 mod sidecar;
+mod sound;
 mod tempo;
 mod wait;
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::hub::{Hub, signal};
 use crate::sidecar::binary;
+use crate::sound::sound;
 use crate::wait::until;
 
 /// As somebody would write it who wants a verdict after minutes: shorter times and fewer samples; no limit of a measured quantity is
@@ -112,7 +113,7 @@ async fn a_real_hub_without_faults_passes() {
     watching.stop();
 
     let (report, code) = watching.report(from, to, "json");
-    let report: Value = serde_json::from_str(&report).unwrap();
+    let report = sound(serde_json::from_str(&report).unwrap());
     let of = |row: &Value| format!("{} {}: {} ({})", row["verdict"], row["id"], row["value"], row["why"]);
     let rows: Vec<String> = report["criteria"].as_array().unwrap().iter().map(of).collect();
     println!("{}", rows.join("\n"));

@@ -6,6 +6,7 @@ use std::process::{Child, Command};
 use serde_json::Value;
 
 use crate::hub::signal;
+use crate::sound::sound;
 
 /// How often the live tests poll.
 pub const INTERVAL_US: u64 = 1_000_000;
@@ -66,7 +67,7 @@ impl Sidecar {
             .arg(self.state.path())
             .output()
             .unwrap();
-        (serde_json::from_slice(&output.stdout).unwrap(), output.status.code())
+        (sound(serde_json::from_slice(&output.stdout).unwrap()), output.status.code())
     }
 }
 

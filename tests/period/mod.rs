@@ -77,10 +77,14 @@ pub fn archive(watches: &[Watch], path: &std::path::Path) {
 
 /// `report.json` of an archive of these Watches, by the program; the period is theirs.
 pub fn reported(watches: &[Watch]) -> serde_json::Value {
+    reported_between(watches, (watches[0].interval.start(), watches[watches.len() - 1].interval.end()))
+}
+
+/// The same of a period.
+pub fn reported_between(watches: &[Watch], (from, to): (Timestamp, Timestamp)) -> serde_json::Value {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("watches.jsonl");
     archive(watches, &path);
-    let (from, to) = (watches[0].interval.start(), watches[watches.len() - 1].interval.end());
     let made = std::process::Command::new(env!("CARGO_BIN_EXE_hubwatch"))
         .args(["report", "--name", "hub", "--format", "json", "--backend", &format!("file={}", path.display())])
         .args(["--from", &from.to_string(), "--to", &to.to_string(), "--state-dir"])

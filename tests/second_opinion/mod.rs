@@ -492,6 +492,9 @@ fn coverage(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
         if let Some((start, end)) = taken.share {
             let joined = before.filter(|_| taken.unseen_from.is_none()).map_or(start, |before| before.clamp(period.0, start));
             parts.push((joined, end));
+        } else if let Some(before) = before.filter(|_| taken.unseen_from.is_none() && us(taken.watch.interval.start()) >= period.1)
+        {
+            parts.push((before.clamp(period.0, period.1), period.1));
         }
         before = Some(us(taken.watch.interval.end()));
     }

@@ -41,6 +41,8 @@ struct Course {
     patience: Option<u64>,
     /// Whether a gap was the last thing that happened.
     blind: bool,
+    /// The first instant that counts.
+    from: u64,
 }
 
 impl Course {
@@ -94,7 +96,8 @@ impl Course {
             Liveness::Starting if self.counts() == Counts::Up => Counts::Down,
             Liveness::Starting => Counts::Starting,
         };
-        self.patience = (liveness == Liveness::Starting && counts != Counts::Down).then_some(at + PATIENCE);
+        self.patience = (liveness == Liveness::Starting && counts != Counts::Down)
+            .then_some(if at + 1 == self.from { self.from } else { at } + PATIENCE);
         let asked_for = matches!(cause, Some(ChangeCause::Requested | ChangeCause::Configured));
         self.changes.push(Change { at, earliest, liveness, counts, asked_for, by_hub: cause == Some(ChangeCause::Hub) });
         self.blind = false;
@@ -122,6 +125,7 @@ impl Course {
 pub struct Sums {
     pub up: u64,
     pub down: u64,
+    pub neither: u64,
     pub unplanned: u64,
     pub outages: u64,
     pub disconnections: u64,
@@ -152,12 +156,13 @@ fn sums(course: &Course, windows: &[Window], (from, end): (u64, u64)) -> Sums {
     let mut sums = Sums::default();
     let changes = &course.changes;
     let until = |index: usize| changes.get(index + 1).map_or(end, |next| next.at);
+    sums.neither = changes.first().map_or(end, |first| first.at).saturating_sub(from);
     for (index, change) in changes.iter().enumerate() {
         let lasted = until(index).saturating_sub(change.at.max(from));
         match change.counts {
             Counts::Up => sums.up += lasted,
             Counts::Down => sums.down += lasted,
-            Counts::OnPurpose | Counts::Starting | Counts::Unknown => {}
+            Counts::OnPurpose | Counts::Starting | Counts::Unknown => sums.neither += lasted,
         }
     }
     let mut index = 0;
@@ -263,6 +268,16 @@ impl HubCourse {
         }
     }
 
+    /// What a poll beyond the period tells of the time before it.
+    fn learn(&mut self, poll: &Poll, watch: &Watch, at: u64) {
+        let answers = poll.api.health == ApiOutcome::Ok;
+        if answers || self.course.is_known() || watch.origin.run > 1 || watch.origin.sequence.get() > 0 {
+            self.course.learn(watch, at, if answers { Liveness::Up } else { Liveness::Down }, None);
+        } else {
+            self.silent(at, at, watch);
+        }
+    }
+
     fn fact(&mut self, kind: &FactKind, earliest: u64, at: u64, watch: &Watch) {
         match kind {
             FactKind::Hub(HubFact::HubStarted(_)) => (self.told, self.last_start) = (Some(at), Some(at)),
@@ -315,7 +330,8 @@ struct All {
 
 impl All {
     fn server(&mut self, name: &str) -> &mut Course {
-        self.servers.entry(name.to_owned()).or_default()
+        let from = self.hub.course.from;
+        self.servers.entry(name.to_owned()).or_insert_with(|| Course { from, ..Course::default() })
     }
 
     /// The servers that the hub has, as far as is known.
@@ -326,7 +342,8 @@ impl All {
     /// After something was said of the hub: what becomes of its servers while it is down is not known.
     fn hub_is_gone(&mut self, before: Option<u64>) {
         let Some(since) = self.down_since().filter(|since| before != Some(*since)) else { return };
-        self.listed().filter(|course| !course.is_down()).for_each(|course| course.say(since, since, Liveness::Unknown, None));
+        let stays = |course: &Course| course.is_down() && course.last().is_some_and(|last| last.liveness != Liveness::Starting);
+        self.listed().filter(|course| !stays(course)).for_each(|course| course.say(since, since, Liveness::Unknown, None));
     }
 
     fn down_since(&self) -> Option<u64> {
@@ -381,6 +398,8 @@ pub struct Followed {
 pub fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut Opinion) -> Followed {
     let mut all = All::default();
     let mut awaiting = Vec::new();
+    let (begin, end) = span(taken, (from, to));
+    all.hub.course.from = begin;
     for taken in taken {
         let watch = taken.watch;
         if let Some(before) = taken.unseen_from {
@@ -395,6 +414,8 @@ pub fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut Opinion
         facts.sort_by_key(|fact| fact.when.latest());
         for fact in facts {
             if let Some(times) = told(fact, watch, (from, to)) {
+                // "What was before anybody watched was so when the watch began."
+                let times = if times.1 >= from && times.1 < begin { (begin - 1, begin - 1) } else { times };
                 all.fact(fact, times, watch);
             }
         }
@@ -404,6 +425,9 @@ pub fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut Opinion
                 Place::Before => all.poll(poll, watch, end.min(from - 1)),
                 Place::Inside => all.poll(poll, watch, end),
                 Place::Beyond if us(watch.interval.start()) < to => {
+                    let before = all.down_since();
+                    all.hub.learn(poll, watch, end);
+                    all.hub_is_gone(before);
                     for seen in &poll.servers {
                         all.server(seen.name.as_str()).learn(watch, end, seen.liveness, seen.cause);
                     }
@@ -414,8 +438,6 @@ pub fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut Opinion
         awaiting.push(all.hub.is_awaiting());
         all.pass(us(watch.interval.end()).min(to));
     }
-    // What no Watch covers is not known.
-    let end = taken.iter().rev().find_map(|taken| taken.share).map_or(from, |(_, end)| end);
     if let Some(told) = all.hub.told.take()
         && all.hub.course.is_down()
     {
@@ -427,10 +449,20 @@ pub fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut Opinion
     }
     all.pass(end);
     let windows = taken.last().map(|taken| taken.windows.clone()).unwrap_or_default();
-    tell(&all, &windows, (from, end), opinion);
+    opinion.coverage.insert("span", end - begin);
+    tell(&all, &windows, (begin, end), opinion);
     ends(taken, (from, to), opinion);
     tool_changes(taken, (from, to), opinion);
     Followed { awaiting, was_awaited: all.hub.awaited.is_some() }
+}
+
+/// From when to when the watch reaches: "a watch that began before the period or goes on after it reaches to the cut".
+fn span(taken: &[Taken<'_>], (from, to): (u64, u64)) -> (u64, u64) {
+    let Some(first) = taken.first() else { return (from, from) };
+    let is_the_first = first.watch.origin.run <= 1 && first.watch.origin.sequence.get() == 0;
+    let begin = if is_the_first { us(first.watch.interval.start()).clamp(from, to) } else { from };
+    let ends = taken.iter().map(|taken| us(taken.watch.interval.end()).clamp(from, to));
+    (begin, ends.max().unwrap_or(from).max(begin))
 }
 
 /// When a fact happened as far as it counts: nothing is told before it happened, and what happened before the period was so just before

@@ -34,6 +34,10 @@ pub struct Coverage {
     pub covered_us: u64,
     /// How much of that lies in planned disturbances.
     pub planned_us: u64,
+    /// From the first Watch's start to the last one's end, with the gaps between; a watch that began before the period or goes on after it
+    /// reaches to the cut.
+    #[serde(default)]
+    pub span_us: u64,
     /// How long the period is.
     pub period_us: u64,
     /// The share of the covered time in the period, in thousandths.
@@ -43,7 +47,7 @@ pub struct Coverage {
     pub sources: SourceTime,
     /// The start of the first Watch.
     pub first: Option<Moment>,
-    /// The end of the last one.
+    /// The end of the last one; where a clock was set back, these are the earliest start and the latest end.
     pub last: Option<Moment>,
     /// Times when nobody watched, between the first and the last Watch.
     pub gaps: Vec<Stretch>,
@@ -72,6 +76,9 @@ pub struct Coverage {
     /// The end of the last Watch that was admitted, whether it lies in the period or not.
     #[serde(skip)]
     end: Option<Timestamp>,
+    /// From when to when the watch reaches in the period.
+    #[serde(skip)]
+    span: Option<(Timestamp, Timestamp)>,
     /// Whether the last Watch ended because its sidecar stood still.
     #[serde(skip)]
     stood_still: bool,
@@ -289,9 +296,12 @@ impl Coverage {
             // A break that is no gap counts as watched: the states on both sides are taken to last.
             let joined = before.filter(|_| gap.is_none()).map_or(from, |before| before.clamp(period.from, from));
             self.covered.add(joined, to);
-            self.first.get_or_insert(Moment(from));
-            self.last = Some(Moment(to));
+            self.first = Some(self.first.map_or(Moment(from), |first| first.min(Moment(from))));
+            self.last = self.last.max(Some(Moment(to)));
+        } else if let Some(before) = before.filter(|_| gap.is_none() && start >= period.to) {
+            self.covered.add(before.clamp(period.from, period.to), period.to);
         }
+        self.reach(watch, period);
         if let Some(gap) = gap {
             let (from, to) = (gap.from.max(period.from), gap.to.min(period.to));
             if from < to {
@@ -309,6 +319,25 @@ impl Coverage {
         }
         let left = self.covered.unwatched(from, to);
         Some((left.first()?.0, left.last()?.1))
+    }
+
+    /// The span grows by an admitted Watch. One that is not the first of its watch tells that somebody watched before.
+    fn reach(&mut self, watch: &Watch, period: Period) {
+        let (start, end) = (watch.interval.start(), watch.interval.end());
+        let is_the_first = watch.origin.run <= 1 && watch.origin.sequence.get() == 0;
+        let from = if is_the_first { start.clamp(period.from, period.to) } else { period.from };
+        let to = end.clamp(period.from, period.to);
+        self.span = Some(self.span.map_or((from, to), |(begin, known)| (begin, known.max(to))));
+    }
+
+    /// From when the watch reaches in the period.
+    pub(super) fn begin(&self) -> Option<Timestamp> {
+        self.span.map(|(begin, _)| begin)
+    }
+
+    /// Until when the watch reaches in the period.
+    pub(super) fn reached(&self) -> Option<Timestamp> {
+        self.span.map(|(_, end)| end)
     }
 
     /// Counts what an admitted Watch could see.
@@ -356,6 +385,7 @@ impl Coverage {
         let was_skipped = |gap: &&Stretch| self.skipped.contains(&(gap.from.0, gap.to.map_or(gap.from.0, |to| to.0)));
         let gaps = self.gaps.iter().filter(|gap| !was_skipped(gap));
         self.gaps = gaps.flat_map(|gap| self.covered.missing(gap)).collect();
+        self.span_us = self.span.map_or(0, |(begin, end)| end.min(to).since(begin).get());
         self.period_us = to.since(from).get();
         self.share_permille = share_of(self.covered_us, self.period_us).min(1_000);
     }

@@ -41,6 +41,9 @@ pub struct HubHistory {
     /// How long it answered, together.
     #[serde(default)]
     pub up_us: u64,
+    /// How long it was neither up nor down: nothing was known of it, or it was awaited. The three together are `coverage.span_us`.
+    #[serde(default)]
+    pub neither_us: u64,
     /// How long the watch waited for a hub that was not there yet.
     pub awaited: Option<Stretch>,
     /// Whether it answered, stretch by stretch.
@@ -84,10 +87,17 @@ impl HubHistory {
         Self { life: Life::new(from), ..Self::default() }
     }
 
+    /// The watch begins then.
+    pub(super) fn begin(&mut self, at: Timestamp) {
+        self.life.begin(at);
+    }
+
     /// Takes in what happened. What is only context changes the state and is not counted.
-    pub(super) fn fact(&mut self, fact: &Fact, when: When, watch: &Watch, planned: Planned<'_>, counts: bool) {
+    /// `when` is when it happened, and from when on that is known to have been so.
+    pub(super) fn fact(&mut self, fact: &Fact, when: (When, When), watch: &Watch, planned: Planned<'_>, counts: bool) {
+        let (when, known) = when;
         let at = Moment(when.latest());
-        self.state(fact, when, watch);
+        self.state(fact, known, watch);
         if !counts {
             return;
         }
@@ -158,6 +168,16 @@ impl HubHistory {
         if self.started.is_some() || !(stops || stopping && self.life.is_down()) {
             self.fill(watch, when, Liveness::Up);
             self.answers(when);
+        }
+    }
+
+    /// What a poll beyond the period shows held before, where nothing else tells that.
+    pub(super) fn learn(&mut self, poll: &Poll, watch: &Watch) {
+        let when = When::At(watch.interval.end());
+        match poll.api.health {
+            ApiOutcome::Ok => self.fill(watch, when, Liveness::Up),
+            outcome if self.life.is_blank() && begins_the_watch(watch) => self.silent(outcome, when, None, watch),
+            _ => self.fill(watch, when, Liveness::Down),
         }
     }
 
@@ -273,7 +293,7 @@ impl HubHistory {
         let (unreachable, tally) = self.life.finish(end, plans);
         self.unreachable = unreachable;
         (self.outages, self.down_us, self.down_unplanned_us) = (tally.outages, tally.down_us, tally.unplanned_us);
-        self.up_us = tally.up_us;
+        (self.up_us, self.neither_us) = (tally.up_us, tally.neither_us);
         self.timeline = std::mem::take(&mut self.life.timeline);
         self.no_longer_awaited();
         if let Some(awaited) = &mut self.awaited {

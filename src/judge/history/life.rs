@@ -201,6 +201,7 @@ pub(in crate::judge) struct Life {
 pub(in crate::judge) struct Tally {
     pub up_us: u64,
     pub down_us: u64,
+    pub neither_us: u64,
     /// Outages that are kept one by one are added at the end, here and in what follows.
     pub unplanned_us: u64,
     pub outages: u64,
@@ -211,6 +212,11 @@ pub(in crate::judge) struct Tally {
 impl Life {
     pub fn new(from: Timestamp) -> Self {
         Self { from, ..Self::default() }
+    }
+
+    /// The watch begins then.
+    pub fn begin(&mut self, at: Timestamp) {
+        self.from = at;
     }
 
     /// Whether nothing is known, so that what is learned now may tell of the time before.
@@ -298,13 +304,21 @@ impl Life {
         }
     }
 
+    fn neither(&mut self, lasted: u64) {
+        self.tally.neither_us = self.tally.neither_us.saturating_add(lasted);
+    }
+
     fn enter(&mut self, at: Timestamp, standing: CountsAs, news: &News<'_>) {
         let before = self.now.take();
-        if let Some(before) = &before {
-            self.passed(before, at);
+        match &before {
+            Some(before) => self.passed(before, at),
+            // It was not known until then.
+            None => self.neither(at.since(self.from).get()),
         }
         let starts = news.liveness == Liveness::Starting && standing != CountsAs::Down;
-        let patience = before.and_then(|before| before.patience).or(Some(at.plus(STARTING)));
+        // What lies just before the first instant was moved there, and happened at it.
+        let begun = if at.plus(Micros::new(1)) == self.from { self.from } else { at };
+        let patience = before.and_then(|before| before.patience).or(Some(begun.plus(STARTING)));
         let patience = patience.filter(|_| starts);
         let reason = news.reason.to_owned();
         self.now = Some(Now { standing, liveness: news.liveness, reason, since: at, patience, is_blind: false });
@@ -335,7 +349,7 @@ impl Life {
         match now.standing {
             CountsAs::Up => self.tally.up_us = self.tally.up_us.saturating_add(lasted),
             CountsAs::Down => self.tally.down_us = self.tally.down_us.saturating_add(lasted),
-            _ => {}
+            CountsAs::OnPurpose | CountsAs::Starting | CountsAs::Unknown => self.neither(lasted),
         }
         if now.liveness != Liveness::Removed {
             self.timeline.add(Moment(from), Moment(at), (now.liveness, now.standing), &now.reason);
@@ -435,9 +449,12 @@ impl Life {
     /// Ends the period: gives the outages, and what they come to.
     pub fn finish(&mut self, end: Timestamp, plans: &Plans) -> (Vec<Outage>, Tally) {
         self.advance(end);
-        if let Some(now) = self.now.take() {
-            self.passed(&now, end);
-            self.now = Some(now);
+        match self.now.take() {
+            Some(now) => {
+                self.passed(&now, end);
+                self.now = Some(now);
+            }
+            None => self.neither(end.since(self.from).get()),
         }
         self.timeline.end(Moment(end));
         let mut outages: Vec<Outage> = std::mem::take(&mut self.ended).into_iter().chain(self.open.take()).collect();

@@ -194,6 +194,10 @@ impl History {
     /// Adds an admitted Watch.
     pub(super) fn take(&mut self, watch: &Watch, gap: Option<Gap>, plans: &Plans, rules: &Rules) {
         let end = watch.interval.end().min(self.period.to);
+        if let Some(begin) = self.coverage.begin() {
+            self.hub.begin(begin);
+            self.servers.begin(begin);
+        }
         if let Some(gap) = gap {
             // A gap that begins beyond the period takes nothing from it.
             let from = gap.from.min(self.period.to);
@@ -228,7 +232,7 @@ impl History {
             match place {
                 Place::Before => self.standing(poll, watch, end.min(self.period.from.minus(Micros::new(1)))),
                 Place::Inside => self.poll(poll, watch, plans, rules),
-                Place::Beyond if watch.interval.start() < self.period.to => self.servers.fill(poll, watch),
+                Place::Beyond if watch.interval.start() < self.period.to => self.learn(poll, watch),
                 Place::Beyond => {}
             }
         }
@@ -303,10 +307,19 @@ impl History {
     /// What a fact changes of how the hub and its servers stand.
     fn change(&mut self, fact: &Fact, when: When, watch: &Watch, planned: Planned<'_>, counts: bool) {
         let before = self.hub.down_since();
-        self.hub.fact(fact, when, watch, planned, counts);
+        let known = self.known(when);
+        self.hub.fact(fact, (when, known), watch, planned, counts);
         self.hub_may_be_gone(before);
         if let FactKind::Server(ServerFact::ServerChanged(change)) = &fact.kind {
-            self.servers.changed(change, when, fact.id, watch);
+            self.servers.changed(change, known, fact.id, watch);
+        }
+    }
+
+    /// When a change counts for how things stood: what was before anybody watched was so when the watch began.
+    fn known(&self, when: When) -> When {
+        match self.coverage.begin() {
+            Some(begin) if (self.period.from..begin).contains(&when.latest()) => When::At(begin.minus(Micros::new(1))),
+            _ => when,
         }
     }
 
@@ -322,6 +335,14 @@ impl History {
         self.hub.poll(poll, watch, at);
         self.hub_may_be_gone(before);
         self.servers.poll(poll, watch, at);
+    }
+
+    /// What a poll beyond the period says about how things stood when its Watch began, where nothing else tells that.
+    fn learn(&mut self, poll: &Poll, watch: &Watch) {
+        let before = self.hub.down_since();
+        self.hub.learn(poll, watch);
+        self.hub_may_be_gone(before);
+        self.servers.fill(poll, watch);
     }
 
     /// What happened to the hub and its servers since it was last asked.
@@ -363,7 +384,7 @@ impl History {
     }
 
     /// The processor share at the last poll.
-    pub(super) fn latest_cpu(&self) -> Option<Exact> {
+    pub fn latest_cpu(&self) -> Option<Exact> {
         self.latest_cpu
     }
 
@@ -371,7 +392,7 @@ impl History {
     #[must_use]
     pub(super) fn finish(mut self, to: Timestamp, rules: &Rules, plans: &Plans) -> Self {
         // What no Watch covers is not known.
-        let end = self.coverage.last.map_or(self.period.from, |last| last.0.min(to));
+        let end = self.coverage.reached().map_or(self.period.from, |reached| reached.min(to));
         self.hub.finish(end, plans);
         self.servers.finish(end, &rules.expected_servers, plans, &self.hub.timeline);
         self.memory_trend = self.memory.trend(&rules.leak);

@@ -61,6 +61,10 @@ pub struct ServerHistory {
     /// How long it worked, together.
     #[serde(default)]
     pub up_us: u64,
+    /// How long it was neither up nor down: stopped on purpose, being started, not in the hub's configuration, or nothing was known of it.
+    /// The three together are `coverage.span_us`.
+    #[serde(default)]
+    pub neither_us: u64,
     /// How often it ceased to work.
     #[serde(default)]
     pub disconnections: u64,
@@ -82,6 +86,12 @@ pub struct Servers(pub BTreeMap<String, ServerHistory>, Timestamp);
 impl Servers {
     pub(super) fn new(from: Timestamp) -> Self {
         Self(BTreeMap::new(), from)
+    }
+
+    /// The watch begins then.
+    pub(super) fn begin(&mut self, at: Timestamp) {
+        self.1 = at;
+        self.0.values_mut().for_each(|server| server.life.begin(at));
     }
 
     pub(in crate::judge) fn get(&mut self, name: &str) -> &mut ServerHistory {
@@ -132,10 +142,12 @@ impl Servers {
     }
 
     /// The hub does not serve: what becomes of its servers meanwhile is not known. One that is down stays so unless the watch says
-    /// otherwise: it is one outage.
+    /// otherwise: it is one outage. One that was being started is started anew with its hub, however long that took before: so a watch
+    /// that does not know since when it was starting comes to the same.
     pub(super) fn hub_down(&mut self, at: Timestamp) {
         let news = News { liveness: Liveness::Unknown, reason: "the hub did not answer", cause: None, shown_by: None };
-        for server in self.0.values_mut().filter(|server| server.is_listed() && !server.life.is_down()) {
+        let stays_down = |server: &ServerHistory| server.life.is_down() && server.life.liveness() != Some(Liveness::Starting);
+        for server in self.0.values_mut().filter(|server| server.is_listed() && !stays_down(server)) {
             server.turn(When::At(at), news);
         }
     }
@@ -212,6 +224,7 @@ impl ServerHistory {
             down_us: 0,
             down_unplanned_us: 0,
             up_us: 0,
+            neither_us: 0,
             disconnections: 0,
             disconnections_unplanned: 0,
             tool_changes: 0,
@@ -298,7 +311,7 @@ impl ServerHistory {
         self.down = down;
         (self.outages, self.down_us, self.down_unplanned_us) = (tally.outages, tally.down_us, tally.unplanned_us);
         (self.disconnections, self.disconnections_unplanned) = (tally.disconnections, tally.unplanned_disconnections);
-        self.up_us = tally.up_us;
+        (self.up_us, self.neither_us) = (tally.up_us, tally.neither_us);
         self.timeline = std::mem::take(&mut self.life.timeline);
         self.counts_as = self.life.standing();
     }
