@@ -24,6 +24,7 @@ mod atomic;
 pub mod backend;
 mod causes;
 pub mod cli;
+pub mod clocks;
 pub mod config;
 pub mod export;
 pub mod hub;

@@ -18,6 +18,7 @@ use crate::watch::{
     TraceId,
 };
 
+use super::claims::shifted;
 use super::detail::{Detail, joined};
 use super::meaning::Meaning;
 
@@ -72,6 +73,9 @@ pub struct StageEvent {
 struct Call {
     began: RecordUid,
     started: Timestamp,
+    /// By how many microseconds our clock has jumped since.
+    #[serde(default)]
+    jumped: i64,
     /// Whether its beginning was missed.
     #[serde(default)]
     partial: bool,
@@ -161,13 +165,21 @@ impl Calls {
         self.touched
     }
 
+    /// Our clock jumped: no call has been in flight for longer than before.
+    pub fn clock_jumped(&mut self, jump: i64) {
+        for call in &mut self.in_flight {
+            call.jumped = call.jumped.saturating_add(jump);
+        }
+    }
+
     /// Gives up the calls that nobody ended in time.
     pub fn give_up(&mut self, now: Timestamp) -> Vec<EndedCall> {
         let in_flight = self.in_flight.len();
-        if self.in_flight.iter().any(|call| now.since(call.started) >= LOST_AFTER) {
+        let is_lost = |call: &Call| shifted(now, -call.jumped).since(call.started) >= LOST_AFTER;
+        if self.in_flight.iter().any(is_lost) {
             self.blame_rounds();
         }
-        let (lost, kept) = std::mem::take(&mut self.in_flight).into_iter().partition(|call| now.since(call.started) >= LOST_AFTER);
+        let (lost, kept) = std::mem::take(&mut self.in_flight).into_iter().partition(is_lost);
         self.in_flight = kept;
         let lost: Vec<Call> = lost;
         lost.iter().for_each(|call| self.is_told(call.session));
@@ -460,6 +472,7 @@ impl Call {
         Self {
             began: line.uid,
             started: line.at,
+            jumped: 0,
             partial: false,
             session: line.session,
             stage,
@@ -628,6 +641,20 @@ mod tests {
         assert!(calls.give_up(Timestamp::new(LOST_AFTER.get() - 1)).is_empty());
         let lost = calls.give_up(Timestamp::new(LOST_AFTER.get()));
         assert_eq!(lost[0].fact.outcome, CallOutcome::Lost);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_gives_up_no_call_and_one_that_is_set_back_keeps_none_for_longer() {
+        let month = Micros::new(30 * 24 * 3_600_000_000);
+        for jump in [month.get().cast_signed(), -month.get().cast_signed()] {
+            let mut calls = Calls::default();
+            let begun = Timestamp::new(2 * month.get());
+            calls.line(Meaning::CallEntered, "entry", LineContext { at: begun, ..context(0, 0, None) });
+            calls.clock_jumped(jump);
+            let after = |lasted: u64| shifted(begun.plus(Micros::new(lasted)), jump);
+            assert!(calls.give_up(after(LOST_AFTER.get() - 1)).is_empty(), "{jump}");
+            assert_eq!(calls.give_up(after(LOST_AFTER.get())).len(), 1, "{jump}");
+        }
     }
 
     #[test]

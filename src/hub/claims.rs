@@ -240,6 +240,13 @@ impl Claims {
         std::mem::take(&mut self.waiting)
     }
 
+    /// Our clock jumped: none has waited for longer than before.
+    pub fn clock_jumped(&mut self, jump: i64) {
+        for claim in &mut self.waiting {
+            claim.read = shifted(claim.read, jump);
+        }
+    }
+
     /// Puts back those that wait on.
     pub fn put_back(&mut self, waiting: VecDeque<Claim>) {
         let newer = std::mem::replace(&mut self.waiting, waiting);

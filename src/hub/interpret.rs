@@ -413,6 +413,12 @@ impl Interpreter {
         std::mem::take(&mut self.hub.stirred)
     }
 
+    /// Our clock jumped: what waits has waited for as long as before.
+    pub fn clock_jumped(&mut self, jump: i64) {
+        self.calls.clock_jumped(jump);
+        self.claims.clock_jumped(jump);
+    }
+
     /// The event stream was joined.
     pub fn stream_joined(&mut self, at: Timestamp) {
         self.joined = true;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expectations::Expectations;
 use super::marks::{Edge, Mark};
+use crate::hub::claims::shifted;
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
 use crate::watch::{
     ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Micros, Origin, Poll, RuleStated, SidecarPoll,
@@ -147,6 +148,12 @@ impl Assembler {
         self.interpreter.notice(When::At(before), ClockJumped { jump });
         let finished = self.close(before, None, closing);
         self.start = now;
+        // What goes on has lasted for as long as before, whatever the clock says.
+        for open in &mut self.open_marks {
+            open.at = shifted(open.at, jump);
+        }
+        self.expectations.clock_jumped(jump);
+        self.interpreter.clock_jumped(jump);
         finished
     }
 
