@@ -25,6 +25,7 @@
 //! backend report                    // finding Watches again; rendering verdicts
 //! export judge process              // sending; verdicts without I/O; the hub's process
 //! hub journal simulator tail        // knowledge of hubs; what is kept; hubs that are played; files that grow
+//! clocks                            // the wall clock and the monotonic one
 //! watch                             // the waist
 //! base                              // what knows nothing of all this
 //! ```
@@ -39,6 +40,7 @@ pub mod alert;
 pub mod backend;
 pub mod base;
 pub mod cli;
+pub mod clocks;
 pub mod config;
 pub mod export;
 pub mod hub;

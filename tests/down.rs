@@ -452,3 +452,27 @@ fn an_outage_that_is_over_when_the_period_begins_is_none_of_it() {
     let assessment = between(&watches, at(360), at(400));
     assert_eq!((server(&assessment).outages, server(&assessment).down_us), (0, 0));
 }
+
+#[test]
+fn down_time_of_several_servers_is_said_to_be_a_sum_and_that_of_one_is_not() {
+    for both in [false, true] {
+        let mut watches = quiet(60).watches();
+        crash(&mut watches, 30, 120, false);
+        for (minute, watch) in watches.iter_mut().enumerate() {
+            let servers = &mut watch.poll.as_mut().unwrap().servers;
+            let liveness = if both && (40..42).contains(&minute) { Liveness::Down } else { Liveness::Up };
+            servers.push(ServerPoll { name: Text::from("weather"), liveness, ..servers[0].clone() });
+        }
+        let of_weather = |from, to| ServerChanged { server: Text::from("weather"), ..changed(from, to) };
+        if both {
+            let [down, up] = [40, 42].map(|minute| watches[minute].interval.start());
+            add_at(&mut watches[40], down, of_weather(Liveness::Up, Liveness::Down));
+            add_at(&mut watches[42], up, of_weather(Liveness::Down, Liveness::Up));
+        }
+        let report = reported(&watches);
+        let rows = report["criteria"].as_array().unwrap();
+        let row = rows.iter().find(|row| row["id"] == "integration.servers_connected").unwrap();
+        let expected = if both { "down 4 m (sum over 2 servers)" } else { "down 2 m" };
+        assert!(row["value"].as_str().unwrap().split(", ").any(|value| value == expected), "{both}: {row:#}");
+    }
+}

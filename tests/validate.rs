@@ -2,17 +2,14 @@
 
 mod watched;
 
-use serde_json::Value;
+use hubwatch::watch::{Micros, Timestamp};
+use serde_json::{Value, json};
 use watched::{Hub, read_json, told, until};
 
 const EXPECTED: &str = "[servers.github]\nexpected = ['disconnected', 'connecting']\n";
 
 async fn validate(hub: &Hub, more: &[&str]) -> (Option<i32>, String, String) {
-    validate_for(hub, "3s", more).await
-}
-
-async fn validate_for(hub: &Hub, length: &str, more: &[&str]) -> (Option<i32>, String, String) {
-    let mut command = hub.command("validate", &["--hub", &hub.url, "--name", "simulated", "--for", length]);
+    let mut command = hub.command("validate", &["--hub", &hub.url, "--name", "simulated", "--for", "3s"]);
     command.arg("--log").arg(hub.log()).args(more);
     // The simulated hub goes on meanwhile.
     told(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap())
@@ -84,10 +81,47 @@ async fn a_hub_that_is_well_holds_and_its_baseline_is_kept_once() {
 async fn a_dead_server_that_claims_to_be_connected_fails() {
     let hub = started().await;
     hub.kills("filesystem");
-    // A server that has just been started looks the same for its first seconds.
-    let (code, stdout, _) = validate_for(&hub, "8s", &["--format", "json"]).await;
+    let (code, stdout, _) = validate(&hub, &["--format", "json"]).await;
     let validation: Value = serde_json::from_str(&stdout).unwrap();
     assert_eq!((code, of(&validation, "server filesystem"), of(&validation, "hub answers")), (Some(1), "fail", "pass"));
+}
+
+/// A hub whose only server calls itself connected, with an uptime of 0, and began to connect so long ago.
+async fn undecided(seconds_ago: u64) -> String {
+    let servers = move || async move {
+        let now = Timestamp::now();
+        let started = now.minus(Micros::new(seconds_ago * 1_000_000)).to_string();
+        let server = json!({"name": "files", "transportType": "stdio", "status": "connected", "error": null,
+            "capabilities": {"tools": [1, 2]}, "uptime": 0, "lastStarted": started});
+        axum::Json(json!({"servers": [server], "timestamp": now.to_string()}))
+    };
+    let health = || async {
+        axum::Json(json!({"status": "ok", "state": "ready", "server_id": "mcp-hub", "activeClients": 0,
+            "timestamp": Timestamp::now().to_string(), "mcpEndpoint": {"activeClients": 0, "registeredCapabilities": {"tools": 2}}}))
+    };
+    let routes =
+        axum::Router::new().route("/api/health", axum::routing::get(health)).route("/api/servers", axum::routing::get(servers));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    url
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_has_just_connected_or_died_is_not_validated() {
+    // It is connected anew for each poll; or it was connected for longer than a hub waits for any server.
+    for (seconds_ago, code, verdict, said) in
+        [(0, Some(3), "inconclusive", "can't tell yet"), (700, Some(1), "fail", "its uptime stays 0")]
+    {
+        let url = undecided(seconds_ago).await;
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hubwatch"));
+        command.args(["validate", "--hub", &url, "--for", "3s", "--format", "json", "--state-dir"]).arg(folder.path()).env_clear();
+        let (ended, stdout, stderr) = told(tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap());
+        let validation: Value = serde_json::from_str(&stdout).unwrap();
+        assert_eq!((ended, of(&validation, "server files")), (code, verdict), "{stdout}{stderr}");
+        assert!(stdout.contains(said), "{stdout}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,9 +13,10 @@ use super::message::{self, Sender};
 use super::target::{Target, TargetError};
 use crate::base::backoff::Backoff;
 use crate::base::causes;
+use crate::clocks::{self, Clocks, ReadClocks, Steadiness};
 use crate::judge::incident::Incident;
 use crate::live::follow::Audience;
-use crate::watch::{Micros, Timestamp};
+use crate::watch::Micros;
 
 /// A target that doesn't take a message in this time has not taken it.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +44,9 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// The ledger is looked through for old entries at least this often.
 const IDLE: Duration = Duration::from_secs(3600);
+
+/// How long the wall clock has to go on without a jump before anything is forgotten.
+const HOLD: Duration = Duration::from_secs(3600);
 
 /// Why alerts can't be sent.
 #[derive(Debug, thiserror::Error)]
@@ -98,6 +102,8 @@ impl Alerts {
                 http,
                 sender: sender.clone(),
                 bucket: Bucket::new(target.an_hour),
+                clocks: clocks::of_machine(),
+                steadiness: Steadiness::default(),
                 target,
             };
             started.push((to, tokio::spawn(courier.run(from))));
@@ -155,6 +161,8 @@ struct Courier {
     http: reqwest::Client,
     sender: Sender,
     bucket: Bucket,
+    clocks: ReadClocks,
+    steadiness: Steadiness,
 }
 
 impl Courier {
@@ -162,7 +170,7 @@ impl Courier {
         let mut failures: u32 = 0;
         let mut not_before = Instant::now();
         loop {
-            let now = Timestamp::now();
+            let now = self.look();
             let due = self.ledger.due(self.terms, now);
             let waiting = if due.is_empty() { self.idle(now) } else { Duration::ZERO };
             let at = (Instant::now() + waiting).max(not_before);
@@ -175,7 +183,7 @@ impl Courier {
                     }
                 }
                 () = tokio::time::sleep_until(at) => {
-                    self.ledger.forget(self.terms, Timestamp::now());
+                    self.forget();
                     if due.is_empty() {
                         continue;
                     }
@@ -195,7 +203,8 @@ impl Courier {
             }
         }
         // The end of the watch: what is due is told now or by the next run.
-        let due = self.ledger.due(self.terms, Timestamp::now());
+        let now = self.look();
+        let due = self.ledger.due(self.terms, now);
         if !due.is_empty()
             && let Err(refused) = self.deliver(&due).await
         {
@@ -207,20 +216,34 @@ impl Courier {
     fn hear(&mut self, heard: Heard) {
         match heard {
             Heard::Changed(incidents) => incidents.into_iter().for_each(|incident| self.ledger.take(incident, self.terms)),
-            Heard::All(incidents) => self.ledger.take_all(incidents, self.terms, Timestamp::now()),
+            Heard::All(incidents) => self.ledger.take_all(incidents, self.terms, (self.clocks)().wall),
+        }
+    }
+
+    /// The present, by which what is new in the ledger begins to age.
+    fn look(&mut self) -> Clocks {
+        let now = (self.clocks)();
+        self.ledger.look(now);
+        now
+    }
+
+    fn forget(&mut self) {
+        let now = (self.clocks)();
+        if self.steadiness.held(now) >= HOLD {
+            self.ledger.forget(self.terms, now);
         }
     }
 
     /// How long nothing will be due, if nothing happens.
-    fn idle(&self, now: Timestamp) -> Duration {
-        let next = self.ledger.next(self.terms).map(|next| Duration::from_micros(next.since(now).get()));
+    fn idle(&self, now: Clocks) -> Duration {
+        let next = self.ledger.next(self.terms, now).map(|next| Duration::from_micros(next.get()));
         next.unwrap_or(IDLE).clamp(Duration::from_millis(100), IDLE)
     }
 
     async fn deliver(&mut self, due: &[Notice]) -> Result<(), Refused> {
         let due = &due[..due.len().min(MOST)];
-        let now = Timestamp::now();
-        let body = message::body(self.target.kind, &self.sender, due, now, Micros::from_duration(self.target.lasts()));
+        let now = (self.clocks)();
+        let body = message::body(self.target.kind, &self.sender, due, now.wall, Micros::from_duration(self.target.lasts()));
         // A JSON value always has a text.
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
         let request = self.http.post(self.endpoint.clone()).header("content-type", "application/json").body(bytes);
@@ -245,11 +268,14 @@ impl Courier {
     }
 
     /// Elsewhere: the disk may be slow, and this thread watches the hub.
-    async fn keep(&self) {
+    fn keep(&self) -> impl Future<Output = ()> + Send + use<> {
         let (path, ledger) = (self.path.clone(), self.ledger.clone());
-        let kept = tokio::task::spawn_blocking(move || crate::base::atomic::write_json(&path, &ledger)).await;
-        if let Err(error) = kept.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-            tracing::warn!(path = %self.path.display(), %error, "what was told can't be kept: a restart would tell it again");
+        let target = path.clone();
+        async move {
+            let kept = tokio::task::spawn_blocking(move || crate::base::atomic::write_json(&target, &ledger)).await;
+            if let Err(error) = kept.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+                tracing::warn!(path = %path.display(), %error, "what was told can't be kept: a restart would tell it again");
+            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a target was told, and what it must be told now. Pure: whoever asks says what time it is.
+//! What a target was told, and what it must be told now. Pure: whoever asks says what time it is, by both clocks. A wall clock that jumps
+//! makes nothing old, silences nothing and lets nothing be forgotten.
 //!
 //! An incident is told once when it begins (or, for an escalation, once it has lasted long enough), again at long intervals while it
 //! lasts, and once when it is over. The same incident, however often it is learned of and in however many runs, has the same id and
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::clocks::{Clocks, Since};
 use crate::judge::incident::{Gravity, Incident, IncidentKind};
 use crate::judge::moment::Moment;
 use crate::watch::{Micros, Timestamp};
@@ -58,6 +60,17 @@ struct Entry {
     told: Option<Moment>,
     /// When it was told that it is over, or found not worth telling.
     closed: Option<Moment>,
+    /// The same times, and those of the incident, as this run learned of them.
+    #[serde(skip)]
+    ages: Ages,
+}
+
+/// What an entry's times are by the monotonic clock, as far as they are known.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Ages {
+    begun: Option<Since>,
+    ended: Option<Since>,
+    told: Option<Since>,
 }
 
 /// What a target was told, by the id that it was told first: an incident that turns out to have begun at another time has another id,
@@ -76,7 +89,7 @@ impl Ledger {
         }
         // What was planned nobody needs to be woken for; what is less grave than the level nobody asked for.
         if incident.planned.is_none() && severity(incident.severity) >= severity(terms.level) {
-            self.enter(incident.id.clone(), Entry { incident, told: None, closed: None });
+            self.enter(incident.id.clone(), Entry { incident, told: None, closed: None, ages: Ages::default() });
         }
     }
 
@@ -106,6 +119,11 @@ impl Ledger {
         }
     }
 
+    /// Takes note of how old everything is that is new here. Asked often, so that it ages with the monotonic clock from then on.
+    pub fn look(&mut self, now: Clocks) {
+        self.entries.values_mut().for_each(|entry| entry.look(now));
+    }
+
     /// Under this id, unless another alert was told by it.
     fn enter(&mut self, mut id: String, entry: Entry) {
         while self.entries.contains_key(&id) {
@@ -115,40 +133,41 @@ impl Ledger {
     }
 
     /// What must be told now.
-    pub fn due(&self, terms: Terms, now: Timestamp) -> Vec<Notice> {
+    pub fn due(&self, terms: Terms, now: Clocks) -> Vec<Notice> {
         let entries = self.entries.iter().filter(|(_, entry)| entry.closed.is_none());
         entries.filter_map(|(id, entry)| entry.due(id, terms, now)).collect()
     }
 
-    /// When [`due`](Self::due) will next have something that it has not now, if nothing happens meanwhile.
-    pub fn next(&self, terms: Terms) -> Option<Timestamp> {
+    /// How long it takes until [`due`](Self::due) has something that it has not now, if nothing happens meanwhile.
+    pub fn next(&self, terms: Terms, now: Clocks) -> Option<Micros> {
         let open = self.entries.values().filter(|entry| entry.is_open());
-        let at = |entry: &Entry| match entry.told {
-            None => entry.incident.start.0.plus(terms.after),
-            Some(told) => told.0.plus(terms.repeat),
+        let wait = |entry: &Entry| match entry.told {
+            None => terms.after.get().saturating_sub(entry.begun(now).get()),
+            Some(told) => terms.repeat.get().saturating_sub(entry.told(told, now).get()),
         };
-        open.map(at).min()
+        open.map(wait).min().map(Micros::new)
     }
 
     /// These were told.
-    pub fn told(&mut self, notices: &[Notice], now: Timestamp) {
+    pub fn told(&mut self, notices: &[Notice], now: Clocks) {
         for notice in notices {
             let Some(entry) = self.entries.get_mut(&notice.incident.id) else { continue };
+            let at = Moment(now.wall);
             match notice.status {
-                Status::Firing => entry.told = Some(Moment(now)),
-                Status::Resolved => entry.closed = Some(Moment(now)),
+                Status::Firing => (entry.told, entry.ages.told) = (Some(at), Some(Since::new(now.wall, now))),
+                Status::Resolved => entry.closed = Some(at),
             }
         }
     }
 
-    /// Forgets what nobody will ask about again.
-    pub fn forget(&mut self, terms: Terms, now: Timestamp) {
+    /// Forgets what nobody will ask about again. Only for a wall clock that has held for long.
+    pub fn forget(&mut self, terms: Terms, now: Clocks) {
         for entry in self.entries.values_mut().filter(|entry| entry.closed.is_none()) {
             if entry.is_old_news(terms, now) {
-                entry.closed = Some(Moment(now));
+                entry.closed = Some(Moment(now.wall));
             }
         }
-        self.entries.retain(|_, entry| entry.closed.is_none_or(|closed| now.since(closed.0) < REMEMBERED));
+        self.entries.retain(|_, entry| entry.closed.is_none_or(|closed| now.wall.since(closed.0) < REMEMBERED));
     }
 }
 
@@ -173,7 +192,10 @@ impl Entry {
     /// Takes in how it is now. What was told to be over and goes on after all is told as news.
     fn learn(&mut self, incident: Incident) {
         if self.closed.is_some() && incident.end.is_none() {
-            (self.told, self.closed) = (None, None);
+            (self.told, self.closed, self.ages) = (None, None, Ages::default());
+        }
+        if self.incident.end != incident.end {
+            self.ages.ended = None;
         }
         let known = std::mem::replace(&mut self.incident, incident);
         if self.told.is_some() {
@@ -192,23 +214,44 @@ impl Entry {
         self.closed.is_none() && self.incident.end.is_none()
     }
 
-    fn due(&self, id: &str, terms: Terms, now: Timestamp) -> Option<Notice> {
+    fn look(&mut self, now: Clocks) {
+        let since = |known: &mut Option<Since>, at: Option<Moment>| {
+            *known = at.map(|at| known.unwrap_or_else(|| Since::new(at.0, now)));
+        };
+        since(&mut self.ages.begun, Some(self.incident.start));
+        since(&mut self.ages.ended, self.incident.end);
+        since(&mut self.ages.told, self.told);
+    }
+
+    /// How long ago the incident began.
+    fn begun(&self, now: Clocks) -> Micros {
+        self.ages.begun.unwrap_or_else(|| Since::new(self.incident.start.0, now)).age(now)
+    }
+
+    /// How long ago it was told that it goes on.
+    fn told(&self, told: Moment, now: Clocks) -> Micros {
+        self.ages.told.unwrap_or_else(|| Since::new(told.0, now)).age(now)
+    }
+
+    fn due(&self, id: &str, terms: Terms, now: Clocks) -> Option<Notice> {
         let incident = || Incident { id: id.to_owned(), ..self.incident.clone() };
         let notice = |status| Some(Notice { incident: incident(), status, again: self.told.is_some() });
         match (self.told, self.incident.end) {
             // What is over is told as having happened first, so that a target that knows only open alerts gets both.
             (None, _) if self.is_old_news(terms, now) => None,
-            (None, _) if now >= self.incident.start.0.plus(terms.after) => notice(Status::Firing),
+            (None, _) if self.begun(now) >= terms.after => notice(Status::Firing),
             (None, _) => None,
             (Some(_), Some(_)) => notice(Status::Resolved),
-            (Some(told), None) => (now.since(told.0) >= terms.repeat).then(|| notice(Status::Firing)).flatten(),
+            (Some(told), None) => (self.told(told, now) >= terms.repeat).then(|| notice(Status::Firing)).flatten(),
         }
     }
 
-    /// It was over too soon for this target, or too long ago for any.
-    fn is_old_news(&self, terms: Terms, now: Timestamp) -> bool {
+    /// It was over too soon for this target, or too long ago for any: by both clocks, for a run may begin while the wall clock is wrong.
+    fn is_old_news(&self, terms: Terms, now: Clocks) -> bool {
         let Some(end) = self.incident.end.filter(|_| self.told.is_none()) else { return false };
-        end.0.since(self.incident.start.0) < terms.after || now.since(end.0) > NEWS
+        let by_wall = Since::new(end.0, now);
+        let ago = self.ages.ended.unwrap_or(by_wall).age(now).min(by_wall.age(now));
+        end.0.since(self.incident.start.0) < terms.after || ago > NEWS
     }
 }
 
@@ -223,6 +266,8 @@ const fn severity(gravity: Gravity) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -232,6 +277,11 @@ mod tests {
 
     fn minute(minute: u64) -> Timestamp {
         Timestamp::from_secs(1_000_000 + minute * 60)
+    }
+
+    /// Both clocks, while the wall clock is right.
+    fn clocks(at: u64) -> Clocks {
+        Clocks { wall: minute(at), monotonic: Duration::from_secs(at * 60) }
     }
 
     fn incident(id: &str, start: u64, end: Option<u64>) -> Incident {
@@ -253,8 +303,13 @@ mod tests {
 
     /// Tells what is due and says what it was.
     fn tell(ledger: &mut Ledger, terms: Terms, now: u64) -> Vec<(String, Status)> {
-        let due = ledger.due(terms, minute(now));
-        ledger.told(&due, minute(now));
+        tell_at(ledger, terms, clocks(now))
+    }
+
+    fn tell_at(ledger: &mut Ledger, terms: Terms, now: Clocks) -> Vec<(String, Status)> {
+        ledger.look(now);
+        let due = ledger.due(terms, now);
+        ledger.told(&due, now);
         due.into_iter().map(|notice| (notice.incident.id, notice.status)).collect()
     }
 
@@ -276,7 +331,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.take(incident("a", 0, None), AT_ONCE);
         tell(&mut ledger, AT_ONCE, 0);
-        assert_eq!(ledger.next(AT_ONCE), Some(minute(240)));
+        assert_eq!(ledger.next(AT_ONCE, clocks(100)), Some(Micros::new(140 * MINUTE.get())));
         assert_eq!(tell(&mut ledger, AT_ONCE, 239), []);
         assert_eq!(tell(&mut ledger, AT_ONCE, 240).len(), 1);
     }
@@ -368,7 +423,7 @@ mod tests {
         ledger.take_all(vec![never_up.clone()], AT_ONCE, minute(200));
         ledger.take(never_up.clone(), AT_ONCE);
         assert_eq!(tell(&mut ledger, AT_ONCE, 200), []);
-        let again = ledger.due(AT_ONCE, minute(240));
+        let again = ledger.due(AT_ONCE, clocks(240));
         assert_eq!(again.iter().map(|notice| &notice.incident).collect::<Vec<_>>(), [&incident("a", 0, None)]);
         ledger.take(Incident { end: Some(Moment(minute(500))), ..never_up }, AT_ONCE);
         assert_eq!(tell(&mut ledger, AT_ONCE, 500), [("a".to_owned(), Status::Resolved)]);
@@ -410,8 +465,57 @@ mod tests {
         let mut kept: Ledger = serde_json::from_slice(&serde_json::to_vec(&ledger).unwrap()).unwrap();
         kept.take(incident("a", 0, None), AT_ONCE);
         assert_eq!(tell(&mut kept, AT_ONCE, 1), []);
-        kept.forget(AT_ONCE, minute(100_000));
+        kept.forget(AT_ONCE, clocks(100_000));
         assert_eq!(kept.entries.len(), 1, "what goes on is never forgotten");
+    }
+
+    const DAYS: u64 = 30 * 24 * 60;
+
+    /// The clocks so many minutes after the beginning, with the wall clock ahead or behind by so many.
+    fn jumped(at: u64, by: i64) -> Clocks {
+        Clocks { wall: minute(at.checked_add_signed(by).unwrap()), ..clocks(at) }
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_makes_no_news_old_and_asks_for_no_reminder() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("told", DAYS, None), AT_ONCE);
+        tell(&mut ledger, AT_ONCE, DAYS);
+        ledger.take(incident("untold", DAYS, Some(DAYS + 1)), AT_ONCE);
+        ledger.look(clocks(DAYS + 2));
+        let ahead = jumped(DAYS + 3, DAYS.cast_signed());
+        // The target did not take it before the clock jumped.
+        assert_eq!(tell_at(&mut ledger, AT_ONCE, ahead), [("untold".to_owned(), Status::Firing)]);
+        assert_eq!(tell_at(&mut ledger, AT_ONCE, ahead), [("untold".to_owned(), Status::Resolved)]);
+        assert_eq!(tell_at(&mut ledger, AT_ONCE, jumped(DAYS + 239, DAYS.cast_signed())), []);
+        assert_eq!(tell_at(&mut ledger, AT_ONCE, jumped(DAYS + 240, DAYS.cast_signed())).len(), 1, "and a reminder comes in time");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_silences_nothing() {
+        let terms = Terms { after: Micros::new(15 * MINUTE.get()), ..AT_ONCE };
+        let back = -DAYS.cast_signed();
+        let (mut ledger, mut late) = (Ledger::default(), Ledger::default());
+        ledger.take(incident("a", DAYS, None), AT_ONCE);
+        late.take(incident("b", DAYS, None), terms);
+        tell(&mut ledger, AT_ONCE, DAYS);
+        late.look(clocks(DAYS + 1));
+        assert_eq!(tell_at(&mut late, terms, jumped(DAYS + 14, back)), []);
+        assert_eq!(tell_at(&mut late, terms, jumped(DAYS + 15, back)), [("b".to_owned(), Status::Firing)]);
+        assert_eq!(late.next(terms, jumped(DAYS + 16, back)), Some(Micros::new(239 * MINUTE.get())));
+        assert_eq!(tell_at(&mut ledger, AT_ONCE, jumped(DAYS + 240, back)), [("a".to_owned(), Status::Firing)]);
+        // What began by the clock before lies in the future now.
+        ledger.take(incident("c", DAYS + 239, None), AT_ONCE);
+        assert_eq!(tell_at(&mut ledger, AT_ONCE, jumped(DAYS + 241, back)), [("c".to_owned(), Status::Firing)]);
+    }
+
+    #[test]
+    fn a_run_that_begins_with_a_wrong_clock_tells_what_it_took_for_old_once_the_clock_is_right() {
+        let mut ledger = Ledger::default();
+        ledger.take(incident("a", 0, Some(1)), AT_ONCE);
+        let ahead = |at| jumped(at, DAYS.cast_signed());
+        assert_eq!(tell_at(&mut ledger, AT_ONCE, ahead(2)), []);
+        assert_eq!(tell(&mut ledger, AT_ONCE, 5), [("a".to_owned(), Status::Firing)]);
     }
 
     proptest! {
@@ -430,7 +534,7 @@ mod tests {
                 let over = ended.contains(&id).then_some(now);
                 ledger.take(incident(&id.to_string(), 0, over), terms);
                 told.extend(tell(&mut ledger, terms, now));
-                ledger.forget(terms, minute(now));
+                ledger.forget(terms, clocks(now));
             }
             for id in 0..4 {
                 let of_id: Vec<_> = told.iter().filter(|(told, _)| *told == id.to_string()).map(|(_, status)| *status).collect();

@@ -27,13 +27,13 @@ use crate::report::{Baseline, baseline, blind, words};
 use crate::tail::{self, Begin};
 use crate::watch::{ApiOutcome, Level, Liveness, LogShape, Poll, ProcessPoll, ServerPoll, Sight, Timestamp, Watch};
 
-/// How long it looks unless told otherwise: four polls, enough to tell a dead server from one that just started.
+/// How long it looks unless told otherwise: some polls more than a dead server needs to be told from one that has just started.
 const LOOK: &str = "6s";
 
-/// How often it polls meanwhile.
-const INTERVAL: Duration = Duration::from_secs(2);
+/// How often it polls meanwhile: the third poll comes later than a fresh start takes, also where answers are slow.
+const INTERVAL: Duration = Duration::from_millis(1_200);
 
-/// The shortest look: two polls.
+/// The shortest look: three polls.
 const SHORTEST: Duration = Duration::from_secs(3);
 
 /// The lines that "recent" means in the strategy.
@@ -63,7 +63,8 @@ const MANY_CLIENTS: u32 = 10;
   hubwatch validate --hub http://127.0.0.1:7000 --name hub-a --rebaseline    # after an upgrade: a new baseline of hub-a
   hubwatch validate --format json | jq .verdict
 
-Exit codes: 0 all checks hold (warnings are told), 1 one failed, 4 the hub can't be reached.
+Exit codes: 0 all checks hold (warnings are told), 1 one failed, 3 whether a server works can't be told yet (look for longer: --for),
+4 the hub can't be reached.
 The first validation is kept as the baseline that reports compare with, by the hub's name; --rebaseline takes a new one.
 Without --name the hub has the name by which `hubwatch run` watches this address, or else its address.")]
 pub struct ValidateArgs {
@@ -119,6 +120,9 @@ struct Check {
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<String>,
+    /// Whether nothing is validated while it can't be told.
+    #[serde(skip)]
+    must: bool,
 }
 
 /// The result.
@@ -162,6 +166,7 @@ pub async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clo
     let checks = checks(&polls, &expected, log.as_deref());
     let not_visible = if answered { blind_spots(&watches, log.as_deref()) } else { Vec::new() };
     let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+    let undecided = checks.iter().any(|check| check.must && check.verdict == Verdict::Inconclusive);
     let baseline = polls.last().filter(|_| answered).map(|(watch, poll)| measured(watch, poll, &polls));
     let known = baseline::taken_at(&state_dir, &hub, &environment);
     let store = baseline.as_ref().filter(|_| rebaseline || known == Ok(None));
@@ -187,10 +192,11 @@ pub async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clo
         // A line, which a job adds to those before. A struct of strings and numbers always has a JSON form.
         Form::Json => serde_json::to_string(&validation).unwrap_or_default() + "\n",
     })?;
-    Ok(match (answered, failed) {
-        (false, _) => Exit::Unreachable,
-        (true, true) => Exit::Failed,
-        (true, false) => Exit::Ok,
+    Ok(match (answered, failed, undecided) {
+        (false, ..) => Exit::Unreachable,
+        (true, true, _) => Exit::Failed,
+        (true, false, true) => Exit::NoVerdict,
+        (true, false, false) => Exit::Ok,
     })
 }
 
@@ -252,7 +258,7 @@ impl Drop for Scratch {
 }
 
 fn check(name: impl Into<String>, verdict: Verdict, found: impl Into<String>, expected: Option<String>) -> Check {
-    Check { check: name.into(), verdict, found: found.into(), expected }
+    Check { check: name.into(), verdict, found: found.into(), expected, must: false }
 }
 
 fn checks(polls: &[(&Watch, &Poll)], expected: &BTreeMap<String, Vec<String>>, log: Option<&Path>) -> Vec<Check> {
@@ -338,12 +344,24 @@ fn server(seen: &ServerPoll, expected: &BTreeMap<String, Vec<String>>) -> Check 
         (true, _) if seen.tools == 0 => Verdict::Warn,
         (true, _) => Verdict::Pass,
         (false, Some(states)) if states.iter().any(|state| state == seen.status.as_str()) => Verdict::Pass,
+        (false, _) if is_undecided(seen) => Verdict::Inconclusive,
         (false, _) if seen.liveness == Liveness::Starting => Verdict::Warn,
         (false, _) => Verdict::Fail,
     };
+    if verdict == Verdict::Inconclusive {
+        let found = "can't tell yet: it claims to be connected with an uptime of 0, so it has just connected or has died; \
+                     look for longer (--for 6s)";
+        let expected = allowed.map(|states| states.join(" or "));
+        return Check { must: true, ..check(format!("server {}", seen.name), verdict, found, expected) };
+    }
     let error = seen.error.as_ref().map_or(String::new(), |error| format!(": {error}"));
     let found = format!("{}, {} tools (claims {}; {}{error})", seen.liveness, seen.tools, seen.status, seen.reason);
     check(format!("server {}", seen.name), verdict, found, allowed.map(|states| states.join(" or ")))
+}
+
+/// Whether the server looks like one that has just connected, which is how one that has just died looks, too.
+fn is_undecided(seen: &ServerPoll) -> bool {
+    seen.liveness == Liveness::Starting && seen.status.as_str() == "connected"
 }
 
 fn endpoint(poll: &Poll) -> Check {
@@ -468,7 +486,9 @@ fn text(validation: &Validation, state_dir: &Path) -> String {
     let of = |verdict| validation.checks.iter().filter(|check| check.verdict == verdict).count();
     let (failed, warned, unknown) = (of(Verdict::Fail), of(Verdict::Warn), of(Verdict::Inconclusive));
     let rest = if warned + unknown > 0 { format!(" ({warned} warn, {unknown} can't be told)") } else { String::new() };
+    let undecided = validation.checks.iter().filter(|check| check.must && check.verdict == Verdict::Inconclusive).count();
     lines.push(match failed {
+        0 if undecided > 0 => format!("No verdict yet: {undecided} of {} checks can't be told{rest}.", validation.checks.len()),
         0 => format!("All checks hold{rest}."),
         failed => format!("{failed} of {} checks failed{rest}.", validation.checks.len()),
     });

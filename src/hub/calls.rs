@@ -174,10 +174,11 @@ impl Calls {
     /// Gives up the calls that nobody ended in time.
     pub fn give_up(&mut self, now: Timestamp) -> Vec<EndedCall> {
         let in_flight = self.in_flight.len();
-        if self.in_flight.iter().any(|call| now.since(call.started) >= LOST_AFTER) {
+        let is_lost = |call: &Call| now.since(call.started) >= LOST_AFTER;
+        if self.in_flight.iter().any(is_lost) {
             self.blame_rounds();
         }
-        let (lost, kept) = std::mem::take(&mut self.in_flight).into_iter().partition(|call| now.since(call.started) >= LOST_AFTER);
+        let (lost, kept) = std::mem::take(&mut self.in_flight).into_iter().partition(is_lost);
         self.in_flight = kept;
         let lost: Vec<Call> = lost;
         lost.iter().for_each(|call| self.is_told(call.session));

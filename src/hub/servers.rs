@@ -21,6 +21,10 @@ use super::since;
 /// server's.
 pub const FRESH_START: Micros = Micros::new(2_000_000);
 
+/// A hub gives up a server that does not connect within five minutes; this is twice as long. One that began to connect before, calls
+/// itself connected and does not count up has been lost since.
+const LONGEST_START: Micros = Micros::new(10 * 60 * 1_000_000);
+
 /// More servers than any hub has; beyond it they are not tracked.
 pub const MAX_SERVERS: usize = 1024;
 
@@ -519,6 +523,7 @@ impl Picture {
         match seen.status.as_str() {
             "connected" if seen.uptime > 0.0 => Self::Up { since: hub_now.minus(api::seconds(seen.uptime)) },
             "connected" if server.is_some_and(|server| is_dead(seen, server) || is_overdue(server, hub_now)) => Self::Dead,
+            "connected" if outlasts_any_start(seen, hub_now) => Self::Dead,
             "connected" => Self::JustConnected { since: seen.last_started },
             "connecting" => Self::Connecting { since: seen.last_started },
             "disconnected" | "disabled" | "unauthorized" => Self::Off,
@@ -536,6 +541,11 @@ fn is_dead(seen: &api::Server, server: &Server) -> bool {
 /// Whether the uptime has stayed 0 for longer than a fresh connection's does.
 fn is_overdue(server: &Server, hub_now: Timestamp) -> bool {
     server.zero_since.is_some_and(|since| hub_now.since(since) >= FRESH_START)
+}
+
+/// Whether no start takes so long: a server that is not counting up was lost.
+fn outlasts_any_start(seen: &api::Server, hub_now: Timestamp) -> bool {
+    seen.last_started.is_some_and(|began| hub_now.since(began) > LONGEST_START)
 }
 
 /// Whether the API's error is the one of the line: it may be longer or cut.
@@ -570,7 +580,7 @@ fn judge(
         }
         "connected" => {
             let gone = child_is_gone(server, children);
-            if dead || is_overdue(server, hub_now) {
+            if dead || outlasts_any_start(seen, hub_now) || is_overdue(server, hub_now) {
                 return Some((Liveness::Down, "the status says connected, but its uptime stays 0"));
             }
             server.zero_since.get_or_insert(hub_now);

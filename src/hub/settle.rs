@@ -13,6 +13,7 @@ use super::interpret::{Interpreter, PollAnswer, RawLine, SAME_START, Said};
 use super::line::parse;
 use super::meaning::{self, Meaning};
 use super::servers::Asked;
+use super::since;
 use crate::watch::{
     ApiOutcome, ClaimRefusal, ClientDisconnected, HubExited, HubStarted, HubStopped, HubStopping, LogShared, Micros,
     ServerStartFailed, SharedSign, Source, Text, Timestamp, When,
@@ -485,7 +486,7 @@ impl Interpreter {
 
     /// It is so: the facts are told with the line's own time.
     fn confirm(&mut self, claim: Claim, ctx: Option<&Settling<'_>>) {
-        let Claim { uid, ordinal, when, source, pid, what, .. } = claim;
+        let Claim { uid, ordinal, mut when, said: stated, source, pid, what, .. } = claim;
         let mut said = Said { uid, when, source, facts: Vec::new(), ordinal };
         match what {
             Claimed::HubStarting { open, .. } => self.confirm_start(pid, &open, &mut said),
@@ -510,6 +511,13 @@ impl Interpreter {
                 }
                 let seen =
                     ctx.and_then(|ctx| ctx.list()).and_then(|list| list.servers.iter().find(|seen| seen.name == what.server()));
+                // Nothing has happened to a server since it connected: a line without a time of its own was written before.
+                if let Some(connected) =
+                    ctx.zip(seen).and_then(|(ctx, seen)| since::connected(seen, ctx.times)).filter(|_| stated.is_none())
+                {
+                    when = when.not_after(connected.latest());
+                    said.when = when;
+                }
                 let listed = seen.is_some() || self.takes_lines_alone() || self.servers.knows(what.server());
                 let noticed = self.servers.confirmed(&what, when, source, seen, listed, &self.requests);
                 said.noticed(noticed);

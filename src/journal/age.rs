@@ -9,9 +9,9 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, params};
 
 use super::JournalError;
-use super::clocks::{Clocks, Steadiness};
 use super::retention::{KINDS, Kind};
 use super::writer::int;
+use crate::clocks::{Clocks, Steadiness};
 use crate::watch::{DroppedKind, Micros, Timestamp};
 
 /// How long the wall clock has to go on without a jump before anything is dropped for its age. Whoever repairs a clock that is wrong does

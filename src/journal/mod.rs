@@ -4,7 +4,6 @@
 //! [`Journal`] is the handle of the one writer, [`JournalReader`] reads beside it.
 
 mod age;
-mod clocks;
 mod known;
 mod place;
 mod reader;
@@ -16,7 +15,7 @@ mod writer;
 
 use std::path::PathBuf;
 
-pub use clocks::{Clocks, ReadClocks};
+pub use crate::clocks::{Clocks, ReadClocks};
 pub use known::KnownHub;
 pub use place::Loss;
 pub use reader::{JournalReader, WatchRow, Watched, written};

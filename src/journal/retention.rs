@@ -7,8 +7,8 @@ use rusqlite::{Connection, Transaction, params};
 
 use super::JournalError;
 use super::age::{self, Aged, Ageing};
-use super::clocks::Clocks;
 use super::writer::int;
+use crate::clocks::Clocks;
 use crate::watch::{Count, DropReason, DroppedKind, Drops};
 
 /// The journal's size beyond which the oldest rows are dropped: 48 hours of a busy hub take about 100 MB, so a destination can be

@@ -8,7 +8,6 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::clocks::{self, ReadClocks};
 use super::place::{Loss, Place};
 use super::recovery::{self, Recovered};
 use super::retention::{self, Limits, Retention};
@@ -16,6 +15,7 @@ use super::{
     Commit, FILE_NAME, JournalError, KnownHub, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal, SpanRow,
     SpanRowKind, Stats, known, schema, spool,
 };
+use crate::clocks::{self, ReadClocks};
 use crate::journal::DestinationName;
 use crate::watch::{Bytes, Timestamp, WatcherId};
 

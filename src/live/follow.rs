@@ -10,6 +10,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::vitals::Vitals;
 use super::{Live, dashboard};
+use crate::clocks::{self, ReadClocks, Steadiness};
 use crate::journal::{self, JournalError, JournalReader, WatchRow};
 use crate::judge::incident::{Gravity, Incident, IncidentKind};
 use crate::judge::live::News;
@@ -33,6 +34,9 @@ const PERIOD: Micros = Micros::new(48 * 3600 * 1_000_000);
 
 /// … and a day more before what is older is let go, which means judging anew.
 const LONGEST: Micros = Micros::new(72 * 3600 * 1_000_000);
+
+/// How long the wall clock has to go on without a jump before anything is let go.
+const HOLD: Duration = Duration::from_secs(3600);
 
 /// How long the last look may take once the watch has ended.
 const LAST_LOOK: Duration = Duration::from_secs(3);
@@ -104,6 +108,8 @@ impl Follower {
                 past: BTreeMap::new(),
                 unwell: None,
                 written: None,
+                clocks: clocks::of_machine(),
+                steadiness: Steadiness::default(),
             };
             follow.go(stopped).await;
             follow.audience.end().await;
@@ -145,6 +151,8 @@ struct Follow<A> {
     /// What keeps the watch itself from its work. It can't be learned from Watches: there are none then.
     unwell: Option<Incident>,
     written: Option<Instant>,
+    clocks: ReadClocks,
+    steadiness: Steadiness,
 }
 
 /// What a look at the journal brought.
@@ -187,8 +195,10 @@ impl<A: Audience> Follow<A> {
 
     /// Takes in the next Watches; says whether there are more.
     async fn look(&mut self) -> bool {
-        let now = Timestamp::now();
-        if self.from.is_some_and(|from| now.since(from) > LONGEST) {
+        let clocks = (self.clocks)();
+        let (now, holds) = (clocks.wall, self.steadiness.held(clocks) >= HOLD);
+        // A clock that jumps ahead makes nothing old: what goes on would be told to be over.
+        if holds && self.from.is_some_and(|from| now.since(from) > LONGEST) {
             self.begin_anew(None);
         }
         let place = self.place;

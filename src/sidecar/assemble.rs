@@ -148,6 +148,11 @@ impl Assembler {
         let finished = self.close(before, None, closing);
         self.interpreter.clock_jumped(jump);
         self.start = now;
+        // What goes on has lasted for as long as before, whatever the clock says.
+        for open in &mut self.open_marks {
+            open.at = open.at.shifted(jump);
+        }
+        self.expectations.clock_jumped(jump);
         finished
     }
 

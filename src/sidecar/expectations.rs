@@ -54,6 +54,13 @@ impl Expectations {
         }
     }
 
+    /// The clock jumped: what goes on has lasted for as long as before.
+    pub fn clock_jumped(&mut self, jump: i64) {
+        for at in self.open.values_mut().chain(&mut self.settled) {
+            *at = at.shifted(jump);
+        }
+    }
+
     /// What is expected at an instant.
     pub fn at(&self, at: Timestamp) -> Expected<'_> {
         let is_open = self.open.values().any(|began| *began <= at && at <= began.plus(LONGEST));
@@ -82,6 +89,19 @@ mod tests {
         assert_eq!([99, 100, 14_500, 14_501].map(|second| planned(&expectations, second)), [false, true, true, false]);
         expectations.take(&[fact(200, MarkEnded { name })]);
         assert_eq!([230, 231].map(|second| planned(&expectations, second)), [true, false]);
+    }
+
+    #[test]
+    fn a_clock_that_jumps_and_is_set_back_ends_no_window_and_makes_none_longer() {
+        let mut expectations = Expectations::default();
+        expectations.take(&[fact(100_000, MarkBegan { name: Text::from("crash") })]);
+        let month = 30 * 24 * 3600;
+        for sign in [1, -1] {
+            let ahead = |second: u64| second.saturating_add_signed(if sign > 0 { month } else { 0 });
+            expectations.clock_jumped(sign * month * 1_000_000);
+            let planned = [100_001, 114_400, 114_401].map(|second| expectations.at(Timestamp::from_secs(ahead(second))).planned);
+            assert_eq!(planned, [true, true, false], "{sign}");
+        }
     }
 
     #[test]

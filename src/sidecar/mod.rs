@@ -212,8 +212,11 @@ impl Sidecar {
         else {
             return;
         };
-        let seen = answer.process.as_ref().map(|process| process.started);
-        if let Some(begun) = seen.or(said.map(|said| said.minus(START_SLACK))) {
+        // A process that began after the hub did is another one: a proxy that has its port.
+        let is_hub = |started: &Timestamp| said.is_none_or(|said| *started <= said.plus(START_SLACK));
+        let seen = answer.process.as_ref().map(|process| process.started).filter(is_hub);
+        let begun = seen.or(said.map(|said| said.minus(START_SLACK)));
+        if let Some(begun) = begun {
             // An untimed line is of the present process: every hub empties the file without times when it starts.
             log.history = History::Known;
             log.reading.reached = Some(begun);

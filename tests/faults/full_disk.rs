@@ -117,15 +117,27 @@ impl Tmpfs {
         None
     }
 
-    fn run(&self, folder: &Path, hub: &str) -> Program {
+    /// This program, in the namespace.
+    fn enter(&self, program: &str) -> Command {
         let namespace = format!("/proc/{}/ns", self.holder.id());
         let mut command = Command::new("nsenter");
         if std::fs::read_link(format!("{namespace}/user")).unwrap() != std::fs::read_link("/proc/self/ns/user").unwrap() {
             command.arg("--preserve-credentials").arg(format!("--user={namespace}/user"));
         }
-        command.arg(format!("--mount={namespace}/mnt")).arg(env!("CARGO_BIN_EXE_hubwatch"));
+        command.arg(format!("--mount={namespace}/mnt")).arg(program);
+        command
+    }
+
+    fn run(&self, folder: &Path, hub: &str) -> Program {
+        let mut command = self.enter(env!("CARGO_BIN_EXE_hubwatch"));
         settle(&mut command, folder, hub);
         Program::start(command.env("PATH", program::PATH))
+    }
+
+    /// Takes it away while files on it are open.
+    fn unmount(&self, state: &Path) {
+        let status = self.enter("umount").arg("-l").arg(state.canonicalize().unwrap()).status().unwrap();
+        assert!(status.success());
     }
 
     /// Fills it to the last byte.
@@ -184,4 +196,30 @@ async fn on_a_full_disk_it_goes_on_reading_says_so_and_recovers_by_itself_also_a
     }
     child.stop(scene.path()).await;
     scene.check();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_folder_that_is_unmounted_is_made_again_with_all_that_it_held() {
+    if program::has_no_namespaces() {
+        return;
+    }
+    let mut scene = Scene::set().await;
+    let state = scene.path().join("state");
+    let disk = Tmpfs::over(&state, scene.path()).await;
+    let disk =
+        disk.expect("nothing can be mounted here: this needs util-linux and namespaces; HUBWATCH_NO_NAMESPACES=1 leaves it out");
+    let child = disk.run(scene.path(), &scene.hub);
+    scene.write("the first lines arrive").await;
+    scene.counted("the first lines are counted").await;
+    assert!(!state.join("journal.db").exists(), "it is on the file system that goes");
+    disk.unmount(&state);
+    let told = || stderr(scene.path()).contains("it was made again with all that the journal held");
+    until("it says that the folder was lost and made again", scene.path(), told).await;
+    scene.write("it goes on").await;
+    scene.counted("it goes on to count").await;
+    child.stop(scene.path()).await;
+    scene.check();
+    let kept = rusqlite::Connection::open(state.join("journal.db")).unwrap();
+    let first: i64 = kept.query_row("SELECT min(sequence) FROM span WHERE kind = 'watch'", [], |row| row.get(0)).unwrap();
+    assert_eq!(first, 0, "what was kept before is there");
 }

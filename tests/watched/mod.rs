@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use hubwatch::simulator::{FileSink, Happening, LiveSimulation, Profile, Simulation, Step, serve};
-use hubwatch::watch::Timestamp;
+use hubwatch::watch::{Micros, Timestamp};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -37,13 +37,30 @@ impl Hub {
         hub
     }
 
+    /// One that started so long ago.
+    pub async fn long_since(profile: Profile, ago: Duration) -> Self {
+        let now = Timestamp::now();
+        let begun = now.minus(Micros::from_duration(ago));
+        Self::beginning(profile, begun, |simulation, log| {
+            simulation.schedule(begun, Step::StartHub);
+            simulation.advance(now, log).unwrap();
+        })
+        .await
+    }
+
     /// A hub that is not started yet.
     pub async fn absent(profile: Profile) -> Self {
+        Self::beginning(profile, Timestamp::now(), |_, _| ()).await
+    }
+
+    /// A hub to which something has happened before it is served.
+    async fn beginning(profile: Profile, begun: Timestamp, happens: impl FnOnce(&mut Simulation, &mut FileSink)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let simulation = Simulation::new(Profile { port, ..profile }, Timestamp::now());
-        let log = FileSink::open(&folder.path().join("mcp-hub.log")).unwrap();
+        let mut log = FileSink::open(&folder.path().join("mcp-hub.log")).unwrap();
+        let mut simulation = Simulation::new(Profile { port, ..profile }, begun);
+        happens(&mut simulation, &mut log);
         let live = Arc::new(Mutex::new(LiveSimulation::new(simulation, Box::new(log))));
         tokio::spawn(serve(live.clone(), listener, std::future::pending()));
         Self { url: format!("http://127.0.0.1:{port}"), folder, live }

@@ -8,11 +8,11 @@ use super::{DoctorArgs, probes};
 use crate::backend::period::Wanted;
 use crate::backend::{Backend, BackendError, file};
 use crate::base::secret;
-use crate::cli::CliError;
+use crate::cli::{CliError, naming};
+use crate::config::Layers;
 use crate::config::backend::Chosen;
 use crate::config::destinations::Flags;
 use crate::config::environment::Environment;
-use crate::config::{self, Layers};
 use crate::export::Destination;
 use crate::journal::{JournalReader, Watched};
 use crate::watch::{HubName, Micros, Slot, Timestamp, TraceId};
@@ -60,9 +60,13 @@ pub(super) async fn examine(
             None => vec![Finding::wrong("writing", "traces go nowhere", "let traces go to a destination, too")],
         },
     });
-    let Some(subject) = subject else {
-        findings.push(Finding::note("watches", "it was not looked for Watches", "say of which hub: --name"));
-        return Ok(findings);
+    let subject = match subject {
+        Ok(subject) => subject,
+        Err(unknown) => {
+            let advice = format!("say of which hub with --name: {unknown}");
+            findings.push(Finding::note("watches", "it was not looked for Watches", advice));
+            return Ok(findings);
+        }
     };
     let Subject { hub, environment, journal } = &subject;
     let wanted = Wanted { hub: hub.clone(), environment: environment.clone(), from: period.from, to: period.to };
@@ -82,23 +86,20 @@ struct Subject {
 }
 
 impl Subject {
-    /// The hub that was named, or the one of the state folder.
-    fn of(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Option<Self>, CliError> {
+    /// The hub that a report would be about. Where the doctor is asked, nothing need have been watched: a hub that was named will do, and
+    /// without a name it is said why none is meant.
+    fn of(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Result<Self, CliError>, CliError> {
         let name = layers.hub_name(args.name.as_deref())?;
         let environment = layers.environment_name(args.environment.as_deref())?;
-        let state_dir = config::watched_state(layers.state_dir(args.state_dir.as_deref()), name.as_ref());
-        let is_meant =
-            |watched: &Watched| watched.environment == environment && name.as_ref().is_none_or(|name| watched.hub == *name);
-        let journal = match JournalReader::open(&state_dir) {
-            Ok(journal) => {
-                let watched = journal.watched().map_err(BackendError::from)?;
-                watched.into_iter().find(is_meant).map(|watched| (journal, watched))
-            }
-            // Where the doctor is asked, nothing need have been watched.
-            Err(_) => None,
+        let known = match naming::watched(&layers.state_dir(args.state_dir.as_deref()), name.clone(), Some(&environment)) {
+            Ok(known) => known,
+            Err(unknown) => return Ok(name.map(|hub| Self { hub, environment, journal: None }).ok_or(unknown)),
         };
-        let hub = name.or_else(|| journal.as_ref().map(|(_, watched)| watched.hub.clone()));
-        Ok(hub.map(|hub| Self { hub, environment, journal }))
+        let journal = JournalReader::open(&known.state_dir).map_err(BackendError::from)?;
+        let watched = journal.watched().map_err(BackendError::from)?;
+        let is_meant = |watched: &Watched| watched.environment == environment && watched.hub == known.hub;
+        let journal = watched.into_iter().find(is_meant).map(|watched| (journal, watched));
+        Ok(Ok(Self { hub: known.hub, environment, journal }))
     }
 }
 

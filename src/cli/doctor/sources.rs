@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::DoctorArgs;
 use super::finding::Finding;
 use crate::base::secret;
-use crate::cli::{CliError, run};
+use crate::cli::{CliError, naming, run};
 use crate::config::environment::{self, Environment};
 use crate::config::file::HubSection;
 use crate::config::{self, Layers};
@@ -15,7 +15,7 @@ use crate::hub::api::Health;
 use crate::hub::client::HubClient;
 use crate::hub::{discover, line};
 use crate::process;
-use crate::watch::{ApiOutcome, LogShape};
+use crate::watch::{ApiOutcome, HubName, LogShape};
 
 /// How much of a log is looked at: its end says in which shape the hub writes now.
 const TAIL: u64 = 64 * 1024;
@@ -24,19 +24,27 @@ const TAIL: u64 = 64 * 1024;
 pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Finding>, CliError> {
     let hubs = &layers.file.hubs;
     if hubs.len() < 2 || args.hub.is_some() || layers.variable("HUBWATCH_HUB").is_some() {
-        return examine_one(args, layers).await;
+        return Ok(examine_one(args, layers).await?.findings);
     }
     let mut findings = Vec::new();
     for hub in run::chosen(hubs, args.name.as_deref())? {
-        let name = hub.name.as_deref().or(hub.url.as_deref()).map(secret::without_credentials).unwrap_or_default();
-        let of_hub = examine_one(args, &layers.of_hub(hub)).await?;
-        findings.extend(of_hub.into_iter().map(|finding| Finding { seen: format!("{name}: {}", finding.seen), ..finding }));
+        let examined = examine_one(args, &layers.of_hub(hub)).await?;
+        let name = examined.name.map_or(String::new(), |name| format!("{name}: "));
+        let named = |finding: Finding| Finding { seen: format!("{name}{}", finding.seen), ..finding };
+        findings.extend(examined.findings.into_iter().map(named));
     }
     Ok(findings)
 }
 
+/// What a look at a hub found.
+struct Examined {
+    /// What a watch calls the hub, if its address is known.
+    name: Option<HubName>,
+    findings: Vec<Finding>,
+}
+
 /// Looks at a hub, its log and its process.
-async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Vec<Finding>, CliError> {
+async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Examined, CliError> {
     let file = layers.file.hub();
     let state_home = environment::state_home(layers.environment());
     let named = layers.pick(("--hub", args.hub.as_deref()), "HUBWATCH_HUB", ("hub.url", file.url.as_deref()));
@@ -44,9 +52,13 @@ async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Re
     let of_this_host = |value| config::Sourced { value, source: "the hub of this host".to_owned() };
     let hub = named.map_or_else(|| discover::hub_of_this_host(&state_home, process::is_alive).map(of_this_host), Ok);
     let mut findings = Vec::new();
+    let mut name = None;
     let (url, health) = match hub {
         Ok(hub) => {
             let url = hub.value.clone();
+            let state_dir = layers.state_dir(args.state_dir.as_deref());
+            let environment = layers.environment_name(args.environment.as_deref())?;
+            name = Some(naming::of_address(layers, args.name.as_deref(), &hub, (&state_dir, &environment))?);
             let client = run::client(hub, &layers.hub_headers(&args.header)?, args.ca.as_deref().or(file.ca.as_deref()))?;
             let health = of_hub(&url, &client, &mut findings).await;
             (Some(url), health)
@@ -69,7 +81,8 @@ async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Re
     let shapes = of_log(log.or_else(found).as_deref(), &mut findings);
     let sees_process = of_process((args.pid, file), url.as_deref(), health.as_ref(), &mut findings);
     findings.extend(invisible(&shapes, sees_process));
-    Ok(findings)
+    findings.extend(name.as_ref().map(|name| Finding::ok("name", format!("a watch and its report call this hub {name}"))));
+    Ok(Examined { name, findings })
 }
 
 async fn of_hub(url: &str, client: &HubClient, findings: &mut Vec<Finding>) -> Option<Health> {

@@ -9,8 +9,8 @@ use crate::judge::history::{Gap, has_failed};
 use crate::judge::incident::{Evidence, IncidentKind};
 use crate::judge::moment::Moment;
 use crate::watch::{
-    Breaker, CallEnded, CallFact, FactKind, GeminiFailure, Level, Lines, LogFact, Micros, Notification, Storm, Timestamp, ToolFact,
-    Visibility, Watch,
+    Breaker, CallEnded, CallFact, Fact, FactKind, GeminiFailure, Level, Lines, LogFact, Micros, Notification, Storm, Timestamp,
+    ToolFact, Visibility, Watch,
 };
 
 /// The storm that every hub makes of a client's disconnect: known, and no fault of the build under test.
@@ -30,6 +30,8 @@ pub(super) struct Counted {
     too_wide: u64,
     known_storm: Option<Timestamp>,
     storms: Storms,
+    /// That the circuit breaker opened, at a time that is hardly known, and is not known to have closed since.
+    opened_before: Option<Fact>,
 }
 
 /// Lines that repeat, and how often they did lately.
@@ -81,12 +83,13 @@ impl Counted {
             FactKind::Call(CallFact::CallEnded(call)) => calls(call, seen, sight, register),
             FactKind::Log(LogFact::Storm(storm)) => self.storm(storm, seen, sight, register),
             FactKind::Tool(ToolFact::BreakerChanged(change)) => match change.to {
-                Breaker::Open => {
-                    let title = "The hub stopped asking the LLM for categories";
-                    let effect = "tools are sorted by keywords only";
-                    register.raise(sight.alerts, seen.draft(IncidentKind::BreakerOpen, "", title, effect));
+                // It may have been long ago: then it is news only if it goes on.
+                Breaker::Open if seen.fact.when.width() > WIDEST => self.opened_before = Some(seen.fact.clone()),
+                Breaker::Open => breaker_open(seen, sight, register),
+                Breaker::Closed => {
+                    self.opened_before = None;
+                    register.settle(IncidentKind::BreakerOpen, "", seen.at);
                 }
-                Breaker::Closed => register.settle(IncidentKind::BreakerOpen, "", seen.at),
                 Breaker::HalfOpen => {}
             },
             FactKind::Log(LogFact::LogWriteFailed(failed)) => {
@@ -146,12 +149,12 @@ impl Counted {
 
     fn storm(&mut self, storm: &Storm, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
         let line = storm.line.as_str();
-        if line.contains(KNOWN_STORM) {
-            return self.known_storm(storm, seen, sight, register);
-        }
         if seen.fact.when.width() > WIDEST {
             self.too_wide += 1;
             return;
+        }
+        if line.contains(KNOWN_STORM) {
+            return self.known_storm(storm, seen, sight, register);
         }
         let alert = sight.alerts.of(IncidentKind::LogStorm);
         let repeated = self.storms.repeated(storm);
@@ -223,12 +226,22 @@ impl Counted {
 
     /// What is no longer beyond its threshold is over.
     pub fn advance(&mut self, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
+        if let Some(fact) = self.opened_before.take() {
+            let at = fact.when.latest().min(now);
+            breaker_open(&Seen { fact: &fact, at, planned: sight.plans.at(at) }, sight, register);
+        }
         self.errors.ebb(IncidentKind::ErrorSpike, "", now, sight, register);
         self.hourly.ebb(IncidentKind::ErrorRate, "", now, sight, register);
         for (failure, tide) in &mut self.rounds {
             tide.ebb(IncidentKind::GeminiFailing, failure.as_str(), now, sight, register);
         }
     }
+}
+
+fn breaker_open(seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+    let title = "The hub stopped asking the LLM for categories";
+    let effect = "tools are sorted by keywords only";
+    register.raise(sight.alerts, seen.draft(IncidentKind::BreakerOpen, "", title, effect));
 }
 
 fn megabytes(bytes: u64) -> u64 {

@@ -61,6 +61,12 @@ impl When {
         if one == other { Self::At(one) } else { Self::Between { earliest: one.min(other), latest: one.max(other) } }
     }
 
+    /// The same, known not to have been after this. What can only have been later was then.
+    #[must_use]
+    pub fn not_after(self, latest: Timestamp) -> Self {
+        Self::between(self.earliest().min(latest), self.latest().min(latest))
+    }
+
     /// The earliest instant that it can have been.
     pub const fn earliest(self) -> Timestamp {
         match self {

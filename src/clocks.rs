@@ -1,4 +1,5 @@
-//! The two clocks that the journal reads. Tests give it others.
+//! The wall clock and the monotonic clock, for whatever ages: one reading of the wall clock must not delete, end or silence anything.
+//! Tests give other clocks.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,28 @@ pub type ReadClocks = Box<dyn Fn() -> Clocks + Send>;
 pub fn of_machine() -> ReadClocks {
     let begun = Instant::now();
     Box::new(move || Clocks { wall: Timestamp::now(), monotonic: begun.elapsed() })
+}
+
+/// Since when something is so. What this run has learned of ages with the monotonic clock, whatever the wall clock does meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Since {
+    /// How old it was when it was learned of.
+    lead: Micros,
+    /// When that was.
+    learned: Duration,
+}
+
+impl Since {
+    /// Since this time, as the wall clock says now.
+    pub fn new(at: Timestamp, now: Clocks) -> Self {
+        Self { lead: now.wall.since(at), learned: now.monotonic }
+    }
+
+    /// How old it is now.
+    pub fn age(self, now: Clocks) -> Micros {
+        let since = Micros::from_duration(now.monotonic.saturating_sub(self.learned));
+        Micros::new(self.lead.get().saturating_add(since.get()))
+    }
 }
 
 /// Measures for how long the wall clock has gone on without a jump.
