@@ -547,9 +547,9 @@ proptest! {
     }
 }
 
-/// How many disturbed sessions are played unless said otherwise: each kind of disturbance once as the first of a session. Each
-/// goes all the way through a sidecar and its journal, which takes about a second of an unoptimised build.
-const DISTURBED: u64 = 22;
+/// How many disturbed sessions are played unless said otherwise: each kind of disturbance three times as the first of a session. Each
+/// goes all the way through a sidecar and its journal, which takes half a second of processor time.
+const DISTURBED: u64 = 66;
 
 /// Sessions whose watch is misled, by their seeds. `HUBWATCH_TRUTH_SEED` plays one alone, or some with commas between, `HUBWATCH_TRUTH_DISTURBED` as many as said.
 #[test]

@@ -479,7 +479,8 @@ impl Interpreter {
         lane.count(&line, raw.size);
         let untimed = Untimed::new(raw.text, line.time_at.clone());
         let counted_with = if hidden { LineSource::Log } else { raw.source };
-        let earlier = written.zip(self.facts_since).is_some_and(|(written, since)| written.latest() < since);
+        // Also where nothing is known of the hub's clock: a log of last week was not written just now.
+        let earlier = line.time.zip(self.facts_since).is_some_and(|(said, since)| self.clocks.ours(said) < since);
         // A storm is a rate. Lines of an earlier process, or of a time that is not known, are collapsed and counted apart.
         let has_rate = !raw.historic && !earlier && when.width() <= RATED;
         if !has_rate {
