@@ -171,9 +171,8 @@ async fn each_figure_that_appears_twice_is_the_same_wherever_it_appears() {
         measures.iter().find(|measure| measure["measure"] == name).unwrap()["shown"].as_str().unwrap_or("–").to_owned()
     };
     let files = ["report.json", "report.md", "report.html"].map(|name| hub.folder.path().join(name));
-    let mut command = hub.command("report", &["--name", "simulated", "--since", "1h"]);
-    files.iter().for_each(|file| drop(command.arg("--out").arg(file)));
-    command.output().unwrap();
+    let outputs = files.iter().flat_map(|file| ["--out".as_ref(), file.as_os_str()]);
+    hub.command("report", &["--name", "simulated", "--since", "1h"]).args(outputs).output().unwrap();
     let [json, markdown, page] =
         files.map(|file| std::fs::read_to_string(&file).unwrap_or_else(|_| panic!("no {}", file.display())));
     let (report, dashboard) = (serde_json::from_str(&json).unwrap(), read_json(&hub.state_dir().join("dashboard.json")).unwrap());
