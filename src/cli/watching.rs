@@ -452,7 +452,6 @@ impl Watcher {
         let refusal = match self.joining {
             Joining::Always => None,
             Joining::Never => Some("it is not wanted"),
-            Joining::Auto if sidecar.log_shows_checkpoints() == Some(true) => Some("the log shows all that it would"),
             Joining::Auto => self.alone.refusal(health, sidecar.is_subscriber()),
         };
         match (refusal, &self.subscription) {

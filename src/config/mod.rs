@@ -72,7 +72,7 @@ pub enum ConfigError {
 /// When to join the hub's event stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Joining {
-    /// Unless the log shows the checkpoint lines, or it would keep a hub alive that stops with its last subscriber.
+    /// Unless that would keep a hub alive that stops with its last subscriber.
     #[default]
     Auto,
     /// In any case.

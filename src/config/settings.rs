@@ -85,7 +85,7 @@ pub const SETTINGS: &[Setting] = settings! {
     "hub.ca" "HUBWATCH_CA" "--ca" Text Open "the system's roots" "a file with a certificate authority that the hub's certificate may come from"
     "watch.interval" "HUBWATCH_INTERVAL" "--interval" Text Open "`15s`" "how often the hub is polled: 200ms to 10m"
     "watch.state_dir" "HUBWATCH_STATE_DIR" "--state-dir" Text Open "`$XDG_STATE_HOME/hubwatch`, `~/.local/state/hubwatch`" "the folder of the journal and all else that is kept"
-    "watch.event_stream" "HUBWATCH_EVENT_STREAM" "--event-stream" Text Open "`auto`" "when to join the hub's event stream: `auto` (where the log hides the meta-tool calls), `always` or `never`"
+    "watch.event_stream" "HUBWATCH_EVENT_STREAM" "--event-stream" Text Open "`auto`" "when to join the hub's event stream: `auto` (unless that keeps a hub alive that stops with its last subscriber), `always` or `never`"
     "watch.drain" "HUBWATCH_DRAIN" "--drain" Text Open "`5s`" "how long the way out may take to send what is left"
     "logs.collapse" "HUBWATCH_LOGS_COLLAPSE" "" Switch Open "`true`" "whether lines that repeat become one count after a few samples"
     "logs.original" "HUBWATCH_LOGS_ORIGINAL" "" Switch Open "`true`" "whether a record of a JSON line carries the whole line beside its message"
