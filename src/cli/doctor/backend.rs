@@ -14,7 +14,7 @@ use crate::config::destinations::Flags;
 use crate::config::environment::Environment;
 use crate::config::{self, Layers};
 use crate::export::Destination;
-use crate::journal::{JournalReader, Watched};
+use crate::journal::{JournalReader, WatchedPeriod};
 use crate::watch::{HubName, Micros, Slot, Timestamp, TraceId};
 
 /// Clocks further apart than this make a period's ends uncertain.
@@ -78,7 +78,7 @@ struct Subject {
     hub: HubName,
     environment: crate::watch::Environment,
     /// What the state folder knows of this hub.
-    journal: Option<(JournalReader, Watched)>,
+    journal: Option<(JournalReader, WatchedPeriod)>,
 }
 
 impl Subject {
@@ -88,7 +88,7 @@ impl Subject {
         let environment = layers.environment_name(args.environment.as_deref())?;
         let state_dir = config::watched_state(layers.state_dir(args.state_dir.as_deref()), name.as_ref());
         let is_meant =
-            |watched: &Watched| watched.environment == environment && name.as_ref().is_none_or(|name| watched.hub == *name);
+            |watched: &WatchedPeriod| watched.environment == environment && name.as_ref().is_none_or(|name| watched.hub == *name);
         let journal = match JournalReader::open(&state_dir) {
             Ok(journal) => {
                 let watched = journal.watched().map_err(BackendError::from)?;
@@ -187,7 +187,7 @@ async fn first_of(
 }
 
 /// Whether the backend has what the journal has of the period's beginning.
-async fn retention(backend: &dyn Backend, journal: &JournalReader, watched: &Watched) -> Option<Finding> {
+async fn retention(backend: &dyn Backend, journal: &JournalReader, watched: &WatchedPeriod) -> Option<Finding> {
     let from = watched.first.max(Timestamp::now().minus(PERIOD));
     // The first quarter-hour of the period that is over, and so should be there for certain.
     let slot = Slot::of(from);
