@@ -84,7 +84,7 @@ async fn play(change: LogChange, events: bool, killed: bool) {
         let complete = || receiver.read(|taken| taken.lines.len() as u64 == lines && program::counted(taken) == lines);
         until(&format!("all lines arrive: {change:?}, events {events}, killed {killed}"), folder, complete).await;
     }
-    assert!(events || stderr(folder).contains("no file events here"), "{}", stderr(folder));
+    assert!(events || stderr(folder).contains("file events are not available"), "{}", stderr(folder));
     child.stop(folder).await;
     receiver.read(|taken| assert_eq!(numbers(taken).len() as u64, written.lines));
 }
