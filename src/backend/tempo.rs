@@ -37,7 +37,7 @@ struct TraceByIdResponse {
 
 const PARTIAL: i32 = 1;
 
-/// A Tempo.
+/// A Tempo server.
 #[derive(Debug)]
 pub struct Tempo {
     server: TraceServer,

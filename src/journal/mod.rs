@@ -33,7 +33,7 @@ pub const FILE_NAME: &str = "journal.db";
 /// The file that the writer locks.
 pub const LOCK_NAME: &str = "journal.lock";
 
-/// Why the journal can't be used.
+/// An error of the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
     /// The folder can't be created or written.

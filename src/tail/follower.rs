@@ -20,7 +20,7 @@ const RENAMED_READ_TIME: Duration = Duration::from_secs(30);
 pub struct Batch {
     /// Truncations, rotations and errors since the last round.
     pub events: Vec<TailEvent>,
-    /// Lines handed out.
+    /// Number of lines returned.
     pub lines: u64,
     /// True if everything that is in the log now was read.
     pub at_end: bool,
