@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use crate::watch::{Micros, Timestamp};
 
-/// The wall clock may be this far from where the monotonic clock puts it, and a tenth of the time since the last look: more is a jump,
-/// less is drift or a clock that is being slewed.
+/// The wall clock may deviate from the monotonic clock by this much plus a tenth of the time since the last reading: more is a
+/// jump, less is drift or slewing.
 const JUMP: Micros = Micros::new(1_000_000);
 
-/// One reading of both clocks.
+/// A reading of both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clocks {
-    /// The wall clock: it can be wrong, and it can jump.
+    /// The wall clock, which can be wrong and can jump.
     pub wall: Timestamp,
-    /// The time since some moment in this process. It never jumps and says nothing about other processes.
+    /// Time since a moment in this process. It never jumps, and can't be compared between processes.
     pub monotonic: Duration,
 }
 
@@ -49,7 +49,7 @@ impl Since {
     }
 }
 
-/// Measures for how long the wall clock has gone on without a jump.
+/// Measures how long the wall clock has run without a jump.
 #[derive(Debug, Default)]
 pub struct Steadiness {
     last: Option<Clocks>,
@@ -57,7 +57,7 @@ pub struct Steadiness {
 }
 
 impl Steadiness {
-    /// Takes a reading in; returns for how long the wall clock has held, on the monotonic clock.
+    /// Takes a reading; returns how long the wall clock has run without a jump, by the monotonic clock.
     pub fn held(&mut self, now: Clocks) -> Duration {
         let holds = self.last.is_some_and(|last| follows(last, now));
         self.last = Some(now);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_jumps_has_to_hold_anew_and_one_that_drifts_has_not() {
+    fn a_jump_restarts_the_steady_time_and_drift_does_not() {
         let mut steadiness = Steadiness::default();
         let mut held = |wall, monotonic| steadiness.held(at(wall, monotonic)).as_secs();
         assert_eq!([held(1_000, 0), held(1_005, 5), held(1_065, 60)], [0, 5, 60]);

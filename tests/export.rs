@@ -1,4 +1,4 @@
-//! What the journal holds reaches a real receiver, in spite of it.
+//! The journal's queue reaches a real receiver, whatever the receiver answers.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,14 +19,14 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use tokio::net::TcpListener;
 
-/// What a receiver says to the next request; the last entry stays.
+/// The receiver's responses, in order; the last one repeats.
 #[derive(Clone, Copy)]
 enum Say {
     Ok,
     Status(u16),
-    /// It takes the request but for one span.
+    /// Accepts the request except one span.
     Partial,
-    /// It refuses every request that holds the eighth span.
+    /// Rejects every request with the eighth span.
     Poisoned,
 }
 
@@ -107,7 +107,7 @@ async fn commit(journal: &Journal, numbers: std::ops::Range<u64>) {
     journal.commit(Commit { spans: numbers.map(span_row).collect(), ..Commit::default() }).await.unwrap();
 }
 
-/// Sends twenty spans to a receiver that says this; gives back the receiver once nothing is left to send.
+/// Sends twenty spans to a receiver with these responses; returns the receiver once nothing is left to send.
 async fn send_twenty(says: &[Say], compression: Compression) -> Receiver {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -136,20 +136,20 @@ fn all_twenty() -> Vec<Vec<u8>> {
 }
 
 #[tokio::test]
-async fn what_is_committed_arrives_in_its_order() {
+async fn committed_spans_arrive_in_order() {
     let receiver = send_twenty(&[Say::Ok], Compression::None).await;
     assert_eq!(receiver.span_ids(), all_twenty());
 }
 
 #[tokio::test]
-async fn a_compressed_request_arrives_whole() {
+async fn a_compressed_request_arrives_complete() {
     let receiver = send_twenty(&[Say::Ok], Compression::Gzip).await;
     assert_eq!(receiver.span_ids(), all_twenty());
     assert_eq!(receiver.requests.lock().unwrap()[0]["content-encoding"], "gzip");
 }
 
 #[tokio::test]
-async fn a_busy_receiver_gets_everything_later_and_once() {
+async fn a_busy_receiver_gets_everything_later_and_only_once() {
     let receiver = send_twenty(&[Say::Status(503), Say::Status(429), Say::Ok], Compression::None).await;
     assert_eq!(receiver.span_ids(), all_twenty());
     assert_eq!(receiver.requests.lock().unwrap().len(), 3);
@@ -168,7 +168,7 @@ async fn a_partial_success_is_not_sent_again() {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_good_is_set_aside_and_blocks_nothing() {
+async fn a_permanently_rejected_request_becomes_a_dead_letter_and_blocks_no_other() {
     let receiver = send_twenty(&[Say::Poisoned], Compression::None).await;
     let mut others = all_twenty();
     others.remove(7);
@@ -176,7 +176,7 @@ async fn what_is_refused_for_good_is_set_aside_and_blocks_nothing() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_comes_later_gets_what_was_kept() {
+async fn a_receiver_that_starts_later_gets_the_queue() {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let destination = destination(&listener, Compression::None);
@@ -185,7 +185,7 @@ async fn a_receiver_that_comes_later_gets_what_was_kept() {
     let journal = Journal::open(folder.path()).unwrap().journal;
     let senders = Senders::spawn(std::slice::from_ref(&destination), &journal).await.unwrap();
     commit(&journal, 0..10).await;
-    assert!(senders.drain(Duration::from_secs(20)).await, "nobody listens, so something is left");
+    assert!(senders.drain(Duration::from_secs(20)).await, "no receiver listens, so data is left");
     let receiver = Receiver::listen(TcpListener::bind(address).await.unwrap(), &[Say::Ok]).await;
     let senders = Senders::spawn(&[destination], &journal).await.unwrap();
     commit(&journal, 10..20).await;
@@ -194,7 +194,7 @@ async fn a_receiver_that_comes_later_gets_what_was_kept() {
 }
 
 #[tokio::test]
-async fn a_destination_that_is_away_delays_no_other() {
+async fn a_destination_that_is_down_delays_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let (away, here) = (TcpListener::bind("127.0.0.1:0").await.unwrap(), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let named = |name: &str, listener: &TcpListener| {
@@ -214,21 +214,21 @@ async fn a_destination_that_is_away_delays_no_other() {
             looks.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), all).await.expect("the one that is here gets everything");
-    // The receiver has them a moment before their acknowledgement is committed.
+    tokio::time::timeout(Duration::from_secs(10), all).await.expect("the receiver that is up gets everything");
+    // The receiver has the spans a moment before their acknowledgement is committed.
     let acknowledged = async {
         let mut looks = tokio::time::interval(Duration::from_millis(10));
         while journal.unsent().await.unwrap() > 20 {
             looks.tick().await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), acknowledged).await.expect("what was received is acknowledged");
+    tokio::time::timeout(Duration::from_secs(10), acknowledged).await.expect("received spans are acknowledged");
     assert_eq!(journal.unsent().await.unwrap(), 20, "the other's are kept");
     drop(senders);
 }
 
 #[tokio::test]
-async fn a_span_that_is_committed_twice_is_one() {
+async fn a_span_that_is_committed_twice_is_sent_once() {
     let folder = tempfile::tempdir().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let destination = destination(&listener, Compression::None);

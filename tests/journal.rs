@@ -1,4 +1,4 @@
-//! The journal keeps what it acknowledged, and says what it can't do.
+//! The journal keeps what it acknowledged, and reports what it can't do.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn state(bytes: &[u8]) -> Commit {
 }
 
 #[tokio::test]
-async fn the_next_run_is_the_same_watcher_with_the_last_state() {
+async fn the_next_run_has_the_same_watcher_and_the_last_state() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
     assert_eq!((first.run, &first.checkpoint), (1, &None));
@@ -30,7 +30,7 @@ async fn the_next_run_is_the_same_watcher_with_the_last_state() {
 }
 
 #[tokio::test]
-async fn a_folder_has_one_writer() {
+async fn a_state_folder_has_only_one_writer() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
     let second = Journal::open(folder.path());
@@ -43,7 +43,7 @@ async fn a_folder_has_one_writer() {
 }
 
 #[tokio::test]
-async fn minutes_are_added_up_and_people_can_look_into_them() {
+async fn log_minutes_are_summed_and_visible_in_a_view() {
     let folder = tempfile::tempdir().unwrap();
     let opened = open(folder.path());
     for _ in 0..2 {
@@ -58,7 +58,7 @@ async fn minutes_are_added_up_and_people_can_look_into_them() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_journal_is_set_aside_and_the_watch_begins_anew() {
+async fn a_file_that_is_not_a_journal_is_set_aside_and_a_new_journal_begins() {
     let folder = tempfile::tempdir().unwrap();
     open(folder.path()).journal.close().await.unwrap();
     let path = folder.path().join(FILE_NAME);
@@ -80,7 +80,7 @@ fn all_signals() -> Vec<Recipient> {
 }
 
 #[tokio::test]
-async fn what_can_be_read_of_a_damaged_journal_is_kept() {
+async fn readable_rows_of_a_damaged_journal_are_kept() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
     first.journal.register(all_signals()).await.unwrap();
@@ -110,7 +110,7 @@ async fn what_can_be_read_of_a_damaged_journal_is_kept() {
 }
 
 #[tokio::test]
-async fn a_journal_cut_short_by_a_crash_of_the_disk_still_opens() {
+async fn a_journal_truncated_by_a_crash_still_opens() {
     let folder = tempfile::tempdir().unwrap();
     let first = open(folder.path());
     for number in 0..50 {
@@ -132,7 +132,7 @@ async fn a_journal_cut_short_by_a_crash_of_the_disk_still_opens() {
 }
 
 #[tokio::test]
-async fn a_journal_of_the_first_version_goes_on_with_all_that_waits_in_it() {
+async fn a_journal_of_version_1_is_migrated_with_its_queues() {
     let folder = tempfile::tempdir().unwrap();
     let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
     connection.execute_batch(include_str!("recordings/journal-1.sql")).unwrap();
@@ -151,7 +151,7 @@ async fn a_journal_of_the_first_version_goes_on_with_all_that_waits_in_it() {
 }
 
 #[tokio::test]
-async fn what_two_destinations_lack_is_kept_once_until_both_have_it() {
+async fn a_request_for_two_destinations_is_stored_once_until_both_have_it() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(folder.path()).journal;
     let names = ["one", "two"].map(DestinationName::named);
@@ -171,7 +171,7 @@ async fn what_two_destinations_lack_is_kept_once_until_both_have_it() {
 }
 
 #[tokio::test]
-async fn beyond_its_size_the_oldest_goes_and_every_record_is_accounted_for() {
+async fn beyond_its_size_limit_the_oldest_rows_are_dropped_and_every_record_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let limits = Limits { max_bytes: 300_000, ..Limits::default() };
     let journal = Journal::open_within(folder.path(), limits).unwrap().journal;
@@ -193,14 +193,14 @@ async fn beyond_its_size_the_oldest_goes_and_every_record_is_accounted_for() {
 }
 
 #[test]
-fn a_folder_without_a_journal_is_told_apart_from_an_empty_one() {
+fn a_folder_without_a_journal_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(JournalReader::open(folder.path()), Err(JournalError::Absent { .. })));
 }
 
 #[cfg(unix)]
 #[test]
-fn nobody_else_can_read_it() {
+fn only_the_owner_can_read_the_journal() {
     use std::os::unix::fs::PermissionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("new");

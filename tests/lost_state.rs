@@ -34,7 +34,7 @@ async fn lose(what: &str, lose: impl Fn(&Path)) {
     .await;
     assert!(said.contains("the state folder") && said.contains("is lost"), "{what}: {said}");
     sidecar.until("/readyz", |body| body.contains("\"ready\":true")).await;
-    assert!(sidecar.told().contains("it was made again with all that the journal held"), "{what}: {}", sidecar.told());
+    assert!(sidecar.told().contains("was created again with all data of the journal"), "{what}: {}", sidecar.told());
     let journal = state.join(FILE_NAME);
     until(&format!("{what}: all is there again"), async || watches(&journal).filter(|kept| *kept > before + 3)).await;
     // The live judge and the report go on with it.
@@ -80,7 +80,7 @@ async fn a_journal_that_another_file_replaces_is_left_alone_and_the_run_ends_in_
     let status = until("the run ends", async || child.try_wait().unwrap()).await;
     let (_, _, stderr) = told(child.wait_with_output().unwrap());
     assert_eq!(status.code(), Some(2), "{stderr}");
-    assert!(stderr.contains("another file took the place of"), "{stderr}");
+    assert!(stderr.contains("another file replaced"), "{stderr}");
     assert_eq!(std::fs::read_to_string(&journal).unwrap(), "this is somebody else's");
     let saved = std::fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().path());
     let saved = saved.filter(|path| path.to_string_lossy().contains("journal.db.saved-")).max().expect(&stderr);
@@ -92,12 +92,12 @@ async fn a_run_that_can_not_keep_what_it_learned_ends_in_an_error() {
     let hub = Hub::start().await;
     let (sidecar, _) = watching(&hub).await;
     let state = hub.state_dir();
-    // A file where the folder was: it can't be made again.
+    // A file where the folder was: it can't be created again.
     std::fs::rename(&state, state.with_file_name("elsewhere")).unwrap();
     std::fs::write(&state, "a file").unwrap();
     until("it says that it can't keep anything", async || {
         let (status, body) = sidecar.get("/readyz").await;
-        (status == 503 && body.contains("can't be made again")).then_some(())
+        (status == 503 && body.contains("can't be created again")).then_some(())
     })
     .await;
     let (code, told) = sidecar.end();

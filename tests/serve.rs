@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hubwatch::backend::jaeger::TraceAnswer;
+use hubwatch::backend::jaeger::TraceResponse;
 use hubwatch::watch::{Decoded, Environment, HubName, Slot, Timestamp};
 use serde_json::{Value, json};
 
@@ -78,7 +78,7 @@ async fn the_journal_is_served_as_jaeger_serves_a_trace() {
     // A quarter of an hour may end meanwhile.
     let path = || format!("/api/v3/traces/{}?raw_traces=true", Slot::of(Timestamp::now()).trace_id(&hub, &environment, 0));
     let watches = |answer: &str| {
-        let answer: TraceAnswer = serde_json::from_str(answer).unwrap();
+        let answer: TraceResponse = serde_json::from_str(answer).unwrap();
         let decoded = Decoded::of(&answer.result.unwrap_or_default().resource_spans);
         assert_eq!(decoded.unreadable, []);
         decoded.watches

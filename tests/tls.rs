@@ -1,4 +1,4 @@
-//! Senders against receivers with certificates of their own authority, which ask for ours.
+//! Senders and receivers with mutual TLS, with certificates of a private CA.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
-/// An authority and what it vouches for, as files.
-struct Authority {
+/// A CA and its certificates, as files.
+struct CertificateAuthority {
     folder: tempfile::TempDir,
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-impl Authority {
+impl CertificateAuthority {
     fn new() -> Self {
         hubwatch::base::tls::choose_provider();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
@@ -42,8 +42,8 @@ impl Authority {
         self.folder.path().join(name)
     }
 
-    /// Certificate and key of somebody; both are files, too.
-    fn vouch(&self, name: &str) -> (String, String) {
+    /// Issues a certificate and key, also as files.
+    fn issue(&self, name: &str) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec!["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
@@ -64,8 +64,8 @@ impl MetricsService for Counter {
     }
 }
 
-async fn grpc(authority: &Authority) -> (Counter, String) {
-    let (certificate, key) = authority.vouch("server");
+async fn grpc(authority: &CertificateAuthority) -> (Counter, String) {
+    let (certificate, key) = authority.issue("server");
     let tls = ServerTlsConfig::new()
         .identity(Identity::from_pem(certificate, key))
         .client_ca_root(Certificate::from_pem(authority.issuer.pem()));
@@ -77,8 +77,8 @@ async fn grpc(authority: &Authority) -> (Counter, String) {
     (counter, endpoint)
 }
 
-async fn http(authority: &Authority) -> (Counter, String) {
-    let (certificate, key) = authority.vouch("server");
+async fn http(authority: &CertificateAuthority) -> (Counter, String) {
+    let (certificate, key) = authority.issue("server");
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(authority.issuer.pem().as_bytes()).unwrap()).unwrap();
     let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build().unwrap();
@@ -88,7 +88,7 @@ async fn http(authority: &Authority) -> (Counter, String) {
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let counter = Counter::default();
     let count = counter.clone();
-    // The plain server behind the TLS end.
+    // The plain HTTP server behind the TLS proxy.
     let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let behind = plain.local_addr().unwrap();
     let routes = Router::new().route(
@@ -104,7 +104,7 @@ async fn http(authority: &Authority) -> (Counter, String) {
         while let Ok((stream, _)) = listener.accept().await {
             let acceptor = acceptor.clone();
             tokio::spawn(async move {
-                // A client without a certificate fails here, as it should.
+                // A client without a certificate must fail here.
                 let Ok(mut secure) = acceptor.accept(stream).await else { return };
                 let mut plain = tokio::net::TcpStream::connect(behind).await.unwrap();
                 let _ = tokio::io::copy_bidirectional(&mut secure, &mut plain).await;
@@ -114,7 +114,7 @@ async fn http(authority: &Authority) -> (Counter, String) {
     (counter, endpoint)
 }
 
-/// Sends one request; whether it arrived.
+/// Sends one request; returns whether it arrived.
 async fn arrives(route: Route, counter: &Counter) -> bool {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path()).unwrap().journal;
@@ -137,9 +137,9 @@ fn route(endpoint: &str, protocol: Protocol, authority: &Path, client: Option<&s
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_our_certificate_gets_it_by_grpc() {
-    let authority = Authority::new();
-    authority.vouch("client");
+async fn a_client_certificate_is_sent_by_grpc() {
+    let authority = CertificateAuthority::new();
+    authority.issue("client");
     let folder = authority.folder.path();
     let (counter, endpoint) = grpc(&authority).await;
     assert!(!arrives(route(&endpoint, Protocol::Grpc, folder, None), &counter).await, "without a certificate");
@@ -151,9 +151,9 @@ async fn a_receiver_that_asks_for_our_certificate_gets_it_by_grpc() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_asks_for_our_certificate_gets_it_by_http() {
-    let authority = Authority::new();
-    authority.vouch("client");
+async fn a_client_certificate_is_sent_by_http() {
+    let authority = CertificateAuthority::new();
+    authority.issue("client");
     let folder = authority.folder.path();
     let (counter, endpoint) = http(&authority).await;
     assert!(!arrives(route(&endpoint, Protocol::HttpProtobuf, folder, None), &counter).await, "without a certificate");
@@ -163,7 +163,7 @@ async fn a_receiver_that_asks_for_our_certificate_gets_it_by_http() {
 }
 
 #[tokio::test]
-async fn a_plain_receiver_behind_an_https_address_is_retried_and_not_trusted() {
+async fn a_plain_receiver_at_an_https_address_is_retried_and_not_trusted() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {

@@ -10,7 +10,7 @@ use super::{Backend, BackendError, Reading, Trace, TraceWatches};
 use crate::journal::JournalReader;
 use crate::watch::{Decoded, TraceId, WireError, spans_of_request};
 
-/// Two traces are read while one is judged: one a processor of a small machine.
+/// Reads two traces while one is judged: one for each CPU of a small machine.
 const CONCURRENCY: usize = 2;
 
 /// The journal of a state folder.
@@ -20,12 +20,12 @@ pub struct Embedded {
 }
 
 impl Embedded {
-    /// Reads through this reader.
+    /// Creates a backend from this reader.
     pub fn new(reader: JournalReader) -> Self {
         Self { reader: Arc::new(Mutex::new(reader)) }
     }
 
-    /// Reads the rows of a trace and makes of them what is wanted, beside whoever judges the trace before.
+    /// Reads and decodes the rows of a trace in another thread, while the previous trace is judged.
     async fn read<T: Send + 'static, E: std::fmt::Display>(
         &self,
         id: TraceId,
@@ -34,7 +34,7 @@ impl Embedded {
         let reader = self.reader.clone();
         let unreadable = move |reason: String| BackendError::Unreadable { trace: id, reason };
         let read = move || {
-            // A reader that panicked had nothing half done.
+            // A panic leaves no partial state in the reader.
             let rows = reader.lock().unwrap_or_else(PoisonError::into_inner).spans_of(id)?;
             make(&rows).map_err(|error| unreadable(error.to_string()))
         };

@@ -1,4 +1,4 @@
-//! Asking a server for one thing: bounded in time and size, tried again where that can help, every failure told apart.
+//! HTTP requests to a trace server: limited in time and size, retried if that can help, with a separate error for each failure.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -11,74 +11,74 @@ use super::access::Access;
 use super::{BackendError, Trace};
 use crate::base::backoff::Backoff;
 use crate::base::{causes, secret};
-use crate::export::answer;
+use crate::export::response;
 use crate::watch::TraceId;
 
-/// A trace of ours stays below 2 MB of protobuf, some 10 MB of JSON; what is far beyond that is something else.
+/// Maximum response size in bytes. Our traces stay below 2 MB of protobuf, about 10 MB of JSON.
 pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
-/// How many traces are asked for at once: enough to hide the network's delay, few enough for any server.
+/// Concurrent requests: enough to hide network latency, few enough for any server.
 pub const CONCURRENCY: usize = 4;
 
-/// The first try and three more.
-const MAX_TRIES: u32 = 4;
+/// The first attempt and three retries.
+const MAX_ATTEMPTS: u32 = 4;
 
-/// The first wait is short: a backend that is busy often answers at once; the fourth try is two seconds after the first.
-const WAITS: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
+/// The first backoff is short, because a busy backend often recovers at once; the fourth attempt is 2 s after the first.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
 
-/// The longest that a server may make us wait by `Retry-After`.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest `Retry-After` that is honoured.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(60);
 
-/// What a hubwatch that serves its journal calls itself; its version follows.
+/// Prefix of the `Server` header of a hubwatch that serves its journal; the version follows.
 const SERVED_BY: &str = "hubwatch/";
 
-/// As much of a server's words as people want to read.
-const MAX_WORDS: usize = 200;
+/// Maximum characters of a response body in messages.
+const MAX_EXCERPT_CHARS: usize = 200;
 
-/// A server.
+/// A server of traces.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(super) struct TraceServer {
     client: reqwest::Client,
     base: Url,
     access: Access,
     kind: &'static str,
-    /// By how many seconds its clock was ahead of ours at its last answer.
+    /// Seconds that its clock was ahead of ours at the last response.
     clock: AtomicI64,
-    /// Whether it called itself hubwatch.
+    /// True if its `Server` header named hubwatch.
     hubwatch: AtomicBool,
 }
 
-/// The server did not say the time yet.
+/// The server's clock is not known yet.
 const NO_CLOCK: i64 = i64::MIN;
 
-/// An answer that may mean something.
+/// A response to interpret.
 #[derive(Debug)]
 pub(super) enum Reply {
     /// 200 or 206.
     Found {
         /// The body.
         body: Vec<u8>,
-        /// Whether the server calls it partial.
+        /// True for status 206.
         partial: bool,
-        /// Its type, where it says one.
+        /// Its content type; empty if there is none.
         content_type: String,
     },
-    /// 404, with the server's words: only they tell a lack from a wrong path.
+    /// 404, with an excerpt of the body: only that distinguishes a missing trace from a wrong path.
     Absent(String),
 }
 
-/// What is wrong with one try.
+/// The failure of one attempt.
 enum Failure {
-    Again { after: Option<Duration>, reason: String },
+    Retry { after: Option<Duration>, reason: String },
     Final(BackendError),
 }
 
-impl Server {
-    /// Checks what can be checked without asking it. The URL may have a path prefix.
+impl TraceServer {
+    /// Validates the settings without a request. The URL may have a path prefix.
     pub(super) fn new(kind: &'static str, url: &str, access: &Access) -> Result<Self, BackendError> {
         let shown = secret::without_credentials(url);
-        let wrong = |reason: String| BackendError::Settings(format!("`{shown}` is no address of {kind}: {reason}"));
-        let base = Url::parse(url).map_err(|error| wrong(format!("{error}; give one like http://127.0.0.1:16686")))?;
+        let wrong = |reason: String| BackendError::Settings(format!("invalid address `{shown}` of {kind}: {reason}"));
+        let base = Url::parse(url).map_err(|error| wrong(format!("{error}; use one like http://127.0.0.1:16686")))?;
         if !matches!(base.scheme(), "http" | "https") || base.host_str().is_none() {
             return Err(wrong("its scheme is neither http nor https".to_owned()));
         }
@@ -100,75 +100,75 @@ impl Server {
         Ok(Self { client: builder.build().map_err(setup)?, base, access: access.clone(), kind, clock, hubwatch })
     }
 
-    /// Its address, without credentials.
+    /// Returns its address, without credentials.
     pub(super) fn shown(&self) -> String {
         secret::without_credentials(self.base.as_str()).trim_end_matches('/').to_owned()
     }
 
-    /// By how many seconds its clock was ahead of ours at its last answer.
+    /// Returns by how many seconds its clock was ahead of ours at the last response.
     pub(super) fn clock_offset(&self) -> Option<i64> {
         Some(self.clock.load(Ordering::Relaxed)).filter(|offset| *offset != NO_CLOCK)
     }
 
-    /// Whether it is a `hubwatch run --listen`, as far as it has answered.
+    /// Returns whether its last response was from `hubwatch run --listen`.
     pub(super) fn is_hubwatch(&self) -> bool {
         self.hubwatch.load(Ordering::Relaxed)
     }
 
-    /// Asks for a path below the address.
+    /// Requests a path below the address, with retries.
     pub(super) async fn get(&self, path: &str, accept: &'static str) -> Result<Reply, BackendError> {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
-            tries += 1;
-            let (after, reason) = match self.try_get(path, accept).await {
+            attempts += 1;
+            let (after, reason) = match self.get_once(path, accept).await {
                 Ok(reply) => return Ok(reply),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Again { after, reason }) => (after, reason),
+                Err(Failure::Retry { after, reason }) => (after, reason),
             };
-            if tries == MAX_TRIES {
-                return Err(BackendError::Unreachable { url: self.shown(), tries, reason });
+            if attempts == MAX_ATTEMPTS {
+                return Err(BackendError::Unreachable { url: self.shown(), attempts, reason });
             }
-            let wait = WAITS.after(tries);
-            let wait = after.map_or(wait, |after| after.min(LONGEST_WAIT).max(wait));
-            tracing::debug!(path, reason, ?wait, "asking again");
+            let wait = BACKOFF.after(attempts);
+            let wait = after.map_or(wait, |after| after.min(MAX_RETRY_AFTER).max(wait));
+            tracing::debug!(path, reason, ?wait, "retrying");
             tokio::time::sleep(wait).await;
         }
     }
 
-    async fn try_get(&self, path: &str, accept: &'static str) -> Result<Reply, Failure> {
+    async fn get_once(&self, path: &str, accept: &'static str) -> Result<Reply, Failure> {
         let mut url = self.base.clone();
         let prefix = url.path().trim_end_matches('/').to_owned();
         url.set_path(&format!("{prefix}{path}"));
         let request = self.authorised(self.client.get(url).header(ACCEPT, accept));
-        let response = request.send().await.map_err(|error| self.unanswered(error))?;
+        let response = request.send().await.map_err(|error| self.request_failure(error))?;
         let status = response.status();
         let after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let after = after.and_then(|text| answer::delay(text, SystemTime::now()));
-        self.note_clock(response.headers());
+        let after = after.and_then(|text| response::retry_after_delay(text, SystemTime::now()));
+        self.record_clock(response.headers());
         let server = response.headers().get(SERVER).and_then(|value| value.to_str().ok()).unwrap_or("");
         self.hubwatch.store(server.starts_with(SERVED_BY), Ordering::Relaxed);
         let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
         let body = self.body(response).await?;
-        let said = || words(&body);
+        let said = || excerpt(&body);
         match status.as_u16() {
             200 | 206 => Ok(Reply::Found { partial: status == StatusCode::PARTIAL_CONTENT, body, content_type }),
             404 => Ok(Reply::Absent(said())),
-            429 | 502 | 503 | 504 => Err(Failure::Again { after, reason: format!("HTTP {status} ({})", said()) }),
+            429 | 502 | 503 | 504 => Err(Failure::Retry { after, reason: format!("HTTP {status} ({})", said()) }),
             401 | 403 => Err(Failure::Final(BackendError::Denied {
                 url: self.shown(),
                 status: status.as_u16(),
                 said: said(),
-                hint: "look at the credentials and the tenant (X-Scope-OrgID) that are sent",
+                hint: "check the credentials and the tenant (X-Scope-OrgID)",
             })),
             status => Err(Failure::Final(BackendError::Status { url: self.shown(), status, said: said() })),
         }
     }
 
-    /// A certificate does not change by being looked at again.
-    fn unanswered(&self, error: reqwest::Error) -> Failure {
+    /// Classifies a failed request: an invalid certificate stays invalid, so it is not retried.
+    fn request_failure(&self, error: reqwest::Error) -> Failure {
         match certificate_problem(&error) {
             Some(problem) => Failure::Final(BackendError::Untrusted { url: self.shown(), reason: problem.to_string() }),
-            None => again(error),
+            None => retryable(error),
         }
     }
 
@@ -176,7 +176,7 @@ impl Server {
         let mut body = Vec::with_capacity(response.content_length().map_or(0, |length| length.min(MAX_BODY_BYTES as u64)) as usize);
         let mut chunks = response.bytes_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(again)?;
+            let chunk = chunk.map_err(retryable)?;
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(Failure::Final(BackendError::TooLarge { url: self.shown(), limit: MAX_BODY_BYTES }));
             }
@@ -185,7 +185,7 @@ impl Server {
         Ok(body)
     }
 
-    fn note_clock(&self, headers: &HeaderMap) {
+    fn record_clock(&self, headers: &HeaderMap) {
         let said = headers.get(DATE).and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok());
         let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs());
         if let Some(said) = said {
@@ -202,40 +202,40 @@ impl Server {
         }
     }
 
-    /// The error of a server that is not what it was called.
-    pub(super) fn wrong(&self, reason: impl Into<String>) -> BackendError {
+    /// Returns the error for a server of another kind.
+    pub(super) fn wrong_server(&self, reason: impl Into<String>) -> BackendError {
         BackendError::WrongServer { url: self.shown(), kind: self.kind, reason: reason.into() }
     }
 
-    /// A trace whose spans all have the id that was asked for.
+    /// Checks that all spans of a trace have the requested id.
     pub(super) fn checked(&self, id: TraceId, trace: Trace) -> Result<Trace, BackendError> {
         let spans = trace.spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
-        match spans.map(|span| &span.trace_id).find(|got| !is(got, id)) {
+        match spans.map(|span| &span.trace_id).find(|got| !is_same_id(got, id)) {
             Some(got) => Err(self.foreign(id, got)),
             None => Ok(trace),
         }
     }
 
-    /// The error of a trace that nobody asked for.
+    /// Returns the error for a trace that was not requested.
     pub(super) fn foreign(&self, asked: TraceId, got: &[u8]) -> BackendError {
         BackendError::Foreign { url: self.shown(), asked, got: const_hex::encode(got) }
     }
 }
 
-/// Some servers drop the zeros that an id begins with.
-pub(super) fn is(bytes: &[u8], id: TraceId) -> bool {
+/// Compares ids; some servers drop leading zeros.
+pub(super) fn is_same_id(bytes: &[u8], id: TraceId) -> bool {
     let zeros = id.as_bytes().len().saturating_sub(bytes.len());
     bytes.len() <= id.as_bytes().len() && id.as_bytes()[..zeros].iter().all(|byte| *byte == 0) && id.as_bytes()[zeros..] == *bytes
 }
 
-/// What is wrong with the server's certificate, if that is why there is no answer.
+/// Returns the certificate error, if that made the request fail.
 fn certificate_problem(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         if let Some(tls @ (rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented)) = error.downcast_ref() {
             return Some(tls);
         }
-        // An I/O error gives its inner error's cause for its own, and so hides the inner one.
+        // The source of an I/O error is its inner error's source, which skips the inner error itself.
         cause = match error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
             Some(inner) => Some(inner),
             None => error.source(),
@@ -244,33 +244,33 @@ fn certificate_problem(error: &reqwest::Error) -> Option<&rustls::Error> {
     None
 }
 
-/// Connections that could not be made or broke, and answers that took too long, may do better the next time.
-fn again(error: reqwest::Error) -> Failure {
-    // Its own words would hold the address, with what credentials that may have.
-    let mut reason = if error.is_timeout() { "no answer in time".to_owned() } else { causes::of(&error.without_url()) };
+/// Makes a connection error or timeout a retryable failure.
+fn retryable(error: reqwest::Error) -> Failure {
+    // The error's text would contain the URL, perhaps with credentials.
+    let mut reason = if error.is_timeout() { "timeout".to_owned() } else { causes::of(&error.without_url()) };
     if reason.contains("invalid HTTP version") {
-        reason.push_str("; a gRPC port answers like this");
+        reason.push_str("; this may be a gRPC port");
     }
-    Failure::Again { after: None, reason }
+    Failure::Retry { after: None, reason }
 }
 
 fn header_map(access: &Access) -> Result<HeaderMap, BackendError> {
     let mut map = HeaderMap::new();
     for (name, value) in &access.headers {
-        // The value may be a secret: only the name is told.
-        let wrong = || BackendError::Settings(format!("`{name}` is not an HTTP header; give it as `Name: value`"));
+        // The value may be a secret: report only the name.
+        let wrong = || BackendError::Settings(format!("invalid HTTP header `{name}`; write it as `Name: value`"));
         let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
         value.set_sensitive(true);
-        // Flags come last and go before what the file says: two values of one name would be no choice.
+        // Flags come last and override the file.
         map.insert(HeaderName::from_bytes(name.as_bytes()).map_err(|_| wrong())?, value);
     }
     Ok(map)
 }
 
-/// How a page for people is told.
-pub(super) const A_PAGE: &str = "a web page";
+/// How messages name an HTML page.
+pub(super) const WEB_PAGE: &str = "a web page";
 
-/// The title of a page for people; empty if it has none.
+/// Returns the title of an HTML page; empty if it has none.
 fn title(text: &str) -> Option<String> {
     let small = text.trim_start().to_ascii_lowercase();
     if !small.starts_with("<!doctype html") && !small.starts_with("<html") {
@@ -280,15 +280,15 @@ fn title(text: &str) -> Option<String> {
     Some(title.map_or(String::new(), |(title, _)| format!("(\u{201c}{}\u{201d})", title.trim())))
 }
 
-/// The beginning of what a server said, in one line.
-pub(super) fn words(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_WORDS)]);
+/// Returns the beginning of a response body, in one line.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4 * MAX_EXCERPT_CHARS)]);
     if let Some(title) = title(&text) {
-        return format!("{A_PAGE} {title}").trim_end().to_owned();
+        return format!("{WEB_PAGE} {title}").trim_end().to_owned();
     }
-    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_WORDS).collect();
+    let mut line: String = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(MAX_EXCERPT_CHARS).collect();
     if line.is_empty() {
-        line.push_str("without a word");
+        line.push_str("empty response");
     }
     line
 }
@@ -298,10 +298,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_is_told_by_its_title_and_a_server_by_its_words() {
-        assert_eq!(words(b"<!DOCTYPE html>\n<html><head><title>Jaeger UI</title>"), "a web page (\u{201c}jaeger ui\u{201d})");
-        assert_eq!(words(b"<html><body>502"), "a web page");
-        assert_eq!(words(b"404 page\n  not found\n"), "404 page not found");
-        assert_eq!(words(b""), "without a word");
+    fn an_excerpt_is_the_title_of_a_page_or_the_beginning_of_the_body() {
+        assert_eq!(excerpt(b"<!DOCTYPE html>\n<html><head><title>Jaeger UI</title>"), "a web page (\u{201c}jaeger ui\u{201d})");
+        assert_eq!(excerpt(b"<html><body>502"), "a web page");
+        assert_eq!(excerpt(b"404 page\n  not found\n"), "404 page not found");
+        assert_eq!(excerpt(b""), "empty response");
     }
 }

@@ -1,10 +1,10 @@
-//! Jaeger's v3 query API: OTLP as JSON, `GET /api/v3/traces/{id}`. `hubwatch run --listen` serves its journal in the same form.
+//! Jaeger's v3 query API: OTLP as JSON, `GET /api/v3/traces/{id}`. `hubwatch run --listen` serves its journal in the same format.
 
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use serde::{Deserialize, Serialize};
 
 use super::access::Access;
-use super::http::{self, Reply, Server};
+use super::http::{self, Reply, TraceServer};
 use super::otlp_json::OtlpTraces;
 use super::{Backend, BackendError, Kind, Reading, Trace, TraceWatches};
 use crate::watch::{Decoded, JsonTraces, TraceId};
@@ -17,68 +17,68 @@ pub const KIND: Kind = Kind {
     open: |url, access| Ok(Box::new(Jaeger::new(url, access)?)),
 };
 
-/// Jaeger's answer: OTLP inside `result`.
+/// Jaeger's response: OTLP inside `result`.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct TraceAnswer<T = OtlpTraces> {
-    /// The trace, absent beside an error.
+pub struct TraceResponse<T = OtlpTraces> {
+    /// The trace; absent if there is an error.
     #[serde(default = "Option::default", skip_serializing_if = "Option::is_none")]
     pub result: Option<T>,
-    /// What went wrong.
+    /// The error, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub error: Option<ErrorAnswer>,
+    pub error: Option<ErrorResponse>,
 }
 
 /// Jaeger's error.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct ErrorAnswer {
-    /// The HTTP status once more.
+pub struct ErrorResponse {
+    /// The HTTP status.
     pub http_code: u16,
-    /// What is wrong.
+    /// The error message.
     pub message: String,
 }
 
-/// A Jaeger, or what answers as one.
+/// A Jaeger, or a server with the same API.
 #[derive(Debug)]
 pub struct Jaeger {
-    server: Server,
+    server: TraceServer,
 }
 
 impl Jaeger {
-    /// At this address, which may have a path prefix.
+    /// Creates a backend at this address, which may have a path prefix.
     pub fn new(url: &str, access: &Access) -> Result<Self, BackendError> {
-        Ok(Self { server: Server::new("Jaeger's query API", url, access)? })
+        Ok(Self { server: TraceServer::new("Jaeger's query API", url, access)? })
     }
 
-    /// Reads an answer with `parse`; `None` if there is no such trace.
-    async fn answer<T: Send + 'static>(
+    /// Requests a trace and decodes it with `parse`; returns `None` if there is no such trace.
+    async fn fetch<T: Send + 'static>(
         &self,
         id: TraceId,
         parse: impl FnOnce(&[u8]) -> Result<T, String> + Send + 'static,
     ) -> Result<Option<(T, Option<String>)>, BackendError> {
         let (body, partial) = match self.server.get(&format!("/api/v3/traces/{id}"), "application/json").await? {
             Reply::Found { body, partial, .. } => (body, partial),
-            // A lack is told in Jaeger's form; any other 404 is a wrong path's.
-            Reply::Absent(said) if serde_json::from_str::<TraceAnswer>(&said).is_ok_and(|answer| answer.error.is_some()) => {
+            // Jaeger reports a missing trace in its own format; any other 404 means a wrong path.
+            Reply::Absent(said) if serde_json::from_str::<TraceResponse>(&said).is_ok_and(|answer| answer.error.is_some()) => {
                 return Ok(None);
             }
-            Reply::Absent(said) => return Err(self.server.wrong(format!("it answers HTTP 404 ({said})"))),
+            Reply::Absent(said) => return Err(self.server.wrong_server(format!("it returned HTTP 404 ({said})"))),
         };
-        // Parsing takes longer than asking: it must not keep the next answers waiting.
+        // Parsing takes longer than the request, and must not delay the next responses.
         let parsed = tokio::task::spawn_blocking(move || parse(&body)).await;
-        let parsed = parsed.unwrap_or_else(|gone| Err(gone.to_string())).map_err(|reason| self.server.wrong(reason))?;
-        Ok(Some((parsed, partial.then(|| "the server calls its answer partial".to_owned()))))
+        let parsed = parsed.unwrap_or_else(|gone| Err(gone.to_string())).map_err(|reason| self.server.wrong_server(reason))?;
+        Ok(Some((parsed, partial.then(|| "the server marked its response as partial".to_owned()))))
     }
 
     async fn read(&self, id: TraceId) -> Result<Trace, BackendError> {
-        match self.answer(id, spans).await? {
+        match self.fetch(id, spans).await? {
             Some((spans, partial)) => self.server.checked(id, Trace { spans, partial }),
             None => Ok(Trace::default()),
         }
     }
 
     async fn read_watches(&self, id: TraceId) -> Result<TraceWatches, BackendError> {
-        match self.answer(id, move |body| watches(body, id)).await? {
+        match self.fetch(id, move |body| watches(body, id)).await? {
             Some((Ok(decoded), partial)) => Ok(TraceWatches { decoded, exists: true, partial }),
             Some((Err(foreign), _)) => Err(self.server.foreign(id, &foreign)),
             None => Ok(TraceWatches::default()),
@@ -92,13 +92,13 @@ fn spans(body: &[u8]) -> Result<Vec<ResourceSpans>, String> {
     if spans.is_empty() { Err(EMPTY.to_owned()) } else { Ok(spans) }
 }
 
-/// The Watches, or the id of another trace.
+/// Decodes the Watches; returns the foreign id if a span is of another trace.
 fn watches(body: &[u8], id: TraceId) -> Result<Result<Decoded, Vec<u8>>, String> {
     let (mut decoded, mut is_empty, mut foreign) = (Decoded::default(), true, None);
     parse(body, |traces: JsonTraces<'_>| {
         is_empty &= traces.is_empty();
         for span in traces.into_spans() {
-            if http::is(&span.trace_id, id) {
+            if http::is_same_id(&span.trace_id, id) {
                 decoded.take(&span);
             } else {
                 foreign = Some(span.trace_id.into_owned());
@@ -108,16 +108,16 @@ fn watches(body: &[u8], id: TraceId) -> Result<Result<Decoded, Vec<u8>>, String>
     if is_empty { Err(EMPTY.to_owned()) } else { Ok(foreign.map_or(Ok(decoded), Err)) }
 }
 
-const EMPTY: &str = "its answer is empty";
+const EMPTY: &str = "its response is empty";
 
-/// Older servers write one answer after the other.
+/// Parses a body, which holds several concatenated responses on older servers.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8], mut take: impl FnMut(T)) -> Result<(), String> {
-    for answer in serde_json::Deserializer::from_slice(body).into_iter::<TraceAnswer<T>>() {
+    for answer in serde_json::Deserializer::from_slice(body).into_iter::<TraceResponse<T>>() {
         match answer {
-            Ok(TraceAnswer { result: Some(traces), error: None }) => take(traces),
-            Ok(TraceAnswer { error: Some(error), .. }) => return Err(format!("it says: {}", error.message)),
-            Ok(_) => return Err(format!("its answer holds neither a result nor an error: {}", http::words(body))),
-            Err(error) => return Err(format!("its answer is not what Jaeger answers ({error}): {}", http::words(body))),
+            Ok(TraceResponse { result: Some(traces), error: None }) => take(traces),
+            Ok(TraceResponse { error: Some(error), .. }) => return Err(format!("it returned an error: {}", error.message)),
+            Ok(_) => return Err(format!("its response contains neither a result nor an error: {}", http::excerpt(body))),
+            Err(error) => return Err(format!("its response is not Jaeger's ({error}): {}", http::excerpt(body))),
         }
     }
     Ok(())
@@ -153,7 +153,7 @@ impl Backend for Jaeger {
 mod tests {
     use super::*;
 
-    /// Both ways of reading an answer say the same of it.
+    /// Checks that both decoders agree on a body.
     fn read(body: &[u8]) -> Result<usize, String> {
         let spans = spans(body);
         let watches = watches(body, TraceId::of_probe(1, 1));
@@ -162,18 +162,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer_of_jaeger_is_told_as_that() {
-        assert!(read(b"<!doctype html>").unwrap_err().contains("not what Jaeger answers"));
+    fn responses_that_are_not_jaegers_are_reported() {
+        assert!(read(b"<!doctype html>").unwrap_err().contains("not Jaeger's"));
         assert!(read(b"{\"data\":[]}").unwrap_err().contains("neither"));
         assert!(read(b"{\"result\":{\"resourceSpans\":[{\"scopeSpans\":[{}]}]}}").is_ok(), "a scope without spans");
         assert!(read(b"{\"result\":{\"resourceSpans\":[]}}").unwrap_err().contains("empty"));
-        assert_eq!(read(br#"{"error":{"httpCode":500,"message":"no disk"}}"#).unwrap_err(), "it says: no disk");
+        assert_eq!(read(br#"{"error":{"httpCode":500,"message":"no disk"}}"#).unwrap_err(), "it returned an error: no disk");
         let two = br#"{"result":{"resourceSpans":[{}]}} {"result":{"resourceSpans":[{}]}}"#;
         assert_eq!(read(two), Ok(2));
     }
 
     #[test]
-    fn a_watch_of_another_trace_is_not_taken_for_one_of_this() {
+    fn a_watch_of_another_trace_is_an_error() {
         let body = br#"{"result":{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"0f"}]}]}]}}"#;
         assert_eq!(watches(body, TraceId::of_probe(1, 1)), Ok(Err(vec![0x0f])));
     }

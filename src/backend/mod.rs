@@ -1,5 +1,5 @@
-//! Trace backends. A backend needs one ability: give the trace with this id. [`period`] computes the ids of a period and reads its
-//! Watches back; each backend is a file beside it, and a row of [`KINDS`].
+//! Trace backends. A backend needs one ability: return the trace with a given id. [`period`] computes the trace ids of a period and
+//! reads its Watches; each backend is a file beside it, and an entry in [`KINDS`].
 
 mod access;
 pub mod embedded;
@@ -20,120 +20,120 @@ use crate::journal::JournalError;
 use crate::watch::{Decoded, TraceId};
 pub use access::{Access, DEFAULT_TIMEOUT};
 
-/// Why a backend could not be read. A trace that it doesn't have is no error.
+/// An error in reading a backend. A missing trace is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
-    /// The embedded store.
+    /// The embedded backend failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// What was asked for can't be a backend, or not be reached with these settings.
+    /// The settings are invalid.
     #[error("{0}")]
     Settings(String),
-    /// Nobody answers, or not to the end.
-    #[error("{url} can't be read, after {tries} tries: {reason}")]
+    /// The server did not answer, or not completely.
+    #[error("{url} can't be read after {attempts} attempts: {reason}")]
     Unreachable {
-        /// Where.
+        /// The server's address.
         url: String,
-        /// How often it was tried.
-        tries: u32,
-        /// What happened the last time.
+        /// Number of attempts.
+        attempts: u32,
+        /// The last error.
         reason: String,
     },
-    /// Its certificate is from nobody who is trusted, or for another name, or no longer valid.
+    /// The certificate's CA is not trusted, or it is for another name, or expired.
     #[error(
-        "{url} has a certificate that is not trusted: {reason}; give its authority's certificate by --backend-ca, or as `ca` in [backend]"
+        "{url} has a certificate that is not trusted: {reason}; set its CA certificate with --backend-ca, or as `ca` in [backend]"
     )]
     Untrusted {
-        /// Where.
+        /// The server's address.
         url: String,
-        /// What is wrong with it.
+        /// Why it is not trusted.
         reason: String,
     },
-    /// Other credentials are wanted, or a tenant.
-    #[error("{url} answers HTTP {status} ({said}): {hint}")]
+    /// Credentials or the tenant are missing or wrong.
+    #[error("{url} returned HTTP {status} ({said}): {hint}")]
     Denied {
-        /// Where.
+        /// The server's address.
         url: String,
         /// 401 or 403.
         status: u16,
-        /// The server's own words.
+        /// An excerpt of the response body.
         said: String,
-        /// What to look at.
+        /// What to check.
         hint: &'static str,
     },
-    /// An answer that is neither a trace nor the lack of one.
-    #[error("{url} answers HTTP {status}: {said}")]
+    /// Any other HTTP error.
+    #[error("{url} returned HTTP {status}: {said}")]
     Status {
-        /// Where.
+        /// The server's address.
         url: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// The server's own words.
+        /// An excerpt of the response body.
         said: String,
     },
-    /// More than a trace of ours can be.
-    #[error("{url} answers with more than {limit} bytes: no trace of hubwatch is that large")]
+    /// The response is larger than any trace of hubwatch.
+    #[error("{url} returned more than {limit} bytes: no trace of hubwatch is that large")]
     TooLarge {
-        /// Where.
+        /// The server's address.
         url: String,
-        /// How much would be read.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// A server of another kind, or another path of it.
+    /// The server is of another kind, or the path is wrong.
     #[error("{url} is not {kind}, or not at this path: {reason}")]
     WrongServer {
-        /// Where.
+        /// The server's address.
         url: String,
-        /// What it should be.
+        /// The expected kind.
         kind: &'static str,
-        /// How that is known.
+        /// How that was detected.
         reason: String,
     },
-    /// A trace that nobody asked for.
-    #[error("{url} gave spans of trace {got} when asked for trace {asked}")]
+    /// The server returned another trace.
+    #[error("{url} returned spans of trace {got} when asked for trace {asked}")]
     Foreign {
-        /// Where.
+        /// The server's address.
         url: String,
-        /// Which trace was wanted.
+        /// The requested trace.
         asked: TraceId,
-        /// The id that came, in hexadecimal.
+        /// The returned id, in hexadecimal.
         got: String,
     },
-    /// What was found is not what OTLP looks like.
-    #[error("the backend gave something that is not OTLP for trace {trace}: {reason}")]
+    /// The data is not valid OTLP.
+    #[error("the backend returned invalid OTLP for trace {trace}: {reason}")]
     Unreadable {
-        /// Which trace.
+        /// The trace.
         trace: TraceId,
-        /// What is wrong.
+        /// Why it is invalid.
         reason: String,
     },
     /// A file that can't be read.
     #[error("can't read {path}: {reason}")]
     File {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         reason: String,
     },
 }
 
-/// A trace as a backend has it.
+/// A trace from a backend.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub struct Trace {
-    /// Its spans; none if there is no such trace. They may be there more than once and in any order.
+    /// Its spans, in any order and perhaps duplicated; empty if there is no such trace.
     pub spans: Vec<ResourceSpans>,
-    /// Why spans may be missing, where the backend says so itself.
+    /// Why spans may be missing, if the backend reports that.
     pub partial: Option<String>,
 }
 
-/// What a report wants of a trace.
+/// The Watches of a trace.
 #[derive(Debug, Default, PartialEq)]
 pub struct TraceWatches {
-    /// Its Watches, and those of its watch spans that are none.
+    /// Its Watches, and the errors of watch spans that can't be decoded.
     pub decoded: Decoded,
-    /// Whether it has any span at all, of whomever.
+    /// True if the trace has any span.
     pub exists: bool,
-    /// Why spans may be missing, where the backend says so itself.
+    /// Why spans may be missing, if the backend reports that.
     pub partial: Option<String>,
 }
 
@@ -143,63 +143,63 @@ impl From<Trace> for TraceWatches {
     }
 }
 
-/// The answer to come.
+/// The future result of a read.
 pub type Reading<'a, T = Trace> = Pin<Box<dyn Future<Output = Result<T, BackendError>> + 'a>>;
 
-/// Gives traces by their id.
+/// Returns traces by their id.
 pub trait Backend: std::fmt::Debug {
-    /// What the report calls it, without credentials.
+    /// Returns its name for the report, without credentials.
     fn name(&self) -> String;
 
-    /// How many traces may be asked for at once. Each may take as much memory as a trace of ours can be long.
+    /// Returns how many traces may be requested at once. Each takes as much memory as a trace of ours can have.
     fn concurrency(&self) -> usize {
         1
     }
 
-    /// By how many seconds its clock was ahead of ours at its last answer, where it says the time.
+    /// Returns by how many seconds its clock was ahead of ours at the last response, if known.
     fn clock_offset(&self) -> Option<i64> {
         None
     }
 
-    /// Whether it is a hubwatch that serves what it saw, which takes nothing from others; known once it has answered.
+    /// Returns whether it is a hubwatch that serves its journal, which accepts no data; known after the first response.
     fn serves_a_journal(&self) -> bool {
         false
     }
 
-    /// What of it is lost, whichever trace is asked for, in words: a file that was cut can't say which traces it held.
+    /// Returns messages about lost data of unknown traces: a truncated file can't show which traces it held.
     fn cuts(&self) -> &[String] {
         &[]
     }
 
-    /// All spans of a trace.
+    /// Reads all spans of a trace.
     fn trace(&self, id: TraceId) -> Reading<'_>;
 
-    /// The Watches of a trace. A backend says how where it can do so without making all of the trace's spans.
+    /// Reads the Watches of a trace. Backends override this if they can decode Watches without decoding all spans.
     fn watches(&self, id: TraceId) -> Reading<'_, TraceWatches> {
         Box::pin(async move { Ok(self.trace(id).await?.into()) })
     }
 }
 
-/// A backend, or why what was named can't be one.
+/// The result of opening a backend.
 pub type Opened = Result<Box<dyn Backend>, BackendError>;
 
-/// A kind of backend that can be named on the command line.
+/// A kind of backend on the command line.
 #[derive(Debug)]
 pub struct Kind {
     /// The word before the `=` of `--backend`.
     pub word: &'static str,
-    /// What stands behind the `=`.
+    /// Describes the target after the `=`.
     pub target: &'static str,
-    /// Where people see a trace, unless the configuration says so: `{url}` and `{trace_id}` are filled in.
+    /// Default URL of a trace in a user interface, with the placeholders `{url}` and `{trace_id}`; the configuration overrides it.
     pub trace_url: Option<&'static str>,
-    /// Makes it of what stands behind the `=`.
+    /// Opens the backend for a target.
     pub open: fn(&str, &Access) -> Opened,
 }
 
-/// Every kind, in the order of the help.
+/// All kinds, in the order of the help.
 pub const KINDS: &[Kind] = &[jaeger::KIND, tempo::KIND, file::KIND];
 
-/// The kind with this word.
+/// Returns the kind with this word.
 pub fn kind(word: &str) -> Option<&'static Kind> {
     KINDS.iter().find(|kind| kind.word == word)
 }

@@ -1,4 +1,4 @@
-//! OTLP traces as JSON: a line of a file, the inside of Jaeger's answers.
+//! OTLP traces as JSON: a line of a file, or the content of Jaeger's responses.
 
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ pub struct OtlpTraces {
 }
 
 impl OtlpTraces {
-    /// Puts spans of the same resource and scope together: each row of the journal has its own.
+    /// Merges consecutive spans of the same resource and scope: each row of the journal has its own.
     pub fn merged(all: impl IntoIterator<Item = ResourceSpans>) -> Self {
         let mut merged = Self::default();
         for resource in all {
@@ -37,7 +37,7 @@ impl OtlpTraces {
         }
     }
 
-    /// Whether there is no span in it.
+    /// Returns whether it holds no span.
     pub fn is_empty(&self) -> bool {
         self.resource_spans.iter().flat_map(|resource| &resource.scope_spans).all(|scope| scope.spans.is_empty())
     }

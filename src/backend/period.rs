@@ -1,5 +1,5 @@
-//! Reading the Watches of a period: the trace ids are computed, so nothing is searched for. The period is never held as a whole:
-//! Watches go on as soon as their quarter of an hour is complete.
+//! Reads the Watches of a period. The trace ids are computed, so no search is needed. The whole period is never in memory: Watches
+//! are passed on as soon as their quarter-hour is complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -13,28 +13,28 @@ use crate::watch::{
     Count, DecodeError, Environment, FactId, FactKind, HubName, Micros, Slot, Timestamp, Watch, WatcherFact, WatcherId, amend,
 };
 
-/// A slot's trace has one part unless it outgrew what backends keep; more than this many would be a fault of ours.
+/// Maximum parts of a slot's trace. It has one part unless it is larger than backends accept; more parts than this are a bug.
 const MAX_PARTS: u32 = 64;
 
-/// So much beyond the period is read at both ends: how things stood when it began, and what was told late. The slots of that time
+/// Watches this long before and after the period are read as well, for the state at its beginning and for late facts. Their slots
 /// are read anyway.
 const MARGIN: Micros = Micros::new(15 * 60 * 1_000_000);
 
-/// Which Watches to read.
+/// The Watches to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
-    /// Of which hub.
+    /// The hub.
     pub hub: HubName,
-    /// Where.
+    /// Its environment.
     pub environment: Environment,
-    /// From when.
+    /// Begin of the period.
     pub from: Timestamp,
-    /// To when.
+    /// End of the period.
     pub to: Timestamp,
 }
 
 impl Wanted {
-    /// The slots to ask for: one more on each side, since a Watch belongs to the slot of its end.
+    /// Returns the slots to request: one more on each side, because a Watch belongs to the slot of its end.
     pub fn slots(&self) -> impl ExactSizeIterator<Item = Slot> + use<> {
         let (first, last) = (Slot::of(self.from).0.saturating_sub(1), Slot::of(self.to).0 + 1);
         let count = u32::try_from(last - first + 1).unwrap_or(u32::MAX);
@@ -45,48 +45,48 @@ impl Wanted {
         watch.interval.start() <= self.to && watch.interval.end() >= self.from
     }
 
-    /// Whether the judge wants to see it: it touches the period, tells how things stood when it began, or what was told late.
+    /// Returns whether the judge needs it: it touches the period, or lies within [`MARGIN`] of it.
     fn concerns(&self, watch: &Watch) -> bool {
         watch.interval.start() <= self.to.plus(MARGIN) && watch.interval.end() >= self.from.minus(MARGIN)
     }
 }
 
-/// What was found.
+/// The result of reading a period.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Watches that touch the period, each once.
     pub watches: u64,
-    /// What was wrong with the watch spans that could not be read.
+    /// Errors of watch spans that could not be decoded.
     pub unreadable: Vec<DecodeError>,
-    /// Where Watches are missing though they were made, and what the backend itself calls incomplete.
+    /// Gaps in the numbers of Watches, and traces that the backend reports as partial.
     pub incomplete: Vec<Incomplete>,
-    /// What of the backend is lost without it being known of which times, in words.
+    /// Messages about lost data of unknown times.
     pub cuts: Vec<String>,
-    /// How many slots were asked for.
+    /// Requested slots.
     pub slots: u64,
-    /// How many of them had no trace.
+    /// Slots without Watches.
     pub empty_slots: u64,
-    /// The end of the last Watch, and whether it was the last of its run.
+    /// The end of the last Watch, and whether it ended its run.
     pub last: Option<(Timestamp, bool)>,
 }
 
-/// A part of the period that the backend doesn't have, or not whole.
+/// A part of the period that is missing or incomplete in the backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Incomplete {
-    /// From when.
+    /// Its begin.
     pub from: Timestamp,
-    /// To when.
+    /// Its end.
     pub to: Timestamp,
-    /// What is lacking.
+    /// What is missing.
     pub lack: Lack,
 }
 
-/// What a backend can lack.
+/// What can be missing in a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lack {
-    /// Watches, by their numbers.
+    /// This many Watches, by their numbers.
     Watches(u64),
-    /// The backend says why.
+    /// A partial trace, with the backend's reason.
     Partial(String),
 }
 
@@ -101,8 +101,8 @@ impl fmt::Display for Incomplete {
     }
 }
 
-/// Reads them, and gives each to what `begin` makes, in the order in which they were made: by watcher, run and number;
-/// `arrange` may bring those of several watchers into another order. `progress` is told after each slot how many are done and how many there are.
+/// Reads the Watches and feeds each to the state from `begin`, ordered by watcher, run and number; `arrange` may reorder those of
+/// several watchers. After each slot, calls `progress` with the done and the total number of slots.
 pub async fn read<S>(
     backend: &dyn Backend,
     wanted: &Wanted,
@@ -121,8 +121,8 @@ pub async fn read<S>(
         stream.last.into_iter().filter(|watch| wanted.concerns(watch)).for_each(|watch| feed(&mut state, watch));
         return Ok((state, found));
     }
-    // Several watchers, a clock that was put back, or something learned long after it was told: the order, or a fact's best time, is
-    // known only once everything was read.
+    // With several watchers, a clock that was set back, or a fact amended long afterwards, the order or a fact's best time is known
+    // only after everything was read.
     let (mut state, mut all) = (begin(), Watches::new());
     let read = slots(backend, wanted, &progress, |watches| {
         all.extend(watches);
@@ -135,20 +135,19 @@ pub async fn read<S>(
     Ok((state, found))
 }
 
-/// By watcher, run and number: runs of a watcher follow each other, several watchers are told apart by their ids.
+/// Watches by watcher, run and number.
 type Watches = BTreeMap<(WatcherId, u32, Count), Watch>;
 
-/// Watches in the order of time, as long as that is the order in which they were made.
+/// Passes Watches on in time order, as long as that is also the order of their numbers.
 #[derive(Default)]
 struct Stream {
     order: Option<(WatcherId, u32, Count)>,
-    /// Those of the last slot: the next one's may amend them.
+    /// The last slot's Watches, which the next slot's may amend.
     last: Vec<Watch>,
 }
 
 impl Stream {
-    /// Takes a slot's Watches in and gives those of the one before, to which nothing can be added any more; breaks off where that
-    /// isn't certain.
+    /// Takes a slot's Watches and returns those of the slot before, which are final; breaks if that is not certain.
     fn take(&mut self, watches: Watches) -> ControlFlow<(), Vec<Watch>> {
         let (Some((first, _)), Some((last, _))) = (watches.first_key_value(), watches.last_key_value()) else {
             return ControlFlow::Continue(Vec::new());
@@ -168,7 +167,7 @@ impl Stream {
     }
 }
 
-/// Whether each fact that is amended in these Watches is in them.
+/// Returns whether these Watches contain every fact that they amend.
 fn amends_only_itself(watches: &[Watch]) -> bool {
     let facts = || watches.iter().flat_map(|watch| &watch.facts);
     let amended = |fact: &crate::watch::Fact| {
@@ -181,13 +180,13 @@ fn amends_only_itself(watches: &[Watch]) -> bool {
     amended.is_empty()
 }
 
-/// All parts of a slot's trace.
+/// Reads all parts of a slot's trace.
 pub async fn parts(backend: &dyn Backend, wanted: &Wanted, slot: Slot) -> Result<Vec<Trace>, BackendError> {
     let part = |part| backend.trace(slot.trace_id(&wanted.hub, &wanted.environment, part));
     all_parts(part, |trace| trace.spans.is_empty() && trace.partial.is_none()).await
 }
 
-/// The second one is always asked for: that it is there can be known from the first one only if nothing of that is missing.
+/// Reads all parts. The second one is always requested, because an incomplete first part may not show that there is a second.
 async fn all_parts<'a, T>(part: impl Fn(u32) -> Reading<'a, T>, is_absent: impl Fn(&T) -> bool) -> Result<Vec<T>, BackendError> {
     let (first, second) = try_join(part(0), part(1)).await?;
     let mut parts = vec![first, second];
@@ -200,7 +199,7 @@ async fn all_parts<'a, T>(part: impl Fn(u32) -> Reading<'a, T>, is_absent: impl 
     Ok(parts)
 }
 
-/// Reads slot by slot, and gives on the Watches of each.
+/// Reads slot by slot, and passes on the Watches of each.
 async fn slots(
     backend: &dyn Backend,
     wanted: &Wanted,
@@ -239,10 +238,10 @@ fn decoded(slot: Slot, trace: TraceWatches, found: &mut Found) -> Watches {
     trace.decoded.watches.into_iter().map(|watch| (watch.origin.order(), watch)).collect()
 }
 
-/// Each run's last Watch: its number and end.
+/// Number and end of each run's last Watch.
 type Runs = BTreeMap<(WatcherId, u32), (Count, Timestamp)>;
 
-/// Counts a Watch, and notes which are missing before it.
+/// Counts a Watch, and records a gap before it.
 fn note(watch: &Watch, found: &mut Found, runs: &mut Runs) {
     let (watcher, run, number) = watch.origin.order();
     found.watches += 1;
@@ -258,7 +257,7 @@ fn note(watch: &Watch, found: &mut Found, runs: &mut Runs) {
     }
 }
 
-/// A run that ended in good order says so in its last Watch.
+/// Returns whether the Watch ends its run cleanly.
 fn ended_well(watch: &Watch) -> bool {
     watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::WatcherStopped(_))))
 }
@@ -285,7 +284,7 @@ mod tests {
         }
     }
 
-    /// Somewhere inside a slot.
+    /// A time inside a slot.
     const BEGIN: Timestamp = Timestamp::from_secs(1_795_000_321);
 
     fn wanted(minutes: u64) -> Wanted {
@@ -293,8 +292,8 @@ mod tests {
         Wanted { hub, environment, from: BEGIN, to: BEGIN.plus(Micros::new(minutes * 60_000_000)) }
     }
 
-    /// Watches of so many minutes each, one after the other, by turns of so many watchers; those with a mark, and the later ones of
-    /// their slot, are in its second part.
+    /// Arranges consecutive Watches of `minutes` each, alternating between `watchers`. Marked Watches, and the later ones of their
+    /// slot, are in the trace's second part.
     fn arrange(watches: Vec<Watch>, watchers: usize, minutes: u64, marks: &[bool]) -> Vec<Watch> {
         let mut arranged: Vec<Watch> = Vec::new();
         for (index, mut watch) in watches.into_iter().enumerate() {
@@ -309,7 +308,7 @@ mod tests {
             watch.origin.sequence = Count::new((index / watchers) as u64);
             let before = arranged.last().filter(|before| before.slot() == watch.slot()).map(|before| before.origin.part);
             let marked = marks.get(index).copied().unwrap_or(false);
-            // A trace has a second part once it has a first one.
+            // A trace has a second part only after a first one.
             watch.origin.part = before.map_or(0, |part| part.max(u32::from(marked)));
             arranged.push(watch);
         }
@@ -331,7 +330,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn each_watch_is_given_once_and_in_order_however_they_are_spread(
+        fn each_watch_is_returned_once_and_in_order_for_any_distribution_over_slots_and_parts(
             watches in proptest::collection::vec(any::<Watch>(), 1..10),
             (watchers, minutes) in (1..3_usize, 2..20_u64),
             marks in proptest::collection::vec(any::<bool>(), 10),
@@ -347,7 +346,7 @@ mod tests {
         }
 
         #[test]
-        fn a_missing_watch_is_named(watches in proptest::collection::vec(any::<Watch>(), 8), lost in 1..7_usize) {
+        fn a_missing_watch_is_reported_with_its_time(watches in proptest::collection::vec(any::<Watch>(), 8), lost in 1..7_usize) {
             let mut watches = arrange(watches, 1, 7, &[]);
             let gone = watches.remove(lost);
             let (given, found) = read_all(&memory(&watches), &wanted(100));

@@ -1,4 +1,4 @@
-//! Probe traces: shaped like those of a watch, written by `hubwatch doctor` and read back, to see what becomes of them on the way.
+//! Probe traces, shaped like those of a watch: `hubwatch doctor` writes them and reads them back, to detect changes on the way.
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -8,70 +8,70 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use super::Trace;
 use crate::watch::{self, Attributes, Count, MAX_TEXT_BYTES, Micros, ReadAttributes, SpanId, Text, Timestamp, TraceId, names};
 
-/// The spans' name: a sampler that keeps the watch keeps it, too (`otel-config/collector/tail-sampling.yaml`).
+/// The name of probe spans. A sampler that keeps watch spans keeps these as well (`otel-config/collector/tail-sampling.yaml`).
 pub const PROBE_SPAN: &str = "hubwatch.probe";
 
-/// How long a probe span lasts, as a Watch does.
+/// Duration of a probe span, as of a Watch.
 const LENGTH: Micros = Micros::new(15_000_000);
 
-/// The names of a probe's attributes; a few of each type that Watches have.
+/// Attributes of a probe, one of each type that Watches have.
 const TEXT: &str = "hubwatch.probe.text";
 const NUMBER: &str = "hubwatch.probe.number";
 const FLAG: &str = "hubwatch.probe.flag";
 
-/// A number that a backend which keeps numbers as floating point would change.
+/// A number that does not fit a floating-point number, to detect backends that convert.
 const ODD_NUMBER: Count = Count::new((1 << 53) + 1);
 
-/// A trace to be written and read back.
+/// A trace to write and read back.
 #[derive(Debug, Clone, Copy)]
 pub struct Probe {
     /// Its id.
     pub id: TraceId,
-    /// When its spans end.
+    /// End of its spans.
     pub at: Timestamp,
-    /// How many spans it has.
+    /// Number of spans.
     pub spans: u32,
-    /// How many events each has, with a text of the greatest length.
+    /// Events of each span, with texts of maximum length.
     pub events: u32,
 }
 
-/// What a backend did to a probe.
+/// A change that a backend made to a probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Difference {
-    /// Not all spans came back.
+    /// Spans are missing.
     Spans {
-        /// How many did.
+        /// Number read back.
         came: u32,
-        /// How many were written.
+        /// Number written.
         of: u32,
     },
-    /// Not all events of a span came back.
+    /// Events of a span are missing.
     Events {
-        /// How many did.
+        /// Number read back.
         came: u32,
-        /// How many were written.
+        /// Number written.
         of: u32,
     },
-    /// A text came back shorter.
+    /// A text is shorter.
     Text {
-        /// How many bytes are left of it.
+        /// Bytes read back.
         came: usize,
-        /// How many it had.
+        /// Bytes written.
         of: usize,
     },
-    /// A number or a flag came back as something else.
+    /// A number or a flag has changed.
     Value(&'static str),
-    /// A time came back as another.
+    /// A time has changed.
     Time,
 }
 
 impl Probe {
-    /// A probe of this size. Each run of the doctor has its own seed, and each of its probes its own number.
+    /// Creates a probe of this size. Each run of the doctor has its own seed, and each of its probes its own number.
     pub fn new(seed: u64, number: u32, at: Timestamp, spans: u32, events: u32) -> Self {
         Self { id: TraceId::of_probe(seed, number), at, spans, events }
     }
 
-    /// The request that writes it.
+    /// Returns the export request that writes it.
     pub fn request(&self) -> ExportTraceServiceRequest {
         let mut resource = Attributes::default();
         resource.put(names::SERVICE_NAME, &Text::from("hubwatch-doctor"));
@@ -108,7 +108,7 @@ impl Probe {
         }
     }
 
-    /// What is different in what came back.
+    /// Returns the differences between the probe and the trace read back.
     pub fn compare(&self, trace: &Trace) -> Vec<Difference> {
         let spans = trace.spans.iter().flat_map(|resource| &resource.scope_spans).flat_map(|scope| &scope.spans);
         let mut spans: Vec<&Span> = spans.filter(|span| span.name == PROBE_SPAN).collect();
@@ -152,7 +152,7 @@ impl Probe {
     }
 }
 
-/// As long as the longest text of a Watch.
+/// Returns a text of the maximum length in a Watch.
 fn longest_text() -> Text {
     Text::new("x".repeat(MAX_TEXT_BYTES))
 }
@@ -169,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_back_as_it_was_has_no_difference() {
+    fn an_unchanged_probe_has_no_difference() {
         assert_eq!(changed(|_| ()), []);
     }
 
     #[test]
-    fn whatever_a_backend_changes_is_seen() {
+    fn each_change_by_a_backend_is_detected() {
         assert_eq!(changed(|span| span.name.clear()), [Difference::Spans { came: 2, of: 3 }]);
         assert_eq!(changed(|span| drop(span.events.pop())), [Difference::Events { came: 1, of: 2 }]);
         assert_eq!(changed(|span| span.end_time_unix_nano += 1), [Difference::Time]);

@@ -332,7 +332,7 @@ fn length_of(text: &str) -> Result<Duration, ConfigError> {
 pub(super) fn seen(pid: Option<u32>, file: &HubSection, url: &str) -> Seen {
     match &file.cgroup {
         Some(folder) if pid.is_none() => Seen::Group(folder.clone()),
-        _ if pid.or(file.pid).is_none() && file.shared_pids == Some(true) => Seen::Process(Find::Told),
+        _ if pid.or(file.pid).is_none() && file.shared_pids == Some(true) => Seen::Process(Find::ByApi),
         _ => Seen::Process(find(pid.or(file.pid), url)),
     }
 }
@@ -393,7 +393,7 @@ mod tests {
             seen(pid, &file, "http://hub:7000")
         };
         assert_eq!(of(None, None, None), Seen::Process(Find::Elsewhere));
-        assert_eq!(of(None, Some(true), None), Seen::Process(Find::Told));
+        assert_eq!(of(None, Some(true), None), Seen::Process(Find::ByApi));
         assert_eq!(of(None, Some(true), Some("/group")), Seen::Group("/group".into()));
         assert_eq!(of(Some(5), Some(true), Some("/group")), Seen::Process(Find::Pid(5)));
     }

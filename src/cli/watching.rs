@@ -20,7 +20,7 @@ use crate::hub::lookout::Lookout;
 use crate::hub::subscription::{News, Subscription};
 use crate::journal::{Journal, JournalError, KnownHub, Limits, Opened, Recovered};
 use crate::live::vitals::{Deployment, Vitals};
-use crate::process::{HubProcess, OwnProcess, Said};
+use crate::process::{ApiProcess, HubProcess, OwnProcess};
 use crate::report::baseline;
 use crate::sidecar::clock::{Clock, Pulse};
 use crate::sidecar::marks;
@@ -76,7 +76,7 @@ pub struct Plan {
 }
 
 /// Shows the hub's process as it is now, given what its API says of it.
-pub type ProcessSource = Box<dyn FnMut(Said) -> Option<HubProcess>>;
+pub type ProcessSource = Box<dyn FnMut(ApiProcess) -> Option<HubProcess>>;
 
 /// Watches until a signal or the end of the time; what was learned is committed when it returns.
 pub async fn watch(plan: Plan) -> Result<(), CliError> {
@@ -504,7 +504,7 @@ impl Watcher {
         };
         // The hub's entry alone can name another hub's process.
         let known = self.sidecar.as_ref().and_then(|sidecar| sidecar.interpreter().process_that_answers(&answer));
-        let said = known.map_or_else(|| Said::of(&answer.health), |(pid, started)| Said::Process(pid, started));
+        let said = known.map_or_else(|| ApiProcess::of(&answer.health), |(pid, started)| ApiProcess::Process(pid, started));
         if let Some(HubProcess { poll, children, auto_shutdown }) = self.process.as_mut().and_then(|source| source(said)) {
             self.alone.auto_shutdown |= auto_shutdown;
             (answer.process, answer.children) = (Some(poll), children);

@@ -1,4 +1,4 @@
-//! Where telemetry goes: for each signal an address and a way to carry it there.
+//! Destinations of telemetry: for each signal, a route to a receiver.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -8,21 +8,20 @@ use super::transport::Transport;
 use crate::base::secret::Secret;
 use crate::journal::{DestinationName, Recipient, Signal, Temporality};
 
-/// How long a request may take: the OpenTelemetry specification's own default.
+/// Default request timeout of the OpenTelemetry specification.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How requests are carried.
+/// The OTLP protocol of requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// gRPC; port 4317 by custom.
+    /// gRPC, usually on port 4317.
     Grpc,
-    /// Protobuf over HTTP; port 4318 by custom.
+    /// Protobuf over HTTP, usually on port 4318.
     HttpProtobuf,
 }
 
 impl Protocol {
-    /// What to speak when nobody says: HTTP to port 4318 and to an address with a path, gRPC to port 4317; otherwise HTTP, as the
-    /// OpenTelemetry specification wants it.
+    /// Returns the default protocol for an endpoint: gRPC for port 4317, otherwise HTTP, as in the OpenTelemetry specification.
     pub fn of_endpoint(endpoint: &str) -> Self {
         let url = reqwest::Url::parse(endpoint).ok();
         if url.and_then(|url| url.port()) == Some(4317) { Self::Grpc } else { Self::HttpProtobuf }
@@ -36,18 +35,18 @@ impl FromStr for Protocol {
         match word {
             "grpc" => Ok(Self::Grpc),
             "http/protobuf" => Ok(Self::HttpProtobuf),
-            _ => Err("it is neither `grpc` nor `http/protobuf`"),
+            _ => Err("expected `grpc` or `http/protobuf`"),
         }
     }
 }
 
-/// How requests are compressed.
+/// The compression of requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     #[default]
     None,
-    /// By gzip, which every receiver understands.
+    /// gzip, which every receiver supports.
     Gzip,
 }
 
@@ -58,7 +57,7 @@ impl FromStr for Compression {
         match word {
             "none" => Ok(Self::None),
             "gzip" => Ok(Self::Gzip),
-            _ => Err("it is neither `gzip` nor `none`"),
+            _ => Err("expected `gzip` or `none`"),
         }
     }
 }
@@ -70,70 +69,70 @@ impl FromStr for Temporality {
         match word {
             "cumulative" => Ok(Self::Cumulative),
             "delta" => Ok(Self::Delta),
-            _ => Err("it is neither `cumulative` nor `delta`"),
+            _ => Err("expected `cumulative` or `delta`"),
         }
     }
 }
 
-/// Why something can't be a destination.
+/// An invalid destination.
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
-    /// No URL.
-    #[error("it is no address of a receiver ({0}); give one like http://127.0.0.1:4318")]
+    /// The endpoint is not a valid URL.
+    #[error("invalid receiver address: {0}; use one like http://127.0.0.1:4318")]
     Url(String),
-    /// A header that HTTP doesn't allow.
-    #[error("`{0}` is no HTTP header")]
+    /// A header that HTTP does not allow.
+    #[error("invalid HTTP header `{0}`")]
     Header(String),
-    /// A certificate or key.
+    /// An unusable certificate or key.
     #[error("the {what} {path} can't be used: {reason}")]
     Pem {
-        /// What it was to be.
+        /// Its purpose.
         what: &'static str,
-        /// Which file.
+        /// The file.
         path: PathBuf,
         /// Why.
         reason: String,
     },
-    /// One of the two without the other.
-    #[error("a client certificate and its key belong together; give both or none")]
+    /// A client certificate without its key, or a key without its certificate.
+    #[error("set both the client certificate and its key, or neither")]
     HalfIdentity,
     /// TLS or HTTP could not be set up.
-    #[error("sending can't be set up: {0}")]
+    #[error("can't set up the export: {0}")]
     Setup(String),
 }
 
-/// An address of a receiver.
+/// The address of a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
-    /// The base: by HTTP, each signal has its path below it.
+    /// A base address: with HTTP, each signal's path is appended.
     Base(String),
     /// The address of one signal, used as it is.
     Signal(String),
 }
 
-/// How a signal gets to a receiver, as somebody configured it.
+/// The configured route of a signal to a receiver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {
-    /// Where to.
+    /// The receiver's address.
     pub address: Address,
-    /// How.
+    /// The protocol.
     pub protocol: Protocol,
-    /// What goes with every request.
+    /// Headers of every request.
     pub headers: Vec<(String, Secret)>,
-    /// How it is compressed.
+    /// The compression.
     pub compression: Compression,
-    /// How long a request may take.
+    /// The request timeout.
     pub timeout: Duration,
-    /// A certificate authority to trust beside the system's.
+    /// A CA to trust in addition to the system's.
     pub ca: Option<PathBuf>,
-    /// Our own certificate, and its key.
+    /// Our client certificate.
     pub client_certificate: Option<PathBuf>,
-    /// The key of our own certificate.
+    /// The key of our client certificate.
     pub client_key: Option<PathBuf>,
 }
 
 impl Route {
-    /// To this base address with everything else as it is by default.
+    /// Creates a route to this base address, with defaults for the rest.
     pub fn to(endpoint: &str, protocol: Protocol) -> Self {
         Self {
             address: Address::Base(endpoint.to_owned()),
@@ -153,7 +152,7 @@ impl Route {
         }
     }
 
-    /// The address of a signal's HTTP requests.
+    /// Returns the URL of a signal's HTTP requests.
     fn url(&self, signal: Signal) -> String {
         match &self.address {
             Address::Base(base) => format!("{}/v1/{}", base.trim_end_matches('/'), signal.as_str()),
@@ -162,9 +161,9 @@ impl Route {
     }
 }
 
-/// A route, checked, with its files read.
+/// A validated route, with its files read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Way {
+pub(super) struct CheckedRoute {
     pub(super) url: String,
     pub(super) protocol: Protocol,
     pub(super) headers: Vec<(String, Secret)>,
@@ -175,7 +174,7 @@ pub(super) struct Way {
     pub(super) identity: Option<(Vec<u8>, Secret)>,
 }
 
-impl Way {
+impl CheckedRoute {
     fn new(route: &Route, signal: Signal) -> Result<Self, DestinationError> {
         let url = reqwest::Url::parse(route.endpoint()).map_err(|error| DestinationError::Url(error.to_string()))?;
         if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
@@ -187,7 +186,7 @@ impl Way {
                 let text = String::from_utf8(pem("client key", key)?).map_err(|_| DestinationError::Pem {
                     what: "client key",
                     path: key.clone(),
-                    reason: "it is no PEM file".to_owned(),
+                    reason: "not a PEM file".to_owned(),
                 })?;
                 Some((pem("client certificate", certificate)?, Secret::new(text)))
             }
@@ -195,7 +194,7 @@ impl Way {
         };
         Ok(Self {
             url: match route.protocol {
-                // The specification's gRPC address has no path.
+                // By the specification, a gRPC address has no path.
                 Protocol::Grpc => format!("{}://{}", url.scheme(), authority(&url)),
                 Protocol::HttpProtobuf => route.url(signal),
             },
@@ -218,54 +217,54 @@ fn pem(what: &'static str, path: &Path) -> Result<Vec<u8>, DestinationError> {
     let failed = |reason: String| DestinationError::Pem { what, path: path.to_owned(), reason };
     let bytes = std::fs::read(path).map_err(|error| failed(error.to_string()))?;
     let is_pem = bytes.windows(10).any(|window| window == b"-----BEGIN");
-    if is_pem { Ok(bytes) } else { Err(failed("it is no PEM file".to_owned())) }
+    if is_pem { Ok(bytes) } else { Err(failed("not a PEM file".to_owned())) }
 }
 
-/// Where telemetry goes, checked.
+/// A validated destination of telemetry.
 #[derive(Debug, Clone)]
 pub struct Destination {
     name: DestinationName,
     endpoint: String,
-    pub(super) ways: Vec<(Signal, Way)>,
+    pub(super) routes: Vec<(Signal, CheckedRoute)>,
     temporality: Temporality,
 }
 
 impl Destination {
-    /// Checks what can be checked without asking the receiver. A signal without a route is not sent there.
+    /// Validates a destination without asking the receiver. A signal without a route is not sent there.
     pub fn new(
         name: DestinationName,
         temporality: Temporality,
         route: impl Fn(Signal) -> Option<Route>,
     ) -> Result<Self, DestinationError> {
-        let (mut ways, mut endpoint) = (Vec::new(), None);
+        let (mut routes, mut endpoint) = (Vec::new(), None);
         for signal in Signal::ALL {
             let Some(route) = route(signal) else { continue };
-            ways.push((signal, Way::new(&route, signal)?));
+            routes.push((signal, CheckedRoute::new(&route, signal)?));
             endpoint.get_or_insert_with(|| route.endpoint().to_owned());
         }
-        let endpoint = endpoint.ok_or_else(|| DestinationError::Url("no signal goes there".to_owned()))?;
-        Ok(Self { name, endpoint, ways, temporality })
+        let endpoint = endpoint.ok_or_else(|| DestinationError::Url("no signal is sent there".to_owned()))?;
+        Ok(Self { name, endpoint, routes, temporality })
     }
 
-    /// Its address.
+    /// Returns its address.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The way of one signal there; none if it doesn't go there.
+    /// Returns the transport of a signal; `None` if the signal is not sent there.
     pub fn transport(&self, signal: Signal) -> Result<Option<Transport>, DestinationError> {
-        let way = self.ways.iter().find(|(of, _)| *of == signal);
-        way.map(|(_, way)| Transport::new(way, None)).transpose()
+        let route = self.routes.iter().find(|(of, _)| *of == signal);
+        route.map(|(_, route)| Transport::new(route, None)).transpose()
     }
 
-    /// Under which name its place in the journal is kept.
+    /// Returns the name of its cursor in the journal.
     pub fn name(&self) -> &DestinationName {
         &self.name
     }
 
-    /// What the journal keeps for it.
+    /// Returns the signals and temporality for the journal.
     pub fn recipient(&self) -> Recipient {
-        let signals = self.ways.iter().map(|(signal, _)| *signal).collect();
+        let signals = self.routes.iter().map(|(signal, _)| *signal).collect();
         Recipient { name: self.name.clone(), signals, temporality: self.temporality }
     }
 }
@@ -276,18 +275,18 @@ mod tests {
 
     fn urls(route: &Route) -> Vec<String> {
         let destination = Destination::new(DestinationName::main(), Temporality::Cumulative, |_| Some(route.clone()));
-        destination.unwrap().ways.into_iter().map(|(_, way)| way.url).collect()
+        destination.unwrap().routes.into_iter().map(|(_, route)| route.url).collect()
     }
 
     #[test]
-    fn the_port_tells_the_protocol_when_nobody_does() {
+    fn the_default_protocol_follows_from_the_port() {
         assert_eq!(Protocol::of_endpoint("http://127.0.0.1:4318"), Protocol::HttpProtobuf);
         assert_eq!(Protocol::of_endpoint("http://127.0.0.1:4317"), Protocol::Grpc);
         assert_eq!(Protocol::of_endpoint("https://otlp.example.com/otlp"), Protocol::HttpProtobuf);
     }
 
     #[test]
-    fn a_base_gets_each_signals_path_and_a_signals_own_address_stays_as_it_is() {
+    fn a_base_address_gets_each_signals_path_and_a_signals_own_address_is_unchanged() {
         let base = Route::to("https://otlp.example.com/otlp/", Protocol::HttpProtobuf);
         assert_eq!(urls(&base)[0], "https://otlp.example.com/otlp/v1/traces");
         let own = Route { address: Address::Signal("https://otlp.example.com/in".to_owned()), ..base.clone() };
@@ -297,13 +296,13 @@ mod tests {
     }
 
     #[test]
-    fn half_an_identity_and_files_that_are_none_are_refused() {
+    fn a_key_without_certificate_and_files_that_are_not_pem_are_rejected() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key.pem");
         std::fs::write(&path, "no key").unwrap();
         let half = Route { client_key: Some(path.clone()), ..Route::to("https://a", Protocol::Grpc) };
-        assert!(matches!(Way::new(&half, Signal::Logs), Err(DestinationError::HalfIdentity)));
+        assert!(matches!(CheckedRoute::new(&half, Signal::Logs), Err(DestinationError::HalfIdentity)));
         let wrong = Route { ca: Some(path), ..Route::to("https://a", Protocol::Grpc) };
-        assert!(Way::new(&wrong, Signal::Logs).unwrap_err().to_string().contains("no PEM file"));
+        assert!(CheckedRoute::new(&wrong, Signal::Logs).unwrap_err().to_string().contains("not a PEM file"));
     }
 }

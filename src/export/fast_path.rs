@@ -1,4 +1,5 @@
-//! Log lines are sent first: the log file is their journal. Only what isn't acknowledged in time is kept.
+//! Sends log lines without the journal, because the log file keeps them. Only records that are not acknowledged in time are
+//! queued in the journal.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,94 +9,94 @@ use prost::bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::sender::{State, taken};
+use super::sender::{State, record_result};
 use super::transport::Transport;
 use crate::journal::{DestinationName, LogRows, Signal};
 use crate::watch::LogRequest;
 
-/// How long a request may take before it is kept in the journal instead.
-pub const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a request may take before it is queued in the journal.
+pub const FAST_PATH_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Requests under way to a destination at once. Four of five hundred lines each hide a receiver's round trip of 40 ms at 50,000 lines
-/// a second, and bound the memory: what they hold is in use until it is acknowledged.
-pub const UNDER_WAY: usize = 4;
+/// Maximum requests in flight to a destination. Four of 500 lines each hide a receiver's round trip of 40 ms at 50,000 lines per
+/// second, and bound the memory, which is in use until they are acknowledged.
+pub const MAX_IN_FLIGHT: usize = 4;
 
-/// Sends log records at once, without the journal.
+/// Sends log records directly, without the journal.
 #[derive(Debug, Clone)]
 pub struct LogFastPath {
-    ways: Vec<LogWay>,
+    routes: Vec<LogRoute>,
 }
 
-/// The way to one destination.
+/// The route of log records to one destination.
 #[derive(Debug, Clone)]
-pub(super) struct LogWay {
+pub(super) struct LogRoute {
     name: DestinationName,
     transport: Transport,
     state: Arc<State>,
     room: Arc<Semaphore>,
 }
 
-/// A request on its way to every destination.
+/// A request in flight to every destination.
 #[derive(Debug)]
 pub struct Delivery {
     request: LogRequest,
-    tries: VecDeque<Try>,
+    attempts: VecDeque<Attempt>,
     lacking: Vec<DestinationName>,
 }
 
 #[derive(Debug)]
-struct Try {
+struct Attempt {
     name: DestinationName,
     taken: JoinHandle<bool>,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 #[derive(Debug)]
 pub struct Settled {
-    /// Its bytes; their memory can be used again if nobody else holds them.
+    /// Its bytes; their memory can be reused if there is no other reference.
     pub otlp: Bytes,
-    /// What has to be kept of it, and for whom.
+    /// The rows to queue, with the destinations that lack them.
     pub kept: Option<LogRows>,
 }
 
 impl LogFastPath {
-    pub(super) fn new(ways: Vec<LogWay>) -> Self {
-        Self { ways }
+    pub(super) fn new(routes: Vec<LogRoute>) -> Self {
+        Self { routes }
     }
 
-    /// Whether anybody wants log lines.
+    /// Returns whether any destination wants log lines.
     pub(super) fn is_wanted(&self) -> bool {
-        !self.ways.is_empty()
+        !self.routes.is_empty()
     }
 
-    /// Sends a request to every destination that lacks nothing before it. Waits while too many are under way, but no longer than
-    /// a request has time: whoever is slower than that gets it from the journal, and holds up nobody any more.
+    /// Sends a request to every destination without a backlog. Waits while too many requests are in flight, but at most
+    /// [`FAST_PATH_TIMEOUT`]: a slower destination gets the request from the journal, and no longer delays others.
     pub async fn send(&self, request: LogRequest) -> Delivery {
-        let mut delivery = Delivery { request, tries: VecDeque::new(), lacking: Vec::new() };
-        for way in &self.ways {
-            match way.room().await {
-                Some(room) => delivery.tries.push_back(way.send(&delivery.request, room)),
-                None => delivery.lacking.push(way.name.clone()),
+        let mut delivery = Delivery { request, attempts: VecDeque::new(), lacking: Vec::new() };
+        for route in &self.routes {
+            match route.room().await {
+                Some(room) => delivery.attempts.push_back(route.send(&delivery.request, room)),
+                None => delivery.lacking.push(route.name.clone()),
             }
         }
         delivery
     }
 
-    /// Keeps a request for every destination, in the order of what was kept before.
+    /// Queues a request for every destination, after its backlog.
     pub fn keep(&self, request: &LogRequest) -> LogRows {
-        for way in &self.ways {
-            way.state.catches_up();
+        for route in &self.routes {
+            route.state.catches_up();
         }
-        rows(request, self.ways.iter().map(|way| way.name.clone()).collect())
+        rows(request, self.routes.iter().map(|route| route.name.clone()).collect())
     }
 }
 
-impl LogWay {
+impl LogRoute {
     pub(super) fn new(name: DestinationName, transport: Transport, state: Arc<State>) -> Self {
-        Self { name, transport, state, room: Arc::new(Semaphore::new(UNDER_WAY)) }
+        Self { name, transport, state, room: Arc::new(Semaphore::new(MAX_IN_FLIGHT)) }
     }
 
-    /// Room for one more request; none where the destination is known to be slow or away.
+    /// Waits for room for a request; returns `None` if the destination is slow or down.
     async fn room(&self) -> Option<OwnedSemaphorePermit> {
         let wait = async {
             if !self.state.throttle.is_open() || !self.state.becomes_clear().await {
@@ -104,39 +105,39 @@ impl LogWay {
             // The semaphore is never closed.
             self.room.clone().acquire_owned().await.ok()
         };
-        let room = tokio::time::timeout(PATIENCE, wait).await.ok().flatten().filter(|_| self.state.is_clear());
+        let room = tokio::time::timeout(FAST_PATH_TIMEOUT, wait).await.ok().flatten().filter(|_| self.state.is_clear());
         if room.is_none() {
             self.state.falls_behind();
         }
         room
     }
 
-    fn send(&self, request: &LogRequest, room: OwnedSemaphorePermit) -> Try {
+    fn send(&self, request: &LogRequest, room: OwnedSemaphorePermit) -> Attempt {
         let Self { name, transport, state, .. } = self.clone();
         let LogRequest { otlp, records } = request.clone();
         let taken = tokio::spawn(async move {
-            let answer = transport.send_within(Signal::Logs, otlp, PATIENCE).await;
-            let taken = taken(&answer, &state, u64::from(records));
+            let result = transport.send_within(Signal::Logs, otlp, FAST_PATH_TIMEOUT).await;
+            let taken = record_result(&result, &state, u64::from(records));
             if !taken {
                 state.falls_behind();
             }
             drop(room);
             taken
         });
-        Try { name, taken }
+        Attempt { name, taken }
     }
 }
 
 impl Delivery {
-    /// Whether every destination has answered, or had its time.
+    /// Returns whether every destination has responded or timed out.
     pub fn is_settled(&self) -> bool {
-        self.tries.iter().all(|one| one.taken.is_finished())
+        self.attempts.iter().all(|one| one.taken.is_finished())
     }
 
-    /// Waits for the answers.
+    /// Waits for the responses.
     pub async fn settle(mut self) -> Settled {
-        while let Some(one) = self.tries.pop_front() {
-            // A task that was torn down has not delivered.
+        while let Some(one) = self.attempts.pop_front() {
+            // An aborted task has not delivered.
             if !one.taken.await.unwrap_or(false) {
                 self.lacking.push(one.name);
             }

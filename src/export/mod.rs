@@ -1,16 +1,16 @@
-//! OTLP senders: what the journal holds goes to each destination, in order, until it is acknowledged.
+//! OTLP exporters: send the journal's queue to each destination, in order, until it is acknowledged.
 //!
-//! [`destination`] says where to, [`transport`] carries a request and [`answer`] tells what became of it by OTLP's own rules;
-//! [`sender`] is the loop of one destination and signal. Log lines take the [`LogFastPath`] first: the log file is their journal, so
-//! only what isn't acknowledged at once is kept.
+//! [`destination`] holds the routes, [`transport`] sends a request, and [`response`] interprets the result by OTLP's rules;
+//! [`sender`] is the loop of one destination and signal. Log lines take the [`LogFastPath`] first: the log file keeps them, so only
+//! records that are not acknowledged at once are queued.
 
-pub mod answer;
 pub mod destination;
 mod fast_path;
+pub mod response;
 mod sender;
 mod split;
 pub mod transport;
 
 pub use destination::{Address, Compression, DEFAULT_TIMEOUT, Destination, DestinationError, Protocol, Route};
 pub use fast_path::{Delivery, LogFastPath, Settled};
-pub use sender::{Senders, SpawnError, Standing, Tally};
+pub use sender::{SenderStatus, Senders, SpawnError, Tally};

@@ -1,4 +1,4 @@
-//! One sender per destination and signal: takes what the destination lacks from the journal, until it is acknowledged.
+//! One sender per destination and signal: sends the destination's queue in the journal until it is acknowledged.
 
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,60 +10,60 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::answer::Answer;
-use super::destination::{Destination, DestinationError, Way};
-use super::fast_path::{LogFastPath, LogWay};
+use super::destination::{CheckedRoute, Destination, DestinationError};
+use super::fast_path::{LogFastPath, LogRoute};
+use super::response::ExportResult;
 use super::split::{self, Piece};
 use super::transport::Transport;
 use crate::base::backoff::Backoff;
 use crate::journal::{DeadLetter, DestinationName, Journal, JournalError, Outgoing, Signal};
 
-/// A request's size, uncompressed. Receivers take 4 MiB by gRPC; a quarter of that keeps our memory small and is still few requests.
+/// Maximum request size in bytes, uncompressed. Receivers accept 4 MiB by gRPC; a quarter saves memory and is still few requests.
 const MAX_REQUEST_BYTES: usize = 1024 * 1024;
 
-/// A receiver that takes less than this at once takes hardly anything; its requests are cut further only when they are refused.
+/// Smallest request size that is remembered for a receiver, in bytes; smaller requests are made only by splitting rejected ones.
 const MIN_REQUEST_BYTES: usize = 4 * 1024;
 
-/// So often a request is cut in two: enough to find several bad records among a thousand, few enough for a receiver that refuses
+/// How often a request is split: enough to find several bad records among a thousand, few enough for a receiver that rejects
 /// everything.
-const MAX_CUTS: u32 = 64;
+const MAX_SPLITS: u32 = 64;
 
-/// The first wait after a failure: most failures are a restart of the receiver.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
+/// The first backoff: most failures are a restart of the receiver.
+const MIN_BACKOFF: Duration = Duration::from_secs(1);
 
-/// The longest wait of our own accord: half a minute after the receiver is back, everything flows.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest backoff: data flows at most 30 s after the receiver is back.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The waits of our own accord.
-const WAITS: Backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
+/// The backoff, unless the receiver asks for a longer delay.
+const BACKOFF: Backoff = Backoff::new(MIN_BACKOFF, MAX_BACKOFF);
 
-/// Between two tries with credentials that were refused: somebody has to mend them first.
-const WAIT_FOR_CREDENTIALS: Duration = Duration::from_secs(60);
+/// Time between retries with rejected credentials, which have to be corrected first.
+const CREDENTIALS_RETRY: Duration = Duration::from_secs(60);
 
-/// How a destination stands with a signal.
+/// The backlog of a destination's signal.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Flow {
-    /// Nothing waits in the journal, and the last request was taken.
+    /// No backlog, and the last request was accepted.
     Clear,
-    /// What waits is being sent.
+    /// The backlog is being sent.
     #[default]
     CatchingUp,
-    /// The destination is too slow, or away: nobody waits for it.
+    /// The destination is too slow or down: the fast path does not wait for it.
     Behind,
 }
 
-/// What is known of a destination's signal, for everybody who asks.
+/// The shared state of a destination's signal.
 #[derive(Debug, Default)]
 pub(super) struct State {
     flow: watch::Sender<Flow>,
-    /// The last request failed, and the sender waits.
+    /// True while the sender backs off after a failure.
     waiting: AtomicBool,
     pub(super) rejected: AtomicU64,
     sent: AtomicU64,
     pub(super) throttle: Arc<Throttle>,
 }
 
-/// A receiver's wish to be left alone for a while, for all signals.
+/// The delay that a receiver asked for, for all signals.
 #[derive(Debug, Default)]
 pub(super) struct Throttle(Mutex<Option<Instant>>);
 
@@ -85,30 +85,30 @@ impl Throttle {
         }
     }
 
-    /// Whether nobody asked to be left alone.
+    /// Returns whether requests may be sent now.
     pub(super) fn is_open(&self) -> bool {
         self.get().is_none()
     }
 }
 
 impl State {
-    /// Whether nothing waits in the journal.
+    /// Returns whether there is no backlog.
     pub(super) fn is_clear(&self) -> bool {
         *self.flow.borrow() == Flow::Clear
     }
 
-    /// Waits until nothing is left in the journal; false if that can't be said to come soon.
+    /// Waits until the backlog is sent; returns false if the destination is behind.
     pub(super) async fn becomes_clear(&self) -> bool {
         let mut flow = self.flow.subscribe();
         flow.wait_for(|flow| *flow != Flow::CatchingUp).await.is_ok_and(|flow| *flow == Flow::Clear)
     }
 
-    /// Something is put into the journal that will be sent soon.
+    /// Records that the journal has data to send.
     pub(super) fn catches_up(&self) {
         self.flow.send_if_modified(|flow| *flow == Flow::Clear && std::mem::replace(flow, Flow::CatchingUp) == Flow::Clear);
     }
 
-    /// The destination did not take a request in time.
+    /// Records that the destination did not accept a request in time.
     pub(super) fn falls_behind(&self) {
         self.flow.send_if_modified(|flow| std::mem::replace(flow, Flow::Behind) != Flow::Behind);
     }
@@ -118,46 +118,46 @@ impl State {
     }
 }
 
-/// All senders of a sidecar. Dropped, they stop; what they had not sent stays in the journal.
+/// All senders of a sidecar. They stop when dropped; unsent data stays in the journal.
 #[derive(Debug)]
 pub struct Senders {
     tasks: JoinSet<()>,
     journal: Journal,
-    states: Vec<Stand>,
+    states: Vec<SenderState>,
     fast_path: LogFastPath,
     progress: watch::Receiver<u64>,
 }
 
 #[derive(Debug, Clone)]
-struct Stand {
+struct SenderState {
     destination: DestinationName,
     signal: Signal,
     state: Arc<State>,
 }
 
-/// Shows what the senders do.
+/// A view of the senders' counters.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(Vec<Stand>);
+pub struct Tally(Vec<SenderState>);
 
-/// How a destination stands with a signal.
+/// The status of a destination's signal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
-    /// Which destination.
+pub struct SenderStatus {
+    /// The destination.
     pub destination: DestinationName,
-    /// Which signal.
+    /// The signal.
     pub signal: Signal,
-    /// Records that it took since the senders started.
+    /// Records accepted since the senders started.
     pub sent: u64,
-    /// Records that it refused for good.
+    /// Records permanently rejected.
     pub rejected: u64,
-    /// Whether it does not take data at the moment.
+    /// True while the destination does not accept data.
     pub waiting: bool,
 }
 
 impl Tally {
-    /// One entry for each destination and signal.
-    pub fn read(&self) -> impl Iterator<Item = Standing> {
-        self.0.iter().map(|Stand { destination, signal, state }| Standing {
+    /// Returns one entry for each destination and signal.
+    pub fn read(&self) -> impl Iterator<Item = SenderStatus> {
+        self.0.iter().map(|SenderState { destination, signal, state }| SenderStatus {
             destination: destination.clone(),
             signal: *signal,
             sent: state.sent.load(Ordering::Relaxed),
@@ -167,13 +167,13 @@ impl Tally {
     }
 }
 
-/// Why senders could not be set up.
+/// An error in setting up the senders.
 #[derive(Debug, thiserror::Error)]
 pub enum SpawnError {
-    /// The destination.
+    /// The destination is invalid.
     #[error(transparent)]
     Destination(#[from] DestinationError),
-    /// The journal.
+    /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
 }
@@ -182,52 +182,53 @@ impl Senders {
     /// Starts a sender for each destination and signal.
     pub async fn spawn(destinations: &[Destination], journal: &Journal) -> Result<Self, SpawnError> {
         journal.register(destinations.iter().map(Destination::recipient).collect()).await?;
-        let (moved, progress) = watch::channel(0);
-        let moved = Arc::new(moved);
+        let (progressed, progress) = watch::channel(0);
+        let progressed = Arc::new(progressed);
         let mut tasks = JoinSet::new();
-        let (mut states, mut ways) = (Vec::new(), Vec::new());
+        let (mut states, mut routes) = (Vec::new(), Vec::new());
         for destination in destinations {
             let throttle = Arc::new(Throttle::default());
-            let mut transports: Vec<(&Way, Transport)> = Vec::new();
-            for (signal, way) in &destination.ways {
-                // What goes the same way shares the connection.
-                let known = transports.iter().find(|(known, _)| known.same_connection(way)).map(|(_, transport)| transport);
-                let transport = Transport::new(way, known)?;
-                transports.push((way, transport.clone()));
+            let mut transports: Vec<(&CheckedRoute, Transport)> = Vec::new();
+            for (signal, route) in &destination.routes {
+                // Signals with the same receiver share a connection.
+                let known = transports.iter().find(|(known, _)| known.same_connection(route)).map(|(_, transport)| transport);
+                let transport = Transport::new(route, known)?;
+                transports.push((route, transport.clone()));
                 let state = Arc::new(State { throttle: throttle.clone(), ..State::default() });
-                states.push(Stand { destination: destination.name().clone(), signal: *signal, state: state.clone() });
+                states.push(SenderState { destination: destination.name().clone(), signal: *signal, state: state.clone() });
                 let name = destination.name().clone();
                 if *signal == Signal::Logs {
-                    ways.push(LogWay::new(name.clone(), transport.clone(), state.clone()));
+                    routes.push(LogRoute::new(name.clone(), transport.clone(), state.clone()));
                 }
-                let (journal, moved) = (journal.clone(), moved.clone());
+                let (journal, progressed) = (journal.clone(), progressed.clone());
                 let (signal, max_bytes) = (*signal, MAX_REQUEST_BYTES);
-                tasks.spawn(Sender { name, signal, journal, transport, state, moved, max_bytes, failures: 0 }.work());
+                tasks.spawn(Sender { name, signal, journal, transport, state, progressed, max_bytes, failures: 0 }.work());
             }
         }
-        let fast_path = LogFastPath::new(ways);
+        let fast_path = LogFastPath::new(routes);
         Ok(Self { tasks, journal: journal.clone(), states, fast_path, progress })
     }
 
-    /// The way for log lines; `None` where nobody wants any.
+    /// Returns the fast path for log lines; `None` if no destination wants logs.
     pub fn fast_path(&self) -> Option<LogFastPath> {
         Some(self.fast_path.clone()).filter(LogFastPath::is_wanted)
     }
 
-    /// What was sent so far, and how each destination stands.
+    /// Returns a view of the counters and the status of each destination.
     pub fn tally(&self) -> Tally {
         Tally(self.states.clone())
     }
 
-    /// Waits until everything is sent, but not beyond the deadline, and not for destinations that do not answer; gives back whether
-    /// something is left.
+    /// Waits until everything is sent, until the deadline, or until only unreachable destinations are left; returns whether data is
+    /// left.
     pub async fn drain(mut self, deadline: Duration) -> bool {
         let deadline = Instant::now() + deadline;
         loop {
             let unsent = self.journal.unsent().await.unwrap_or(1);
-            let hopeless = self.states.iter().all(|Stand { state, .. }| state.waiting.load(Ordering::Relaxed) || state.is_clear());
-            let waits = self.states.iter().any(|Stand { state, .. }| state.waiting.load(Ordering::Relaxed));
-            if unsent == 0 || hopeless && waits || self.tasks.is_empty() {
+            let stalled =
+                self.states.iter().all(|SenderState { state, .. }| state.waiting.load(Ordering::Relaxed) || state.is_clear());
+            let waits = self.states.iter().any(|SenderState { state, .. }| state.waiting.load(Ordering::Relaxed));
+            if unsent == 0 || stalled && waits || self.tasks.is_empty() {
                 return unsent > 0;
             }
             if tokio::time::timeout_at(deadline, self.progress.changed()).await.is_err() {
@@ -237,15 +238,15 @@ impl Senders {
     }
 }
 
-/// Counts what was taken and refused; whether the request is done with.
-pub(super) fn taken(answer: &Answer, state: &State, records: u64) -> bool {
-    match answer {
-        Answer::Accepted => {
+/// Counts accepted and rejected records; returns whether the request is done.
+pub(super) fn record_result(result: &ExportResult, state: &State, records: u64) -> bool {
+    match result {
+        ExportResult::Accepted => {
             state.sent.fetch_add(records, Ordering::Relaxed);
             true
         }
-        Answer::Partial { rejected, message } => {
-            tracing::warn!(rejected, message, "the receiver refused some records");
+        ExportResult::Partial { rejected, message } => {
+            tracing::warn!(rejected, message, "the receiver rejected some records");
             state.rejected.fetch_add(*rejected, Ordering::Relaxed);
             state.sent.fetch_add(records.saturating_sub(*rejected), Ordering::Relaxed);
             true
@@ -260,32 +261,32 @@ struct Sender {
     journal: Journal,
     transport: Transport,
     state: Arc<State>,
-    moved: Arc<watch::Sender<u64>>,
-    /// What the receiver is known to take at once.
+    progressed: Arc<watch::Sender<u64>>,
+    /// The request size that the receiver accepts.
     max_bytes: usize,
     failures: u32,
 }
 
-/// What to do with a request that was answered.
+/// What to do after a response.
 enum Next {
-    /// It is done with.
+    /// The request is done.
     Done,
-    /// The same again.
+    /// Send the same request again.
     Again,
-    /// Its halves, or what the receiver refuses if there are none.
+    /// Send its halves; if it can't be split, make it a dead letter.
     Halves(String),
-    /// Nothing of it.
-    SetAside(String),
+    /// Make it a dead letter.
+    DeadLetter(String),
 }
 
 impl Sender {
     async fn work(mut self) {
         loop {
             match self.send_all().await {
-                // What was under way is sent again: it is the same records.
-                Err(error) if error.may_pass() => tokio::time::sleep(FIRST_WAIT).await,
-                // The journal is gone at the end of a run; anything else is a damage that the next run repairs.
-                Err(error) => return tracing::debug!(%error, signal = self.signal.as_str(), "sending ends"),
+                // The request in flight is sent again: it holds the same records.
+                Err(error) if error.may_pass() => tokio::time::sleep(MIN_BACKOFF).await,
+                // The journal closes at the end of a run; the next run repairs any other damage.
+                Err(error) => return tracing::debug!(%error, signal = self.signal.as_str(), "sender stopped"),
                 Ok(never) => match never {},
             }
         }
@@ -298,107 +299,118 @@ impl Sender {
                 Some(outgoing) => {
                     self.state.catches_up();
                     self.send(outgoing).await?;
-                    self.moved.send_modify(|moved| *moved += 1);
+                    self.progressed.send_modify(|progressed| *progressed += 1);
                 }
                 None => {
                     self.state.clears();
-                    self.moved.send_modify(|moved| *moved += 1);
+                    self.progressed.send_modify(|progressed| *progressed += 1);
                     seen = self.journal.committed_after(seen).await?;
                 }
             }
         }
     }
 
-    /// Sends until every record was taken or set aside. A crash in between sends some of them again: they are the same records.
+    /// Sends until every record is accepted or a dead letter. After a crash some are sent again: they are the same records.
     async fn send(&mut self, outgoing: Outgoing) -> Result<(), JournalError> {
         let Outgoing { otlp, records, last, .. } = outgoing;
         let mut pieces = vec![Piece { otlp, records }];
-        let mut cuts = 0;
+        let mut splits = 0;
         while let Some(piece) = pieces.pop() {
             match self.try_piece(&piece).await {
                 Next::Done => {}
                 Next::Again => pieces.push(piece),
-                Next::Halves(why) => match split::halves(self.signal, &piece.otlp).filter(|_| cuts < MAX_CUTS) {
+                Next::Halves(why) => match split::halves(self.signal, &piece.otlp).filter(|_| splits < MAX_SPLITS) {
                     Some([first, second]) => {
-                        cuts += 1;
+                        splits += 1;
                         pieces.extend([second, first]);
                     }
-                    None => self.set_aside(piece, why).await?,
+                    None => self.dead_letter(piece, why).await?,
                 },
-                Next::SetAside(why) => self.set_aside(piece, why).await?,
+                Next::DeadLetter(why) => self.dead_letter(piece, why).await?,
             }
         }
-        // The receiver has it: it is not sent again because the journal can't be written, but told to the journal once it can.
+        // The receiver has the records: don't send them again if the journal can't be written, but retry the write.
         loop {
             match self.journal.sent(&self.name, self.signal, last).await {
-                Err(error) if error.may_pass() => tokio::time::sleep(FIRST_WAIT).await,
-                told => return told,
+                Err(error) if error.may_pass() => tokio::time::sleep(MIN_BACKOFF).await,
+                result => return result,
             }
         }
     }
 
     async fn try_piece(&mut self, piece: &Piece) -> Next {
         self.state.throttle.pass().await;
-        let answer = self.transport.send(self.signal, Bytes::copy_from_slice(&piece.otlp)).await;
-        if taken(&answer, &self.state, piece.records) {
+        let result = self.transport.send(self.signal, Bytes::copy_from_slice(&piece.otlp)).await;
+        if record_result(&result, &self.state, piece.records) {
             if self.failures > 0 {
-                tracing::info!(destination = self.name.as_str(), signal = self.signal.as_str(), "the receiver takes data again");
+                tracing::info!(destination = self.name.as_str(), signal = self.signal.as_str(), "the receiver accepts data again");
             }
             self.failures = 0;
             return Next::Done;
         }
-        match answer {
-            Answer::TooLarge(why) => {
+        match result {
+            ExportResult::TooLarge(why) => {
                 self.max_bytes = (piece.otlp.len() / 2).clamp(MIN_REQUEST_BYTES, self.max_bytes);
                 Next::Halves(why)
             }
-            Answer::Bad(why) => Next::Halves(why),
-            Answer::Exhausted(why) => {
+            ExportResult::Bad(why) => Next::Halves(why),
+            ExportResult::Exhausted(why) => {
                 self.back_off(None, &why).await;
                 Next::Halves(why)
             }
-            Answer::Refused(why) => Next::SetAside(why),
-            Answer::Unauthorized(why) => {
+            ExportResult::Rejected(why) => Next::DeadLetter(why),
+            ExportResult::Unauthorized(why) => {
                 let destination = self.name.as_str();
                 let signal = self.signal.as_str();
-                tracing::error!(destination, why, signal, "the receiver wants other credentials; nothing is thrown away meanwhile");
-                self.wait(WAIT_FOR_CREDENTIALS).await;
+                tracing::error!(
+                    destination,
+                    why,
+                    signal,
+                    "the receiver rejected the credentials; correct them: the data is kept meanwhile"
+                );
+                self.wait(CREDENTIALS_RETRY).await;
                 Next::Again
             }
-            Answer::Retry { after, why } => {
+            ExportResult::Retry { after, why } => {
                 self.back_off(after, &why).await;
                 Next::Again
             }
-            Answer::Accepted | Answer::Partial { .. } => Next::Done,
+            ExportResult::Accepted | ExportResult::Partial { .. } => Next::Done,
         }
     }
 
-    async fn set_aside(&self, piece: Piece, reason: String) -> Result<(), JournalError> {
+    async fn dead_letter(&self, piece: Piece, reason: String) -> Result<(), JournalError> {
         let Piece { otlp, records } = piece;
         let (destination, signal) = (self.name.as_str(), self.signal.as_str());
-        tracing::error!(destination, reason, records, signal, "the receiver refuses this for good; it is set aside in the journal");
+        tracing::error!(
+            destination,
+            reason,
+            records,
+            signal,
+            "the receiver permanently rejected this request; it is kept in the journal as a dead letter"
+        );
         self.state.rejected.fetch_add(records, Ordering::Relaxed);
-        self.journal.refused(&self.name, self.signal, DeadLetter { otlp, records, reason }).await
+        self.journal.reject(&self.name, self.signal, DeadLetter { otlp, records, reason }).await
     }
 
     async fn back_off(&mut self, after: Option<Duration>, why: &str) {
         if self.failures == 0 {
             let (destination, signal) = (self.name.as_str(), self.signal.as_str());
-            tracing::warn!(destination, why, signal, "the receiver does not take data; it is kept and sent later");
+            tracing::warn!(destination, why, signal, "the receiver does not accept data; the journal keeps it, and retries follow");
         }
         if let Some(after) = after {
-            // What a receiver asks for holds for all that goes to it.
+            // A receiver's delay applies to all signals.
             self.state.throttle.until(Instant::now() + after);
         }
         self.failures = self.failures.saturating_add(1);
-        let wait = WAITS.after(self.failures).max(after.unwrap_or_default());
+        let wait = BACKOFF.after(self.failures).max(after.unwrap_or_default());
         self.wait(wait).await;
     }
 
     async fn wait(&self, wait: Duration) {
         self.state.waiting.store(true, Ordering::Relaxed);
         self.state.falls_behind();
-        self.moved.send_modify(|moved| *moved += 1);
+        self.progressed.send_modify(|progressed| *progressed += 1);
         tokio::time::sleep(wait).await;
         self.state.waiting.store(false, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Cutting a request in two, for receivers that find it too large, and to find the one record that they refuse.
+//! Splits a request, because the receiver finds it too large, or to find the record that it rejects.
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -7,16 +7,16 @@ use prost::Message as _;
 
 use crate::journal::Signal;
 
-/// A part of a request, with how many records it holds.
+/// A part of a request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Piece {
     /// An encoded request.
     pub otlp: Vec<u8>,
-    /// How many records.
+    /// Number of records.
     pub records: u64,
 }
 
-/// The two halves of a request; nothing if it holds fewer than two records, or can't be read.
+/// Splits a request in two; returns `None` if it holds fewer than two records or can't be decoded.
 pub fn halves(signal: Signal, otlp: &[u8]) -> Option<[Piece; 2]> {
     match signal {
         Signal::Traces => {
@@ -60,7 +60,7 @@ pub fn halves(signal: Signal, otlp: &[u8]) -> Option<[Piece; 2]> {
     }
 }
 
-/// Which records of a request stay, counted over all of its lists.
+/// The range of records to keep, counted over all lists of a request.
 struct Keep {
     from: usize,
     to: usize,
@@ -114,7 +114,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn two_halves_are_the_whole(lists in proptest::collection::vec(0..5usize, 0..5)) {
+        fn both_halves_together_hold_all_records(lists in proptest::collection::vec(0..5usize, 0..5)) {
             let whole = request(&lists).encode_to_vec();
             let all = numbers(&whole);
             match halves(Signal::Logs, &whole) {

@@ -1,4 +1,4 @@
-//! Carrying an encoded request to a receiver, by gRPC or HTTP. The journal's bytes go out as they are, without being decoded again.
+//! Sends an encoded request to a receiver, by gRPC or HTTP. The journal's bytes are sent without decoding them.
 
 use std::io::Write as _;
 use std::task::{Context, Poll};
@@ -16,17 +16,17 @@ use tonic::codegen::http::{self, uri::PathAndQuery};
 use tonic::metadata::{MetadataKey, MetadataMap};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
 
-use super::answer::{self, Answer};
-use super::destination::{Compression, DEFAULT_TIMEOUT, DestinationError, Protocol, Way};
+use super::destination::{CheckedRoute, Compression, DEFAULT_TIMEOUT, DestinationError, Protocol};
+use super::response::{self, ExportResult};
 use crate::base::causes;
 use crate::journal::Signal;
 
-/// Answers are small; the specification's limit for them.
-const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
+/// The specification's size limit for responses, in bytes; real ones are small.
+const MAX_RESPONSE_BYTES: usize = 4 * 1024 * 1024;
 
 const USER_AGENT: &str = concat!("hubwatch/", env!("CARGO_PKG_VERSION"));
 
-/// A way to a destination.
+/// The connection of a signal to a destination.
 #[derive(Debug, Clone)]
 pub struct Transport {
     carrier: Carrier,
@@ -40,45 +40,45 @@ enum Carrier {
 }
 
 impl Transport {
-    /// Sets a way up; nothing is connected yet. Shares the connections of `other`, which goes to the same receiver, if it is given.
-    pub(super) fn new(way: &Way, other: Option<&Self>) -> Result<Self, DestinationError> {
+    /// Sets up a transport without connecting. Shares the connections of `other`, which must have the same receiver.
+    pub(super) fn new(route: &CheckedRoute, other: Option<&Self>) -> Result<Self, DestinationError> {
         crate::base::tls::choose_provider();
-        let carrier = match (way.protocol, other.map(|other| &other.carrier)) {
+        let carrier = match (route.protocol, other.map(|other| &other.carrier)) {
             (Protocol::Grpc, Some(Carrier::Grpc(grpc))) => Carrier::Grpc(grpc.clone()),
-            (Protocol::Grpc, _) => Carrier::Grpc(Grpc::new(way)?),
-            (Protocol::HttpProtobuf, Some(Carrier::Http(http))) => Carrier::Http(Http { url: way.url.clone(), ..http.clone() }),
-            (Protocol::HttpProtobuf, _) => Carrier::Http(Http::new(way)?),
+            (Protocol::Grpc, _) => Carrier::Grpc(Grpc::new(route)?),
+            (Protocol::HttpProtobuf, Some(Carrier::Http(http))) => Carrier::Http(Http { url: route.url.clone(), ..http.clone() }),
+            (Protocol::HttpProtobuf, _) => Carrier::Http(Http::new(route)?),
         };
-        Ok(Self { carrier, timeout: way.timeout })
+        Ok(Self { carrier, timeout: route.timeout })
     }
 
-    /// Carries one request, in the time that the destination has.
-    pub async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
+    /// Sends a request with the destination's timeout.
+    pub async fn send(&self, signal: Signal, otlp: Bytes) -> ExportResult {
         self.send_within(signal, otlp, self.timeout).await
     }
 
-    /// Carries one request in this time.
-    pub async fn send_within(&self, signal: Signal, otlp: Bytes, timeout: Duration) -> Answer {
+    /// Sends a request with this timeout.
+    pub async fn send_within(&self, signal: Signal, otlp: Bytes, timeout: Duration) -> ExportResult {
         let sent = async {
             match &self.carrier {
                 Carrier::Grpc(grpc) => grpc.send(signal, otlp).await,
                 Carrier::Http(http) => http.send(otlp).await,
             }
         };
-        let late = Answer::Retry { after: None, why: "no answer in time".to_owned() };
+        let late = ExportResult::Retry { after: None, why: "timeout".to_owned() };
         tokio::time::timeout(timeout, sent).await.unwrap_or(late)
     }
 }
 
-impl Way {
-    /// Whether the other signal can use this one's connections.
+impl CheckedRoute {
+    /// Returns whether both signals can share connections.
     pub(super) fn same_connection(&self, other: &Self) -> bool {
         let same_url = self.protocol == Protocol::HttpProtobuf || self.url == other.url;
         same_url && Self { url: String::new(), ..self.clone() } == Self { url: String::new(), ..other.clone() }
     }
 }
 
-/// OTLP by gRPC.
+/// OTLP over gRPC.
 #[derive(Debug, Clone)]
 struct Grpc {
     channel: Channel,
@@ -87,43 +87,43 @@ struct Grpc {
 }
 
 impl Grpc {
-    fn new(way: &Way) -> Result<Self, DestinationError> {
+    fn new(route: &CheckedRoute) -> Result<Self, DestinationError> {
         let setup = |error: tonic::transport::Error| DestinationError::Setup(causes::of(&error));
-        let mut endpoint = Endpoint::from_shared(way.url.clone())
+        let mut endpoint = Endpoint::from_shared(route.url.clone())
             .map_err(|error| DestinationError::Url(error.to_string()))?
             .user_agent(USER_AGENT)
             .map_err(setup)?
             .connect_timeout(DEFAULT_TIMEOUT);
-        if way.url.starts_with("https:") {
-            // Without enabled roots tonic trusts nobody.
+        if route.url.starts_with("https:") {
+            // Without enabled roots tonic trusts no certificate.
             let mut tls = ClientTlsConfig::new().with_enabled_roots();
-            if let Some(ca) = &way.ca {
+            if let Some(ca) = &route.ca {
                 tls = tls.ca_certificate(Certificate::from_pem(ca));
             }
-            if let Some((certificate, key)) = &way.identity {
+            if let Some((certificate, key)) = &route.identity {
                 tls = tls.identity(Identity::from_pem(certificate, key.reveal()));
             }
             endpoint = endpoint.tls_config(tls).map_err(setup)?;
         }
         let mut metadata = MetadataMap::new();
-        for (name, value) in &way.headers {
+        for (name, value) in &route.headers {
             let wrong = || DestinationError::Header(name.clone());
             let key = MetadataKey::from_bytes(name.to_lowercase().as_bytes()).map_err(|_| wrong())?;
             metadata.insert(key, value.reveal().parse().map_err(|_| wrong())?);
         }
-        Ok(Self { channel: endpoint.connect_lazy(), metadata, compression: way.compression })
+        Ok(Self { channel: endpoint.connect_lazy(), metadata, compression: route.compression })
     }
 
-    async fn send(&self, signal: Signal, otlp: Bytes) -> Answer {
+    async fn send(&self, signal: Signal, otlp: Bytes) -> ExportResult {
         let gzip = self.compression == Compression::Gzip;
         let (message, uncopied) = if gzip { (otlp, None) } else { (Bytes::new(), Some(otlp)) };
-        let way = GrpcWay { channel: self.channel.clone(), uncopied };
-        let mut client = tonic::client::Grpc::new(way).max_decoding_message_size(MAX_ANSWER_BYTES);
+        let route = UncopiedChannel { channel: self.channel.clone(), uncopied };
+        let mut client = tonic::client::Grpc::new(route).max_decoding_message_size(MAX_RESPONSE_BYTES);
         if gzip {
             client = client.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
         }
         if let Err(error) = client.ready().await {
-            return Answer::Retry { after: None, why: causes::of(&error) };
+            return ExportResult::Retry { after: None, why: causes::of(&error) };
         }
         let mut request = tonic::Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
@@ -133,20 +133,20 @@ impl Grpc {
             Signal::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         });
         match client.unary(request, path, RawCodec).await {
-            Ok(response) => answer::of_response(response.get_ref()),
-            Err(status) => answer::of_status(&status),
+            Ok(response) => response::of_response(response.get_ref()),
+            Err(status) => response::of_status(&status),
         }
     }
 }
 
-/// The way of one request. A codec of tonic's copies each message into a buffer of its own; here the message itself goes out.
-struct GrpcWay {
+/// The channel of one request. A tonic codec copies each message into its own buffer; this channel sends the message itself.
+struct UncopiedChannel {
     channel: Channel,
-    /// What goes out instead of what the codec would make.
+    /// The message to send instead of the codec's output.
     uncopied: Option<Bytes>,
 }
 
-impl Service<http::Request<Body>> for GrpcWay {
+impl Service<http::Request<Body>> for UncopiedChannel {
     type Response = http::Response<Body>;
     type Error = tonic::transport::Error;
     type Future = <Channel as Service<http::Request<Body>>>::Future;
@@ -163,9 +163,9 @@ impl Service<http::Request<Body>> for GrpcWay {
     }
 }
 
-/// A gRPC message: a byte that says that it is not compressed, its length in four bytes, itself.
+/// Frames a gRPC message: a byte 0 for "not compressed", its length in four bytes, the message.
 fn framed(message: Bytes) -> Body {
-    // No request is larger than MAX_REQUEST_BYTES by much.
+    // Requests are hardly larger than MAX_REQUEST_BYTES, so the length fits.
     let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
     let mut head = [0; 5];
     head[1..].copy_from_slice(&length.to_be_bytes());
@@ -173,7 +173,7 @@ fn framed(message: Bytes) -> Body {
     Body::new(StreamBody::new(stream::iter(parts.map(|part| Ok::<_, tonic::Status>(Frame::data(part))))))
 }
 
-/// Carries bytes as they are.
+/// Passes bytes through unchanged.
 #[derive(Debug, Clone, Copy, Default)]
 struct RawCodec;
 
@@ -211,7 +211,7 @@ impl Decoder for RawCodec {
     }
 }
 
-/// OTLP by HTTP.
+/// OTLP over HTTP.
 #[derive(Debug, Clone)]
 struct Http {
     client: reqwest::Client,
@@ -220,10 +220,10 @@ struct Http {
 }
 
 impl Http {
-    fn new(way: &Way) -> Result<Self, DestinationError> {
+    fn new(route: &CheckedRoute) -> Result<Self, DestinationError> {
         let setup = |error: reqwest::Error| DestinationError::Setup(causes::of(&error));
         let mut headers = HeaderMap::new();
-        for (name, value) in &way.headers {
+        for (name, value) in &route.headers {
             let wrong = || DestinationError::Header(name.clone());
             let mut value = HeaderValue::from_str(value.reveal()).map_err(|_| wrong())?;
             value.set_sensitive(true);
@@ -235,40 +235,43 @@ impl Http {
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(DEFAULT_TIMEOUT);
-        if let Some(ca) = &way.ca {
+        if let Some(ca) = &route.ca {
             builder = builder.add_root_certificate(reqwest::Certificate::from_pem(ca).map_err(setup)?);
         }
-        if let Some((certificate, key)) = &way.identity {
+        if let Some((certificate, key)) = &route.identity {
             let both = [certificate.as_slice(), b"\n", key.reveal().as_bytes()].concat();
             builder = builder.identity(reqwest::Identity::from_pem(&both).map_err(setup)?);
         }
-        Ok(Self { client: builder.build().map_err(setup)?, url: way.url.clone(), compression: way.compression })
+        Ok(Self { client: builder.build().map_err(setup)?, url: route.url.clone(), compression: route.compression })
     }
 
-    async fn send(&self, otlp: Bytes) -> Answer {
+    async fn send(&self, otlp: Bytes) -> ExportResult {
         let mut request = self.client.post(&self.url);
         request = match self.compression {
             Compression::None => request.body(otlp),
             Compression::Gzip => request.header(CONTENT_ENCODING, "gzip").body(gzip(&otlp)),
         };
-        // A connection that could not be made or broke is retried.
+        // A failed connection is retried.
         match request.send().await {
             Ok(response) => of_response(response).await,
-            Err(error) => Answer::Retry { after: None, why: causes::of(&error) },
+            Err(error) => ExportResult::Retry { after: None, why: causes::of(&error) },
         }
     }
 }
 
-async fn of_response(response: reqwest::Response) -> Answer {
+async fn of_response(response: reqwest::Response) -> ExportResult {
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    if response.content_length().is_some_and(|length| length > MAX_ANSWER_BYTES as u64) {
-        return Answer::Refused(format!("HTTP {} with an answer too large to be one", status.as_u16()));
+    if response.content_length().is_some_and(|length| length > MAX_RESPONSE_BYTES as u64) {
+        return ExportResult::Rejected(format!(
+            "HTTP {} with a response of more than 4 MiB, which OTLP does not allow",
+            status.as_u16()
+        ));
     }
     match response.bytes().await {
-        Ok(body) if status.is_success() => answer::of_response(&body),
-        Ok(body) => answer::of_http(status, retry_after.as_deref(), &String::from_utf8_lossy(&body), SystemTime::now()),
-        Err(error) => Answer::Retry { after: None, why: causes::of(&error) },
+        Ok(body) if status.is_success() => response::of_response(&body),
+        Ok(body) => response::of_http(status, retry_after.as_deref(), &String::from_utf8_lossy(&body), SystemTime::now()),
+        Err(error) => ExportResult::Retry { after: None, why: causes::of(&error) },
     }
 }
 

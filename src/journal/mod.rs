@@ -1,11 +1,11 @@
-//! The durable store: one SQLite file in the state folder. Whatever was learned is in it, with the read position and the state
-//! that belong to it, in one transaction; the senders take from it, and the report reads it.
+//! The durable store: one SQLite file in the state folder. One transaction commits facts with the read position and state that
+//! belong to them; the senders read it as their queue, and the report reads it.
 //!
-//! [`Journal`] is the handle of the one writer, [`JournalReader`] reads beside it.
+//! [`Journal`] is the handle of the only writer, [`JournalReader`] reads beside it.
 
-mod age;
-mod known;
-mod place;
+mod expiry;
+mod file_loss;
+mod hubs;
 mod reader;
 mod recovery;
 mod retention;
@@ -16,9 +16,9 @@ mod writer;
 use std::path::PathBuf;
 
 pub use crate::clocks::{Clocks, ReadClocks};
-pub use known::KnownHub;
-pub use place::Loss;
-pub use reader::{JournalReader, WatchRow, Watched, written};
+pub use file_loss::Loss;
+pub use hubs::KnownHub;
+pub use reader::{JournalReader, WatchRow, WatchedPeriod, written};
 pub use recovery::Recovered;
 pub use retention::{Limits, MAX_AGE, MAX_BYTES, RESERVE};
 pub use schema::VERSION;
@@ -29,101 +29,103 @@ use crate::watch::{Bytes, Count, Drops, Environment, HubName, Level, Slot, SpanI
 /// The file's name in the state folder.
 pub const FILE_NAME: &str = "journal.db";
 
-/// The name of the file that is locked while somebody writes.
+/// The file that the writer locks.
 pub const LOCK_NAME: &str = "journal.lock";
 
-/// Why the journal can't be used.
+/// An error of the journal.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {
-    /// The folder can't be made or written.
+    /// The folder can't be created or written.
     #[error(
-        "can't use the state folder {path}: {reason}; give one that can be written with --state-dir or HUBWATCH_STATE_DIR; \
-             in a container mount a volume there"
+        "can't use the state folder {path}: {reason}; set a writable folder with --state-dir or HUBWATCH_STATE_DIR; \
+             in a container, mount a volume there"
     )]
     Folder {
-        /// Which folder.
+        /// The state folder.
         path: PathBuf,
         /// Why.
         reason: std::io::Error,
     },
-    /// The system gives no random numbers.
-    #[error("can't make a key for session ids: the system gives no random numbers")]
+    /// The system returned no random numbers.
+    #[error("can't create a key for session ids: the system returned no random numbers")]
     NoRandomness,
-    /// Another hubwatch writes there.
+    /// Another hubwatch writes to the folder.
     #[error(
-        "the state folder {path} is in use by another `hubwatch run` (PID {holder}): stop that one, or give this one its own --state-dir"
+        "the state folder {path} is in use by another `hubwatch run` (PID {holder}): stop it, or give this one its own --state-dir"
     )]
     Locked {
-        /// Which folder.
+        /// The state folder.
         path: PathBuf,
-        /// Who holds it, as it says; only information.
+        /// PID of the holder, as written in the lock file.
         holder: String,
     },
     /// A newer hubwatch wrote it.
-    #[error("the journal has schema {version}, this hubwatch knows {VERSION}: use the hubwatch that wrote it, or a newer one")]
+    #[error(
+        "the journal has schema {version}, but this hubwatch supports only up to {VERSION}: use the hubwatch that wrote it, or a newer one"
+    )]
     Newer {
-        /// Its version.
+        /// The journal's schema version.
         version: u32,
     },
-    /// There is none.
+    /// There is no journal.
     #[error("there is no journal in {path}: is this the state folder that `hubwatch run` uses (--state-dir)?")]
     Absent {
-        /// Which folder.
+        /// The state folder.
         path: PathBuf,
     },
-    /// SQLite's own complaint.
-    #[error("the journal: {0}")]
+    /// An error of SQLite.
+    #[error("journal error: {0}")]
     Sqlite(#[from] rusqlite::Error),
-    /// The files that are being written no longer bear their names: nothing that is written to them would stay.
-    #[error("the state folder {path} is lost: {loss}; nothing can be kept until it is made again")]
+    /// The open files were deleted or replaced: data written to them would be gone with the process.
+    #[error("the state folder {path} is lost: {loss}; no data can be saved until it is created again")]
     Lost {
-        /// Which folder.
+        /// The state folder.
         path: PathBuf,
-        /// What became of it.
+        /// How it was lost.
         loss: Loss,
     },
-    /// The folder could not be made again.
-    #[error("the state folder {path} is lost ({loss}) and can't be made again: {reason}")]
+    /// The folder could not be created again.
+    #[error("the state folder {path} is lost ({loss}) and can't be created again: {reason}")]
     StillLost {
-        /// Which folder.
+        /// The state folder.
         path: PathBuf,
-        /// What became of it.
+        /// How it was lost.
         loss: Loss,
-        /// Why it can't be made.
+        /// Why it can't be created.
         reason: String,
     },
-    /// Somebody else's file lies where the journal was.
+    /// A foreign file is at the journal's path.
     #[error(
-        "another file took the place of {path} while the journal was in use; it is left alone, and what this journal held is {kept};              stop whatever writes there, or give this watch its own --state-dir"
+        "another file replaced {path} while the journal was in use; it is left alone, and this journal's data is {kept}; \
+             stop the program that writes there, or give this watch its own --state-dir"
     )]
     Replaced {
-        /// Which file.
+        /// The journal file.
         path: PathBuf,
-        /// Where a copy is.
+        /// Where a copy was saved, or why not.
         kept: String,
     },
-    /// The state could not be written down.
-    #[error("the state can't be written down: {0}")]
+    /// The state could not be serialised.
+    #[error("can't serialise the state: {0}")]
     Checkpoint(serde_json::Error),
-    /// The writer's thread is gone.
-    #[error("the journal's writer is gone")]
+    /// The writer's thread has ended.
+    #[error("the journal's writer thread has ended")]
     Gone,
 }
 
 impl JournalError {
-    /// The state could not be written down.
+    /// The state could not be serialised.
     pub fn checkpoint(error: serde_json::Error) -> Self {
         Self::Checkpoint(error)
     }
 
-    /// Whether the disk is full or does not take data at the moment (a quota shows as the latter): what was not written can be
-    /// written again once it does.
+    /// Returns whether the disk is full or rejects data at the moment (as for a quota): the write can be retried later.
     pub fn is_full(&self) -> bool {
         let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
         matches!(code, Some(rusqlite::ErrorCode::DiskFull | rusqlite::ErrorCode::SystemIoFailure))
     }
 
-    /// Whether a later commit may succeed: the watch goes on meanwhile, and keeps what it learns in memory as far as there is room.
+    /// Returns whether a later commit may succeed: the watch continues meanwhile, and keeps its data in memory within a limit.
     pub fn may_pass(&self) -> bool {
         match self {
             Self::Lost { .. } | Self::StillLost { .. } => true,
@@ -142,20 +144,20 @@ impl JournalError {
         }
     }
 
-    /// Whether the file is damaged or no journal at all.
+    /// Returns whether the file is damaged or not a journal.
     pub(crate) fn is_corrupt(&self) -> bool {
         let code = if let Self::Sqlite(error) = self { error.sqlite_error_code() } else { None };
         matches!(code, Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase))
     }
 }
 
-/// A commit that failed, with what it was to keep: it can be tried again together with what comes next.
+/// A failed commit, with its data: it can be retried together with the next one.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub struct NotCommitted {
     /// Why.
     pub error: JournalError,
-    /// What is not kept yet; empty if the writer is gone.
+    /// The data to commit; empty if the writer has ended.
     pub commit: Box<Commit>,
 }
 
@@ -165,22 +167,22 @@ impl From<NotCommitted> for JournalError {
     }
 }
 
-/// The name under which a destination's place in the journal is kept.
+/// The name of a destination's cursor in the journal.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DestinationName(String);
 
 impl DestinationName {
-    /// The one destination of a configuration that has but one.
+    /// Returns the name of the only destination.
     pub fn main() -> Self {
         Self("main".to_owned())
     }
 
-    /// A destination with a name of its own.
+    /// Returns the name of a named destination.
     pub fn named(name: &str) -> Self {
         Self(name.to_owned())
     }
 
-    /// The name itself.
+    /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -201,7 +203,7 @@ impl Signal {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Traces, Self::Logs, Self::Metrics];
 
-    /// The word that stands in the journal and in OTLP's paths.
+    /// Returns the word in the journal and in OTLP's URL paths.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Traces => "traces",
@@ -211,33 +213,33 @@ impl Signal {
     }
 }
 
-/// What is committed at once.
+/// Data that is committed in one transaction.
 #[derive(Debug, Default)]
 pub struct Commit {
-    /// Watch and call spans. One that is there already is passed over: its id is derived, so it is the same.
+    /// Watch and call spans. A span with an existing id is skipped: ids are derived, so it is the same span.
     pub spans: Vec<SpanRow>,
     /// Log lines that were not acknowledged at once.
     pub logs: Vec<LogRows>,
-    /// Metrics, for every destination that wants them.
+    /// Metrics, for each destination that wants them.
     pub metrics: Vec<MetricRows>,
-    /// Lines by minute and level: added to what is there.
+    /// Lines by minute and level, added to the existing counts.
     pub minutes: Vec<MinuteRow>,
     /// Warnings and errors.
     pub notable: Vec<NotableRow>,
-    /// What could not be kept until now.
+    /// Records dropped since the last commit.
     pub dropped: Drops,
-    /// The state that belongs to all this.
+    /// The state that belongs to this data.
     pub checkpoint: Option<Vec<u8>>,
 }
 
-/// A span with the few columns that queries need.
+/// A span, with the columns that queries need.
 #[derive(Debug, Clone)]
 pub struct SpanRow {
     /// Its trace.
     pub trace_id: TraceId,
     /// Its id.
     pub span_id: SpanId,
-    /// What it is.
+    /// Its kind.
     pub kind: SpanRowKind,
     /// Its start.
     pub start: Timestamp,
@@ -247,22 +249,22 @@ pub struct SpanRow {
     pub otlp: Vec<u8>,
 }
 
-/// What a span is.
+/// The kind of a span.
 #[derive(Debug, Clone)]
 pub enum SpanRowKind {
     /// A Watch.
     Watch {
-        /// Of which hub.
+        /// The hub.
         hub: HubName,
-        /// Where.
+        /// Its environment.
         environment: Environment,
-        /// In which slot.
+        /// The slot.
         slot: Slot,
-        /// In which part of the slot's trace.
+        /// The part of the slot's trace.
         part: u32,
-        /// Of which run.
+        /// The run.
         run: u32,
-        /// At which place of the run.
+        /// The number within the run.
         sequence: Count,
     },
     /// A part of a meta-tool call's trace.
@@ -274,11 +276,11 @@ pub enum SpanRowKind {
 pub struct LogRows {
     /// An encoded `ExportLogsServiceRequest`, compressed or not.
     pub otlp: Vec<u8>,
-    /// Which of the two.
+    /// Its encoding.
     pub encoding: Encoding,
-    /// How many records.
+    /// Number of records.
     pub records: u32,
-    /// Who lacks them.
+    /// The destinations that lack them.
     pub destinations: Vec<DestinationName>,
 }
 
@@ -290,57 +292,57 @@ impl LogRows {
     }
 }
 
-/// How a request lies in the journal.
+/// The encoding of a request in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Encoding {
-    /// As it is.
+    /// Not compressed.
     Plain,
-    /// By zstd.
+    /// Compressed with zstd.
     Zstd,
 }
 
-/// Metrics of one moment, as the requests that receivers take.
+/// Metrics of one moment, as encoded requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricRows {
-    /// When.
+    /// Their time.
     pub time: Timestamp,
     /// Totals since the beginning.
     pub cumulative: Vec<u8>,
-    /// What was added since the metrics before, where somebody may want that.
+    /// Changes since the metrics before, if a destination may want delta temporality.
     pub delta: Option<Vec<u8>>,
 }
 
-/// What a metric's points count from.
+/// The start from which a metric's points count.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Temporality {
-    /// The beginning: what Prometheus wants, and OpenTelemetry's default.
+    /// The beginning: needed by Prometheus, and OpenTelemetry's default.
     #[default]
     Cumulative,
-    /// The point before.
+    /// The previous point.
     Delta,
 }
 
-/// A destination as the journal knows it.
+/// A destination, as the journal needs it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recipient {
     /// Its name.
     pub name: DestinationName,
-    /// What it gets.
+    /// The signals that it receives.
     pub signals: Vec<Signal>,
-    /// Which metrics it gets.
+    /// The temporality of its metrics.
     pub temporality: Temporality,
 }
 
-/// How the journal stands.
+/// The journal's size, backlog and losses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Its size.
+    /// Used size.
     pub size: Bytes,
     /// Rows that destinations lack.
     pub unsent: u64,
-    /// When the oldest of them was made.
+    /// Time of the oldest of them.
     pub oldest_unsent: Option<Timestamp>,
-    /// What was dropped since the journal began.
+    /// Records dropped since the journal was created.
     pub dropped: Drops,
 }
 
@@ -351,19 +353,19 @@ pub struct MinuteRow {
     pub minute: u64,
     /// The level, `none` where there is none.
     pub level: String,
-    /// How many lines.
+    /// Number of lines.
     pub lines: u64,
-    /// How many bytes.
+    /// Number of bytes.
     pub bytes: u64,
 }
 
 /// A warning or an error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotableRow {
-    /// When.
+    /// Its time.
     pub time: Timestamp,
-    /// Which of the two.
+    /// Its level.
     pub level: Level,
-    /// Its text, secrets masked.
+    /// Its text, with secrets masked.
     pub text: Text,
 }

@@ -1,4 +1,4 @@
-//! Reading the journal beside its writer, or where nobody may write.
+//! Reads the journal while it is written, or in a read-only folder.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -6,44 +6,44 @@ use std::time::SystemTime;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::place::{inode, write_ahead_log};
-use super::{FILE_NAME, JournalError, KnownHub, LOCK_NAME, known, schema};
+use super::file_loss::{inode, write_ahead_log};
+use super::{FILE_NAME, JournalError, KnownHub, LOCK_NAME, hubs, schema};
 use crate::watch::{Environment, HubName, Timestamp, TraceId};
 
-/// A hub that the journal holds Watches of.
+/// A hub with Watches in the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Watched {
-    /// Which hub.
+pub struct WatchedPeriod {
+    /// Its name.
     pub hub: HubName,
-    /// Where.
+    /// Its environment.
     pub environment: Environment,
-    /// The start of the first Watch.
+    /// Start of the first Watch.
     pub first: Timestamp,
-    /// The end of the last one.
+    /// End of the last Watch.
     pub last: Timestamp,
 }
 
 /// A Watch as the journal keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WatchRow {
-    /// Its place: a later one has a higher number.
+    /// Row id: a later Watch has a higher one.
     pub id: i64,
-    /// The request that holds its span.
+    /// The encoded request with its span.
     pub otlp: Vec<u8>,
 }
 
-/// A connection that only reads.
+/// A read-only connection.
 #[derive(Debug)]
 pub struct JournalReader {
     connection: Connection,
     running: bool,
     path: PathBuf,
-    /// The file that is read.
+    /// Device and inode of the open file.
     inode: Option<(u64, u64)>,
 }
 
 impl JournalReader {
-    /// Opens the journal of a state folder. It may be written meanwhile, and the folder may be read-only.
+    /// Opens the journal of a state folder, which may be in use or read-only.
     pub fn open(state_dir: &Path) -> Result<Self, JournalError> {
         let path = state_dir.join(FILE_NAME);
         if !path.exists() {
@@ -59,24 +59,24 @@ impl JournalReader {
         Ok(Self { connection, running, inode: inode(&path), path })
     }
 
-    /// Whether the file that is read is still the one that bears the journal's name: a journal that was lost is made again.
+    /// Returns whether the open file is still the journal on disk: a lost journal is created again.
     pub fn is_current(&self) -> bool {
         inode(&self.path) == self.inode
     }
 
-    /// Whether somebody writes it at the moment.
+    /// Returns whether a watch was writing the journal when it was opened.
     pub fn is_running(&self) -> bool {
         self.running
     }
 
-    /// The requests of all spans of a trace.
+    /// Returns the encoded requests of all spans of a trace.
     pub fn spans_of(&self, trace: TraceId) -> Result<Vec<Vec<u8>>, JournalError> {
         let mut statement = self.connection.prepare_cached("SELECT otlp FROM span WHERE trace_id = ? ORDER BY id")?;
         let rows = statement.query_map([trace.as_bytes()], |row| row.get(0))?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The place of the first Watch of a hub that ends at `from` or later; `None` if there is none yet.
+    /// Returns the row id of a hub's first Watch that ends at `from` or later; `None` if there is none yet.
     pub fn first_watch(&self, hub: &HubName, environment: &Environment, from: Timestamp) -> Result<Option<i64>, JournalError> {
         let sql = "SELECT min(id) FROM span WHERE hub = ? AND environment = ? AND end_us >= ?";
         let from = i64::try_from(from.get()).unwrap_or(i64::MAX);
@@ -84,7 +84,7 @@ impl JournalReader {
         Ok(statement.query_row((hub.as_str(), environment.as_str(), from), |row| row.get(0))?)
     }
 
-    /// The Watches of a hub from this place on, in the order in which they were committed; at most `limit`.
+    /// Returns up to `limit` Watches of a hub from row `first`, in commit order.
     pub fn watches_from(
         &self,
         hub: &HubName,
@@ -92,7 +92,7 @@ impl JournalReader {
         first: i64,
         limit: usize,
     ) -> Result<Vec<WatchRow>, JournalError> {
-        // The index by hub is not used: it would be gone through from its beginning at each look.
+        // `+` avoids the index by hub, which SQLite would scan from its beginning each time.
         let sql = "SELECT id, otlp FROM span WHERE id >= ? AND +hub = ? AND +environment = ? ORDER BY id LIMIT ?";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut statement = self.connection.prepare_cached(sql)?;
@@ -102,13 +102,13 @@ impl JournalReader {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// The hubs that the journal knows, without looking through it.
+    /// Returns the hubs that the journal knows, without a scan of all Watches.
     pub fn hubs(&self) -> Result<Vec<KnownHub>, JournalError> {
-        known::all(&self.connection)
+        hubs::all(&self.connection)
     }
 
-    /// The hubs that were watched.
-    pub fn watched(&self) -> Result<Vec<Watched>, JournalError> {
+    /// Returns the hubs with Watches in the journal.
+    pub fn watched(&self) -> Result<Vec<WatchedPeriod>, JournalError> {
         let sql = "SELECT hub, environment, min(start_us), max(end_us) FROM span WHERE hub IS NOT NULL GROUP BY 1, 2";
         let mut statement = self.connection.prepare(sql)?;
         let rows = statement.query_map([], |row| {
@@ -119,20 +119,21 @@ impl JournalReader {
         for row in rows {
             let (hub, environment, first, last) = row?;
             if let (Ok(hub), Ok(environment)) = (HubName::parse(&hub), Environment::parse(&environment)) {
-                watched.push(Watched { hub, environment, first, last });
+                watched.push(WatchedPeriod { hub, environment, first, last });
             }
         }
         Ok(watched)
     }
 }
 
-/// When the journal of a state folder was last written; `None` where that can't be told.
+/// Returns when the journal of a state folder was last written; `None` if that is unknown.
 pub fn written(state_dir: &Path) -> Option<SystemTime> {
-    // A commit goes into the file beside it first, and stays there until a quiet moment.
+    // Commits go to the write-ahead log first.
     std::fs::metadata(write_ahead_log(state_dir)).ok()?.modified().ok()
 }
 
-/// Reading a WAL database wants to write its index. Where nobody may write and nobody does, the file is taken as it is.
+/// Opens the database. Reading a WAL database needs write access for its index, so a read-only one that no process writes is
+/// opened as immutable.
 fn open(path: &Path, running: bool) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let plain = Connection::open_with_flags(path, flags)?;

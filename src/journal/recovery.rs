@@ -1,4 +1,4 @@
-//! A journal that is torn or damaged: what can be read of it goes into a new one, the file itself is set aside.
+//! Recovers a damaged journal: copies the readable rows to a new one, and keeps the damaged file beside it.
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -11,23 +11,23 @@ use super::writer::int;
 use super::{JournalError, schema};
 use crate::watch::Timestamp;
 
-/// What became of a damaged journal.
+/// The outcome of a recovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recovered {
-    /// Where the damaged file was set aside.
+    /// Path of the damaged file.
     pub aside: PathBuf,
-    /// What is wrong with it.
+    /// The damage that SQLite found.
     pub damage: String,
-    /// How many rows of it could be read and are kept.
+    /// Rows that were copied to the new journal.
     pub rows: u64,
-    /// Tables of which something may be missing.
+    /// Tables that may lack rows.
     pub incomplete: Vec<String>,
 }
 
-/// The tables that are worth saving: who we are and how far we got first.
+/// The tables to copy. The watcher's identity and the cursors come first.
 const TABLES: [&str; 10] = ["meta", "cursor", "span", "spool", "lacks", "dead_letter", "dropped", "log_minute", "notable", "age"];
 
-/// Opens the journal, or what is left of it.
+/// Opens the journal; recovers it if it is damaged.
 pub fn open(path: &Path, folder: impl Fn(std::io::Error) -> JournalError) -> Result<(Connection, Option<Recovered>), JournalError> {
     let damage = match open_sound(path) {
         Ok(connection) => return Ok((connection, None)),
@@ -37,7 +37,7 @@ pub fn open(path: &Path, folder: impl Fn(std::io::Error) -> JournalError) -> Res
     let aside = suffixed(path, &format!(".damaged-{}", Timestamp::now().get() / 1_000_000));
     for rest in ["", "-wal", "-shm"] {
         match std::fs::rename(suffixed(path, rest), suffixed(&aside, rest)) {
-            // The write-ahead log and its index need not be there.
+            // The write-ahead log and its index may not exist.
             Err(error) if rest.is_empty() => return Err(folder(error)),
             _ => {}
         }
@@ -65,10 +65,10 @@ fn open_sound(path: &Path) -> Result<Connection, JournalError> {
     Ok(connection)
 }
 
-/// Copies what can be read; how many rows that were, and of which tables something may be missing. A table is read from its
-/// beginning up to the damage, and from its end down to it.
+/// Copies the readable rows; returns their number, and the tables that may lack rows. Each table is read forwards up to the
+/// damage, then backwards down to it.
 fn salvage(aside: &Path, into: &mut Connection) -> (u64, Vec<String>) {
-    // Reading a write-ahead log makes its index, so the file is opened for writing where that is possible.
+    // Reading a write-ahead log creates its index, so open the file for writing if possible.
     let Ok(from) = Connection::open_with_flags(aside, OpenFlags::SQLITE_OPEN_READ_WRITE) else {
         return (0, TABLES.map(str::to_owned).to_vec());
     };
@@ -86,7 +86,7 @@ fn salvage(aside: &Path, into: &mut Connection) -> (u64, Vec<String>) {
 fn copy(from: &Connection, into: &mut Connection, table: &str) -> (u64, bool) {
     let mut copied = 0;
     for order in ["", "ORDER BY rowid DESC"] {
-        // Tables without a rowid have one order only.
+        // Tables without a rowid can be read in one order only.
         if matches!(copy_in_order(from, into, table, order, &mut copied), Ok(true)) {
             return (copied, true);
         }
@@ -94,7 +94,7 @@ fn copy(from: &Connection, into: &mut Connection, table: &str) -> (u64, bool) {
     (copied, false)
 }
 
-/// Whether the end was reached.
+/// Copies rows in one order; returns whether the end was reached.
 fn copy_in_order(from: &Connection, into: &mut Connection, table: &str, order: &str, copied: &mut u64) -> rusqlite::Result<bool> {
     let mut statement = from.prepare(&format!("SELECT * FROM {table} {order}"))?;
     let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
@@ -112,7 +112,7 @@ fn copy_in_order(from: &Connection, into: &mut Connection, table: &str, order: &
             };
             let Some(row) = row else { break };
             let values: Result<Vec<Value>, _> = (0..names.len()).map(|index| row.get(index)).collect();
-            // A row whose values can't be read is part of the damage.
+            // A row with unreadable values is part of the damage.
             let Ok(values) = values else { continue };
             *copied += insert.execute(params_from_iter(values)).unwrap_or(0) as u64;
         }

@@ -1,4 +1,5 @@
-//! Keeps the journal within its bounds, in steps so small that no commit waits for them. Watches go last; every dropped row is counted.
+//! Keeps the journal within its limits, in batches too small to delay a commit. Watches are dropped last; every dropped row is
+//! counted.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -6,47 +7,47 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, Transaction, params};
 
 use super::JournalError;
-use super::age::{self, Aged, Ageing};
+use super::expiry::{self, Expired, Expiry};
 use super::writer::int;
 use crate::clocks::Clocks;
 use crate::watch::{Count, DropReason, DroppedKind, Drops};
 
-/// The journal's size beyond which the oldest rows are dropped: 48 hours of a busy hub take about 100 MB, so a destination can be
-/// away for days.
+/// Size beyond which the oldest rows are dropped, in bytes: 48 hours of a busy hub take about 100 MB, so a destination can be down
+/// for days.
 pub const MAX_BYTES: u64 = 1024 * 1024 * 1024;
 
-/// How long anything is kept: a staging period is a week at most, and its report may be made a week later.
+/// Age beyond which rows are dropped: a staging period is a week at most, and its report may be made a week later.
 pub const MAX_AGE: Duration = Duration::from_secs(14 * 24 * 3600);
 
-/// How much of the disk is left to others, and to us for the moment when it is full nevertheless.
+/// Bytes left free on the disk, for other programs and for our own work once the disk is full.
 pub const RESERVE: u64 = 256 * 1024 * 1024;
 
-/// The file that is given up when the disk is full: deleting rows needs room, too.
+/// This file is deleted when the disk is full, because dropping rows needs space as well.
 const RESERVE_FILE: &str = "journal.reserve";
 
 /// Enough for the write-ahead log of a few deletions and commits.
 const RESERVE_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Rows that are dropped in one transaction.
-const STEP_ROWS: u64 = 64;
+/// Rows dropped in one transaction.
+const BATCH_ROWS: u64 = 64;
 
-/// How long dropping may take after one commit.
-const TURN: Duration = Duration::from_millis(50);
+/// Maximum time for dropping rows after one commit.
+const MAX_DROP_TIME: Duration = Duration::from_millis(50);
 
-/// Free pages that are kept inside the file while the disk is short, so that the next commits need no more of it.
+/// Free bytes kept inside the file while the disk is short, so that the next commits need no more space.
 const SPARE_BYTES: u64 = 2 * 1024 * 1024;
 
-/// How often the disk is asked for its free space, and the age is looked at.
-const LOOK: Duration = Duration::from_secs(5);
+/// How often free disk space and ages are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The bounds.
+/// The journal's limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The journal's size in bytes.
+    /// Maximum size in bytes.
     pub max_bytes: u64,
-    /// How long anything is kept.
+    /// Maximum age of a row.
     pub max_age: Duration,
-    /// How much of the disk is left free, in bytes.
+    /// Bytes to leave free on the disk.
     pub reserve: u64,
 }
 
@@ -56,79 +57,79 @@ impl Default for Limits {
     }
 }
 
-/// A kind of rows that can be dropped.
+/// Rows of one kind that can be dropped.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Kind {
-    /// What they are.
+pub(super) struct DroppableRows {
+    /// Their kind.
     pub what: DroppedKind,
-    /// Where they are.
+    /// Their table.
     pub table: &'static str,
-    /// Which rows of the table, as SQL.
+    /// SQL condition that selects them in the table.
     pub condition: &'static str,
-    /// How many records the rows are, as SQL on one row.
+    /// SQL expression for the number of records of one row.
     records: &'static str,
 }
 
-macro_rules! at_rest {
+macro_rules! not_in_flight {
     () => {
-        "id NOT IN (SELECT lacks.spool FROM temp.under_way JOIN lacks USING (destination, signal) WHERE lacks.spool <= last)"
+        "id NOT IN (SELECT lacks.spool FROM temp.in_flight JOIN lacks USING (destination, signal) WHERE lacks.spool <= last)"
     };
 }
 
-/// What goes first. A row of the spool counts once for everyone who lacks it.
-pub(super) const KINDS: [Kind; 6] = [
-    Kind { what: DroppedKind::DeadLetters, table: "dead_letter", condition: "1", records: "records" },
-    Kind { what: DroppedKind::Logs, table: "spool", condition: LOGS_AT_REST, records: LACKED },
-    Kind { what: DroppedKind::NotableLines, table: "notable", condition: "1", records: "1" },
-    Kind { what: DroppedKind::Metrics, table: "spool", condition: METRICS_AT_REST, records: LACKED },
-    Kind { what: DroppedKind::Calls, table: "span", condition: "kind = 'call'", records: "1" },
-    Kind { what: DroppedKind::Watches, table: "span", condition: "kind = 'watch'", records: "1" },
+/// The order in which kinds are dropped. A spool row counts once for each destination that lacks it.
+pub(super) const DROP_ORDER: [DroppableRows; 6] = [
+    DroppableRows { what: DroppedKind::DeadLetters, table: "dead_letter", condition: "1", records: "records" },
+    DroppableRows { what: DroppedKind::Logs, table: "spool", condition: LOGS_NOT_IN_FLIGHT, records: LACKED },
+    DroppableRows { what: DroppedKind::NotableLines, table: "notable", condition: "1", records: "1" },
+    DroppableRows { what: DroppedKind::Metrics, table: "spool", condition: METRICS_NOT_IN_FLIGHT, records: LACKED },
+    DroppableRows { what: DroppedKind::Calls, table: "span", condition: "kind = 'call'", records: "1" },
+    DroppableRows { what: DroppedKind::Watches, table: "span", condition: "kind = 'watch'", records: "1" },
 ];
 
-/// Log records that wait, but for those that a sender has in hand: they may have arrived already.
-const LOGS_AT_REST: &str = concat!("signal = 'logs' AND ", at_rest!());
+/// Waiting log records, except those that a sender is sending: they may have arrived already.
+const LOGS_NOT_IN_FLIGHT: &str = concat!("signal = 'logs' AND ", not_in_flight!());
 
-/// Metrics likewise.
-const METRICS_AT_REST: &str = concat!("signal = 'metrics' AND ", at_rest!());
+/// Waiting metrics, with the same exception.
+const METRICS_NOT_IN_FLIGHT: &str = concat!("signal = 'metrics' AND ", not_in_flight!());
 
 const LACKED: &str = "records * (SELECT count(*) FROM lacks WHERE lacks.spool = spool.id)";
 
-/// Keeps the bounds.
+/// Keeps the journal within its limits.
 #[derive(Debug)]
 pub struct Retention {
     limits: Limits,
     folder: PathBuf,
-    ageing: Ageing,
-    /// When it last looked at the disk and at ages, on the monotonic clock.
-    looked: Option<Duration>,
-    /// The free space was below the reserve when it was looked at.
-    short: bool,
+    expiry: Expiry,
+    /// Last check of disk space and ages, by the monotonic clock.
+    checked: Option<Duration>,
+    /// True if free space was below the reserve at the last check.
+    disk_is_short: bool,
 }
 
 impl Retention {
-    /// Of the journal in this folder.
+    /// Creates the retention of the journal in this folder.
     pub fn new(limits: Limits, folder: PathBuf) -> Self {
-        let retention = Self { limits, folder, ageing: Ageing::default(), looked: None, short: false };
+        let retention = Self { limits, folder, expiry: Expiry::default(), checked: None, disk_is_short: false };
         retention.keep_reserve();
         retention
     }
 
-    /// Drops what is beyond the bounds, as far as its turn reaches; the next call continues.
+    /// Drops rows beyond the limits for at most [`MAX_DROP_TIME`]; the next call continues.
     pub fn after_commit(&mut self, connection: &mut Connection, now: Clocks) -> Result<(), JournalError> {
         let begun = Instant::now();
-        if self.looked.is_none_or(|looked| now.monotonic.saturating_sub(looked) >= LOOK) {
-            self.looked = Some(now.monotonic);
-            self.short = free(&self.folder).is_some_and(|free| free < self.limits.reserve);
+        if self.checked.is_none_or(|checked| now.monotonic.saturating_sub(checked) >= CHECK_INTERVAL) {
+            self.checked = Some(now.monotonic);
+            self.disk_is_short = free(&self.folder).is_some_and(|free| free < self.limits.reserve);
             self.keep_reserve();
-            if let Some(aged) = self.ageing.look(connection, now, self.limits.max_age)? {
-                drop_aged(connection, &aged, begun)?;
-                self.ageing.prune(connection, &aged)?;
+            if let Some(expired) = self.expiry.expired(connection, now, self.limits.max_age)? {
+                drop_expired(connection, &expired, begun)?;
+                self.expiry.prune(connection, &expired)?;
             }
         }
-        while begun.elapsed() < TURN {
+        while begun.elapsed() < MAX_DROP_TIME {
             let reason = if size(connection)? > self.limits.max_bytes {
                 DropReason::Size
-            } else if self.short && spare(connection)? < SPARE_BYTES {
+            } else if self.disk_is_short && spare(connection)? < SPARE_BYTES {
                 DropReason::Reserve
             } else {
                 return Ok(());
@@ -143,22 +144,22 @@ impl Retention {
         Ok(())
     }
 
-    /// The disk is full: gives the reserve up and drops what can be spared; whether that made room.
+    /// Makes room on a full disk: deletes the reserve file and drops rows. Returns whether that made room.
     pub fn make_room(&mut self, connection: &mut Connection, now: Clocks) -> bool {
-        // It may be gone already; then there is nothing more to give.
+        // If the reserve file is gone already, no more room can be made.
         if std::fs::remove_file(self.folder.join(RESERVE_FILE)).is_err() {
             return false;
         }
-        self.short = true;
-        self.looked = Some(now.monotonic);
+        self.disk_is_short = true;
+        self.checked = Some(now.monotonic);
         let mut made = || -> Result<(), JournalError> {
-            // Pages that were written home make the write-ahead log's room usable again.
+            // A checkpoint frees the write-ahead log's space.
             connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
             while spare(connection)? < SPARE_BYTES && drop_oldest(connection, DropReason::DiskFull)? {}
             Ok(())
         };
         if let Err(error) = made() {
-            tracing::warn!(%error, "the disk is full, and nothing could be dropped to make room");
+            tracing::warn!(%error, "the disk is full and no journal rows could be dropped; free some disk space");
         }
         true
     }
@@ -174,19 +175,19 @@ impl Retention {
             Ok(rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, RESERVE_FILE_BYTES)?)
         };
         if let Err(error) = make() {
-            // A file system that can't promise space has none to promise: half a reserve is none.
+            // Some file systems can't reserve space; delete a partial reserve, which is useless.
             let _ = std::fs::remove_file(&path);
-            tracing::debug!(%error, "no reserve is kept on the disk");
+            tracing::debug!(%error, "can't reserve disk space for the journal");
         }
     }
 }
 
-/// Drops a portion of what is too old.
-fn drop_aged(connection: &mut Connection, aged: &Aged, begun: Instant) -> Result<(), JournalError> {
-    for (kind, oldest, portion) in aged.kinds() {
+/// Drops a batch of expired rows.
+fn drop_expired(connection: &mut Connection, expired: &Expired, begun: Instant) -> Result<(), JournalError> {
+    for (kind, oldest, batch) in expired.kinds() {
         let mut dropped = 0;
-        while begun.elapsed() < TURN && dropped < portion {
-            let step = (portion - dropped).min(STEP_ROWS);
+        while begun.elapsed() < MAX_DROP_TIME && dropped < batch {
+            let step = (batch - dropped).min(BATCH_ROWS);
             if !drop_rows(connection, &kind, &format!("id <= {oldest}"), step, DropReason::Age)? {
                 break;
             }
@@ -196,7 +197,7 @@ fn drop_aged(connection: &mut Connection, aged: &Aged, begun: Instant) -> Result
     Ok(())
 }
 
-/// The free space of the folder's file system.
+/// Returns the free bytes of the folder's file system.
 fn free(folder: &Path) -> Option<u64> {
     let space = rustix::fs::statvfs(folder).ok()?;
     Some(space.f_bavail.saturating_mul(space.f_frsize))
@@ -207,7 +208,7 @@ fn pages(connection: &Connection, pragma: &str) -> Result<u64, rusqlite::Error> 
     Ok(u64::try_from(pages).unwrap_or(0))
 }
 
-/// How much of the file is in use.
+/// Returns the used bytes of the database file.
 pub fn size(connection: &Connection) -> Result<u64, rusqlite::Error> {
     let used = pages(connection, "page_count")?.saturating_sub(pages(connection, "freelist_count")?);
     Ok(used * pages(connection, "page_size")?)
@@ -217,19 +218,25 @@ fn spare(connection: &Connection) -> Result<u64, rusqlite::Error> {
     Ok(pages(connection, "freelist_count")? * pages(connection, "page_size")?)
 }
 
-/// Drops the oldest rows of what can be spared most; false if there is nothing. Watches only go for the journal's own size: a disk
-/// that others filled is not theirs to empty.
+/// Drops the oldest rows of the most dispensable kind; returns false if there are none. Watches are dropped only for the journal's
+/// own size, never because other programs filled the disk.
 fn drop_oldest(connection: &mut Connection, reason: DropReason) -> Result<bool, JournalError> {
-    for kind in KINDS.iter().filter(|kind| kind.what != DroppedKind::Watches || reason == DropReason::Size) {
-        if drop_rows(connection, kind, "1", STEP_ROWS, reason)? {
+    for kind in DROP_ORDER.iter().filter(|kind| kind.what != DroppedKind::Watches || reason == DropReason::Size) {
+        if drop_rows(connection, kind, "1", BATCH_ROWS, reason)? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, most: u64, reason: DropReason) -> Result<bool, JournalError> {
-    let Kind { what, table, condition, records, .. } = kind;
+fn drop_rows(
+    connection: &mut Connection,
+    kind: &DroppableRows,
+    also: &str,
+    most: u64,
+    reason: DropReason,
+) -> Result<bool, JournalError> {
+    let DroppableRows { what, table, condition, records, .. } = kind;
     let transaction = connection.transaction()?;
     let oldest = format!("SELECT id FROM {table} WHERE {condition} AND {also} ORDER BY id LIMIT {most}");
     let sum = format!("SELECT count(*), coalesce(sum({records}), 0) FROM {table} WHERE id IN ({oldest})");
@@ -241,21 +248,21 @@ fn drop_rows(connection: &mut Connection, kind: &Kind, also: &str, most: u64, re
         transaction.execute(&format!("DELETE FROM lacks WHERE spool IN ({oldest})"), [])?;
     }
     transaction.execute(&format!("DELETE FROM {table} WHERE id IN ({oldest})"), [])?;
-    age::emptied(&transaction, table)?;
+    expiry::forget_emptied(&transaction, table)?;
     count(&transaction, *what, reason, Count::new(u64::try_from(records).unwrap_or(0)))?;
     transaction.commit()?;
-    tracing::warn!(%what, records, %reason, "the journal drops its oldest rows");
+    tracing::warn!(%what, records, %reason, "the journal dropped its oldest rows");
     Ok(true)
 }
 
-/// Adds to the count of what was dropped.
+/// Adds to the count of dropped records.
 pub fn count(transaction: &Transaction<'_>, what: DroppedKind, reason: DropReason, records: Count) -> Result<(), rusqlite::Error> {
     let sql = "INSERT INTO dropped(what, reason, records) VALUES (?, ?, ?)
                ON CONFLICT DO UPDATE SET records = records + excluded.records";
     transaction.prepare_cached(sql)?.execute(params![what.as_str(), reason.as_str(), int(records.get())]).map(drop)
 }
 
-/// What was dropped so far.
+/// Returns the counts of dropped records so far.
 pub fn dropped(connection: &Connection) -> Result<Drops, rusqlite::Error> {
     let mut statement = connection.prepare_cached("SELECT what, reason, records FROM dropped")?;
     let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;

@@ -1,22 +1,22 @@
-//! The tables. People may look into them with `sqlite3 journal.db`; the views are for them.
+//! The tables, and views for people who open the file with `sqlite3 journal.db`.
 
 use rusqlite::{Connection, Transaction};
 
 use super::JournalError;
 
-/// The version of the tables; one more with every change, and a step in [`migrate`] with it.
+/// The schema version. Every change raises it by one and adds a step to [`migrate`].
 pub const VERSION: u32 = 3;
 
 const TABLES: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
--- Watch and call spans: the embedded backend, and at once what the trace senders send.
+-- Watch and call spans: the embedded backend, and the queue of the trace senders.
 CREATE TABLE span(
   id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, trace_id BLOB NOT NULL, span_id BLOB NOT NULL UNIQUE,
   start_us INTEGER NOT NULL, end_us INTEGER NOT NULL, hub TEXT, environment TEXT, run INTEGER, sequence INTEGER,
   otlp BLOB NOT NULL);
 CREATE INDEX span_of_trace ON span(trace_id);
 CREATE INDEX span_of_hub ON span(hub, environment, end_us) WHERE hub IS NOT NULL;
--- How far each destination got with the spans.
+-- The last span that each destination received.
 CREATE TABLE cursor(destination TEXT PRIMARY KEY, passed INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE log_minute(
   minute INTEGER NOT NULL, level TEXT NOT NULL, lines INTEGER NOT NULL, bytes INTEGER NOT NULL,
@@ -32,40 +32,41 @@ CREATE VIEW notable_lines AS
   SELECT datetime(time_us / 1000000, 'unixepoch') AS time, level, text FROM notable ORDER BY time_us;
 ";
 
-/// What version 2 brought: what waits for several destinations is kept once, compressed; what was refused or dropped is counted.
+/// Added in version 2: data that waits for several destinations is stored once, compressed; rejected and dropped records are
+/// counted.
 const SPOOL: &str = "
--- Log lines that were not acknowledged at once, and metrics. Encoding: 0 as it is, 1 zstd.
+-- Log lines that were not acknowledged at once, and metrics. Encoding: 0 plain, 1 zstd.
 CREATE TABLE spool(
   id INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL, records INTEGER NOT NULL, time_us INTEGER NOT NULL,
   encoding INTEGER NOT NULL, otlp BLOB NOT NULL);
--- Who lacks what of it. A row of the spool that nobody lacks is deleted.
+-- The destinations that lack a spool row. A row that no destination lacks is deleted.
 CREATE TABLE lacks(
   destination TEXT NOT NULL, signal TEXT NOT NULL, spool INTEGER NOT NULL,
   PRIMARY KEY(destination, signal, spool)) WITHOUT ROWID;
 CREATE INDEX lacks_spool ON lacks(spool);
--- What a destination refused for good.
+-- Requests that a destination permanently rejected.
 CREATE TABLE dead_letter(
   id INTEGER PRIMARY KEY, destination TEXT NOT NULL, signal TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL,
   time_us INTEGER NOT NULL, otlp BLOB NOT NULL);
--- What had to be dropped so far, by what it was and why.
+-- Dropped records, by kind and reason.
 CREATE TABLE dropped(what TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL, PRIMARY KEY(what, reason)) WITHOUT ROWID;
 ";
 
-/// What version 3 brought: how old rows are, by notes of how far each table had got at a time at which the clock had held.
+/// Added in version 3: the age of rows, by marks of each table's last row at times when the clock was steady.
 const AGE: &str = "
 CREATE TABLE age(
   id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL, span INTEGER NOT NULL, spool INTEGER NOT NULL,
   notable INTEGER NOT NULL, dead_letter INTEGER NOT NULL);
 ";
 
-/// What senders have in hand, up to which row of the spool: it may have arrived already, so it is neither dropped nor counted as
-/// lost. Known to this run only.
-const UNDER_WAY: &str = "
-CREATE TEMP TABLE under_way(
+/// The last spool row that each sender is sending: rows up to it may have arrived already, so they are neither dropped nor counted
+/// as lost. Exists in this run only.
+const IN_FLIGHT: &str = "
+CREATE TEMP TABLE in_flight(
   destination TEXT NOT NULL, signal TEXT NOT NULL, last INTEGER NOT NULL, PRIMARY KEY(destination, signal)) WITHOUT ROWID;
 ";
 
-/// From version 1, which kept a copy for each destination.
+/// Migrates from version 1, which stored a copy for each destination.
 const FROM_1: &str = "
 INSERT INTO spool(id, signal, records, time_us, encoding, otlp) SELECT id, signal, records, ?1, 0, otlp FROM outbox;
 INSERT INTO lacks(destination, signal, spool) SELECT destination, signal, id FROM outbox;
@@ -75,15 +76,14 @@ DROP TABLE outbox;
 DROP TABLE dead_letter_1;
 ";
 
-/// How many KiB of the journal a connection keeps in memory: what is written is written at the end, and what is read is read once.
+/// Cache size of a connection in KiB: small, because rows are appended at the end and read once.
 pub const CACHE_KIB: i64 = 512;
 
-/// Sets the connection up for durable writing with little memory, makes the tables if there are none, and brings those of an older
-/// version up to date.
+/// Sets the connection up for durable writing with little memory; creates or migrates the tables.
 pub fn prepare(connection: &mut Connection, now_us: i64) -> Result<(), JournalError> {
     let version = version(connection)?;
     if version == 0 {
-        // Only possible before the first table.
+        // SQLite allows this only before the first table.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -98,11 +98,11 @@ pub fn prepare(connection: &mut Connection, now_us: i64) -> Result<(), JournalEr
         transaction.commit()?;
     }
     connection.pragma_update(None, "temp_store", "MEMORY")?;
-    connection.execute_batch(UNDER_WAY)?;
+    connection.execute_batch(IN_FLIGHT)?;
     Ok(())
 }
 
-/// All steps from this version to ours; one transaction, so a crash in between leaves the old journal.
+/// Runs all steps from this version to [`VERSION`]; in one transaction, so that a crash leaves the old journal.
 fn migrate(transaction: &Transaction<'_>, version: u32, now_us: i64) -> Result<(), rusqlite::Error> {
     if version == 0 {
         transaction.execute_batch(TABLES)?;
@@ -126,7 +126,7 @@ fn migrate(transaction: &Transaction<'_>, version: u32, now_us: i64) -> Result<(
     Ok(())
 }
 
-/// The version of the tables in a file; 0 where there are none. A newer one than ours is refused.
+/// Returns the schema version of a file, 0 without tables; fails if it is newer than [`VERSION`].
 pub fn version(connection: &Connection) -> Result<u32, JournalError> {
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > VERSION { Err(JournalError::Newer { version }) } else { Ok(version) }

@@ -1,4 +1,4 @@
-//! What waits for destinations: kept once, compressed, with a note of who lacks it.
+//! The queue of requests for destinations: each stored once, compressed, with the destinations that lack it.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
@@ -6,13 +6,13 @@ use super::writer::{Outgoing, int};
 use super::{DestinationName, Encoding, MetricRows, Recipient, Signal, Temporality};
 use crate::watch::Timestamp;
 
-/// zstd's fastest level: a third of the size for a fifth of the time of making the records.
+/// zstd's fastest level: a third of the size, for a fifth of the time that encoding the records takes.
 const ZSTD_LEVEL: i32 = 1;
 
-/// A blob that claims to be larger than this is damaged: no request of ours is.
+/// Bytes of the largest request that we write; a blob that claims more is damaged.
 const MAX_PLAIN_BYTES: usize = 64 * 1024 * 1024;
 
-/// Compresses a request; one that can't be is kept as it is.
+/// Compresses a request, unless that makes it larger.
 pub fn compress(otlp: &[u8]) -> (Encoding, Vec<u8>) {
     match zstd::bulk::compress(otlp, ZSTD_LEVEL) {
         Ok(small) if small.len() < otlp.len() => (Encoding::Zstd, small),
@@ -31,7 +31,7 @@ fn plain(encoding: i64, otlp: &[u8], into: &mut Vec<u8>) -> Result<(), rusqlite:
     Ok(())
 }
 
-/// Puts a request in for these destinations.
+/// Queues a request for these destinations.
 pub fn insert<'a>(
     transaction: &Transaction<'_>,
     signal: Signal,
@@ -54,7 +54,7 @@ pub fn insert<'a>(
     Ok(())
 }
 
-/// Puts metrics in for all who want them, each in its way of counting.
+/// Queues metrics for all destinations that want them, each in its temporality.
 pub fn insert_metrics(
     transaction: &Transaction<'_>,
     metrics: &MetricRows,
@@ -74,7 +74,7 @@ pub fn insert_metrics(
     Ok(())
 }
 
-/// Forgets destinations that are no longer there, and begins with new ones.
+/// Deletes the queues of destinations that are no longer configured, and adds new destinations.
 pub fn register(transaction: &Transaction<'_>, recipients: &[Recipient]) -> Result<(), rusqlite::Error> {
     let wanted = |destination: &str, signal: &str| {
         let same = |recipient: &&Recipient| recipient.name.as_str() == destination;
@@ -104,14 +104,14 @@ pub fn register(transaction: &Transaction<'_>, recipients: &[Recipient]) -> Resu
     Ok(())
 }
 
-/// The spans that a destination lacks next.
+/// Returns the next spans for a destination.
 pub fn next_spans(connection: &Connection, destination: &DestinationName, max: usize) -> Result<Option<Outgoing>, rusqlite::Error> {
     let sql = "SELECT id, 1, 0, otlp FROM span WHERE id > (SELECT passed FROM cursor WHERE destination = ?) ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     gather(statement.query([destination.as_str()])?, max, false)
 }
 
-/// What a destination lacks next of the spool.
+/// Returns the next logs or metrics for a destination.
 pub fn next(
     connection: &Connection,
     destination: &DestinationName,
@@ -121,10 +121,10 @@ pub fn next(
     let sql = "SELECT spool.id, spool.records, spool.encoding, spool.otlp FROM lacks JOIN spool ON spool.id = lacks.spool
                WHERE lacks.destination = ? AND lacks.signal = ? ORDER BY lacks.spool";
     let mut statement = connection.prepare_cached(sql)?;
-    // Cumulative metrics are sent one by one: a receiver that refuses a point refuses the whole request.
+    // Metrics are sent one by one: a receiver that rejects a point rejects the whole request.
     let outgoing = gather(statement.query(params![destination.as_str(), signal.as_str()])?, max, signal == Signal::Metrics)?;
     if let Some(Outgoing { last, .. }) = outgoing {
-        let sql = "INSERT OR REPLACE INTO temp.under_way(destination, signal, last) VALUES (?, ?, ?)";
+        let sql = "INSERT OR REPLACE INTO temp.in_flight(destination, signal, last) VALUES (?, ?, ?)";
         connection.prepare_cached(sql)?.execute(params![destination.as_str(), signal.as_str(), last])?;
     }
     Ok(outgoing)
@@ -153,7 +153,7 @@ fn add(row: &Row<'_>, into: &mut Vec<u8>) -> Result<(), rusqlite::Error> {
     plain(row.get(2)?, row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, into)
 }
 
-/// A destination has everything up to this row.
+/// Records that a destination has everything up to row `last`.
 pub fn passed(
     transaction: &Transaction<'_>,
     destination: &DestinationName,
@@ -180,7 +180,7 @@ pub fn passed(
     Ok(())
 }
 
-/// How many rows destinations lack, and since when the oldest waits.
+/// Returns the number of rows that destinations lack, and the time of the oldest.
 pub fn unsent(connection: &Connection) -> Result<(u64, Option<Timestamp>), rusqlite::Error> {
     let sql = "SELECT (SELECT count(*) FROM lacks)
                     + coalesce((SELECT sum((SELECT count(*) FROM span WHERE span.id > cursor.passed)) FROM cursor), 0)";
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_compressed_comes_back() {
+    fn compressed_requests_are_restored() {
         for otlp in [vec![b'x'; 100_000], (0..=255).collect(), Vec::new()] {
             let (encoding, small) = compress(&otlp);
             let mut back = Vec::new();

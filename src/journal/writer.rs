@@ -1,4 +1,4 @@
-//! The one writer: a thread that owns the connection, and its handle.
+//! The journal's only writer: a thread that owns the connection, and its handle.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -8,23 +8,23 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::place::{Loss, Place};
+use super::file_loss::{JournalFiles, Loss};
 use super::recovery::{self, Recovered};
 use super::retention::{self, Limits, Retention};
 use super::{
     Commit, FILE_NAME, JournalError, KnownHub, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal, SpanRow,
-    SpanRowKind, Stats, known, schema, spool,
+    SpanRowKind, Stats, hubs, schema, spool,
 };
 use crate::clocks::{self, ReadClocks};
 use crate::journal::DestinationName;
 use crate::watch::{Bytes, Timestamp, WatcherId};
 
-/// Jobs that may wait for the writer: more would only hide that the disk can't follow.
+/// Maximum queue of jobs: a longer one would only hide a slow disk.
 const MAX_WAITING: usize = 64;
 
 type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 
-/// The handle of the writer. Clones share it.
+/// The handle of the writer; clones share the writer.
 #[derive(Debug, Clone)]
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
@@ -32,44 +32,44 @@ pub struct Journal {
     commits: watch::Receiver<u64>,
 }
 
-/// A journal that was opened for writing.
+/// A journal opened for writing.
 #[derive(Debug)]
 pub struct Opened {
     /// Its handle.
     pub journal: Journal,
-    /// Who watches: made once.
+    /// The watcher's id, generated once.
     pub watcher: WatcherId,
-    /// The number of this run: one more each time.
+    /// The number of this run; each run adds one.
     pub run: u32,
-    /// The key that hides session ids: made once.
+    /// The key that hashes session ids, generated once.
     pub session_key: [u8; 32],
     /// The state of the last commit.
     pub checkpoint: Option<Vec<u8>>,
-    /// What became of a damaged journal.
+    /// The recovery of a damaged journal, if there was one.
     pub recovered: Option<Recovered>,
 }
 
-/// Rows that a destination lacks, as one request.
+/// Rows for a destination, as one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outgoing {
-    /// The rows' requests one after the other: together one request.
+    /// The rows' encoded requests, concatenated to one request.
     pub otlp: Vec<u8>,
-    /// How many rows.
+    /// Number of rows.
     pub rows: u32,
-    /// The last of them.
+    /// Id of the last row.
     pub last: i64,
-    /// How many records.
+    /// Number of records.
     pub records: u64,
 }
 
-/// What a destination refused for good.
+/// A request that a destination permanently rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// An encoded request.
     pub otlp: Vec<u8>,
-    /// How many records.
+    /// Number of records.
     pub records: u64,
-    /// Why.
+    /// Why it was rejected.
     pub reason: String,
 }
 
@@ -79,12 +79,12 @@ struct Writer {
     commits: watch::Sender<u64>,
     retention: Retention,
     clocks: ReadClocks,
-    place: Place,
-    /// What was lost, once a commit has failed for it.
+    files: JournalFiles,
+    /// The loss for which the last commit failed.
     lost: Option<Loss>,
-    /// Locked as long as it is open.
+    /// The lock file, locked while it is open.
     lock: File,
-    /// Set when the writer shall end. The last field, so that it is dropped after the connection and the lock.
+    /// Set to stop the writer. The last field, so that it is dropped after the connection and the lock.
     closing: Option<oneshot::Sender<()>>,
 }
 
@@ -94,27 +94,27 @@ impl Journal {
         Self::open_within(state_dir, Limits::default())
     }
 
-    /// Opens the journal of a state folder for writing; makes both if they aren't there. A damaged file is set aside, and what can
-    /// be read of it goes into a new one.
+    /// Opens the journal of a state folder for writing, and creates both if needed. A damaged file is kept beside it, and its readable
+    /// rows are copied to a new one.
     pub fn open_within(state_dir: &Path, limits: Limits) -> Result<Opened, JournalError> {
         Self::open_by(state_dir, limits, clocks::of_machine())
     }
 
-    /// The same with other clocks than the machine's: a test lets them jump.
+    /// Opens the journal with other clocks than the machine's, for tests of clock jumps.
     pub fn open_by(state_dir: &Path, limits: Limits, clocks: ReadClocks) -> Result<Opened, JournalError> {
         let folder = |reason| JournalError::Folder { path: state_dir.to_owned(), reason };
         DirBuilder::new().recursive(true).mode(0o700).create(state_dir).map_err(folder)?;
         let lock = lock(state_dir)?;
         let path = state_dir.join(FILE_NAME);
-        // SQLite would make it readable for everybody; lines of a log may hold what is nobody's business.
+        // SQLite would create a file that every user can read, but log lines may hold private data.
         OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(folder)?;
         let (mut connection, recovered) = recovery::open(&path, folder)?;
         let identity = identify(&mut connection, state_dir)?;
         let (commits, committed) = watch::channel(0);
         let retention = Retention::new(limits, state_dir.to_owned());
-        let place = Place::note(state_dir, &lock);
+        let files = JournalFiles::of_open(state_dir, &lock);
         let writer =
-            Writer { connection, recipients: Vec::new(), commits, retention, clocks, place, lost: None, lock, closing: None };
+            Writer { connection, recipients: Vec::new(), commits, retention, clocks, files, lost: None, lock, closing: None };
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.work(waiting)).map_err(folder)?;
         let (watcher, run, session_key, checkpoint) = identity;
@@ -125,16 +125,16 @@ impl Journal {
         &self,
         job: impl FnOnce(&mut Writer) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, result) = oneshot::channel();
         let job: Job = Box::new(move |writer| {
-            // Nobody waits any more when the command is being torn down.
+            // The caller may be gone at shutdown.
             let _ = reply.send(job(writer));
         });
         self.jobs.send(job).await.map_err(|_| JournalError::Gone)?;
-        answer.await.map_err(|_| JournalError::Gone)?
+        result.await.map_err(|_| JournalError::Gone)?
     }
 
-    /// Commits in one transaction; it is on the disk when this returns. What can't be committed is given back.
+    /// Commits in one transaction, which is on disk when this returns. On an error, returns the commit for a retry.
     pub async fn commit(&self, commit: Commit) -> Result<(), NotCommitted> {
         let commit = Box::new(commit);
         let committed = self.job(move |writer| Ok(writer.commit(&commit).map_err(|error| (error, commit)))).await;
@@ -145,13 +145,13 @@ impl Journal {
         }
     }
 
-    /// Says who wants what is committed from now on. A destination that is new begins with the spans that come; one that is no
-    /// longer there is forgotten with all that waited for it.
+    /// Sets the destinations of what is committed from now on. A new one begins with the next spans; one that is no longer listed
+    /// is deleted with its queue.
     pub async fn register(&self, recipients: Vec<Recipient>) -> Result<(), JournalError> {
         self.job(move |writer| writer.register(recipients)).await
     }
 
-    /// What a destination lacks of a signal next: whole rows of at most `max_bytes` together, but at least one.
+    /// Returns the next rows of a signal for a destination: at most `max_bytes` together, but at least one row.
     pub async fn outgoing(
         &self,
         destination: &DestinationName,
@@ -162,52 +162,52 @@ impl Journal {
         self.job(move |writer| writer.outgoing(&destination, signal, max_bytes)).await
     }
 
-    /// The destination has everything up to this row.
+    /// Records that the destination has everything up to row `last`.
     pub async fn sent(&self, destination: &DestinationName, signal: Signal, last: i64) -> Result<(), JournalError> {
         let destination = destination.clone();
         self.job(move |writer| writer.passed(&destination, signal, last)).await
     }
 
-    /// The destination refuses this for good: it is set aside.
-    pub async fn refused(&self, destination: &DestinationName, signal: Signal, letter: DeadLetter) -> Result<(), JournalError> {
+    /// Saves a request that the destination permanently rejected as a dead letter.
+    pub async fn reject(&self, destination: &DestinationName, signal: Signal, letter: DeadLetter) -> Result<(), JournalError> {
         let destination = destination.clone();
-        self.job(move |writer| writer.refused(&destination, signal, &letter)).await
+        self.job(move |writer| writer.reject(&destination, signal, &letter)).await
     }
 
-    /// How many rows wait for a destination.
+    /// Returns the number of rows that wait for destinations.
     pub async fn unsent(&self) -> Result<u64, JournalError> {
         self.job(|writer| Ok(spool::unsent(&writer.connection)?.0)).await
     }
 
-    /// How the journal stands.
+    /// Returns the journal's size, backlog and losses.
     pub async fn stats(&self) -> Result<Stats, JournalError> {
         self.job(|writer| writer.stats()).await
     }
 
-    /// Notes by what name which hub is watched.
+    /// Saves the name and address of the watched hub.
     pub async fn remember(&self, hub: KnownHub) -> Result<(), JournalError> {
-        self.job(move |writer| known::note(&writer.connection, &hub)).await
+        self.job(move |writer| hubs::remember(&writer.connection, &hub)).await
     }
 
-    /// Waits for a commit after `seen`; gives back its number.
+    /// Waits for a commit after number `seen`; returns its number.
     pub async fn committed_after(&mut self, seen: u64) -> Result<u64, JournalError> {
         self.commits.wait_for(|commits| *commits > seen).await.map(|commits| *commits).map_err(|_| JournalError::Gone)
     }
 
-    /// Brings the write-ahead log home and lets go of the folder. What was committed is safe without it, too; what other handles
-    /// ask for afterwards is refused.
+    /// Checkpoints the write-ahead log and releases the folder. Commits are safe without it as well; later calls of other handles
+    /// fail.
     pub async fn close(self) -> Result<(), JournalError> {
         let (closing, closed) = oneshot::channel();
         self.job(move |writer| {
             writer.closing = Some(closing);
-            // It answers with a row: how much of the log came home. Where it can't, the next opening brings it home.
+            // The pragma returns a row. If the checkpoint fails, the next open does it.
             if let Err(error) = writer.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())) {
-                tracing::warn!(%error, "the journal's write-ahead log stays beside it");
+                tracing::warn!(%error, "could not checkpoint the journal's write-ahead log; the next start does it");
             }
             Ok(())
         })
         .await?;
-        // Ends in an error by design: the writer drops its end once everything else of it is dropped.
+        // Always an error: the writer drops the sender after the connection and the lock.
         let _: Result<(), _> = closed.await;
         Ok(())
     }
@@ -225,7 +225,7 @@ fn lock(state_dir: &Path) -> Result<File, JournalError> {
         }
         Err(TryLockError::WouldBlock) => {
             let mut holder = String::new();
-            // Only information: an unreadable holder is an unknown one.
+            // The PID is only for the message, so a failed read is ignored.
             let _ = file.read_to_string(&mut holder);
             let holder = if holder.is_empty() { "unknown".to_owned() } else { holder };
             Err(JournalError::Locked { path: state_dir.to_owned(), holder })
@@ -234,7 +234,7 @@ fn lock(state_dir: &Path) -> Result<File, JournalError> {
     }
 }
 
-/// Writes all that a journal holds into a new file that only its owner can read.
+/// Copies a whole journal to a new file that only its owner can read.
 fn copy(connection: &Connection, path: &Path) -> std::io::Result<Result<(), rusqlite::Error>> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
@@ -250,7 +250,7 @@ fn copy(connection: &Connection, path: &Path) -> std::io::Result<Result<(), rusq
 
 type Identity = (WatcherId, u32, [u8; 32], Option<Vec<u8>>);
 
-/// Reads who we are, or makes it up once; begins a new run.
+/// Reads the watcher's identity, or generates it once; begins a new run.
 fn identify(connection: &mut Connection, state_dir: &Path) -> Result<Identity, JournalError> {
     let transaction = connection.transaction()?;
     let watcher: Option<Vec<u8>> = get(&transaction, "watcher")?;
@@ -273,7 +273,7 @@ fn identify(connection: &mut Connection, state_dir: &Path) -> Result<Identity, J
     Ok((watcher, run, key, checkpoint))
 }
 
-/// From the system itself: a container may have no `/dev`.
+/// Generates a key by a system call: a container may have no `/dev`.
 fn random_key() -> Result<[u8; 32], JournalError> {
     let mut key = [0; 32];
     let filled = rustls::crypto::ring::default_provider().secure_random.fill(&mut key);
@@ -301,22 +301,22 @@ impl Writer {
         }
     }
 
-    /// Fails when the journal's files are lost: whatever is written to them now would be gone with this process. The next call makes
+    /// Fails when the journal's files are lost, because data written to them would be gone with this process. The next call creates
     /// them again.
-    fn stand(&mut self) -> Result<(), JournalError> {
-        let Some(loss) = self.place.look() else {
-            // Somebody may have put it back.
+    fn check_files(&mut self) -> Result<(), JournalError> {
+        let Some(loss) = self.files.loss() else {
+            // The files may have been put back.
             self.lost = None;
             return Ok(());
         };
-        let path = self.place.folder().to_owned();
+        let path = self.files.folder().to_owned();
         if loss == Loss::Replaced {
-            return Err(JournalError::Replaced { path: path.join(FILE_NAME), kept: self.keep_copy() });
+            return Err(JournalError::Replaced { path: path.join(FILE_NAME), kept: self.save_copy() });
         }
         if self.lost.replace(loss).is_none() {
             return Err(JournalError::Lost { path, loss });
         }
-        self.make_again(loss).map_err(|error| match error {
+        self.restore_files(loss).map_err(|error| match error {
             JournalError::Locked { .. } => error,
             error => JournalError::StillLost { path, loss, reason: error.to_string() },
         })?;
@@ -324,12 +324,12 @@ impl Writer {
         Ok(())
     }
 
-    /// Copies all that the open files hold into new ones that bear the names again.
-    fn make_again(&mut self, loss: Loss) -> Result<(), JournalError> {
-        let folder = self.place.folder().to_owned();
+    /// Copies the content of the open files to new ones with the journal's names.
+    fn restore_files(&mut self, loss: Loss) -> Result<(), JournalError> {
+        let folder = self.files.folder().to_owned();
         let failed = |reason| JournalError::Folder { path: folder.clone(), reason };
         DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
-        if self.place.has_lost_lock() {
+        if self.files.has_lost_lock() {
             self.lock = lock(&folder)?;
         }
         let path = folder.join(FILE_NAME);
@@ -337,27 +337,27 @@ impl Writer {
             let draft = folder.join(format!("{FILE_NAME}.draft"));
             copy(&self.connection, &draft).map_err(failed)??;
             std::fs::rename(&draft, &path).map_err(failed)?;
-            // Its name leads elsewhere now, so SQLite leaves the other files of that name alone when it closes this one.
+            // The path is another file now, so SQLite leaves that file's log alone when it closes this connection.
             self.connection = Connection::open_in_memory()?;
             for rest in ["-wal", "-shm"] {
-                // They need not be there. A write-ahead log of another file would be taken for this one's.
+                // Delete them if they exist: SQLite would apply another file's write-ahead log to this one.
                 let _ = std::fs::remove_file(folder.join(format!("{FILE_NAME}{rest}")));
             }
             self.connection = Connection::open(&path)?;
             schema::prepare(&mut self.connection, int(Timestamp::now().get()))?;
-            // The first write makes the write-ahead log.
+            // The first write creates the write-ahead log.
             put(&self.connection, "restored", &Timestamp::now().get().to_le_bytes())?;
         }
         let spans: i64 = self.connection.query_row("SELECT count(*) FROM span", [], |row| row.get(0))?;
-        self.place = Place::note(&folder, &self.lock);
+        self.files = JournalFiles::of_open(&folder, &self.lock);
         let spans = u64::try_from(spans).unwrap_or(0);
-        tracing::warn!(path = %path.display(), spans, "the state folder was lost ({loss}): it was made again with all that the journal held");
+        tracing::warn!(path = %path.display(), spans, "the state folder was lost ({loss}) and was created again with all data of the journal");
         Ok(())
     }
 
-    /// Saves what the journal held beside the file that took its place; says where.
-    fn keep_copy(&self) -> String {
-        let path = self.place.folder().join(format!("{FILE_NAME}.saved-{}", Timestamp::now().get() / 1_000_000));
+    /// Saves a copy of the journal beside the file that replaced it; returns the outcome for the message.
+    fn save_copy(&self) -> String {
+        let path = self.files.folder().join(format!("{FILE_NAME}.saved-{}", Timestamp::now().get() / 1_000_000));
         match copy(&self.connection, &path) {
             Ok(Ok(())) => format!("saved as {}", path.display()),
             Ok(Err(error)) => format!("lost: {error}"),
@@ -365,18 +365,18 @@ impl Writer {
         }
     }
 
-    /// A full disk gets one more try, after the reserve was given up and what can be spared was dropped.
+    /// Commits; on a full disk, retries once after room was made.
     fn commit(&mut self, commit: &Commit) -> Result<(), JournalError> {
-        self.stand()?;
+        self.check_files()?;
         let now = (self.clocks)();
         match self.try_commit(commit) {
             Err(error) if error.is_full() && self.retention.make_room(&mut self.connection, now) => self.try_commit(commit)?,
             other => other?,
         }
         self.commits.send_modify(|commits| *commits += 1);
-        // The data is safe: a retention that fails is tried again after the next commit.
+        // The data is safe: failed retention is retried after the next commit.
         if let Err(error) = self.retention.after_commit(&mut self.connection, now) {
-            tracing::warn!(%error, "the journal could not be tidied up");
+            tracing::warn!(%error, "could not drop old rows from the journal; retrying after the next commit");
         }
         Ok(())
     }
@@ -422,7 +422,7 @@ impl Writer {
         Ok(transaction.commit()?)
     }
 
-    fn refused(&mut self, destination: &DestinationName, signal: Signal, letter: &DeadLetter) -> Result<(), JournalError> {
+    fn reject(&mut self, destination: &DestinationName, signal: Signal, letter: &DeadLetter) -> Result<(), JournalError> {
         let sql = "INSERT INTO dead_letter(destination, signal, reason, records, time_us, otlp) VALUES (?, ?, ?, ?, ?, ?)";
         let DeadLetter { reason, records, otlp } = letter;
         let time = int(Timestamp::now().get());

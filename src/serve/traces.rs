@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
 use super::Served;
-use crate::backend::jaeger::{ErrorAnswer, TraceAnswer};
+use crate::backend::jaeger::{ErrorResponse, TraceResponse};
 use crate::backend::otlp_json::OtlpTraces;
 use crate::journal::{JournalError, JournalReader};
 use crate::watch::TraceId;
@@ -28,8 +28,8 @@ impl IntoResponse for NoTrace {
             Self::Unknown => (StatusCode::NOT_FOUND, "No traces found".to_owned()),
             Self::Journal(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         };
-        let error = Some(ErrorAnswer { http_code: status.as_u16(), message });
-        (status, Json(TraceAnswer::<OtlpTraces> { result: None, error })).into_response()
+        let error = Some(ErrorResponse { http_code: status.as_u16(), message });
+        (status, Json(TraceResponse::<OtlpTraces> { result: None, error })).into_response()
     }
 }
 
@@ -63,7 +63,7 @@ fn body(served: &Served, id: TraceId) -> Result<Option<Vec<u8>>, JournalError> {
         // What the journal gave back it was given encoded.
         let requests = rows.iter().filter_map(|row| ExportTraceServiceRequest::decode(row.as_slice()).ok());
         let traces = OtlpTraces::merged(requests.flat_map(|request| request.resource_spans));
-        let answer = TraceAnswer { result: Some(traces), error: None };
+        let answer = TraceResponse { result: Some(traces), error: None };
         // A struct of strings, numbers and lists always has a JSON form.
         return Ok(Some(serde_json::to_vec(&answer).unwrap_or_default()));
     }

@@ -31,7 +31,7 @@ pub(super) struct Sent {
 }
 
 impl Sent {
-    fn with(self, standing: export::Standing) -> Self {
+    fn with(self, standing: export::SenderStatus) -> Self {
         Self { sent: self.sent + standing.sent, rejected: self.rejected + standing.rejected }
     }
 }

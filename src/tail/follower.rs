@@ -1,174 +1,173 @@
-//! Reads a log through everything that happens to its files.
+//! Follows a log through rotation, truncation and re-creation of its files.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::files::{LogFiles, TailEvent};
 use super::line::Line;
-use super::places::Places;
+use super::log_path::LogPath;
 use super::position::Begin;
 use super::reader::{BUFFER_BYTES, Step};
-use super::set::{Set, TailEvent};
 use super::state::State;
-use super::tracked::{Content, Standing, Tracked};
+use super::tracked::{Content, Location, Tracked};
 
-/// How long a file is read on after it was renamed: its writer may hold it open. A hub opens its log for each line; a container
-/// runtime holds it until it is told of the rotation, which is a matter of seconds.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a renamed file is still read: its writer may hold it open. A hub opens its log for each line; a container runtime
+/// holds it until it notices the rotation, which takes seconds.
+const RENAMED_READ_TIME: Duration = Duration::from_secs(30);
 
-/// What a round of reading brought, besides the lines.
+/// The result of one round of reading, apart from the lines.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// What happened to the log.
+    /// Truncations, rotations and errors since the last round.
     pub events: Vec<TailEvent>,
-    /// Lines handed out.
+    /// Number of lines returned.
     pub lines: u64,
-    /// Whether the end was reached: nothing more is there for now.
+    /// True if everything that is in the log now was read.
     pub at_end: bool,
-    /// Whether the log is there at all.
+    /// True if the log exists.
     pub present: bool,
-    /// How many bytes are still unread.
+    /// Unread bytes.
     pub behind: u64,
 }
 
-/// Follows a log through truncation, renaming, copying and re-creation; or all the logs that a pattern finds.
+/// Follows a log, or all logs that a pattern matches, through truncation, renaming, copying and re-creation.
 #[derive(Debug)]
 pub struct Follower {
-    places: Places,
-    /// Until the first look.
+    log_path: LogPath,
+    /// `Some` until the first look.
     begin: Option<Begin>,
-    /// Until its files are found again.
+    /// `Some` until the saved files are found again.
     saved: Option<State>,
-    set: Set,
-    /// What the first look showed, until it is told.
-    untold: Vec<TailEvent>,
+    files: LogFiles,
+    /// Events of the first look, until the first read returns them.
+    unreported: Vec<TailEvent>,
     buffer: Vec<u8>,
-    complaint: Option<String>,
-    patience: Duration,
+    read_error: Option<String>,
+    renamed_read_time: Duration,
 }
 
 impl Follower {
-    /// Follows `path`, which may be a pattern; from a committed state if there is one. Without one it looks at once: what is written
-    /// from now on is new, however much later it is read; and the first file begins generation `first_generation`.
+    /// Follows `path`, which may be a pattern, from a committed state if there is one. Without one it looks at once, so that lines
+    /// written from now on count as new even if they are read later; the first file begins generation `first_generation`.
     pub fn new(path: PathBuf, begin: Begin, saved: Option<State>, first_generation: u64) -> Self {
         let mut follower = Self {
-            places: Places::new(path),
+            log_path: LogPath::new(path),
             begin: saved.is_none().then_some(begin),
             saved,
-            set: Set::starting_at(first_generation),
-            untold: Vec::new(),
+            files: LogFiles::starting_at(first_generation),
+            unreported: Vec::new(),
             buffer: Vec::new(),
-            complaint: None,
-            patience: PATIENCE,
+            read_error: None,
+            renamed_read_time: RENAMED_READ_TIME,
         };
         if follower.saved.is_none() {
             let mut batch = Batch::default();
-            // What can't be looked at now is looked at, and complained of, when it is read.
+            // The first read tries again, and reports the error.
             let _ = follower.look(&mut batch);
-            follower.untold = batch.events;
+            follower.unreported = batch.events;
         }
         follower
     }
 
-    /// How long a renamed file is read on, if not half a minute.
+    /// Sets how long a renamed file is still read; the default is 30 s.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub fn with_renamed_read_time(self, renamed_read_time: Duration) -> Self {
+        Self { renamed_read_time, ..self }
     }
 
-    /// The path or pattern that is followed.
+    /// Returns the path or pattern that is followed.
     pub fn path(&self) -> &Path {
-        self.places.path()
+        self.log_path.path()
     }
 
-    /// Where the reader is, for the commit: everything before it was handed out.
+    /// Returns the read position to commit: every line before it was returned.
     pub fn state(&self) -> State {
-        self.saved.clone().unwrap_or_else(|| self.set.state(self.places.path()))
+        self.saved.clone().unwrap_or_else(|| self.files.state(self.log_path.path()))
     }
 
-    /// How many generations were begun, as the [`State`] will say.
+    /// Returns the number of generations begun, as in [`State::generations`].
     pub fn generations(&self) -> u64 {
-        self.saved.as_ref().map_or_else(|| self.set.generations(), State::generations)
+        self.saved.as_ref().map_or_else(|| self.files.generations(), State::generations)
     }
 
-    /// How many bytes the log has, if it is there; rotated generations are not counted.
+    /// Returns the log's size in bytes, without rotated generations; `None` if there is no log.
     pub fn size(&self) -> Option<u64> {
-        let found = self.places.look().ok().filter(|found| !found.is_empty())?;
+        let found = self.log_path.look().ok().filter(|found| !found.is_empty())?;
         Some(found.iter().map(|found| found.metadata.len()).sum())
     }
 
-    /// The files that are read, as far as they stand where the log is looked for.
+    /// Returns the files being read that are at the log's path or match the pattern.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.set.tracked.iter().filter(|tracked| tracked.standing == Standing::Here).map(|tracked| tracked.path.as_path())
+        self.files.tracked.iter().filter(|tracked| tracked.location == Location::AtLogPath).map(|tracked| tracked.path.as_path())
     }
 
-    /// Reads until about `limit` bytes of lines were handed out or the end is reached. Errors are events, not ends: the next
-    /// round tries again.
+    /// Reads about `limit` bytes of lines, or up to the end. An error becomes an event, and the next round tries again.
     pub fn read(&mut self, limit: usize, mut line: impl FnMut(Line<'_>)) -> Batch {
-        let mut batch = Batch { events: std::mem::take(&mut self.untold), ..Batch::default() };
-        let mut complaint = self.look(&mut batch).err();
+        let mut batch = Batch { events: std::mem::take(&mut self.unreported), ..Batch::default() };
+        let mut read_error = self.look(&mut batch).err();
         let lines = &mut batch.lines;
         let mut line = |read: Line<'_>| {
             *lines += 1;
             line(read);
         };
-        // Nothing is held while nothing is there.
-        self.buffer.resize(if self.set.tracked.is_empty() { 0 } else { BUFFER_BYTES }, 0);
+        // Without a log, hold no buffer.
+        self.buffer.resize(if self.files.tracked.is_empty() { 0 } else { BUFFER_BYTES }, 0);
         let mut handed = 0;
         let mut index = 0;
-        while handed < limit && index < self.set.tracked.len() {
-            match self.set.tracked[index].step(&mut self.buffer, limit - handed, &mut line) {
+        while handed < limit && index < self.files.tracked.len() {
+            match self.files.tracked[index].step(&mut self.buffer, limit - handed, &mut line) {
                 Ok(Step::Handed(bytes)) => handed += bytes,
                 Ok(Step::Searched) => {}
                 Ok(Step::End) => index += 1,
-                Ok(Step::Overwritten { unread }) => self.set.overwritten(index, unread, &mut batch.events),
+                Ok(Step::Overwritten { unread }) => self.files.overwritten(index, unread, &mut batch.events),
                 Err(error) => {
-                    complaint = Some(error);
+                    read_error = Some(error);
                     index += 1;
                 }
             }
         }
         batch.at_end = handed < limit;
         if batch.at_end {
-            complaint = self.leave_finished(&mut line).err().or(complaint);
-            self.set.end_round();
+            read_error = self.leave_finished(&mut line).err().or(read_error);
+            self.files.end_round();
         }
-        batch.behind = self.set.tracked.iter().map(Tracked::behind).sum();
-        let complaint = complaint.map(|error| error.to_string());
-        if let Some(reason) = complaint.clone().filter(|_| self.complaint != complaint) {
+        batch.behind = self.files.tracked.iter().map(Tracked::behind).sum();
+        let read_error = read_error.map(|error| error.to_string());
+        if let Some(reason) = read_error.clone().filter(|_| self.read_error != read_error) {
             batch.events.push(TailEvent::Unreadable { reason });
         }
-        self.complaint = complaint;
+        self.read_error = read_error;
         batch
     }
 
     fn look(&mut self, batch: &mut Batch) -> std::io::Result<()> {
         if let Some(saved) = &self.saved {
-            if !self.places.has_folder() {
+            if !self.log_path.has_folder() {
                 return Ok(());
             }
-            self.set = Set::resume(saved.clone(), &self.places, &mut batch.events)?;
+            self.files = LogFiles::resume(saved.clone(), &self.log_path, &mut batch.events)?;
             self.saved = None;
         }
-        let found = self.places.look()?;
+        let found = self.log_path.look()?;
         batch.present = !found.is_empty();
-        self.set.look(&self.places, found, self.begin, &mut batch.events)?;
-        // "From the end" speaks of what was there when the watch began: a file that comes later is all new.
+        self.files.look(&self.log_path, found, self.begin, &mut batch.events)?;
+        // `Begin::End` skips only what existed when the watch began: a file created later is new as a whole.
         self.begin = None;
         Ok(())
     }
 
-    /// Leaves the files that are no longer the log's and to which nobody has written for a while.
+    /// Stops reading renamed files to which nothing was written for a while.
     fn leave_finished(&mut self, line: &mut impl FnMut(Line<'_>)) -> std::io::Result<()> {
-        for index in (0..self.set.tracked.len()).rev() {
-            let tracked = &mut self.set.tracked[index];
-            let Standing::Away { since } = tracked.standing else { continue };
-            if since.elapsed() < self.patience {
+        for index in (0..self.files.tracked.len()).rev() {
+            let tracked = &mut self.files.tracked[index];
+            let Location::Elsewhere { since } = tracked.location else { continue };
+            if since.elapsed() < self.renamed_read_time {
                 continue;
             }
             if let Content::Plain(reader) = &mut tracked.content {
                 reader.hand_out_rest(&tracked.name, line)?;
             }
-            self.set.finish(index);
+            self.files.finish(index);
         }
         Ok(())
     }
@@ -204,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Reads all that is there: the lines with generation and offset, and the events.
+    /// Reads to the end; returns the lines with generation and offset, and the events.
     fn drain(follower: &mut Follower) -> (Vec<(u64, u64, String)>, Vec<TailEvent>) {
         let (mut lines, mut events) = (Vec::new(), Vec::new());
         loop {
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_before_the_first_reading_is_new_all_the_same() {
+    fn lines_written_before_the_first_read_are_new() {
         let log = Log::new();
         log.append("before\n");
         let mut from_start = log.follow(Begin::Start, None);
@@ -236,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_line_is_handed_out_once_it_is_whole() {
+    fn a_partial_line_is_returned_once_it_is_complete() {
         let log = Log::new();
         let mut follower = log.follow(Begin::Start, None);
         log.append("one\ntw");
@@ -246,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_goes_on_behind_the_last_whole_line() {
+    fn a_restart_continues_after_the_last_complete_line() {
         let log = Log::new();
         log.append("one\ntwo\nthr");
         let mut first = log.follow(Begin::Start, None);
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotated_file_that_went_one_further_while_nobody_looked_is_not_taken_for_its_successor() {
+    fn a_file_that_was_rotated_twice_while_the_reader_was_down_is_not_read_again() {
         let log = Log::new();
         let rotated = |number: u32| log.path.with_file_name(format!("mcp-hub.log.{number}"));
         let mut first = log.follow(Begin::Start, None);
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_emptied_file_begins_a_new_generation_even_if_it_grew_past_the_old_size() {
+    fn a_truncated_file_begins_a_new_generation_even_if_it_grew_past_the_old_size() {
         let log = Log::new();
         log.append("start\nold\n");
         let mut follower = log.follow(Begin::Start, None);
@@ -300,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_there_yet_is_read_when_it_comes() {
+    fn a_log_that_does_not_exist_yet_is_read_when_it_is_created() {
         let log = Log::new();
         let mut follower = log.follow(Begin::End, None);
         assert_eq!(drain(&mut follower), (Vec::new(), Vec::new()));
@@ -309,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_t_be_read_is_told_once() {
+    fn an_unreadable_log_is_reported_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut follower = Follower::new(folder.path().to_owned(), Begin::Start, None, 0);
         assert!(matches!(drain(&mut follower).1.as_slice(), [TailEvent::Unreadable { .. }]));
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_ten_megabytes_is_cut_and_the_next_one_is_whole() {
+    fn a_line_of_ten_megabytes_is_cut_and_the_next_one_is_complete() {
         let log = Log::new();
         log.append(vec![b'x'; 10 * MAX_LINE_BYTES]);
         log.append("\nnext\n");
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn from_the_end_skips_what_is_there_but_not_half_a_line() {
+    fn beginning_at_the_end_skips_complete_lines_but_not_a_partial_one() {
         let log = Log::new();
         log.append("old\nhal");
         let mut follower = log.follow(Begin::End, None);
@@ -339,10 +338,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_renamed_file_ends_in_is_a_line_when_nobody_goes_on_writing_it() {
+    fn a_partial_last_line_of_a_renamed_file_is_returned_when_its_writer_is_done() {
         let log = Log::new();
         log.append("one\nunfinish");
-        let mut follower = log.follow(Begin::Start, None).with_patience(Duration::ZERO);
+        let mut follower = log.follow(Begin::Start, None).with_renamed_read_time(Duration::ZERO);
         assert_eq!(texts(&mut follower), ["one"]);
         std::fs::rename(&log.path, log.path.with_extension("log.1")).unwrap();
         assert_eq!(texts(&mut follower), ["unfinish"]);
@@ -360,13 +359,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_is_not_read_again_when_its_copy_is_taken_for_the_log() {
+    fn a_copy_of_the_log_is_read_only_from_where_the_log_was_read_to() {
         let log = Log::new();
         log.append("one\ntwo\n");
         let mut follower = log.follow(Begin::Start, None);
         drain(&mut follower);
         let state = follower.state();
-        // A copy, and more in it; then the log is emptied.
+        // The copy holds one line more; then the log is truncated.
         std::fs::write(log.path.with_extension("log.1"), "one\ntwo\nthree\n").unwrap();
         std::fs::write(&log.path, "four\n").unwrap();
         for (mut follower, how) in [(follower, "on and on"), (log.follow(Begin::Start, Some(state)), "after a restart")] {
@@ -377,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_follows_each_of_its_files_and_no_copy_of_one() {
+    fn a_pattern_follows_each_matching_file_but_no_copies() {
         let log = Log::new();
         let folder = log.path.parent().unwrap();
         std::fs::write(folder.join("hub.1.log"), "one\n").unwrap();
@@ -393,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_file_held_when_nobody_looked_and_is_deleted_is_told() {
+    fn unread_bytes_of_a_file_deleted_while_the_reader_was_down_are_reported() {
         let log = Log::new();
         log.append("one\nhalf a line");
         let mut follower = log.follow(Begin::Start, None);
@@ -406,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_log_of_another_path_is_not_read_on_but_generations_go_on_counting() {
+    fn a_log_at_another_path_starts_anew_but_generation_numbers_continue() {
         let log = Log::new();
         log.append("one\n");
         let mut follower = log.follow(Begin::Start, None);

@@ -1,39 +1,39 @@
-//! Lines from a pipe: what can be read only once. Its bytes are counted from the beginning of the run.
+//! Lines from a pipe, which can be read only once. Offsets count from the beginning of the run.
 
 use super::line::{Line, MAX_LINE_BYTES};
 
-/// What a pipe is called where a file has its name.
+/// Stands in for the file name.
 const NAME: &str = "stdin";
 
-/// Cuts what comes through a pipe into lines.
+/// Splits the bytes of a pipe into lines.
 #[derive(Debug, Default)]
 pub struct Pipe {
     /// The unfinished line.
     unfinished: Vec<u8>,
-    /// Where it begins.
+    /// The offset of the unfinished line.
     offset: u64,
-    /// How much of a line too long was passed over.
+    /// Bytes of an overlong line that were skipped.
     skipped: u64,
     generation: u64,
 }
 
 impl Pipe {
-    /// A pipe of this run of the sidecar: lines of another run are other lines.
+    /// Creates the reader of a pipe. Each run of the sidecar has its own generation, so that its lines differ from another run's.
     pub fn new(generation: u64) -> Self {
         Self::at(generation, 0)
     }
 
-    /// Goes on behind `offset`, where a line begins.
+    /// Continues at `offset`, where a line begins.
     pub(super) fn at(generation: u64, offset: u64) -> Self {
         Self { generation, offset, ..Self::default() }
     }
 
-    /// Everything before this byte was handed out.
+    /// Returns the offset up to which all lines were returned.
     pub(super) const fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Hands out the lines that end in these bytes.
+    /// Passes the lines that end in these bytes to `line`.
     pub fn feed(&mut self, bytes: &[u8], mut line: impl FnMut(Line<'_>)) {
         for part in bytes.split_inclusive(|byte| *byte == b'\n') {
             let room = (MAX_LINE_BYTES + 1).saturating_sub(self.unfinished.len()).min(part.len());
@@ -45,7 +45,7 @@ impl Pipe {
         }
     }
 
-    /// The pipe was closed: what has no line end is a line, too.
+    /// Ends the pipe: a last line without a line end counts as a line.
     pub fn finish(&mut self, mut line: impl FnMut(Line<'_>)) {
         if !self.unfinished.is_empty() {
             self.end(&mut line);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_too_long_is_cut_and_the_next_one_whole() {
+    fn an_overlong_line_is_cut_and_the_next_one_is_complete() {
         let long = vec![b'x'; 3 * MAX_LINE_BYTES];
         let read = lines(&[&long, b"y\nnext\nlast"]);
         let size = 3 * MAX_LINE_BYTES as u64 + 2;
@@ -95,7 +95,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn however_the_bytes_come_the_lines_are_the_same(text in "[a-c\r\n]{0,60}", cuts in proptest::collection::vec(1..9usize, 1..20)) {
+        fn the_lines_do_not_depend_on_how_the_bytes_are_split(text in "[a-c\r\n]{0,60}", cuts in proptest::collection::vec(1..9usize, 1..20)) {
             let bytes = text.as_bytes();
             let (mut parts, mut rest) = (Vec::new(), bytes);
             for cut in cuts.iter().cycle().take(100) {

@@ -1,4 +1,4 @@
-//! Reads one open file from a position on.
+//! Reads one open file from a position.
 
 use std::fs::File;
 use std::io;
@@ -12,42 +12,42 @@ use super::identity::{Fingerprint, fill_at, read_at};
 use super::line::{Line, MAX_LINE_BYTES, trim};
 use super::position::Position;
 
-/// How much is read at a time. Larger is not faster, and every byte counts in a sidecar's memory.
+/// Bytes read at a time. A larger buffer is not faster, and a sidecar's memory is small.
 pub(super) const BUFFER_BYTES: usize = 128 * 1024;
 
-/// The least that is read at a time, however little is asked for.
+/// Minimum bytes read at a time, even for a smaller limit.
 const LEAST_BYTES: usize = 64 * 1024;
 
-/// How much of what was searched is compared before the search goes on.
+/// Bytes of the searched part that are compared before the search continues.
 const SEARCHED_GUARD_BYTES: usize = 64;
 
-/// How much of a supposed copy's beginning and end is compared.
+/// Bytes compared at the beginning and the end of a supposed copy.
 const SAMPLE_BYTES: usize = 1024;
 
-/// An open file and where in it the next line begins.
+/// An open file and the offset of its next line.
 #[derive(Debug)]
 pub(super) struct Reader {
     file: File,
     position: Position,
-    /// Of a line longer than the buffer: how far its end was looked for.
+    /// For a line longer than the buffer: how far its end was searched for.
     searched: Option<Searched>,
-    /// How the file was when it was last looked at.
+    /// The file's stamp at the last look.
     seen: Stamp,
-    /// Whether the end was reached, as the file was then.
+    /// True if the end of the file was reached at the last look.
     drained: bool,
-    /// What was there before this byte is historic.
+    /// Lines before this offset are historic.
     historic_to: u64,
 }
 
-/// How far a line's end was looked for, counted from where it begins.
+/// How far a line's end was searched for, from the line's beginning.
 #[derive(Debug, Clone, Copy)]
 struct Searched {
     bytes: u64,
-    /// Of the last bytes of it: a file that was emptied meanwhile is searched anew.
+    /// Fingerprint of the last searched bytes: if the file was truncated meanwhile, the search starts again.
     guard: Fingerprint,
 }
 
-/// What changes when a file does.
+/// Metadata that changes when a file does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Stamp {
     size: u64,
@@ -55,24 +55,24 @@ struct Stamp {
     changed: (i64, i64),
 }
 
-/// What a step of reading came to.
+/// The result of one read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Lines of so many bytes were handed out; there may be more.
+    /// Lines of this many bytes were returned; there may be more.
     Handed(usize),
-    /// No line ended in what was read; there may be more.
+    /// No line ended in the bytes read; there may be more.
     Searched,
-    /// Nothing more is there.
+    /// The end of the file was reached.
     End,
-    /// The file no longer holds what was read of it. So many bytes are known to have been in it that were not read.
+    /// The file no longer holds what was read from it.
     Overwritten {
-        /// How many.
+        /// Bytes that are known to have been in it and were not read.
         unread: u64,
     },
 }
 
 impl Reader {
-    /// Goes on in `file` where `position` says; lines before `historic_to` are historic.
+    /// Continues in `file` at `position`; lines before `historic_to` are historic.
     pub(super) fn new(file: File, position: Position, historic_to: u64) -> Self {
         Self { file, position, searched: None, seen: Stamp::default(), drained: false, historic_to }
     }
@@ -81,28 +81,28 @@ impl Reader {
         &self.position
     }
 
-    /// The file's size when it was last looked at.
+    /// Returns the file's size at the last look.
     pub(super) fn size(&self) -> u64 {
         self.seen.size.max(self.position.offset)
     }
 
-    /// How many bytes are known to be there and were not looked at.
+    /// Returns the number of bytes known to exist that were not read yet.
     pub(super) fn behind(&self) -> u64 {
         let searched = self.searched.map_or(0, |searched| searched.bytes);
         if self.drained { 0 } else { self.size() - self.position.offset - searched.min(self.size() - self.position.offset) }
     }
 
-    /// Whether the file holds what was read of it.
+    /// Returns whether the file still holds what was read from it.
     pub(super) fn fits(&self) -> io::Result<bool> {
         self.position.fits(&self.file)
     }
 
-    /// The file itself, to begin anew in it.
+    /// Returns the open file, to read it from its beginning.
     pub(super) fn into_file(self) -> File {
         self.file
     }
 
-    /// Skips what the file holds, but for a line that is not finished.
+    /// Skips the file's content, except an unfinished last line.
     pub(super) fn skip_to_end(&mut self) -> io::Result<()> {
         let size = self.file.metadata()?.len();
         let window = u64::min(size, MAX_LINE_BYTES as u64);
@@ -111,7 +111,7 @@ impl Reader {
         self.position.jump_to(&self.file, size - window + after as u64)
     }
 
-    /// Reads once, about `limit` bytes, and hands out the lines that end in them.
+    /// Reads once, about `limit` bytes, and passes the lines that end in them to `line`.
     pub(super) fn step(
         &mut self,
         buffer: &mut [u8],
@@ -144,8 +144,8 @@ impl Reader {
         }
     }
 
-    /// Reads the bytes before the position and what follows in one go, so that both are of the same content. `None` if what was
-    /// before the position is no longer there.
+    /// Reads the bytes before the position and those after it in one call, so that both are of the same content. Returns `None` if
+    /// the bytes before the position have changed.
     fn fill(&mut self, buffer: &mut [u8]) -> io::Result<Option<usize>> {
         let guard = self.position.guard.length();
         let from = self.position.offset - guard as u64;
@@ -165,7 +165,7 @@ impl Reader {
         fill_at(&self.file, from, buffer).map(Some)
     }
 
-    /// Hands out the lines that end in the buffer, which begins with the guard.
+    /// Passes on the lines that end in the buffer, which begins with the guard bytes.
     fn hand_out(&mut self, filled: &[u8], whole: bool, name: &str, line: &mut impl FnMut(Line<'_>)) -> io::Result<Step> {
         let guard = self.position.guard.length();
         let data = &filled[guard..];
@@ -190,7 +190,7 @@ impl Reader {
         Ok(Step::End)
     }
 
-    /// Looks for the end of a line that is longer than the buffer; of a line too long, only the beginning is read again.
+    /// Searches for the end of a line longer than the buffer; of an overlong line, only the beginning is read again.
     fn end_long_line(&mut self, data: &[u8], whole: bool, name: &str, line: &mut impl FnMut(Line<'_>)) -> io::Result<Step> {
         let Some(searched) = &mut self.searched else { return Ok(Step::Searched) };
         let Some(end) = memchr(b'\n', data) else {
@@ -218,7 +218,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Hands out what stands behind the last line end of a file that nobody writes to any more.
+    /// Passes on the bytes after the last line end as a line, for a file that is no longer written.
     pub(super) fn hand_out_rest(&mut self, name: &str, line: &mut impl FnMut(Line<'_>)) -> io::Result<bool> {
         let size = self.file.metadata()?.len();
         let length = size.saturating_sub(self.position.offset);
@@ -231,7 +231,7 @@ impl Reader {
         Ok(true)
     }
 
-    /// A writer that does not append goes on at its old place after the file was emptied: before that lies a hole of zeros.
+    /// Skips a hole of zeros: a writer that does not append continues at its old offset after the file was truncated.
     fn skip_hole(&mut self, buffer: &mut [u8]) -> io::Result<Step> {
         let mut offset = seek(self.file.as_fd(), SeekFrom::Data(0)).unwrap_or(0);
         loop {
@@ -252,13 +252,13 @@ impl Reader {
         Line { bytes, file, generation: self.position.generation, offset, size, cut, historic: offset < self.historic_to }
     }
 
-    /// Whether `other` holds the beginning of what this file holds.
+    /// Returns whether `other` holds the beginning of this file's content.
     pub(super) fn continues(&self, other: &File) -> io::Result<bool> {
         continues(&self.file, other)
     }
 }
 
-/// Whether `other` holds the beginning of what `file` holds: a copy that is being made, or one that was left half made.
+/// Returns whether `other` holds the beginning of `file`: a copy in progress, or one left unfinished.
 pub(super) fn continues(file: &File, other: &File) -> io::Result<bool> {
     let length = other.metadata()?.len();
     if length == 0 || length > file.metadata()?.len() {

@@ -1,73 +1,73 @@
-//! The names that a log's older generations have: `mcp-hub.log.1`, `mcp-hub.log-20261101.gz`, `mcp-hub.2026-11-01.3.log` …
+//! The names of a log's rotated generations: `mcp-hub.log.1`, `mcp-hub.log-20261101.gz`, `mcp-hub.2026-11-01.3.log` …
 
-/// How a log's generations are called.
+/// The pattern of a log's rotated names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Family {
+pub(super) struct RotationNames {
     stem: String,
     extension: String,
 }
 
-impl Family {
-    /// Of the log with this name.
+impl RotationNames {
+    /// Returns the names for the log with this name.
     pub(super) fn of(name: &str) -> Self {
         let (stem, extension) = match name.rfind('.') {
-            Some(dot) if dot > 0 && !is_mark(&name[dot..]) => name.split_at(dot),
+            Some(dot) if dot > 0 && !is_suffix(&name[dot..]) => name.split_at(dot),
             _ => (name, ""),
         };
         Self { stem: stem.to_owned(), extension: extension.to_owned() }
     }
 
-    /// Of the log of which a generation has this name: what a link called `current.log` points to, say.
+    /// Derives the names from one generation's name, such as the target of a link called `current.log`.
     pub(super) fn of_generation(name: &str) -> Self {
-        let mut family = Self::of(without_packing(name));
-        while let Some(cut) = (1..family.stem.len()).find(|at| family.stem.is_char_boundary(*at) && is_mark(&family.stem[*at..])) {
-            family.stem.truncate(cut);
+        let mut names = Self::of(without_gz(name));
+        while let Some(cut) = (1..names.stem.len()).find(|at| names.stem.is_char_boundary(*at) && is_suffix(&names.stem[*at..])) {
+            names.stem.truncate(cut);
         }
-        family
+        names
     }
 
-    /// Whether a file with this name can be a generation of the log.
+    /// Returns whether a file with this name can be a generation of the log.
     pub(super) fn has(&self, name: &str) -> bool {
-        let Some(rest) = without_packing(name).strip_prefix(&self.stem) else { return false };
+        let Some(rest) = without_gz(name).strip_prefix(&self.stem) else { return false };
         let Some(at) = rest.rfind(&self.extension) else { return false };
         let (before, after) = (&rest[..at], &rest[at + self.extension.len()..]);
-        // Without an extension everything found its place behind the last byte.
-        is_marks(before) && (is_marks(after) || matches!(after, ".old" | ".bak" | ".prev"))
+        // Without an extension, `rfind` matches after the last byte: the whole suffix is in `before`.
+        are_suffixes(before) && (are_suffixes(after) || matches!(after, ".old" | ".bak" | ".prev"))
     }
 }
 
-/// What tells which of two generations is the older one if their times don't: a number behind the name grows with each rotation, and
-/// one inside it with each new file.
-pub(super) fn age(name: &str) -> (std::cmp::Reverse<u32>, String) {
-    let behind = without_packing(name).rsplit_once('.').and_then(|(_, number)| number.parse().ok());
+/// Returns a sort key for generations with equal times, oldest first: a number after the name grows with each rotation, one
+/// inside the name with each new file.
+pub(super) fn rotation_order(name: &str) -> (std::cmp::Reverse<u32>, String) {
+    let behind = without_gz(name).rsplit_once('.').and_then(|(_, number)| number.parse().ok());
     let padded = name.split_inclusive(|byte: char| !byte.is_ascii_digit()).map(|part| format!("{part:0>12}")).collect();
     (std::cmp::Reverse(behind.unwrap_or(0)), padded)
 }
 
-/// Whether what is called so is packed.
-pub(super) fn is_packed(name: &str) -> bool {
-    without_packing(name).len() < name.len()
+/// Returns whether the name is of a gzip file.
+pub(super) fn is_gzip(name: &str) -> bool {
+    without_gz(name).len() < name.len()
 }
 
-fn without_packing(name: &str) -> &str {
+fn without_gz(name: &str) -> &str {
     name.strip_suffix(".gz").unwrap_or(name)
 }
 
-/// The longest text between or behind the parts of a log's name that is looked at.
-const MAX_MARKS: usize = 64;
+/// The longest suffix that is parsed, in bytes.
+const MAX_SUFFIX_BYTES: usize = 64;
 
-/// Numbers and dates, each behind a dot, a dash or an underscore; none is fine, too.
-fn is_marks(text: &str) -> bool {
-    if text.len() > MAX_MARKS {
+/// Accepts numbers and dates, each after a dot, a dash or an underscore, and an empty text.
+fn are_suffixes(text: &str) -> bool {
+    if text.len() > MAX_SUFFIX_BYTES {
         return false;
     }
     text.is_empty()
-        || is_mark(text)
-        || (1..text.len()).any(|at| text.is_char_boundary(at) && is_mark(&text[..at]) && is_marks(&text[at..]))
+        || is_suffix(text)
+        || (1..text.len()).any(|at| text.is_char_boundary(at) && is_suffix(&text[..at]) && are_suffixes(&text[at..]))
 }
 
-/// A number of a few digits behind a dot, or a date with or without a time. Other numbers may be a port: they tell hubs apart.
-fn is_mark(text: &str) -> bool {
+/// Accepts a number of up to 3 digits after a dot, or a date with or without a time. Longer numbers may be a hub's port.
+fn is_suffix(text: &str) -> bool {
     let Some(value) = text.strip_prefix(['.', '-', '_']) else { return false };
     let digits = value.bytes().filter(u8::is_ascii_digit).count();
     let is_number = text.starts_with('.') && digits == value.len() && (1..=3).contains(&digits);
@@ -82,8 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_dates_make_a_generation() {
-        let family = Family::of("mcp-hub.log");
+    fn numbers_and_dates_mark_a_generation() {
+        let names = RotationNames::of("mcp-hub.log");
         for name in [
             "mcp-hub.log.1",
             "mcp-hub.log.12.gz",
@@ -95,13 +95,13 @@ mod tests {
             "mcp-hub.2026-11-01T10:00:00Z.log",
             "mcp-hub.log.old",
         ] {
-            assert!(family.has(name), "{name}");
+            assert!(names.has(name), "{name}");
         }
     }
 
     #[test]
-    fn another_hubs_log_is_no_generation() {
-        let family = Family::of("mcp-hub.log");
+    fn another_hubs_log_is_not_a_generation() {
+        let names = RotationNames::of("mcp-hub.log");
         for name in [
             "mcp-hub-7001.log",
             "mcp-hub-two.log",
@@ -111,17 +111,17 @@ mod tests {
             "mcp-hub2.log",
             "mcp-hub.7001.log",
         ] {
-            assert!(!family.has(name), "{name}");
+            assert!(!names.has(name), "{name}");
         }
-        assert!(!Family::of("mcp-hub-7000.log").has("mcp-hub-7001.log.1"));
-        assert!(!Family::of("mcp-hub-7000.log").has("mcp-hub.log"));
+        assert!(!RotationNames::of("mcp-hub-7000.log").has("mcp-hub-7001.log.1"));
+        assert!(!RotationNames::of("mcp-hub-7000.log").has("mcp-hub.log"));
     }
 
     #[test]
-    fn a_name_without_an_extension_has_generations() {
-        assert!(Family::of("hublog").has("hublog.1"));
-        assert!(Family::of("hublog").has("hublog-20261101.gz"));
-        assert!(!Family::of("hublog").has("hublog-b"));
+    fn a_log_without_an_extension_has_generations() {
+        assert!(RotationNames::of("hublog").has("hublog.1"));
+        assert!(RotationNames::of("hublog").has("hublog-20261101.gz"));
+        assert!(!RotationNames::of("hublog").has("hublog-b"));
     }
 
     #[test]
@@ -133,15 +133,15 @@ mod tests {
             ("hub.9.log", "hub.10.log"),
             ("hub.log-20261101", "hub.log-20261102"),
         ] {
-            assert!(age(older) < age(younger), "{older} {younger}");
+            assert!(rotation_order(older) < rotation_order(younger), "{older} {younger}");
         }
     }
 
     #[test]
-    fn the_family_is_found_from_a_generation() {
-        let family = Family::of_generation("mcp-hub.2026-11-01.3.log");
-        assert_eq!(family, Family::of("mcp-hub.log"));
-        assert!(family.has("mcp-hub.2026-11-01.4.log"));
-        assert!(Family::of_generation("mcp-hub.log.2.gz").has("mcp-hub.log.3"));
+    fn the_log_name_is_derived_from_a_generation() {
+        let names = RotationNames::of_generation("mcp-hub.2026-11-01.3.log");
+        assert_eq!(names, RotationNames::of("mcp-hub.log"));
+        assert!(names.has("mcp-hub.2026-11-01.4.log"));
+        assert!(RotationNames::of_generation("mcp-hub.log.2.gz").has("mcp-hub.log.3"));
     }
 }

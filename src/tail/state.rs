@@ -1,4 +1,4 @@
-//! What of the following survives a restart.
+//! The reader's state, which survives a restart.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use super::identity::FileIdentity;
 use super::position::Position;
 
-/// How many generations are remembered after they were read to their end: a copy of one is recognised, and not read again.
+/// Finished generations that are remembered, so that a copy of one is recognised and not read again.
 const REMEMBERED: usize = 16;
 
-/// Everything before these positions was handed out. Commit it together with what was made of the lines; a follower that begins
-/// with it goes on with the next line.
+/// The read positions: all lines before them were returned. Commit it together with the facts from those lines; a follower that
+/// starts from it continues with the next line.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     /// The path or pattern that was followed.
@@ -22,11 +22,11 @@ pub struct State {
     pub(super) next_generation: u64,
     pub(super) reference: Option<u64>,
     pub(super) files: Vec<SavedFile>,
-    pub(super) known: Known,
+    pub(super) known: AlreadyRead,
 }
 
 impl State {
-    /// How many generations were begun: lines of a further one have records that no state knew before.
+    /// Returns the number of generations begun: records of lines in a later one are new to this state.
     pub const fn generations(&self) -> u64 {
         self.next_generation
     }
@@ -38,22 +38,22 @@ pub(super) struct SavedFile {
     pub position: Position,
     /// Its name when it was first seen.
     pub name: String,
-    /// Where it was last seen.
+    /// Its path when it was last seen.
     pub path: PathBuf,
-    /// How large it was known to be.
+    /// Its last known size.
     pub size: u64,
 }
 
-/// What need not be read again.
+/// Content that must not be read again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Known {
-    /// Generations that were read as far as they could be.
+pub(super) struct AlreadyRead {
+    /// Generations read as far as possible.
     pub finished: VecDeque<Position>,
-    /// Files that hold a part of what was read from another one.
+    /// Files that hold a part of what was read from another file.
     pub copies: VecDeque<FileIdentity>,
 }
 
-impl Known {
+impl AlreadyRead {
     pub(super) fn finish(&mut self, position: Position) {
         self.finished.push_back(position);
         while self.finished.len() > REMEMBERED {

@@ -1,64 +1,64 @@
-//! One file that is followed.
+//! A file that is followed.
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::gzip::GzipReader;
 use super::identity::FileIdentity;
 use super::line::Line;
-use super::packed::Packed;
-use super::places::name_of;
+use super::log_path::name_of;
 use super::position::Position;
 use super::reader::{Reader, Step};
-use super::rotation::is_packed;
+use super::rotation::is_gzip;
 use super::state::SavedFile;
 
-/// A file, where it stands, and how far it was read.
+/// A file, its location, and how far it was read.
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub content: Content,
     /// Its name when it was first seen.
     pub name: String,
-    /// Where it was last seen.
+    /// Its path when it was last seen.
     pub path: PathBuf,
-    pub standing: Standing,
+    pub location: Location,
 }
 
-/// How its lines are had.
+/// The reader for its format.
 #[derive(Debug)]
 pub(super) enum Content {
     Plain(Reader),
-    Packed(Box<Packed>),
+    Gzip(Box<GzipReader>),
 }
 
-/// Where it stands.
+/// Where a followed file is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
-    /// Where the log is looked for.
-    Here,
-    /// Elsewhere, or nowhere: renamed, deleted, a copy. Somebody may still write to it.
-    Away {
-        /// Since when nothing more came.
+pub(super) enum Location {
+    /// At the log's path, or matched by the pattern.
+    AtLogPath,
+    /// Renamed, deleted or a copy. Its writer may still hold it open.
+    Elsewhere {
+        /// The time of its last new line.
         since: Instant,
     },
 }
 
-impl Standing {
-    /// From now on.
-    pub(super) fn away() -> Self {
-        Self::Away { since: Instant::now() }
+impl Location {
+    /// Returns the location of a file that left the log's path just now.
+    pub(super) fn elsewhere_from_now() -> Self {
+        Self::Elsewhere { since: Instant::now() }
     }
 }
 
 impl Tracked {
-    /// A file that was never read.
-    pub(super) fn new(file: File, path: PathBuf, standing: Standing, generation: u64, historic_to: u64) -> io::Result<Self> {
+    /// Follows a file that was never read.
+    pub(super) fn new(file: File, path: PathBuf, location: Location, generation: u64, historic_to: u64) -> io::Result<Self> {
         let position = Position::start(FileIdentity::of(&file.metadata()?), generation);
-        Ok(Self { content: Content::Plain(Reader::new(file, position, historic_to)), name: name_of(&path), path, standing })
+        Ok(Self { content: Content::Plain(Reader::new(file, position, historic_to)), name: name_of(&path), path, location })
     }
 
-    /// Goes on in the file at `path` if it is the one of `position`, wherever that now stands and whatever it is now called.
+    /// Continues in the file at `path` if `same` accepts it and it holds the content before `position`, whatever its name is now.
     pub(super) fn resume(
         path: &Path,
         position: &Position,
@@ -70,42 +70,42 @@ impl Tracked {
         if !same(&identity) {
             return Ok(None);
         }
-        let content = if is_packed(&name_of(path)) {
-            Packed::open(file, position)?.map(|packed| Content::Packed(Box::new(packed)))
+        let content = if is_gzip(&name_of(path)) {
+            GzipReader::open(file, position)?.map(|packed| Content::Gzip(Box::new(packed)))
         } else {
             let position = position.in_file(identity);
             position.fits(&file)?.then(|| Content::Plain(Reader::new(file, position, 0)))
         };
-        let standing = Standing::away();
-        Ok(content.map(|content| Self { content, name: name.to_owned(), path: path.to_owned(), standing }))
+        let location = Location::elsewhere_from_now();
+        Ok(content.map(|content| Self { content, name: name.to_owned(), path: path.to_owned(), location }))
     }
 
     pub(super) fn position(&self) -> Position {
         match &self.content {
             Content::Plain(reader) => reader.position().clone(),
-            Content::Packed(packed) => packed.position(),
+            Content::Gzip(packed) => packed.position(),
         }
     }
 
     pub(super) fn generation(&self) -> u64 {
         match &self.content {
             Content::Plain(reader) => reader.position().generation,
-            Content::Packed(packed) => packed.position().generation,
+            Content::Gzip(packed) => packed.position().generation,
         }
     }
 
-    /// Its reader, unless it is packed.
+    /// Returns its reader, unless it is a gzip file.
     pub(super) fn reader(&self) -> Option<&Reader> {
         match &self.content {
             Content::Plain(reader) => Some(reader),
-            Content::Packed(_) => None,
+            Content::Gzip(_) => None,
         }
     }
 
     pub(super) fn is(&self, identity: &FileIdentity) -> bool {
         match &self.content {
             Content::Plain(reader) => reader.position().file.is(identity),
-            Content::Packed(packed) => packed.position().file.is(identity),
+            Content::Gzip(packed) => packed.position().file.is(identity),
         }
     }
 
@@ -120,9 +120,9 @@ impl Tracked {
     pub(super) fn step(&mut self, buffer: &mut [u8], limit: usize, line: &mut impl FnMut(Line<'_>)) -> io::Result<Step> {
         let step = match &mut self.content {
             Content::Plain(reader) => reader.step(buffer, limit, &self.name, line)?,
-            Content::Packed(packed) => packed.step(buffer, &self.name, line)?,
+            Content::Gzip(packed) => packed.step(buffer, &self.name, line)?,
         };
-        if let (Step::Handed(_) | Step::Searched, Standing::Away { since }) = (step, &mut self.standing) {
+        if let (Step::Handed(_) | Step::Searched, Location::Elsewhere { since }) = (step, &mut self.location) {
             *since = Instant::now();
         }
         Ok(step)

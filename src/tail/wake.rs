@@ -1,7 +1,7 @@
-//! Tells when to look at the log: an event of the file system wakes, the clock makes sure.
+//! Decides when to look at the log: on a file event, or by the clock if none comes.
 //!
-//! Events are hints. They come for nothing on bind mounts, network and user-space file systems, they are lost when a file is
-//! renamed twice in a moment, and there may be no inotify instance left. So no look depends on one; they only shorten the wait.
+//! Events are hints that only shorten the wait. Bind mounts, network and user-space file systems may send none, two renames in
+//! quick succession lose some, and there may be no inotify instance left.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,93 +10,97 @@ use futures_util::FutureExt as _;
 use linemux::MuxedEvents;
 use tokio::time::{Instant, sleep_until};
 
-use super::pace::{GAP, Pace};
+use super::poll_interval::{MIN_INTERVAL, PollInterval};
 
-/// More events than this between two looks are more work than looking by the clock.
+/// With more events than this between two looks, polling is less work.
 const MANY_EVENTS: usize = 200;
 
-/// More files than this are not watched, only looked at.
+/// Files beyond this number are polled instead of watched.
 const MANY_FILES: usize = 64;
 
-/// How long to do without events after they failed.
+/// How long to poll before events are tried again after a failure.
 const RETRY: Duration = Duration::from_secs(60);
 
-/// Says when the next look is due.
+/// Decides when the next look is due.
 pub struct Wake {
-    pace: Pace,
+    interval: PollInterval,
     events: Option<Events>,
-    /// When the last look was.
+    /// Time of the last look.
     last: Instant,
-    /// The last look did not come to the end.
-    at_once: bool,
-    /// Whether an event came since.
-    heard: bool,
-    /// Lines came without an event: maybe it is only late.
-    suspicion: bool,
-    /// How often in a row that was so.
-    missed: u32,
-    /// Whether people know that there are no events.
-    said: bool,
+    /// True if the last look did not reach the log's end.
+    due_now: bool,
+    /// True if an event came since the last look.
+    event_seen: bool,
+    /// True if lines came without an event, which may only be late.
+    suspected_miss: bool,
+    /// Consecutive times that lines came without an event.
+    misses: u32,
+    /// True once the lack of events was logged.
+    reported: bool,
     retry: Instant,
 }
 
 struct Events {
     muxed: MuxedEvents,
     watched: Vec<PathBuf>,
-    /// Whether all of the log's files are watched.
+    /// True if all of the log's files are watched.
     all: bool,
 }
 
 impl Wake {
-    /// The first look is due at once.
+    /// Creates a `Wake` whose first look is due at once.
     pub fn new() -> Self {
         let now = Instant::now();
         Self {
-            pace: Pace::default(),
+            interval: PollInterval::default(),
             events: None,
             last: now,
-            at_once: true,
-            heard: true,
-            suspicion: false,
-            missed: 0,
-            said: false,
+            due_now: true,
+            event_seen: true,
+            suspected_miss: false,
+            misses: 0,
+            reported: false,
             retry: now,
         }
     }
 
-    /// Waits until the next look is due. It may be given up and begun again at any time.
+    /// Waits until the next look is due. Safe to cancel and call again.
     pub async fn wait(&mut self) {
-        while !self.at_once {
-            let told = self.events.as_ref().is_some_and(|events| events.all);
-            let wait = if self.heard { GAP } else { self.pace.wait(told) };
+        while !self.due_now {
+            let with_events = self.events.as_ref().is_some_and(|events| events.all);
+            let wait = if self.event_seen { MIN_INTERVAL } else { self.interval.wait(with_events) };
             tokio::select! {
                 () = sleep_until(self.last + wait) => return,
-                heard = next(&mut self.events), if !self.heard => match heard {
-                    Ok(()) => self.heard = true,
+                event_seen = next(&mut self.events), if !self.event_seen => match event_seen {
+                    Ok(()) => self.event_seen = true,
                     Err(reason) => self.do_without(&reason),
                 },
             }
         }
     }
 
-    /// The look did not come to the log's end: the next one is due at once.
+    /// Makes the next look due at once, because this one did not reach the log's end.
     pub fn go_on(&mut self) {
-        self.at_once = true;
+        self.due_now = true;
     }
 
-    /// Takes note of a look to the log's end: whether it found lines, and where the log's files stand.
+    /// Records a look that reached the log's end: whether it found lines, and the log's files.
     pub async fn looked<'a>(&mut self, moved: bool, files: impl Iterator<Item = &'a Path>) {
-        self.at_once = false;
+        self.due_now = false;
         let waited = self.last.elapsed();
         self.last = Instant::now();
-        let was_quiet = self.pace.is_quiet();
-        self.pace.looked(moved, waited);
+        let was_quiet = self.interval.is_quiet();
+        self.interval.looked(moved, waited);
         let more = self.events.as_mut().map_or(0, Events::drain);
-        let heard = std::mem::take(&mut self.heard) || more > 0;
-        self.judge(moved && was_quiet, heard);
+        let event_seen = std::mem::take(&mut self.event_seen) || more > 0;
+        self.check_events_arrive(moved && was_quiet, event_seen);
         if more > MANY_EVENTS {
             self.events = None;
-        } else if self.events.is_none() && (self.pace.is_quiet() || !moved) && !self.pace.is_untold() && self.last >= self.retry {
+        } else if self.events.is_none()
+            && (self.interval.is_quiet() || !moved)
+            && !self.interval.are_events_missing()
+            && self.last >= self.retry
+        {
             match MuxedEvents::new() {
                 Ok(muxed) => self.events = Some(Events { muxed, watched: Vec::new(), all: false }),
                 Err(error) => self.do_without(&error.to_string()),
@@ -107,31 +111,31 @@ impl Wake {
         }
     }
 
-    /// Finds out whether events come at all.
-    fn judge(&mut self, surprising: bool, heard: bool) {
-        if heard {
-            self.missed = 0;
-        } else if self.suspicion {
-            // A watch can get lost when its file is renamed: one that is made anew gets one more chance.
-            self.missed += 1;
+    /// Detects that events don't arrive.
+    fn check_events_arrive(&mut self, surprising: bool, event_seen: bool) {
+        if event_seen {
+            self.misses = 0;
+        } else if self.suspected_miss {
+            // A watch can get lost when its file is renamed, so a new one gets one more chance.
+            self.misses += 1;
             self.events = None;
-            if self.missed > 1 {
-                self.pace.is_not_told();
-                self.say("none came for new lines");
+            if self.misses > 1 {
+                self.interval.mark_events_missing();
+                self.report_once("new lines came without an event");
             }
         }
-        self.suspicion = surprising && !heard && self.events.as_ref().is_some_and(|events| events.all);
+        self.suspected_miss = surprising && !event_seen && self.events.as_ref().is_some_and(|events| events.all);
     }
 
     fn do_without(&mut self, reason: &str) {
         self.events = None;
         self.retry = Instant::now() + RETRY;
-        self.say(reason);
+        self.report_once(reason);
     }
 
-    fn say(&mut self, reason: &str) {
-        if !std::mem::replace(&mut self.said, true) {
-            tracing::info!(reason, "no file events here; the log is looked at by the clock");
+    fn report_once(&mut self, reason: &str) {
+        if !std::mem::replace(&mut self.reported, true) {
+            tracing::info!(reason, "file events are not available; the log is polled");
         }
     }
 }
@@ -145,16 +149,16 @@ impl Default for Wake {
 impl std::fmt::Debug for Wake {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let watched = self.events.as_ref().map(|events| &events.watched);
-        f.debug_struct("Wake").field("pace", &self.pace).field("watched", &watched).finish_non_exhaustive()
+        f.debug_struct("Wake").field("interval", &self.interval).field("watched", &watched).finish_non_exhaustive()
     }
 }
 
-/// Waits for an event; for ever if nothing is watched.
+/// Waits for an event; never returns if nothing is watched.
 async fn next(events: &mut Option<Events>) -> Result<(), String> {
     match events {
         Some(events) if !events.watched.is_empty() => match events.muxed.next_event().await {
             Ok(Some(_)) => Ok(()),
-            Ok(None) => Err("nothing is watched any more".to_owned()),
+            Ok(None) => Err("no file is watched any more".to_owned()),
             Err(error) => Err(error.to_string()),
         },
         _ => std::future::pending().await,
@@ -162,7 +166,7 @@ async fn next(events: &mut Option<Events>) -> Result<(), String> {
 }
 
 impl Events {
-    /// Takes what came meanwhile: the queue has no bound of its own. What is wrong with it shows at the next wait.
+    /// Takes the queued events, because the queue is unbounded. An error shows at the next wait.
     fn drain(&mut self) -> usize {
         let mut drained = 0;
         while !self.watched.is_empty()
@@ -184,11 +188,11 @@ impl Events {
                 self.all = false;
                 return;
             }
-            // Links are followed here: a watch is on a file, and the library looks at folders' links from the wrong place.
+            // Resolve links here: the library resolves links of folders against the wrong folder.
             let target = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
             match self.muxed.add_file(target).await {
                 Ok(_) => self.watched.push(file.to_owned()),
-                // Its folder is not there yet, or the limit of watches is reached.
+                // Its folder does not exist yet, or the limit of inotify watches is reached.
                 Err(_) => self.all = false,
             }
         }
@@ -201,7 +205,7 @@ mod tests {
 
     use super::*;
 
-    /// Looks that find nothing, until it is quiet.
+    /// Looks without finding lines until the log counts as quiet.
     async fn quiet(wake: &mut Wake, file: &Path) {
         for _ in 0..40 {
             wake.wait().await;
@@ -210,7 +214,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_line_wakes_before_the_clock_does() {
+    async fn a_new_line_wakes_before_the_clock_does() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("hub.log");
         std::fs::write(&path, "").unwrap();
@@ -225,8 +229,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn where_no_event_ever_comes_the_clock_takes_over_and_it_is_said_once() {
-        // No event ever tells of what lies behind a procfs file.
+    async fn without_file_events_the_log_is_polled_and_that_is_logged_once() {
+        // procfs sends no file events.
         let path = Path::new("/proc/self/stat");
         let mut wake = Wake::new();
         for _ in 0..3 {
@@ -235,11 +239,11 @@ mod tests {
             wake.looked(true, std::iter::once(path)).await;
         }
         quiet(&mut wake, path).await;
-        assert!(wake.said && wake.pace.is_untold() && wake.events.is_none());
+        assert!(wake.reported && wake.interval.are_events_missing() && wake.events.is_none());
     }
 
     #[tokio::test]
-    async fn a_folder_that_is_not_there_can_be_waited_for() {
+    async fn a_folder_that_does_not_exist_yet_does_not_end_the_wait() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("not/yet/hub.log");
         let mut wake = Wake::new();

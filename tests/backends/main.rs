@@ -1,11 +1,11 @@
-//! The same report from everywhere: Jaeger's API, Tempo's, files, the journal. What a backend lacks lowers the coverage, what goes
-//! wrong on the way is an error, and neither is ever a better verdict.
+//! The report is the same from each backend: Jaeger's API, Tempo's, files, the journal. Missing data lowers the coverage, a failed
+//! request is an error, and neither ever improves the verdict.
 
 mod doctor;
+mod pipeline;
 mod rehearsal;
 mod secure;
 mod server;
-mod way;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -20,7 +20,7 @@ use hubwatch::watch::{Environment, HubName};
 use rehearsal::{FROM, REHEARSAL, TO, hubwatch, report_embedded, report_from, report_from_server, trace_id};
 use server::{Behaviour, Contract, Fault, Server};
 
-/// The report from a server that behaves like this, and how often the server was asked.
+/// Returns the report from a server with this behaviour, and the number of requests.
 async fn from_server(behaviour: Behaviour, more: &'static [&'static str]) -> (rehearsal::Reported, usize) {
     let kind = if behaviour.contract == Contract::Jaeger { "jaeger" } else { "tempo" };
     let server = Server::start(behaviour).await;
@@ -36,15 +36,14 @@ async fn the_report_is_the_same_from_each_kind_of_server() {
         let (reported, asked) = from_server(Behaviour::of(contract), &[]).await;
         assert_eq!((reported.code, &reported.stderr), (embedded.code, &String::new()));
         assert_eq!(reported.content(), embedded.content());
-        // Five quarter-hours and one more on each side, two parts of each. That there is no v2 is found out by the requests that are
-        // under way at first.
+        // Five quarter-hours and one more on each side, two parts of each. The first concurrent requests find out that there is no v2.
         let at_first = if contract == Contract::OldTempo { 8 } else { 0 };
         assert!((14..=14 + at_first).contains(&asked), "{contract:?}: {asked}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn spans_that_came_twice_or_in_any_order_change_nothing() {
+async fn duplicated_or_reordered_spans_change_nothing() {
     let embedded = report_embedded();
     for contract in [Contract::Jaeger, Contract::Tempo] {
         assert_eq!(from_server(Behaviour::with(contract, Fault::Twice), &[]).await.0.content(), embedded.content());
@@ -62,7 +61,7 @@ async fn a_journal_that_is_served_gives_the_same_report() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_backend_lacks_is_named_and_lowers_the_coverage() {
+async fn missing_watches_are_reported_and_lower_the_coverage() {
     let whole = report_embedded().json;
     for contract in [Contract::Jaeger, Contract::Tempo] {
         let (reported, _) = from_server(Behaviour::with(contract, Fault::Lacks(trace_id(1))), &[]).await;
@@ -78,22 +77,22 @@ async fn what_a_backend_lacks_is_named_and_lowers_the_coverage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trace_that_tempo_calls_partial_is_named() {
+async fn a_trace_that_tempo_marks_as_partial_is_reported() {
     let (reported, _) = from_server(Behaviour::with(Contract::Tempo, Fault::Partial(trace_id(2))), &[]).await;
     let incomplete = reported.json["provenance"]["incomplete"].to_string();
-    assert!(incomplete.contains("Tempo calls its answer partial: trace exceeds max size"), "{incomplete}");
+    assert!(incomplete.contains("Tempo marked the trace as partial: trace exceeds max size"), "{incomplete}");
     assert_eq!((reported.json["coverage"]["missing_watches"].as_u64(), reported.code), (Some(30), Some(1)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_busy_at_first_is_asked_again() {
+async fn a_request_to_a_busy_server_is_retried() {
     let (reported, asked) = from_server(Behaviour::with(Contract::Jaeger, Fault::BusyAtFirst(3)), &[]).await;
     assert_eq!(reported.content(), report_embedded().content());
     assert!(asked > 14, "{asked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn evidence_links_to_where_people_see_its_trace() {
+async fn evidence_links_to_its_trace() {
     let server = Server::start(Behaviour::of(Contract::Jaeger)).await;
     let reported = report_from_server(format!("jaeger={}", server.base), &[]).await;
     let evidence = reported.json["criteria"].as_array().unwrap().iter().flat_map(|row| row["evidence"].as_array().unwrap());
@@ -114,7 +113,7 @@ async fn evidence_links_to_where_people_see_its_trace() {
 }
 
 #[test]
-fn what_people_read_links_to_each_slow_call_each_incident_and_each_failed_criterion() {
+fn reports_link_to_the_trace_of_each_slow_call_incident_and_failed_criterion() {
     let rendered = |form: &str| {
         let mut shown = hubwatch();
         shown.env("HUBWATCH_TRACE_URL", "http://grafana/{trace_id}").args(["report", "--name", "demo-hub", "--from", FROM]);
@@ -148,60 +147,60 @@ fn what_people_read_links_to_each_slow_call_each_incident_and_each_failed_criter
     }
 }
 
-/// Each fault, and what people are told of it.
+/// Returns each fault with its error message.
 fn faults() -> Vec<(Contract, Fault, &'static str)> {
     let both = [Contract::Jaeger, Contract::Tempo];
     let mut all = vec![
-        (Contract::Jaeger, Fault::CutJson, "its answer is not what Jaeger answers"),
+        (Contract::Jaeger, Fault::CutJson, "its response is not Jaeger's"),
         (Contract::Jaeger, Fault::Page, "is not Jaeger's query API, or not at this path"),
         (Contract::Jaeger, Fault::OtherJson, "neither a result nor an error"),
-        (Contract::Tempo, Fault::CutJson, "its answer is no protobuf of Tempo's"),
+        (Contract::Tempo, Fault::CutJson, "its response is not Tempo's protobuf"),
         (Contract::Tempo, Fault::Page, "is not Tempo's query API, or not at this path"),
-        (Contract::Tempo, Fault::OtherJson, "it answers application/json where protobuf was asked for"),
+        (Contract::Tempo, Fault::OtherJson, "it returned application/json instead of protobuf"),
     ];
     for contract in both {
         all.extend([
-            (contract, Fault::Status(429), "can't be read, after 4 tries: HTTP 429"),
-            (contract, Fault::Status(503), "can't be read, after 4 tries: HTTP 503"),
-            (contract, Fault::Status(500), "answers HTTP 500: a word of the server"),
-            (contract, Fault::Status(403), "look at the credentials and the tenant"),
-            (contract, Fault::Silence, "can't be read, after 4 tries: no answer in time"),
-            (contract, Fault::HalfABody, "can't be read, after 4 tries"),
-            (contract, Fault::SomebodyElses, "when asked for trace"),
-            (contract, Fault::DiesAt(3), "can't be read, after 4 tries"),
+            (contract, Fault::Status(429), "can't be read after 4 attempts: HTTP 429"),
+            (contract, Fault::Status(503), "can't be read after 4 attempts: HTTP 503"),
+            (contract, Fault::Status(500), "returned HTTP 500: a word of the server"),
+            (contract, Fault::Status(403), "check the credentials and the tenant"),
+            (contract, Fault::Silence, "can't be read after 4 attempts: timeout"),
+            (contract, Fault::HalfABody, "can't be read after 4 attempts"),
+            (contract, Fault::OtherTrace, "when asked for trace"),
+            (contract, Fault::DiesAt(3), "can't be read after 4 attempts"),
         ]);
     }
     all
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_goes_wrong_is_an_error_and_never_a_verdict() {
-    let tried = faults().into_iter().map(async |(contract, fault, told)| {
+async fn each_fault_is_an_error_and_never_a_verdict() {
+    let tried = faults().into_iter().map(async |(contract, fault, expected)| {
         let (reported, _) = from_server(Behaviour::with(contract, fault.clone()), &[]).await;
         assert_eq!((reported.code, &reported.json), (Some(4), &serde_json::Value::Null), "{contract:?} {fault:?}: {reported:?}");
-        assert!(reported.stderr.contains(told), "{contract:?} {fault:?}: {}", reported.stderr);
+        assert!(reported.stderr.contains(expected), "{contract:?} {fault:?}: {}", reported.stderr);
         assert_eq!(reported.stderr.lines().count(), 1, "{}", reported.stderr);
     });
     futures_util::future::join_all(tried).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_path_is_not_taken_for_a_lack_of_traces() {
-    for (contract, told) in [(Contract::Jaeger, "tempo"), (Contract::Tempo, "jaeger"), (Contract::OldTempo, "jaeger")] {
+async fn a_wrong_path_is_not_mistaken_for_missing_traces() {
+    for (contract, kind) in [(Contract::Jaeger, "tempo"), (Contract::Tempo, "jaeger"), (Contract::OldTempo, "jaeger")] {
         let server = Server::start(Behaviour::of(contract)).await;
-        let reported = report_from_server(format!("{told}={}", server.base), &[]).await;
+        let reported = report_from_server(format!("{kind}={}", server.base), &[]).await;
         assert_eq!(reported.code, Some(4), "{reported:?}");
-        assert!(reported.stderr.contains("or not at this path: it answers HTTP 404"), "{}", reported.stderr);
+        assert!(reported.stderr.contains("or not at this path: it returned HTTP 404"), "{}", reported.stderr);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_tenant_and_credentials_are_sent_and_asked_for() {
+async fn a_tenant_and_credentials_are_sent_and_requested() {
     let tenant = Some(("x-scope-orgid", "staging"));
     let behaviour = Behaviour { wants: tenant, ..Behaviour::of(Contract::Tempo) };
     let (without, _) = from_server(behaviour.clone(), &[]).await;
     assert_eq!(without.code, Some(4));
-    assert!(without.stderr.contains("(no org id): look at the credentials and the tenant (X-Scope-OrgID)"), "{}", without.stderr);
+    assert!(without.stderr.contains("(no org id): check the credentials and the tenant (X-Scope-OrgID)"), "{}", without.stderr);
     let (with, _) = from_server(behaviour, &["--backend-header", "X-Scope-OrgID: staging"]).await;
     assert_eq!(with.content(), report_embedded().content());
 
@@ -220,20 +219,20 @@ async fn a_tenant_and_credentials_are_sent_and_asked_for() {
 }
 
 #[test]
-fn what_can_not_be_a_backend_is_told_with_what_can() {
-    let told = |backend: &str| {
+fn an_invalid_backend_is_reported_with_the_valid_ones() {
+    let report_of = |backend: &str| {
         let reported = report_from(backend, &[]);
         (reported.code, reported.stderr)
     };
-    let (code, stderr) = told("zipkin=http://user:password@127.0.0.1:9");
+    let (code, stderr) = report_of("zipkin=http://user:password@127.0.0.1:9");
     assert_eq!(code, Some(2), "{stderr}");
     assert!(
         stderr.contains("there is no backend `zipkin`") && stderr.contains("jaeger=") && !stderr.contains("password"),
         "{stderr}"
     );
-    let (code, stderr) = told("jaeger=127.0.0.1:16686");
+    let (code, stderr) = report_of("jaeger=127.0.0.1:16686");
     assert_eq!(code, Some(78), "{stderr}");
-    let (code, stderr) = told("file=/nonexistent/staging.jsonl");
+    let (code, stderr) = report_of("file=/nonexistent/staging.jsonl");
     assert_eq!(code, Some(4), "{stderr}");
     assert!(stderr.contains("can't read /nonexistent/staging.jsonl"), "{stderr}");
     let nameless = hubwatch().args(["report", "--backend", "jaeger=http://127.0.0.1:9", "--format", "json"]).output().unwrap();
@@ -253,15 +252,15 @@ fn export_embedded(to: &Path, more: &[&str]) -> (Option<i32>, String) {
 }
 
 #[test]
-fn an_archive_gives_the_same_report_however_it_is_compressed() {
+fn an_archive_gives_the_same_report_with_each_compression() {
     let folder = tempfile::tempdir().unwrap();
     let embedded = report_embedded();
     for name in ["staging.jsonl", "staging.jsonl.gz", "staging.jsonl.zst"] {
         let file = folder.path().join(name);
-        let (code, told) = export_embedded(&file, &["--format", "json"]);
-        assert_eq!(code, Some(0), "{told}");
-        let told: serde_json::Value = serde_json::from_str(&told).unwrap();
-        assert_eq!((&told["traces"], &told["watch_spans"]), (&5.into(), &241.into()), "{told}");
+        let (code, output) = export_embedded(&file, &["--format", "json"]);
+        assert_eq!(code, Some(0), "{output}");
+        let output: serde_json::Value = serde_json::from_str(&output).unwrap();
+        assert_eq!((&output["traces"], &output["watch_spans"]), (&5.into(), &241.into()), "{output}");
         let reported = report_from(&format!("file={}", file.display()), &[]);
         assert_eq!((reported.code, &reported.stderr), (embedded.code, &String::new()));
         assert_eq!(reported.content(), embedded.content());
@@ -271,9 +270,9 @@ fn an_archive_gives_the_same_report_however_it_is_compressed() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3, "nothing unfinished is left");
 
     let again = folder.path().join("again.jsonl");
-    let (code, told) = export(&again, &["--backend", &format!("file={}", folder.path().join("staging.jsonl.zst").display())]);
+    let (code, output) = export(&again, &["--backend", &format!("file={}", folder.path().join("staging.jsonl.zst").display())]);
     assert_eq!(
-        (code, told.lines().next()),
+        (code, output.lines().next()),
         (
             Some(0),
             Some(
@@ -286,19 +285,19 @@ fn an_archive_gives_the_same_report_however_it_is_compressed() {
 }
 
 #[test]
-fn an_archive_of_nothing_is_no_success() {
+fn an_empty_archive_is_not_a_success() {
     let folder = tempfile::tempdir().unwrap();
-    let (code, told) = export_embedded(&folder.path().join("empty.jsonl"), &["--environment", "production"]);
-    assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("demo-hub was not watched in environment production, but in staging"), "{told}");
+    let (code, output) = export_embedded(&folder.path().join("empty.jsonl"), &["--environment", "production"]);
+    assert_eq!(code, Some(2), "{output}");
+    assert!(output.contains("demo-hub was not watched in environment production, but in staging"), "{output}");
 }
 
-/// As the Collector writes a file: requests of any spans in one line each, and each line may be compressed by itself.
+/// The Collector writes one request of any spans per line, and may compress each line separately.
 #[test]
-fn a_collectors_file_gives_the_same_report_though_it_mixes_and_delays() {
+fn a_collectors_file_with_mixed_and_late_spans_gives_the_same_report() {
     let folder = tempfile::tempdir().unwrap();
     let mut all: Vec<_> = REHEARSAL.traces().into_values().flatten().collect();
-    // What came an hour late stands at the end.
+    // Spans that came an hour late are at the end.
     all.rotate_left(100);
     let lines = || all.chunks(50).map(|chunk| serde_json::to_vec(&OtlpTraces { resource_spans: chunk.to_vec() }).unwrap());
     let plain = folder.path().join("plain.json");
@@ -315,28 +314,28 @@ fn a_collectors_file_gives_the_same_report_though_it_mixes_and_delays() {
     }
 }
 
-/// Where the lines of a text begin, and where the last one ends.
+/// Returns the offsets at which lines begin, and the end of the last one.
 fn borders(text: &[u8]) -> Vec<usize> {
     let ends = text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
     std::iter::once(0).chain(ends).collect()
 }
 
 #[test]
-fn of_a_cut_archive_all_whole_lines_are_read_and_the_cut_is_told() {
+fn complete_lines_of_a_truncated_archive_are_read_and_the_truncation_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let plain = folder.path().join("staging.jsonl");
     assert_eq!(export_embedded(&plain, &[]).0, Some(0));
     let whole = std::fs::read(&plain).unwrap();
     let borders = borders(&whole);
     let inside = (borders[3] + borders[4]) / 2;
-    // A compressed stream is told from a whole one at a border, too: it lacks its end.
+    // A compressed stream that is truncated between lines is detected as well: its end is missing.
     let cuts = [
-        ("jsonl", whole[..inside].to_vec(), "is cut in line 4"),
-        ("jsonl.gz", without_its_end(gzip(&whole[..inside])), "is cut in line 4"),
-        ("jsonl.gz", without_its_end(gzip(&whole[..borders[3]])), "is cut after line 3"),
-        ("jsonl.zst", without_its_end(zstd(&whole[..inside])), "is cut in line 4"),
-        ("jsonl.zst", without_its_end(zstd(&whole[..borders[3]])), "is cut after line 3"),
-        ("json", framed(&whole, &borders[..5], 10), "is cut after line 3"),
+        ("jsonl", whole[..inside].to_vec(), "is truncated in line 4"),
+        ("jsonl.gz", without_its_end(gzip(&whole[..inside])), "is truncated in line 4"),
+        ("jsonl.gz", without_its_end(gzip(&whole[..borders[3]])), "is truncated after line 3"),
+        ("jsonl.zst", without_its_end(zstd(&whole[..inside])), "is truncated in line 4"),
+        ("jsonl.zst", without_its_end(zstd(&whole[..borders[3]])), "is truncated after line 3"),
+        ("json", framed(&whole, &borders[..5], 10), "is truncated after line 3"),
         ("jsonl.unfinished", whole[..borders[3]].to_vec(), "`hubwatch export` was stopped after line 3"),
     ];
     let first_lines = folder.path().join("lines.jsonl");
@@ -348,18 +347,18 @@ fn of_a_cut_archive_all_whole_lines_are_read_and_the_cut_is_told() {
         content["blind_spots"].take();
         content
     };
-    for (ending, bytes, told) in cuts {
+    for (ending, bytes, expected) in cuts {
         let file = folder.path().join(format!("cut.{ending}"));
         std::fs::write(&file, bytes).unwrap();
         let backend = format!("file={}", file.display());
         let cut = report_from(&backend, &[]);
-        assert_eq!(without_words(&cut), without_words(&readable), "{ending}: all whole lines count, and no more than these");
+        assert_eq!(without_words(&cut), without_words(&readable), "{ending}: only complete lines count");
         let incomplete = cut.json["provenance"]["incomplete"].as_array().unwrap();
-        assert!(incomplete[0].as_str().unwrap().contains(told), "{ending}: {incomplete:?}");
-        assert!(cut.json["blind_spots"].to_string().contains(told), "{ending}: {cut:?}");
+        assert!(incomplete[0].as_str().unwrap().contains(expected), "{ending}: {incomplete:?}");
+        assert!(cut.json["blind_spots"].to_string().contains(expected), "{ending}: {cut:?}");
         assert!(cut.json["coverage"]["share_permille"].as_u64() < Some(800), "{ending}: {}", cut.json["coverage"]);
         let (code, said) = export(&folder.path().join("again.ndjson"), &["--backend", &backend]);
-        assert!(code == Some(3) && said.contains(told), "{ending}: an archive of a cut one is no whole one: {said}");
+        assert!(code == Some(3) && said.contains(expected), "{ending}: an archive of a truncated one is incomplete: {said}");
     }
 }
 
@@ -375,13 +374,13 @@ fn zstd(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What a killed writer leaves: everything that it flushed, but no end of the stream.
+/// Returns what a killed writer leaves: all flushed data, but no end of the stream.
 fn without_its_end(mut packed: Vec<u8>) -> Vec<u8> {
     packed.truncate(packed.len() - 3);
     packed
 }
 
-/// As the Collector compresses: each line by itself, and of the last one only so many bytes.
+/// Compresses each line separately, as the Collector does, and keeps only `last` bytes of the last one.
 fn framed(text: &[u8], borders: &[usize], last: usize) -> Vec<u8> {
     let mut file = Vec::new();
     let mut begins = 0;
@@ -396,14 +395,14 @@ fn framed(text: &[u8], borders: &[usize], last: usize) -> Vec<u8> {
 }
 
 #[test]
-fn of_an_empty_archive_it_is_told_that_it_is_cut_only_where_that_is_certain() {
+fn an_empty_archive_is_reported_as_truncated_only_if_it_should_be_compressed() {
     let folder = tempfile::tempdir().unwrap();
     for (name, cut) in [("empty.jsonl", false), ("empty.jsonl.gz", true), ("empty.jsonl.zst", true)] {
         let file = folder.path().join(name);
         std::fs::write(&file, []).unwrap();
         let reported = report_from(&format!("file={}", file.display()), &[]);
         assert_eq!(reported.code, Some(3), "{reported:?}");
-        assert_eq!(reported.json["provenance"]["incomplete"].to_string().contains("is cut: it is empty"), cut, "{name}");
+        assert_eq!(reported.json["provenance"]["incomplete"].to_string().contains("is truncated: it is empty"), cut, "{name}");
     }
 }
 
@@ -418,5 +417,5 @@ fn a_broken_line_is_an_error() {
     std::fs::write(&file, broken).unwrap();
     let reported = report_from(&format!("file={}", file.display()), &[]);
     assert_eq!(reported.code, Some(4));
-    assert!(reported.stderr.contains("line 4 is no OTLP JSON"), "{}", reported.stderr);
+    assert!(reported.stderr.contains("line 4 is not OTLP JSON"), "{}", reported.stderr);
 }

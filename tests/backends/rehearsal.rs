@@ -1,4 +1,4 @@
-//! A rehearsed hour, and reports on it.
+//! An hour played by `hubwatch demo`, and reports on it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use serde_json::Value;
 pub const FROM: &str = "2026-11-01T00:00:00Z";
 pub const TO: &str = "2026-11-01T01:00:00Z";
 
-/// Made once for all tests; what they read of it they don't change.
+/// Played once for all tests, which only read it.
 pub static REHEARSAL: LazyLock<Rehearsal> = LazyLock::new(Rehearsal::play);
 
 pub struct Rehearsal {
@@ -40,7 +40,7 @@ impl Rehearsal {
         self.folder.path().join("state")
     }
 
-    /// Every watch trace, by its id.
+    /// Returns every watch trace by its id.
     pub fn traces(&self) -> BTreeMap<String, Vec<ResourceSpans>> {
         let backend = Embedded::new(JournalReader::open(&self.state_dir()).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -57,7 +57,7 @@ impl Rehearsal {
     }
 }
 
-/// The trace of the hour's n-th quarter.
+/// Returns the trace id of a quarter of the hour.
 pub fn trace_id(quarter: u64) -> String {
     let (hub, environment) = (HubName::parse("demo-hub").unwrap(), Environment::parse("staging").unwrap());
     Slot(Slot::of(Timestamp::parse(FROM).unwrap()).0 + quarter).trace_id(&hub, &environment, 0).to_string()
@@ -80,7 +80,7 @@ impl Reported {
         }
     }
 
-    /// All of it but what says from where and when it was made.
+    /// Returns the report without its source and its time.
     pub fn content(&self) -> Value {
         let mut json = self.json.clone();
         let provenance = json["provenance"].as_object_mut().unwrap();
@@ -109,17 +109,17 @@ pub fn report_command() -> Command {
     command
 }
 
-/// From the journal itself.
+/// Reports from the journal.
 pub fn report_embedded() -> Reported {
     Reported::of(report_command().arg("--state-dir").arg(REHEARSAL.state_dir()).output().unwrap())
 }
 
-/// From somewhere else.
+/// Reports from another backend.
 pub fn report_from(backend: &str, more: &[&str]) -> Reported {
     Reported::of(report_command().args(["--backend", backend]).args(more).output().unwrap())
 }
 
-/// From a server that should not be waited for long.
+/// Reports from a server, with a short timeout.
 pub async fn report_from_server(backend: String, more: &'static [&'static str]) -> Reported {
     let output = tokio::task::spawn_blocking(move || {
         let mut command = report_command();

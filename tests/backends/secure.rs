@@ -1,4 +1,4 @@
-//! Backends behind TLS: the authority that is given is trusted, no other, and what is wrong with a certificate is said.
+//! Backends behind TLS: only the configured CA is trusted, and certificate errors are explained.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// Serves what is served at `behind`, with a certificate for `localhost` alone; gives back the port.
+    /// Runs a TLS proxy for the server `behind`, with a certificate for `localhost` only; returns the port.
     async fn serve(&self, behind: &str) -> u16 {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &self.0).unwrap().pem();
@@ -37,7 +37,7 @@ impl Authority {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, behind) = (acceptor.clone(), behind.clone());
                 tokio::spawn(async move {
-                    // Who doesn't trust the certificate leaves here.
+                    // Clients that don't trust the certificate disconnect here.
                     let Ok(mut secure) = acceptor.accept(stream).await else { return };
                     let mut plain = TcpStream::connect(behind).await.unwrap();
                     let _ = tokio::io::copy_bidirectional(&mut secure, &mut plain).await;
@@ -57,7 +57,7 @@ async fn report(backend: String, ca: Option<&std::path::Path>, config: Option<&s
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backend_behind_tls_is_read_with_its_authority_and_with_no_other() {
+async fn a_backend_behind_tls_is_read_with_its_ca_and_with_no_other() {
     let folder = tempfile::tempdir().unwrap();
     let (right, wrong) = (Authority::new("one of ours"), Authority::new("another"));
     let (right_ca, wrong_ca) = (folder.path().join("right.pem"), folder.path().join("wrong.pem"));
@@ -84,14 +84,14 @@ async fn a_backend_behind_tls_is_read_with_its_authority_and_with_no_other() {
         ];
         for (reported, why) in untrusted {
             assert_eq!((reported.code, &reported.json), (Some(4), &serde_json::Value::Null), "{kind}: {reported:?}");
-            let told = format!("has a certificate that is not trusted: invalid peer certificate: {why}");
-            assert!(reported.stderr.contains(&told) && reported.stderr.contains("--backend-ca"), "{kind}: {}", reported.stderr);
+            let expected = format!("has a certificate that is not trusted: invalid peer certificate: {why}");
+            assert!(reported.stderr.contains(&expected) && reported.stderr.contains("--backend-ca"), "{kind}: {}", reported.stderr);
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_is_no_authority_is_a_wrong_configuration() {
+async fn a_file_that_is_not_a_ca_is_an_invalid_configuration() {
     let folder = tempfile::tempdir().unwrap();
     let (absent, empty) = (folder.path().join("absent.pem"), folder.path().join("empty.pem"));
     std::fs::write(&empty, "no certificate").unwrap();

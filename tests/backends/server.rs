@@ -1,4 +1,4 @@
-//! Servers that keep the contract of a backend's API, or break it in one way.
+//! Servers that follow a backend's API, or violate it in one way.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use futures_util::stream;
-use hubwatch::backend::jaeger::TraceAnswer;
+use hubwatch::backend::jaeger::TraceResponse;
 use hubwatch::backend::otlp_json::OtlpTraces;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, TracesData};
@@ -22,43 +22,43 @@ use tokio::task::JoinHandle;
 
 use crate::rehearsal::REHEARSAL;
 
-/// Whose API.
+/// The API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Contract {
     Jaeger,
     Tempo,
-    /// Before there was v2.
+    /// Tempo before v2.
     OldTempo,
 }
 
-/// What is wrong.
+/// How the server violates the API.
 #[derive(Debug, Clone, Default)]
 pub enum Fault {
     #[default]
     None,
-    /// Every answer is this status.
+    /// Every response has this status.
     Status(u16),
-    /// The first answers are 429 with `Retry-After: 0`.
+    /// The first responses are 429 with `Retry-After: 0`.
     BusyAtFirst(usize),
-    /// No answer at all.
+    /// No response.
     Silence,
     /// The connection ends within the body.
     HalfABody,
-    /// The body ends where it should not, and calls itself whole.
+    /// The body is truncated, with a matching length.
     CutJson,
-    /// A page for people.
+    /// An HTML page.
     Page,
-    /// JSON of something else.
+    /// Other JSON.
     OtherJson,
     /// The trace of another quarter-hour.
-    SomebodyElses,
-    /// The server ends with the request of this number.
+    OtherTrace,
+    /// The server stops at this request.
     DiesAt(usize),
-    /// It doesn't have this trace.
+    /// This trace is missing.
     Lacks(String),
     /// This trace is partial.
     Partial(String),
-    /// Every span twice, in the wrong order.
+    /// Every span is returned twice, in the wrong order.
     Twice,
 }
 
@@ -66,7 +66,7 @@ pub enum Fault {
 pub struct Behaviour {
     pub contract: Contract,
     pub fault: Fault,
-    /// A header that must be there.
+    /// A required header.
     pub wants: Option<(&'static str, &'static str)>,
 }
 
@@ -94,7 +94,7 @@ struct Shared {
 }
 
 static TRACES: LazyLock<BTreeMap<String, Vec<ResourceSpans>>> = LazyLock::new(|| {
-    // A runtime can't be made within another.
+    // A runtime can't be created inside another.
     std::thread::spawn(|| REHEARSAL.traces()).join().unwrap()
 });
 
@@ -151,7 +151,7 @@ async fn no_route() -> (StatusCode, &'static str) {
 async fn jaeger(State(state): State<Arc<Shared>>, Path(id): Path<String>, headers: HeaderMap) -> Response {
     let absent = r#"{"error":{"httpCode":404,"message":"No traces found"}}"#;
     answer(&state, &id, &headers, absent, |spans, _| {
-        let answer = TraceAnswer { result: Some(OtlpTraces { resource_spans: spans }), error: None };
+        let answer = TraceResponse { result: Some(OtlpTraces { resource_spans: spans }), error: None };
         ("application/json", serde_json::to_vec(&answer).unwrap())
     })
     .await
@@ -203,7 +203,7 @@ async fn answer(
             return std::future::pending().await;
         }
         Fault::Lacks(lacking) if lacking == id => spans.clear(),
-        Fault::SomebodyElses => spans = TRACES.iter().find(|(other, _)| *other != id).unwrap().1.clone(),
+        Fault::OtherTrace => spans = TRACES.iter().find(|(other, _)| *other != id).unwrap().1.clone(),
         Fault::Twice => {
             spans.extend(spans.clone());
             spans.reverse();
@@ -236,7 +236,7 @@ async fn answer(
     ([(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 
-/// As Tempo does it: values that are too long lose their end.
+/// Truncates long values, as Tempo does.
 fn cut(resource: &mut ResourceSpans) {
     let shorten = |attributes: &mut Vec<KeyValue>| {
         for pair in attributes {

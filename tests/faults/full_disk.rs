@@ -1,4 +1,4 @@
-//! A full disk, for real: the state folder on a file system of its own that is filled to the last byte, and files that may not grow.
+//! A really full disk: the state folder is on its own file system, filled to the last byte; and a limit on file sizes.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use super::program::{self, Program, Written, hub, numbers, of_all_watches, run, settle, stderr, until};
 use super::receiver::Receiver;
 
-/// What people read when the disk is full.
+/// Part of the log message about a full disk.
 const SAYS_SO: &str = "the disk is full";
 
 struct Scene {
@@ -26,7 +26,7 @@ impl Scene {
     async fn set() -> Self {
         let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         let (receiver, address) = Receiver::http().await;
-        // A disk as small as this is always below the usual reserve.
+        // Such a small disk is always below the default reserve.
         let config = format!("[otlp]\nendpoint = '{address}'\nprotocol = 'http/protobuf'\n[journal]\nreserve = '0'\n");
         std::fs::write(folder.path().join("hubwatch.toml"), config).unwrap();
         std::fs::create_dir(folder.path().join("state")).unwrap();
@@ -45,17 +45,17 @@ impl Scene {
         until(what, self.path(), || self.receiver.read(|taken| taken.lines.len() as u64 == lines)).await;
     }
 
-    /// The Watches that the receiver has count this many lines.
+    /// Waits until the receiver's Watches have counted all lines.
     async fn counted(&self, what: &str) {
         let lines = self.written.lines;
         until(what, self.path(), || self.receiver.read(|taken| program::counted(taken) == lines)).await;
     }
 
     async fn says_so(&self) {
-        until("it says that the disk is full", self.path(), || stderr(self.path()).contains(SAYS_SO)).await;
+        until("the program reports a full disk", self.path(), || stderr(self.path()).contains(SAYS_SO)).await;
     }
 
-    /// Each line came once, and no Watch had to be dropped.
+    /// Checks that each line arrived once and no Watch was dropped.
     fn check(&self) {
         self.receiver.read(|taken| {
             assert_eq!(numbers(taken).len() as u64, self.written.lines);
@@ -67,37 +67,37 @@ impl Scene {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn while_the_journal_may_not_grow_lines_go_on_and_afterwards_nothing_is_missing() {
+async fn lines_are_sent_while_the_journal_can_not_grow_and_nothing_is_missing_afterwards() {
     let mut scene = Scene::set().await;
     let child = run(scene.path(), &scene.hub);
     scene.write("the first lines arrive").await;
     scene.counted("the first lines are counted").await;
-    // From now on no file can grow beyond this, as under a quota; what the program says still fits. The signal that comes with a
-    // refused write ends whoever does not heed it.
+    // From now on no file can grow beyond this, as under a quota; the program's own log still fits. The signal that comes with a
+    // rejected write ends a process that does not handle it.
     let pid = Pid::from_raw(child.id().cast_signed());
     let before = prlimit(pid, Resource::Fsize, Rlimit { current: Some(64 * 1024), maximum: None }).unwrap();
     scene.says_so().await;
-    scene.write("lines are read and sent while nothing can be kept").await;
+    scene.write("lines are read and sent while the journal can't be written").await;
     prlimit(pid, Resource::Fsize, before).unwrap();
-    scene.counted("what was learned meanwhile is kept once it can be").await;
-    scene.write("it goes on").await;
-    scene.counted("it goes on to count").await;
+    scene.counted("facts found meanwhile are saved once that is possible").await;
+    scene.write("lines are sent afterwards").await;
+    scene.counted("lines are counted afterwards").await;
     child.stop(scene.path()).await;
     scene.check();
 }
 
-/// A file system of its own in a namespace that lives as long as this.
+/// A file system in its own namespace, which exists as long as this value.
 struct Tmpfs {
     holder: Child,
     inside: PathBuf,
 }
 
 impl Tmpfs {
-    /// Mounts it over the state folder; not every system allows that.
+    /// Mounts it over the state folder; returns `None` on systems that don't allow that.
     async fn over(state: &Path, folder: &Path) -> Option<Self> {
-        // A link on the way would lead out of the namespace.
+        // A link in the path would lead out of the namespace.
         let state = &state.canonicalize().unwrap();
-        // A user namespace needs no privileges where there are such; otherwise a privileged user needs none.
+        // With user namespaces no privileges are needed; a privileged user needs no user namespace.
         for namespaces in [&["--user", "--map-root-user", "--mount"][..], &["--mount"]] {
             let script = "mount -t tmpfs -o size=24m,mode=700 tmpfs \"$0\" && touch \"$0/mounted\" && exec sleep 1000";
             let holder =
@@ -109,7 +109,7 @@ impl Tmpfs {
                 ended = holder.try_wait().unwrap().is_some();
                 ended || inside.join("mounted").exists()
             };
-            until("a file system is mounted, or refused", folder, settled).await;
+            until("a file system is mounted, or the mount failed", folder, settled).await;
             if !ended {
                 return Some(Self { holder, inside });
             }
@@ -140,7 +140,7 @@ impl Tmpfs {
         assert!(status.success());
     }
 
-    /// Fills it to the last byte.
+    /// Fills the disk to the last byte.
     fn fill(&self) {
         let mut ballast = File::options().append(true).create(true).open(self.inside.join("ballast")).unwrap();
         for size in [1 << 20, 4096, 1] {
@@ -162,37 +162,37 @@ impl Drop for Tmpfs {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_full_disk_it_goes_on_reading_says_so_and_recovers_by_itself_also_across_a_kill() {
+async fn on_a_full_disk_the_watch_continues_reports_it_and_recovers_even_after_a_kill() {
     if program::has_no_namespaces() {
         return;
     }
     let mut scene = Scene::set().await;
     let state = scene.path().join("state");
     let disk = Tmpfs::over(&state, scene.path()).await;
-    let disk =
-        disk.expect("nothing can be mounted here: this needs util-linux and namespaces; HUBWATCH_NO_NAMESPACES=1 leaves it out");
+    let disk = disk
+        .expect("can't mount a file system: this test needs util-linux and namespaces; set HUBWATCH_NO_NAMESPACES=1 to skip it");
     let mut child = disk.run(scene.path(), &scene.hub);
     scene.write("the first lines arrive").await;
     scene.counted("the first lines are counted").await;
     for killed in [false, true] {
-        // The reserve is given up first; that is no moment to say anything.
+        // The reserve is used up first, without a message.
         while !stderr(scene.path()).contains(SAYS_SO) {
             disk.fill();
             tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         }
-        scene.write("lines are read and sent while nothing can be kept").await;
+        scene.write("lines are read and sent while the journal can't be written").await;
         if killed {
             child.kill();
         }
         disk.make_room();
-        // A run can't begin on a full disk: it says so and ends.
+        // A run on a full disk reports that and exits, so start it after room was made.
         if killed {
             child = disk.run(scene.path(), &scene.hub);
         }
-        scene.counted("what was learned meanwhile is kept once there is room").await;
+        scene.counted("facts found meanwhile are saved once there is room").await;
         std::fs::write(scene.path().join("stderr"), "").unwrap();
-        scene.write("it goes on").await;
-        scene.counted("it goes on to count").await;
+        scene.write("lines are sent afterwards").await;
+        scene.counted("lines are counted afterwards").await;
     }
     child.stop(scene.path()).await;
     scene.check();

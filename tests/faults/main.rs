@@ -1,13 +1,13 @@
-//! The program is killed again and again while lines, polls and calls flow and its receivers misbehave. In the end each receiver has
-//! each line once, and what the Watches counted is what was written.
+//! The program is killed repeatedly while lines, polls and calls flow and its receivers fail. In the end each receiver must have each
+//! line once, and the Watches must have counted the written lines.
 //!
-//! `HUBWATCH_KILLS` sets how often it is killed, `HUBWATCH_SEED` the moments; a failure prints the seed.
+//! `HUBWATCH_KILLS` sets the number of kills, `HUBWATCH_SEED` their times; a failure prints the seed.
 
-mod again;
 mod full_disk;
 mod outage;
 mod program;
 mod receiver;
+mod resend;
 mod rotation;
 
 use std::collections::BTreeSet;
@@ -17,16 +17,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use program::{PATIENCE, Written, calls, counted, has_all, hub, run, stderr};
-use receiver::{MOODS, Mood, Receiver};
+use receiver::{FAULTS, Fault, Receiver};
 
-/// How often it is killed unless told otherwise: more take longer than a test should.
+/// Default number of kills: more take too long for a test.
 const KILLS: u64 = 20;
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
-/// Writes numbered lines, with a meta-tool call now and then, until told to stop.
+/// Writes numbered lines, with a meta-tool call now and then, until `stop` is set.
 async fn write(mut log: File, written: Arc<Mutex<Written>>, stop: Arc<AtomicBool>, seed: u64) {
     let mut random = fastrand::Rng::with_seed(seed ^ 1);
     let line = |log: &mut File, level: &str, msg: &str| written.lock().unwrap().line(log, level, msg);
@@ -47,7 +47,7 @@ async fn write(mut log: File, written: Arc<Mutex<Written>>, stop: Arc<AtomicBool
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_any_moment_beside_receivers_that_misbehave_it_loses_nothing_and_doubles_nothing() {
+async fn kills_at_random_times_with_failing_receivers_lose_nothing_and_double_nothing() {
     let (kills, seed) = (setting("HUBWATCH_KILLS", KILLS), setting("HUBWATCH_SEED", 42));
     println!("{kills} kills, HUBWATCH_SEED={seed}");
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
@@ -61,7 +61,7 @@ async fn killed_at_any_moment_beside_receivers_that_misbehave_it_loses_nothing_a
     std::fs::write(folder.path().join("hubwatch.toml"), config).unwrap();
     let log = File::options().append(true).create(true).open(folder.path().join("mcp-hub.log")).unwrap();
     let (written, stop) = (Arc::new(Mutex::new(Written::default())), Arc::new(AtomicBool::new(false)));
-    // The first run begins before the first line: what a log holds at first may be of an earlier process of the hub.
+    // The first run begins before the first line: existing lines of a log may be of an earlier process of the hub.
     let mut child = run(folder.path(), &hub);
     let begun = async {
         while !http.read(|taken| !taken.spans.is_empty()) {
@@ -73,7 +73,7 @@ async fn killed_at_any_moment_beside_receivers_that_misbehave_it_loses_nothing_a
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..kills {
         for receiver in [&http, &grpc] {
-            receiver.behave(MOODS[random.usize(..MOODS.len())]);
+            receiver.behave(FAULTS[random.usize(..FAULTS.len())]);
         }
         tokio::time::sleep(Duration::from_millis(random.u64(30..900))).await;
         assert!(child.is_running(), "it ended by itself: {}", stderr(folder.path()));
@@ -84,7 +84,7 @@ async fn killed_at_any_moment_beside_receivers_that_misbehave_it_loses_nothing_a
     writer.await.unwrap();
     let written = *written.lock().unwrap();
     for receiver in [&http, &grpc] {
-        receiver.behave(Mood::Fine);
+        receiver.behave(Fault::Fine);
     }
     let all = async {
         while ![&http, &grpc].into_iter().all(|receiver| has_all(receiver, written)) {
@@ -106,14 +106,14 @@ async fn killed_at_any_moment_beside_receivers_that_misbehave_it_loses_nothing_a
                 calls(taken),
                 written.calls
             );
-            assert!(taken.lines.values().all(|numbers| numbers.len() == 1), "{name}: one identity for two lines");
+            assert!(taken.lines.values().all(|numbers| numbers.len() == 1), "{name}: two lines have the same identity");
             assert_eq!((lost, doubled), (0, 0), "{name}, seed {seed}");
             assert_eq!(counted(taken), written.lines, "{name}, seed {seed}: each line is counted in one Watch");
             assert_eq!(calls(taken), written.calls, "{name}, seed {seed}");
             let forms = taken.forms.values().filter(|forms| forms.len() > 1).count();
-            assert_eq!(forms, 0, "{name}, seed {seed}: what is sent again is the same byte for byte");
+            assert_eq!(forms, 0, "{name}, seed {seed}: records that are sent again are identical");
             assert!(taken.contradictions.is_empty(), "{name}, seed {seed}: {:#?}", taken.contradictions);
-            assert!(name == "grpc" || !taken.totals.is_empty(), "the metrics came, too");
+            assert!(name == "grpc" || !taken.totals.is_empty(), "the metrics arrived as well");
         });
     }
     assert!(complete, "not everything was delivered in {PATIENCE:?}: {}", stderr(folder.path()));

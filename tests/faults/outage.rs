@@ -1,4 +1,4 @@
-//! A destination that is away for a day: what there is room for arrives afterwards, and what there is no room for is counted exactly.
+//! A destination is down for a day: queued records arrive afterwards, and records dropped for lack of space are counted exactly.
 
 use std::fs::File;
 use std::path::Path;
@@ -7,12 +7,12 @@ use std::process::Command;
 use hubwatch::watch::names;
 
 use super::program::{self, Written, hub, numbers, of_all_watches, run, until};
-use super::receiver::{Mood, Receiver};
+use super::receiver::{Fault, Receiver};
 
-/// What a busy hub writes in a day: two lines a second.
+/// Lines of a busy hub in a day: two per second.
 const DAY: u64 = 172_800;
 
-/// What the journal holds: log records that wait, and those that were dropped.
+/// Returns the queued and the dropped log records of the journal.
 fn kept_and_dropped(folder: &Path) -> (u64, u64) {
     let read = || {
         let path = folder.join("state/journal.db");
@@ -21,14 +21,15 @@ fn kept_and_dropped(folder: &Path) -> (u64, u64) {
         let kept = number("SELECT coalesce(sum(records), 0) FROM spool WHERE signal = 'logs'")?;
         Some((kept, number("SELECT coalesce(sum(records), 0) FROM dropped WHERE what = 'logs'")?))
     };
-    // While a transaction is under way there may be nothing to see.
+    // During a transaction the journal may not be readable.
     read().map_or((0, 0), |(kept, dropped)| (kept.cast_unsigned(), dropped.cast_unsigned()))
 }
 
-/// A day without a receiver, then one that takes everything; gives it back with what was written once all is accounted for.
+/// Runs a day without a receiver, then with one that accepts everything; returns it with the number of lines once all are received
+/// or counted as dropped.
 async fn day(folder: &Path, max_bytes: &str) -> (Receiver, u64) {
     let (hub, (receiver, address)) = (hub().await, Receiver::http().await);
-    receiver.behave(Mood::Down);
+    receiver.behave(Fault::Down);
     let config = format!("[otlp]\nendpoint = '{address}'\nprotocol = 'http/protobuf'\n[journal]\nmax_bytes = '{max_bytes}'\n");
     std::fs::write(folder.join("hubwatch.toml"), config).unwrap();
     let mut log = File::options().append(true).create(true).open(folder.join("mcp-hub.log")).unwrap();
@@ -44,10 +45,10 @@ async fn day(folder: &Path, max_bytes: &str) -> (Receiver, u64) {
         kept + dropped == lines
     };
     until("each line of the day is kept or counted as dropped", folder, accounted).await;
-    receiver.behave(Mood::Fine);
+    receiver.behave(Fault::Fine);
     let dropped = format!("{}.logs.size", names::SIDECAR_DROPPED);
     let complete = || receiver.read(|taken| taken.lines.len() as u64 + of_all_watches(taken, &dropped) == lines);
-    until("what was kept arrives, and what was not is told", folder, complete).await;
+    until("queued lines arrive, and dropped lines are reported", folder, complete).await;
     child.stop(folder).await;
     (receiver, lines)
 }
@@ -67,13 +68,13 @@ async fn a_day_without_a_destination_and_with_little_disk_costs_the_oldest_lines
         let came = numbers(taken);
         let lost = lines - came.len() as u64;
         assert!(lost > 0 && came.len() > 1_000, "{lost} of {lines} were lost");
-        // What a sender had in hand when the receiver went away stays; of the rest the oldest are lost, and no others.
+        // The request in flight when the receiver went down is kept; of the rest, only the oldest lines are lost.
         let gaps: Vec<u64> = came.iter().copied().filter(|line| *line > 0 && !came.contains(&(line - 1))).collect();
-        assert!(gaps.len() == 1 && came.last() == Some(&(lines - 1)), "the lines that came begin anew at {gaps:?}");
+        assert!(gaps.len() == 1 && came.last() == Some(&(lines - 1)), "the received lines have gaps at {gaps:?}");
         assert_eq!(program::counted(taken), lines, "the Watches counted each line before it was dropped");
         let totals = taken.totals.iter().filter(|((_, name, _), _)| name == names::METRIC_SIDECAR_DROPPED);
-        let told: f64 = totals.filter_map(|(_, points)| points.last()).map(|(_, value)| *value).sum();
-        assert!((told - lost as f64).abs() < 0.5, "the metrics tell of {told}, {lost} were lost");
+        let reported: f64 = totals.filter_map(|(_, points)| points.last()).map(|(_, value)| *value).sum();
+        assert!((reported - lost as f64).abs() < 0.5, "the metrics report {reported} dropped, {lost} were lost");
         lost
     });
     let report = Command::new(env!("CARGO_BIN_EXE_hubwatch"))

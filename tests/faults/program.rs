@@ -1,4 +1,4 @@
-//! The program under test, what it watches, and what its receivers have of it.
+//! The program under test, its hub and log, and checks of received data.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::receiver::{Receiver, Taken, integer, text};
 
-/// How long something may take that has to come about.
+/// How long to wait for a condition.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A hub that answers polls.
@@ -29,7 +29,7 @@ pub async fn hub() -> String {
     address
 }
 
-/// What was written so far.
+/// The lines and calls written so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Written {
     pub lines: u64,
@@ -44,7 +44,7 @@ impl Written {
         self.lines += 1;
     }
 
-    /// Appends so many lines of no importance; no two are alike.
+    /// Appends this many unimportant lines, all different.
     pub fn lines(&mut self, log: &mut impl Write, lines: u64) {
         let (mut block, mut random) = (Vec::new(), fastrand::Rng::with_seed(self.lines));
         for _ in 0..lines {
@@ -54,7 +54,7 @@ impl Written {
     }
 }
 
-/// The program's arguments and settings, beside a log, a state folder and a configuration in `folder`.
+/// Sets the program's arguments, for a log, a state folder and a configuration in `folder`.
 pub fn settle(command: &mut Command, folder: &Path, hub: &str) {
     command.args(["run", "--hub", hub, "--interval", "200ms", "--drain", "20s", "--event-stream", "never", "--log"]);
     command.arg(folder.join("mcp-hub.log")).arg("--state-dir").arg(folder.join("state"));
@@ -63,19 +63,19 @@ pub fn settle(command: &mut Command, folder: &Path, hub: &str) {
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
 }
 
-/// Where system programs are.
+/// The search path of system programs.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Whether tests that need namespaces are to be left out. Where there are none they fail unless somebody says so.
+/// Returns whether to skip tests that need namespaces. Without namespaces they fail, unless the variable is set.
 pub fn has_no_namespaces() -> bool {
     let left_out = std::env::var_os("HUBWATCH_NO_NAMESPACES").is_some();
     if left_out {
-        println!("left out because of HUBWATCH_NO_NAMESPACES");
+        println!("skipped because of HUBWATCH_NO_NAMESPACES");
     }
     left_out
 }
 
-/// A running program; killed when it is dropped, so that a test that fails leaves none behind.
+/// A running program, killed on drop so that a failed test leaves none behind.
 pub struct Program(Child);
 
 impl Program {
@@ -92,13 +92,13 @@ impl Program {
         self.0.try_wait().unwrap().is_none()
     }
 
-    /// Kills it with `kill -9`.
+    /// Sends SIGKILL.
     pub fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
 
-    /// Ends it in good order.
+    /// Stops it cleanly with SIGTERM.
     pub async fn stop(mut self, folder: &Path) {
         Command::new("kill").arg(self.id().to_string()).status().unwrap();
         until("it ends", folder, || !self.is_running()).await;
@@ -114,14 +114,14 @@ impl Drop for Program {
     }
 }
 
-/// The program as it is.
+/// Starts the program.
 pub fn run(folder: &Path, hub: &str) -> Program {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubwatch"));
     settle(&mut command, folder, hub);
     Program::start(&mut command)
 }
 
-/// Waits until it is so; what the program said otherwise.
+/// Waits for a condition; fails with the program's log.
 pub async fn until(what: &str, folder: &Path, mut so: impl FnMut() -> bool) {
     let wait = async {
         while !so() {
@@ -131,31 +131,31 @@ pub async fn until(what: &str, folder: &Path, mut so: impl FnMut() -> bool) {
     assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "not within {PATIENCE:?}: {what}; {}", stderr(folder));
 }
 
-/// Whether a receiver has every line, and every call that ended.
+/// Returns whether a receiver has every line and every finished call.
 pub fn has_all(receiver: &Receiver, written: Written) -> bool {
     receiver
         .read(|taken| taken.lines.len() as u64 >= written.lines && counted(taken) >= written.lines && calls(taken) >= written.calls)
 }
 
-/// The lines that the Watches counted.
+/// Returns the number of lines that the Watches counted.
 pub fn counted(taken: &Taken) -> u64 {
     of_all_watches(taken, names::LOG_LINES)
 }
 
-/// Calls that have a span.
+/// Returns the number of call spans.
 pub fn calls(taken: &Taken) -> u64 {
     let is_call = |span: &&opentelemetry_proto::tonic::trace::v1::Span| text(&span.attributes, names::MCP_METHOD_NAME).is_some();
     let traces: BTreeSet<_> = taken.spans.values().filter(is_call).map(|span| &span.trace_id).collect();
     traces.len() as u64
 }
 
-/// A figure of the sidecar's own, of all Watches together.
+/// Returns a figure of the sidecar, summed over all Watches.
 pub fn of_all_watches(taken: &Taken, name: &str) -> u64 {
     let watches = taken.spans.values().filter(|span| span.name == names::WATCH_SPAN);
     watches.filter_map(|span| integer(&span.attributes, name)).sum::<i64>().cast_unsigned()
 }
 
-/// The numbers of the lines that came, and whether each has one identity.
+/// Returns the numbers of the received lines; checks that each has one identity.
 pub fn numbers(taken: &Taken) -> BTreeSet<u64> {
     assert!(taken.lines.values().all(|numbers| numbers.len() == 1), "one identity for two lines");
     let numbers: BTreeSet<u64> = taken.lines.values().flatten().copied().collect();

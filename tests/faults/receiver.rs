@@ -1,4 +1,4 @@
-//! Receivers in bad moods: what they took is remembered, whatever they said about it.
+//! Failing receivers, which remember the data that they took, whatever they answered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher as _};
@@ -33,52 +33,52 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// How a receiver behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Mood {
+pub enum Fault {
     Fine,
-    /// Nobody accepts connections for long.
+    /// Connections are closed at once.
     Down,
-    /// It takes data, but answers late: the sender has given up by then.
+    /// Takes data, but answers after the sender's timeout.
     Slow,
-    /// HTTP 429, gRPC RESOURCE_EXHAUSTED with a time to wait.
+    /// HTTP 429, gRPC RESOURCE_EXHAUSTED with a retry delay.
     Busy,
-    /// HTTP 503, gRPC RESOURCE_EXHAUSTED without one.
+    /// HTTP 503, gRPC RESOURCE_EXHAUSTED without a delay.
     Exhausted,
-    /// It takes data, and the connection breaks before the answer.
+    /// Takes data, and the connection breaks before the response.
     Cut,
-    /// It takes data and has something to remark.
+    /// Takes data, and returns a message.
     Partial,
 }
 
-pub const MOODS: [Mood; 7] = [Mood::Fine, Mood::Down, Mood::Slow, Mood::Busy, Mood::Exhausted, Mood::Cut, Mood::Partial];
+pub const FAULTS: [Fault; 7] = [Fault::Fine, Fault::Down, Fault::Slow, Fault::Busy, Fault::Exhausted, Fault::Cut, Fault::Partial];
 
-/// What tells the streams of one metric apart.
+/// The labels that distinguish the streams of a metric.
 pub type Labels = Vec<(String, String)>;
 
-/// A stream of points: whose they are, the metric's name and the labels.
+/// A stream of points: resource, metric name and labels.
 pub type Stream = (String, String, Labels);
 
-/// What was taken.
+/// The received data.
 #[derive(Default)]
 pub struct Taken {
-    /// The number of the line of each record, by the record's identity; more than one would be a mistake.
+    /// The line number of each record, by the record's identity; more than one would be a bug.
     pub lines: BTreeMap<String, BTreeSet<u64>>,
-    /// How often a record came again.
+    /// Number of repeated records.
     pub again: u64,
     pub spans: BTreeMap<Vec<u8>, Span>,
-    /// The totals of each stream in the order in which they came first, by their time.
+    /// The totals of each stream by time, in the order of their first arrival.
     pub totals: BTreeMap<Stream, Vec<(u64, f64)>>,
-    /// What the records and spans that came were like, but for the time of their observation, by their identity.
+    /// Hashes of records and spans, without their observation time, by identity.
     pub forms: BTreeMap<Vec<u8>, BTreeSet<u64>>,
-    /// Metrics that contradict what came before.
+    /// Metrics that contradict earlier ones.
     pub contradictions: Vec<String>,
 }
 
 impl Taken {
-    /// A total: later ones are no less, and each time has one.
+    /// Takes a total: later totals must not be lower, and each time has one value.
     fn total(&mut self, stream: Stream, time: u64, value: f64) {
         let points = self.totals.entry(stream.clone()).or_default();
         match points.iter().find(|(known, _)| *known == time) {
-            // What was taken and not acknowledged comes again, the same.
+            // Data that was taken but not acknowledged comes again, unchanged.
             Some((_, known)) if known.to_bits() == value.to_bits() => {}
             Some((_, known)) => self.contradictions.push(format!("{stream:?} at {time} is {known} and {value}")),
             None => {
@@ -93,21 +93,21 @@ impl Taken {
 
 #[derive(Clone)]
 pub struct Receiver {
-    mood: Arc<AtomicU8>,
+    fault: Arc<AtomicU8>,
     taken: Arc<Mutex<Taken>>,
 }
 
 impl Receiver {
     fn new() -> Self {
-        Self { mood: Arc::new(AtomicU8::new(0)), taken: Arc::default() }
+        Self { fault: Arc::new(AtomicU8::new(0)), taken: Arc::default() }
     }
 
-    pub fn behave(&self, mood: Mood) {
-        self.mood.store(mood as u8, Ordering::Relaxed);
+    pub fn behave(&self, fault: Fault) {
+        self.fault.store(fault as u8, Ordering::Relaxed);
     }
 
-    fn mood(&self) -> Mood {
-        MOODS[usize::from(self.mood.load(Ordering::Relaxed))]
+    fn fault(&self) -> Fault {
+        FAULTS[usize::from(self.fault.load(Ordering::Relaxed))]
     }
 
     pub fn read<T>(&self, look: impl FnOnce(&Taken) -> T) -> T {
@@ -118,7 +118,7 @@ impl Receiver {
         let mut taken = self.taken.lock().unwrap();
         let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
         for mut record in scopes.flat_map(|scope| scope.log_records) {
-            let uid = text(&record.attributes, names::LOG_RECORD_UID).expect("each record has an identity").to_owned();
+            let uid = text(&record.attributes, names::LOG_RECORD_UID).expect("a record has no identity").to_owned();
             record.observed_time_unix_nano = 0;
             taken.forms.entry(uid.clone().into_bytes()).or_default().insert(form(&record));
             let numbers = taken.lines.entry(uid).or_default();
@@ -150,45 +150,45 @@ impl Receiver {
         }
     }
 
-    /// Forgets what was taken.
+    /// Clears the received data and returns it.
     pub fn forget(&self) -> Taken {
         std::mem::take(&mut self.taken.lock().unwrap())
     }
 
-    /// What the mood makes of a request by HTTP; `None` lets it through.
-    async fn http_mood(&self) -> Option<Response> {
-        match self.mood() {
-            Mood::Busy => Some((StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response()),
-            Mood::Exhausted => Some(StatusCode::SERVICE_UNAVAILABLE.into_response()),
+    /// Applies the fault to an HTTP request; returns `None` to accept it.
+    async fn http_fault(&self) -> Option<Response> {
+        match self.fault() {
+            Fault::Busy => Some((StatusCode::TOO_MANY_REQUESTS, [("retry-after", "1")]).into_response()),
+            Fault::Exhausted => Some(StatusCode::SERVICE_UNAVAILABLE.into_response()),
             _ => None,
         }
     }
 
     async fn late(&self) {
-        if self.mood() == Mood::Slow {
+        if self.fault() == Fault::Slow {
             tokio::time::sleep(Duration::from_millis(1_500)).await;
         }
     }
 
-    fn grpc_mood(&self) -> Result<(), Status> {
-        match self.mood() {
-            Mood::Down => Err(Status::unavailable("down")),
-            Mood::Busy => {
+    fn grpc_fault(&self) -> Result<(), Status> {
+        match self.fault() {
+            Fault::Down => Err(Status::unavailable("down")),
+            Fault::Busy => {
                 let details = ErrorDetails::with_retry_info(Some(Duration::from_millis(300)));
                 Err(Status::with_error_details(Code::ResourceExhausted, "busy", details))
             }
-            Mood::Exhausted => Err(Status::resource_exhausted("out of something")),
+            Fault::Exhausted => Err(Status::resource_exhausted("out of something")),
             _ => Ok(()),
         }
     }
 
-    /// After the request was taken: the answer may be lost.
+    /// Applies faults after the request was taken: the response may be lost.
     async fn grpc_answer(&self) -> Result<(), Status> {
         self.late().await;
-        if self.mood() == Mood::Cut { Err(Status::unavailable("the connection broke")) } else { Ok(()) }
+        if self.fault() == Fault::Cut { Err(Status::unavailable("the connection broke")) } else { Ok(()) }
     }
 
-    /// By HTTP, behind a proxy that breaks connections.
+    /// Starts an HTTP receiver, behind a proxy that can break connections.
     pub async fn http() -> (Self, String) {
         let (receiver, inner) = (Self::new(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let behind = inner.local_addr().unwrap();
@@ -201,7 +201,7 @@ impl Receiver {
         let moody = receiver.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if moody.mood() != Mood::Down {
+                if moody.fault() != Fault::Down {
                     tokio::spawn(forward(client, behind, moody.clone()));
                 }
             }
@@ -221,7 +221,7 @@ impl Receiver {
     }
 }
 
-/// Carries bytes both ways; in the mood for it, breaks off where an answer begins.
+/// Forwards bytes both ways; with the fault for it, breaks the connection where a response begins.
 async fn forward(client: TcpStream, behind: std::net::SocketAddr, receiver: Receiver) {
     let Ok(server) = TcpStream::connect(behind).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
@@ -229,7 +229,7 @@ async fn forward(client: TcpStream, behind: std::net::SocketAddr, receiver: Rece
     let there = tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
     let mut bytes = vec![0; 8192];
     while let Ok(read @ 1..) = from_server.read(&mut bytes).await {
-        if matches!(receiver.mood(), Mood::Cut | Mood::Down) || to_client.write_all(&bytes[..read]).await.is_err() {
+        if matches!(receiver.fault(), Fault::Cut | Fault::Down) || to_client.write_all(&bytes[..read]).await.is_err() {
             break;
         }
     }
@@ -237,18 +237,18 @@ async fn forward(client: TcpStream, behind: std::net::SocketAddr, receiver: Rece
 }
 
 async fn logs(State(receiver): State<Receiver>, body: Bytes) -> Response {
-    if let Some(refusal) = receiver.http_mood().await {
+    if let Some(refusal) = receiver.http_fault().await {
         return refusal;
     }
     receiver.take_logs(ExportLogsServiceRequest::decode(body).unwrap());
     receiver.late().await;
     let remark = ExportLogsPartialSuccess { rejected_log_records: 0, error_message: "some records look odd".to_owned() };
-    let partial_success = (receiver.mood() == Mood::Partial).then_some(remark);
+    let partial_success = (receiver.fault() == Fault::Partial).then_some(remark);
     ExportLogsServiceResponse { partial_success }.encode_to_vec().into_response()
 }
 
 async fn traces(State(receiver): State<Receiver>, body: Bytes) -> Response {
-    if let Some(refusal) = receiver.http_mood().await {
+    if let Some(refusal) = receiver.http_fault().await {
         return refusal;
     }
     receiver.take_spans(ExportTraceServiceRequest::decode(body).unwrap());
@@ -257,7 +257,7 @@ async fn traces(State(receiver): State<Receiver>, body: Bytes) -> Response {
 }
 
 async fn metrics(State(receiver): State<Receiver>, body: Bytes) -> Response {
-    if let Some(refusal) = receiver.http_mood().await {
+    if let Some(refusal) = receiver.http_fault().await {
         return refusal;
     }
     receiver.take_metrics(ExportMetricsServiceRequest::decode(body).unwrap());
@@ -265,7 +265,7 @@ async fn metrics(State(receiver): State<Receiver>, body: Bytes) -> Response {
     StatusCode::OK.into_response()
 }
 
-/// The points that only grow: their labels, time and value.
+/// Returns monotonic points: labels, time and value.
 fn totals(data: Option<metric::Data>) -> Vec<(Labels, u64, f64)> {
     let labels = |attributes: &[KeyValue]| {
         let label = |pair: &KeyValue| (pair.key.clone(), text(attributes, &pair.key).unwrap_or_default().to_owned());
@@ -294,7 +294,7 @@ impl LogsService for Receiver {
         &self,
         request: tonic::Request<ExportLogsServiceRequest>,
     ) -> Result<tonic::Response<ExportLogsServiceResponse>, Status> {
-        self.grpc_mood()?;
+        self.grpc_fault()?;
         self.take_logs(request.into_inner());
         self.grpc_answer().await?;
         Ok(tonic::Response::new(ExportLogsServiceResponse::default()))
@@ -307,7 +307,7 @@ impl TraceService for Receiver {
         &self,
         request: tonic::Request<ExportTraceServiceRequest>,
     ) -> Result<tonic::Response<ExportTraceServiceResponse>, Status> {
-        self.grpc_mood()?;
+        self.grpc_fault()?;
         self.take_spans(request.into_inner());
         self.grpc_answer().await?;
         Ok(tonic::Response::new(ExportTraceServiceResponse::default()))
@@ -328,16 +328,16 @@ pub fn integer(attributes: &[KeyValue], name: &str) -> Option<i64> {
     }
 }
 
-/// The bytes of a message, told apart.
+/// Returns a hash of a message's bytes.
 fn form(message: &impl prost::Message) -> u64 {
     let mut hasher = DefaultHasher::new();
     hasher.write(&message.encode_to_vec());
     hasher.finish()
 }
 
-/// The number that the writer gave the line.
+/// Returns the writer's number of the line.
 fn number(record: &LogRecord) -> u64 {
-    let line = text(&record.attributes, names::LOG_RECORD_ORIGINAL).expect("a JSON line's record carries the line");
+    let line = text(&record.attributes, names::LOG_RECORD_ORIGINAL).expect("the record of a JSON line lacks the line");
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     line["seq"].as_u64().unwrap()
 }

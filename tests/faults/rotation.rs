@@ -1,4 +1,4 @@
-//! The log's fates through the whole program: with file events and without any, killed meanwhile or not.
+//! Changes of the log's files with the whole program: with and without file events, with and without a kill.
 
 use std::fs::{File, OpenOptions};
 use std::path::Path;
@@ -7,21 +7,21 @@ use std::process::Command;
 use super::program::{self, Program, Written, hub, numbers, run, settle, stderr, until};
 use super::receiver::Receiver;
 
-/// What becomes of the log.
+/// A change of the log's file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// It is renamed, and a new one is made.
+enum LogChange {
+    /// Renamed; a new one is created.
     Renamed,
-    /// It is copied, then emptied.
+    /// Copied, then truncated.
     Copied,
-    /// It is emptied, as each hub does that starts.
+    /// Truncated, as by each hub at its start.
     Emptied,
-    /// It is deleted, and a new one is made.
+    /// Deleted; a new one is created.
     Deleted,
 }
 
-impl Fate {
-    fn befall(self, log: &Path) {
+impl LogChange {
+    fn apply(self, log: &Path) {
         let beside = log.with_extension("log.1");
         if beside.exists() {
             std::fs::rename(&beside, log.with_extension("log.2")).unwrap();
@@ -37,13 +37,13 @@ impl Fate {
         }
     }
 
-    /// Whether lines that nobody read before can be read after it.
+    /// Returns whether unread lines can still be read afterwards.
     fn saves_unread(self) -> bool {
         matches!(self, Self::Renamed | Self::Copied)
     }
 }
 
-/// The program where the kernel gives out no file events, as on many mounts: only the clock tells when to look.
+/// Starts the program without file events, as on many mounts: it has to poll.
 fn run_without_events(folder: &Path, hub: &str) -> Program {
     let mut command = Command::new("unshare");
     let script = "echo 0 > /proc/sys/user/max_inotify_instances && exec \"$0\" \"$@\"";
@@ -52,7 +52,7 @@ fn run_without_events(folder: &Path, hub: &str) -> Program {
     Program::start(command.env("PATH", program::PATH))
 }
 
-async fn play(fate: Fate, events: bool, killed: bool) {
+async fn play(change: LogChange, events: bool, killed: bool) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let folder = folder.path();
     let (hub, (receiver, address)) = (hub().await, Receiver::http().await);
@@ -67,45 +67,45 @@ async fn play(fate: Fate, events: bool, killed: bool) {
     for _ in 0..2 {
         written.lines(&mut append(), 300);
         let lines = written.lines;
-        // What was counted is committed: it is not read again.
+        // Counted lines are committed, so they are not read again.
         until("the lines are read", folder, || receiver.read(|taken| program::counted(taken) == lines)).await;
         if killed {
             child.kill();
         }
-        if fate.saves_unread() {
+        if change.saves_unread() {
             written.lines(&mut append(), 200);
         }
-        fate.befall(&path);
+        change.apply(&path);
         written.lines(&mut append(), 100);
         if killed {
             child = start();
         }
         let lines = written.lines;
         let complete = || receiver.read(|taken| taken.lines.len() as u64 == lines && program::counted(taken) == lines);
-        until(&format!("all lines arrive: {fate:?}, events {events}, killed {killed}"), folder, complete).await;
+        until(&format!("all lines arrive: {change:?}, events {events}, killed {killed}"), folder, complete).await;
     }
-    assert!(events || stderr(folder).contains("no file events here"), "{}", stderr(folder));
+    assert!(events || stderr(folder).contains("file events are not available"), "{}", stderr(folder));
     child.stop(folder).await;
     receiver.read(|taken| assert_eq!(numbers(taken).len() as u64, written.lines));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_file_events_each_fate_of_the_log_is_followed_also_by_one_that_was_killed() {
-    for fate in [Fate::Renamed, Fate::Copied, Fate::Emptied, Fate::Deleted] {
+async fn with_file_events_each_change_of_the_log_is_followed_even_after_a_kill() {
+    for change in [LogChange::Renamed, LogChange::Copied, LogChange::Emptied, LogChange::Deleted] {
         for killed in [false, true] {
-            play(fate, true, killed).await;
+            play(change, true, killed).await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_file_events_each_fate_of_the_log_is_followed_also_by_one_that_was_killed() {
+async fn without_file_events_each_change_of_the_log_is_followed_even_after_a_kill() {
     if program::has_no_namespaces() {
         return;
     }
-    for fate in [Fate::Renamed, Fate::Copied, Fate::Emptied, Fate::Deleted] {
+    for change in [LogChange::Renamed, LogChange::Copied, LogChange::Emptied, LogChange::Deleted] {
         for killed in [false, true] {
-            play(fate, false, killed).await;
+            play(change, false, killed).await;
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Whatever happens to a log, and whenever the reader is killed: each line is read once, whole, and under one identity. What nobody
-//! could read is counted.
+//! Rotates, truncates and deletes logs, and kills the reader: each line must be read once, complete, and under one identity, and
+//! bytes that could not be read must be counted.
 
 mod reader;
 mod stage;
@@ -14,7 +14,7 @@ use hubwatch::tail::MAX_LINE_BYTES;
 use reader::Pace;
 use stage::{Life, Stage, append, in_every_life, in_lives};
 
-/// What a hub writes at every start: the same bytes each time, more of them than a fingerprint of the beginning covers.
+/// Returns lines that a hub writes at every start: identical each time, and longer than the fingerprint of a file's beginning.
 fn preamble(stage: &mut Stage) -> String {
     let lines: Vec<String> =
         (0..60).map(|line| format!("starting: step {line} of the same sixty, as at every start of a hub")).collect();
@@ -39,14 +39,14 @@ fn shift(stage: &Stage, generations: usize) {
     rename(stage, "hub.log.1");
 }
 
-fn empty(path: &Path) {
+fn truncate(path: &Path) {
     std::fs::write(path, "").unwrap();
 }
 
-fn pack(path: &Path) {
+fn gzip(path: &Path) {
     let modified = std::fs::metadata(path).unwrap().modified().unwrap();
-    let packed = path.with_file_name(format!("{}.gz", path.file_name().unwrap().to_str().unwrap()));
-    let file = std::fs::File::create(packed).unwrap();
+    let compressed = path.with_file_name(format!("{}.gz", path.file_name().unwrap().to_str().unwrap()));
+    let file = std::fs::File::create(compressed).unwrap();
     let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
     std::io::copy(&mut BufReader::new(std::fs::File::open(path).unwrap()), &mut encoder).unwrap();
     encoder.finish().unwrap().set_modified(modified).unwrap();
@@ -54,7 +54,7 @@ fn pack(path: &Path) {
 }
 
 #[test]
-fn steady_lines() {
+fn steadily_written_lines_are_read_once() {
     in_every_life("hub.log", |stage| {
         stage.write(300);
         stage.meanwhile(|stage| stage.write(300));
@@ -63,7 +63,7 @@ fn steady_lines() {
 }
 
 #[test]
-fn bursts_of_thousands_of_lines() {
+fn bursts_of_thousands_of_lines_are_read_once() {
     in_every_life("hub.log", |stage| {
         for _ in 0..4 {
             stage.burst(3000);
@@ -73,7 +73,7 @@ fn bursts_of_thousands_of_lines() {
 }
 
 #[test]
-fn half_a_line_is_never_a_line() {
+fn a_partial_line_is_never_read() {
     in_every_life("hub.log", |stage| {
         for _ in 0..5 {
             let line = stage.lines(1);
@@ -86,7 +86,7 @@ fn half_a_line_is_never_a_line() {
 }
 
 #[test]
-fn a_file_or_folder_that_comes_later() {
+fn a_file_or_folder_created_later_is_read() {
     in_every_life("hub.log", |stage| {
         stage.look();
         stage.meanwhile(|stage| stage.write(50));
@@ -103,7 +103,7 @@ fn a_file_or_folder_that_comes_later() {
 }
 
 #[test]
-fn lines_of_ten_megabytes_are_cut_and_the_next_are_whole() {
+fn lines_of_ten_megabytes_are_cut_and_the_next_are_complete() {
     in_every_life("hub.log", |stage| {
         let long = vec![b'y'; 10_000_000];
         for size in [300_000, MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 10_000_000] {
@@ -117,7 +117,7 @@ fn lines_of_ten_megabytes_are_cut_and_the_next_are_whole() {
 }
 
 #[test]
-fn odd_bytes() {
+fn lines_with_control_characters_or_invalid_utf8_are_read() {
     in_every_life("hub.log", |stage| {
         for _ in 0..3 {
             stage.meanwhile(|stage| {
@@ -132,7 +132,7 @@ fn odd_bytes() {
 }
 
 #[test]
-fn hundreds_of_files_by_a_pattern() {
+fn a_pattern_follows_hundreds_of_files() {
     in_every_life("hub.*.log", |stage| {
         for file in 0..150 {
             stage.log = stage.beside(&format!("hub.{file}.log"));
@@ -149,7 +149,7 @@ fn hundreds_of_files_by_a_pattern() {
 }
 
 #[test]
-fn without_an_inotify_instance() {
+fn a_log_is_read_without_an_inotify_instance() {
     let mut stage = Stage::new("hub.log", Life::Undisturbed, Pace::WakeWithoutEvents);
     stage.start();
     stage.write(100);
@@ -160,7 +160,7 @@ fn without_an_inotify_instance() {
 }
 
 #[test]
-fn renamed_and_created_again_and_again() {
+fn a_log_that_is_rotated_repeatedly_is_read_once() {
     in_every_life("hub.log", |stage| {
         for _ in 0..6 {
             stage.write(200);
@@ -174,7 +174,7 @@ fn renamed_and_created_again_and_again() {
 }
 
 #[test]
-fn lines_come_in_the_order_of_their_generations() {
+fn lines_are_returned_in_the_order_of_their_generations() {
     in_lives(&[Life::Undisturbed, Life::Away], "hub.log", |stage| {
         stage.write(20);
         stage.meanwhile(|stage| {
@@ -190,7 +190,7 @@ fn lines_come_in_the_order_of_their_generations() {
 }
 
 #[test]
-fn a_writer_that_holds_the_renamed_file() {
+fn lines_of_a_writer_that_holds_the_renamed_file_are_read() {
     in_every_life("hub.log", |stage| {
         for _ in 0..3 {
             stage.write(100);
@@ -206,7 +206,7 @@ fn a_writer_that_holds_the_renamed_file() {
 }
 
 #[test]
-fn renamed_long_before_the_new_file_comes() {
+fn a_log_renamed_long_before_the_new_file_is_created_is_read() {
     in_every_life("hub.log", |stage| {
         for _ in 0..3 {
             stage.write(100);
@@ -221,7 +221,7 @@ fn renamed_long_before_the_new_file_comes() {
 }
 
 #[test]
-fn several_generations_between_two_looks() {
+fn several_rotations_between_two_looks_lose_no_line() {
     in_every_life("hub.log", |stage| {
         for _ in 0..3 {
             stage.write(50);
@@ -238,7 +238,7 @@ fn several_generations_between_two_looks() {
 }
 
 #[test]
-fn a_new_file_larger_than_the_old_one() {
+fn a_new_file_larger_than_the_rotated_one_is_read() {
     in_every_life("hub.log", |stage| {
         stage.write(100);
         stage.look();
@@ -250,7 +250,7 @@ fn a_new_file_larger_than_the_old_one() {
 }
 
 #[test]
-fn dates_in_the_names_of_generations() {
+fn generations_with_dates_in_their_names_are_read() {
     in_every_life("hub.log", |stage| {
         for name in ["hub.log-20261101", "hub.log-20261102", "hub-2026-11-03.log", "hub.2026-11-04.1.log"] {
             stage.write(50);
@@ -265,14 +265,14 @@ fn dates_in_the_names_of_generations() {
 }
 
 #[test]
-fn copied_and_emptied_in_a_quiet_moment() {
+fn copying_and_truncating_a_quiet_log_loses_no_line() {
     in_every_life("hub.log", |stage| {
         for round in 0..4 {
             stage.write(100);
             stage.caught_up();
             stage.meanwhile(|stage| {
                 std::fs::copy(&stage.log, stage.beside(&format!("hub.log.{round}"))).unwrap();
-                empty(&stage.log);
+                truncate(&stage.log);
             });
             stage.write(50 + round * 100);
         }
@@ -280,7 +280,7 @@ fn copied_and_emptied_in_a_quiet_moment() {
 }
 
 #[test]
-fn copied_and_emptied_with_lines_that_are_only_in_the_copy() {
+fn lines_that_are_only_in_the_copy_of_a_truncated_log_are_read() {
     in_every_life("hub.log", |stage| {
         for round in 0..4 {
             stage.write(60);
@@ -288,7 +288,7 @@ fn copied_and_emptied_with_lines_that_are_only_in_the_copy() {
             stage.meanwhile(|stage| {
                 stage.write(60);
                 std::fs::copy(&stage.log, stage.beside(&format!("hub.log.{round}"))).unwrap();
-                empty(&stage.log);
+                truncate(&stage.log);
                 stage.write(60 * (round % 3));
             });
             stage.look();
@@ -297,20 +297,20 @@ fn copied_and_emptied_with_lines_that_are_only_in_the_copy() {
 }
 
 #[test]
-fn copied_and_emptied_while_lines_come_that_are_in_no_copy() {
+fn copying_and_truncating_a_log_that_is_written_meanwhile_doubles_no_line() {
     in_every_life("hub.log", |stage| {
         for round in 0..4 {
             stage.write(60);
             std::fs::copy(&stage.log, stage.beside(&format!("hub.log.{round}"))).unwrap();
             stage.write(5);
-            // They can be read until the file is emptied.
+            // These lines can be read only until the file is truncated.
             stage.caught_up();
             stage.meanwhile(|stage| {
-                empty(&stage.log);
+                truncate(&stage.log);
                 stage.write(3);
             });
             stage.write(20);
-            // Later a generation is renamed: the copies, which nobody has read as such, are not taken for new ones.
+            // A generation is renamed later: the copies must not count as new generations.
             stage.look();
             stage.meanwhile(|stage| rename(stage, &format!("hub.log.1{round}")));
         }
@@ -318,13 +318,13 @@ fn copied_and_emptied_while_lines_come_that_are_in_no_copy() {
 }
 
 #[test]
-fn emptied_and_at_once_longer_than_before() {
+fn a_truncated_log_that_at_once_grows_past_its_old_size_is_read() {
     in_every_life("hub.log", |stage| {
         for round in 1..5 {
             stage.write(20 * round);
             stage.caught_up();
             stage.meanwhile(|stage| {
-                empty(&stage.log);
+                truncate(&stage.log);
                 stage.burst(100 * round);
             });
             stage.caught_up();
@@ -333,12 +333,12 @@ fn emptied_and_at_once_longer_than_before() {
 }
 
 #[test]
-fn emptied_by_the_start_of_a_hub_that_writes_the_same_first_lines() {
+fn a_log_truncated_by_a_hub_that_writes_the_same_first_lines_is_read() {
     in_every_life("hub.log", |stage| {
         for round in 0..4 {
             let lines = preamble(stage);
             stage.meanwhile(|stage| {
-                empty(&stage.log);
+                truncate(&stage.log);
                 append(&stage.log, lines.as_bytes());
                 stage.burst(50 + round * 40);
             });
@@ -349,7 +349,7 @@ fn emptied_by_the_start_of_a_hub_that_writes_the_same_first_lines() {
 }
 
 #[test]
-fn a_writer_that_leaves_a_hole_where_the_file_was_emptied() {
+fn a_hole_that_a_writer_leaves_after_truncation_is_skipped() {
     in_every_life("hub.log", |stage| {
         let mut offset = 0;
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(&stage.log).unwrap();
@@ -370,7 +370,7 @@ fn a_writer_that_leaves_a_hole_where_the_file_was_emptied() {
 }
 
 #[test]
-fn deleted_and_created_anew() {
+fn a_deleted_log_is_read_when_it_is_created_again() {
     in_every_life("hub.log", |stage| {
         for _ in 0..5 {
             stage.write(50);
@@ -384,7 +384,7 @@ fn deleted_and_created_anew() {
 }
 
 #[test]
-fn deleted_before_it_was_read_to_its_end() {
+fn a_log_deleted_before_it_was_read_to_its_end_is_still_read() {
     in_lives(&[Life::Undisturbed, Life::ByClock], "hub.log", |stage| {
         for _ in 0..5 {
             stage.write(50);
@@ -397,7 +397,7 @@ fn deleted_before_it_was_read_to_its_end() {
 }
 
 #[test]
-fn an_inode_that_the_next_file_gets_again() {
+fn a_new_file_with_a_reused_inode_is_read_from_its_beginning() {
     let reused = AtomicUsize::new(0);
     in_lives(&[Life::Away], "hub.log", |stage| {
         let lines = preamble(stage);
@@ -413,11 +413,11 @@ fn an_inode_that_the_next_file_gets_again() {
             stage.write(200);
         });
     });
-    eprintln!("the inode was used again {} times", reused.load(Ordering::Relaxed));
+    eprintln!("the inode was reused {} times", reused.load(Ordering::Relaxed));
 }
 
 #[test]
-fn a_link_that_is_switched_from_file_to_file() {
+fn a_link_that_moves_from_file_to_file_is_followed() {
     in_every_life("hub.log", |stage| {
         let link = stage.log.clone();
         for file in 0..12 {
@@ -438,7 +438,7 @@ fn a_link_that_is_switched_from_file_to_file() {
 }
 
 #[test]
-fn numbered_files_by_a_pattern_beside_a_link_to_the_latest() {
+fn a_pattern_for_numbered_files_beside_a_link_to_the_latest_doubles_no_line() {
     in_every_life("hub.[0-9]*.log", |stage| {
         let link = stage.beside("current.log");
         for file in 1..9 {
@@ -458,32 +458,32 @@ fn numbered_files_by_a_pattern_beside_a_link_to_the_latest() {
 }
 
 #[test]
-fn rotated_and_packed_before_it_was_read_to_its_end() {
+fn a_generation_compressed_before_it_was_read_to_its_end_is_read() {
     in_lives(&[Life::Away], "hub.log", |stage| {
         stage.write(100);
         stage.caught_up();
         stage.meanwhile(|stage| {
             stage.write(100);
             shift(stage, 9);
-            pack(&stage.beside("hub.log.1"));
+            gzip(&stage.beside("hub.log.1"));
             stage.write(100);
         });
         stage.caught_up();
-        // And a whole generation that nobody has seen.
+        // And whole generations that the reader has not seen.
         stage.meanwhile(|stage| {
             stage.write(100);
             rename(stage, "hub.log.2");
-            pack(&stage.beside("hub.log.2"));
+            gzip(&stage.beside("hub.log.2"));
             stage.write(100);
             rename(stage, "hub.log.3");
-            pack(&stage.beside("hub.log.3"));
+            gzip(&stage.beside("hub.log.3"));
             stage.write(100);
         });
     });
 }
 
 #[test]
-fn killed_all_the_time_while_a_packed_generation_is_read() {
+fn a_reader_killed_repeatedly_in_a_compressed_generation_reads_each_line_once() {
     let mut stage = Stage::new("hub.log", Life::Away, Pace::Clock);
     stage.start();
     stage.write(10);
@@ -491,7 +491,7 @@ fn killed_all_the_time_while_a_packed_generation_is_read() {
     stage.kill();
     stage.burst(100_000);
     shift(&stage, 9);
-    pack(&stage.beside("hub.log.1"));
+    gzip(&stage.beside("hub.log.1"));
     stage.write(10);
     stage.life = Life::Killed;
     stage.start();
@@ -499,7 +499,7 @@ fn killed_all_the_time_while_a_packed_generation_is_read() {
 }
 
 #[test]
-fn a_renamed_file_keeps_its_generation_and_an_emptied_one_gets_another() {
+fn a_renamed_file_keeps_its_generation_and_a_truncated_one_gets_another() {
     in_every_life("hub.log", |stage| {
         stage.write(10);
         stage.caught_up();
@@ -510,7 +510,7 @@ fn a_renamed_file_keeps_its_generation_and_an_emptied_one_gets_another() {
         });
         stage.caught_up();
         stage.meanwhile(|stage| {
-            empty(&stage.log);
+            truncate(&stage.log);
             stage.write(10);
         });
         stage.caught_up();
@@ -520,12 +520,12 @@ fn a_renamed_file_keeps_its_generation_and_an_emptied_one_gets_another() {
 }
 
 #[test]
-fn what_nobody_could_read_is_counted() {
+fn unread_bytes_of_a_truncated_log_are_counted() {
     in_lives(&[Life::Undisturbed, Life::ByClock], "hub.log", |stage| {
         stage.write(10);
         append(&stage.log, b"half a line");
         stage.look();
-        empty(&stage.log);
+        truncate(&stage.log);
         stage.write(10);
         stage.caught_up();
         assert_eq!(stage.unread, 11);
@@ -533,12 +533,12 @@ fn what_nobody_could_read_is_counted() {
 }
 
 #[test]
-fn rotations_and_kills_at_random() {
+fn random_rotations_and_kills_lose_and_double_no_line() {
     in_lives(&[Life::Killed, Life::ByClock], "hub.log", at_random);
 }
 
 #[test]
-fn rotations_and_kills_at_random_by_a_pattern() {
+fn random_rotations_and_kills_lose_and_double_no_line_of_a_pattern() {
     in_lives(&[Life::Killed, Life::ByClock], "hub.log*", at_random);
 }
 
@@ -555,7 +555,7 @@ fn at_random(stage: &mut Stage) {
             2 => {
                 stage.caught_up();
                 std::fs::copy(&stage.log, stage.beside(&format!("hub.log.{}", 60 + generation))).unwrap();
-                empty(&stage.log);
+                truncate(&stage.log);
             }
             _ => {}
         }

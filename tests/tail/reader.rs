@@ -1,4 +1,4 @@
-//! The reading process: the test binary, run once more. It keeps what it read and its state in one write, as the journal does in one
+//! The reader process: a second run of the test binary. It saves its lines and its state in one write, as the journal does in one
 //! transaction, so that it can be killed at any moment.
 
 use std::fs::{File, OpenOptions};
@@ -17,29 +17,29 @@ const LOG: &str = "HUBWATCH_TEST_LOG";
 const OUT: &str = "HUBWATCH_TEST_OUT";
 const PACE: &str = "HUBWATCH_TEST_PACE";
 
-/// What tells the reader to look.
+/// What makes the reader look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// The clock, every ten milliseconds.
+    /// The clock, every 10 ms.
     Clock,
-    /// What the sidecar uses.
+    /// The sidecar's [`Wake`].
     Wake,
-    /// The same where no inotify instance can be had.
+    /// The same without an inotify instance.
     WakeWithoutEvents,
 }
 
-/// What the reader keeps at once.
+/// What the reader saves in one write.
 #[derive(Serialize, Deserialize)]
 pub struct Kept {
     state: State,
     /// Generation, offset, text.
     pub lines: Vec<(u64, u64, String)>,
-    /// Bytes that were lost, as far as the reader knows.
+    /// Bytes that the reader knows to be lost.
     pub unread: u64,
     pub replaced: u64,
 }
 
-/// A line in a form that can be kept and compared.
+/// Returns a line in a form that can be saved and compared.
 pub fn text(bytes: &[u8], cut: bool) -> String {
     if bytes.len() <= 200 && !cut {
         return bytes.escape_ascii().to_string();
@@ -49,7 +49,7 @@ pub fn text(bytes: &[u8], cut: bool) -> String {
     format!("{} bytes with hash {:x}, cut: {cut}", bytes.len(), hasher.finish())
 }
 
-/// Starts the reader of `log`, which may be a pattern.
+/// Starts a reader of `log`, which may be a pattern.
 pub fn spawn(log: &Path, out: &Path, pace: Pace) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "reader::reader_process", "--nocapture"])
@@ -62,13 +62,13 @@ pub fn spawn(log: &Path, out: &Path, pace: Pace) -> Child {
         .unwrap()
 }
 
-/// Where the reader counts its looks.
+/// Returns the file in which the reader counts its looks.
 pub fn looks_of(out: &Path) -> PathBuf {
     out.with_extension("looks")
 }
 
 #[test]
-#[ignore = "it is the process that the other tests start"]
+#[ignore = "the reader process, which the other tests start"]
 fn reader_process() {
     let variable = |name| std::env::var_os(name).map(PathBuf::from);
     let (Some(log), Some(out), Ok(pace)) = (variable(LOG), variable(OUT), std::env::var(PACE)) else { return };
@@ -102,14 +102,14 @@ async fn read(log: PathBuf, out: &Path, pace: &str) {
     }
 }
 
-/// From now on no file, and so no inotify instance, can be opened.
+/// Sets the limit of open files so that no file, and so no inotify instance, can be opened.
 fn no_more_files() -> Rlimit {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: Some(0), maximum: limit.maximum }).unwrap();
     limit
 }
 
-/// Goes on behind the last whole record; half a one is from a kill.
+/// Continues after the last complete record; a partial one is left by a kill.
 fn open(out: &Path) -> (File, Option<State>) {
     let mut file = OpenOptions::new().read(true).append(true).create(true).open(out).unwrap();
     let mut kept = Vec::new();

@@ -1,4 +1,4 @@
-//! A writer that numbers its lines, a reader in a process of its own, and the comparison at the end.
+//! A writer of numbered lines, a reader in its own process, and the comparison at the end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -12,19 +12,19 @@ use std::time::{Duration, Instant};
 
 use super::reader::{self, Kept, Pace};
 
-/// So long may a condition take to come true on a busy machine.
+/// How long to wait for a condition on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What the reader's process has to go through.
+/// When the reader process is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {
-    /// It lives through all of it, woken as the sidecar is.
+    /// Never; it is woken as the sidecar is.
     Undisturbed,
-    /// The same by the clock alone.
+    /// Never; it polls by the clock alone.
     ByClock,
-    /// It is killed before what [`Stage::meanwhile`] does, and starts after it.
+    /// Before the action of [`Stage::meanwhile`]; it is started again afterwards.
     Away,
-    /// It is killed every few milliseconds.
+    /// Every few milliseconds.
     Killed,
 }
 
@@ -86,7 +86,7 @@ impl Stage {
         }
     }
 
-    /// Starts the reader, and what kills it: what lies beside a log when it is looked at for the first time is not its own.
+    /// Starts the reader, and the thread that kills it. Files beside the log at the first look don't count as its generations.
     pub fn start(&mut self) {
         self.revive();
         self.look();
@@ -115,7 +115,7 @@ impl Stage {
         *lock(&self.reader) = Some(reader::spawn(&self.pattern, &self.out_path(), self.pace));
     }
 
-    /// Does it while the reader is dead, if its life is such.
+    /// Runs the action, while the reader is dead for [`Life::Away`].
     pub fn meanwhile(&mut self, action: impl FnOnce(&mut Self)) {
         if self.life != Life::Away {
             return action(self);
@@ -129,7 +129,7 @@ impl Stage {
         kill(&mut lock(&self.reader));
     }
 
-    /// A path beside the log.
+    /// Returns a path beside the log.
     pub fn beside(&self, name: &str) -> PathBuf {
         self.log.with_file_name(name)
     }
@@ -148,7 +148,7 @@ impl Stage {
         append(&self.log, text.as_bytes());
     }
 
-    /// Numbered lines, which the reader will be expected to have read.
+    /// Returns numbered lines, and expects the reader to read them.
     pub fn lines(&mut self, lines: usize) -> String {
         (0..lines).map(|_| self.line()).collect()
     }
@@ -161,7 +161,7 @@ impl Stage {
         line + "\n"
     }
 
-    /// Expects a line that is written in another way.
+    /// Expects the reader to read a line that is written in another way.
     pub fn expect(&mut self, line: &[u8], cut: bool) {
         *self.expected.entry(reader::text(line, cut)).or_default() += 1;
         self.awaited += 1;
@@ -178,11 +178,11 @@ impl Stage {
         }
     }
 
-    /// Waits until the reader has looked at everything that is there now.
+    /// Waits until the reader has looked at everything that exists now.
     pub fn look(&self) {
         let begun = Instant::now();
         let looks = || std::fs::read(reader::looks_of(&self.out_path())).unwrap_or_default();
-        // The look that is under way may have begun before.
+        // The current look may have begun before.
         for _ in 0..2 {
             let before = looks();
             while looks() == before {
@@ -194,7 +194,7 @@ impl Stage {
 
     fn take_in(&mut self) -> usize {
         let (file, taken) = &mut self.out;
-        // The reader takes back half a record when it begins; nothing of it was taken in.
+        // The reader drops a partial record when it starts; it was not taken in here.
         file.seek(SeekFrom::Start(*taken)).unwrap();
         let mut kept = Vec::new();
         file.read_to_end(&mut kept).unwrap();
@@ -209,7 +209,7 @@ impl Stage {
         self.read.len()
     }
 
-    /// Stops the killing and compares: nothing lost, nothing doubled, nothing split, no two lines with one identity.
+    /// Stops the killing and compares: no line is lost, doubled or split, and no two lines have the same identity.
     pub fn end(&mut self) {
         if let Some((stop, thread)) = self.killer.take() {
             stop.store(true, Ordering::Relaxed);
@@ -242,12 +242,12 @@ impl Stage {
         assert_eq!(identities.len(), self.read.len(), "{:?}: two lines have the same identity", self.life);
     }
 
-    /// The texts in the order in which they were read.
+    /// Returns the texts in the order in which they were read.
     pub fn order(&self) -> Vec<&str> {
         self.read.iter().map(|(_, _, text)| text.as_str()).collect()
     }
 
-    /// The generation of each line, in the order in which they were read.
+    /// Returns the generation of each line, in the order in which they were read.
     pub fn generations(&self) -> Vec<u64> {
         self.read.iter().map(|(generation, ..)| *generation).collect()
     }
@@ -272,7 +272,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// With `kill -9`, which is what the standard library does.
+/// Sends SIGKILL, as the standard library does.
 fn kill(reader: &mut Option<Child>) {
     if let Some(mut child) = reader.take() {
         child.kill().unwrap();

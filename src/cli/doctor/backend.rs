@@ -14,7 +14,7 @@ use crate::config::backend::Chosen;
 use crate::config::destinations::Flags;
 use crate::config::environment::Environment;
 use crate::export::Destination;
-use crate::journal::{JournalReader, Watched};
+use crate::journal::{JournalReader, WatchedPeriod};
 use crate::watch::{HubName, Micros, Slot, Timestamp, TraceId};
 
 /// Clocks further apart than this make a period's ends uncertain.
@@ -82,7 +82,7 @@ struct Subject {
     hub: HubName,
     environment: crate::watch::Environment,
     /// What the state folder knows of this hub.
-    journal: Option<(JournalReader, Watched)>,
+    journal: Option<(JournalReader, WatchedPeriod)>,
 }
 
 impl Subject {
@@ -97,7 +97,7 @@ impl Subject {
         };
         let journal = JournalReader::open(&known.state_dir).map_err(BackendError::from)?;
         let watched = journal.watched().map_err(BackendError::from)?;
-        let is_meant = |watched: &Watched| watched.environment == environment && watched.hub == known.hub;
+        let is_meant = |watched: &WatchedPeriod| watched.environment == environment && watched.hub == known.hub;
         let journal = watched.into_iter().find(is_meant).map(|watched| (journal, watched));
         Ok(Ok(Self { hub: known.hub, environment, journal }))
     }
@@ -188,7 +188,7 @@ async fn first_of(
 }
 
 /// Whether the backend has what the journal has of the period's beginning.
-async fn retention(backend: &dyn Backend, journal: &JournalReader, watched: &Watched) -> Option<Finding> {
+async fn retention(backend: &dyn Backend, journal: &JournalReader, watched: &WatchedPeriod) -> Option<Finding> {
     let from = watched.first.max(Timestamp::now().minus(PERIOD));
     // The first quarter-hour of the period that is over, and so should be there for certain.
     let slot = Slot::of(from);

@@ -11,7 +11,7 @@ use crate::backend::probe::{Difference, Probe};
 use crate::backend::{Backend, BackendError, Trace};
 use crate::base::secret;
 use crate::cli::{CliError, reading};
-use crate::export::answer::Answer;
+use crate::export::response::ExportResult;
 use crate::export::{Destination, SpawnError};
 use crate::journal::Signal;
 use crate::watch::{Timestamp, TraceId};
@@ -63,7 +63,10 @@ pub(super) async fn examine(backend: &dyn Backend, to: &Destination, seed: u64, 
     for probe in probes.all() {
         let answer = transport.send(Signal::Traces, probe.request().encode_to_vec().into()).await;
         // A receiver that is away, or takes none of the smallest, takes no other.
-        let ends = !matches!(answer, Answer::Accepted | Answer::Partial { .. } | Answer::TooLarge(_) | Answer::Exhausted(_));
+        let ends = !matches!(
+            answer,
+            ExportResult::Accepted | ExportResult::Partial { .. } | ExportResult::TooLarge(_) | ExportResult::Exhausted(_)
+        );
         match refused(answer, to) {
             None => written.push(*probe),
             Some(refused) if findings.contains(&refused) => {}
@@ -85,22 +88,26 @@ pub(super) async fn examine(backend: &dyn Backend, to: &Destination, seed: u64, 
 }
 
 /// Why the receiver did not take a probe.
-fn refused(answer: Answer, to: &Destination) -> Option<Finding> {
+fn refused(answer: ExportResult, to: &Destination) -> Option<Finding> {
     let receiver = secret::without_credentials(to.endpoint());
     let (seen, advice) = match answer {
-        Answer::Accepted => return None,
-        Answer::Partial { message, .. } => (format!("{receiver} refused probe spans: {message}"), "look at the receiver's limits"),
-        Answer::Retry { why, .. } => {
+        ExportResult::Accepted => return None,
+        ExportResult::Partial { message, .. } => {
+            (format!("{receiver} refused probe spans: {message}"), "look at the receiver's limits")
+        }
+        ExportResult::Retry { why, .. } => {
             return Some(Finding::unreachable(
                 "writing",
                 format!("{receiver} does not take traces: {why}"),
                 "look at the address and at the protocol: gRPC is port 4317 by custom, HTTP is 4318",
             ));
         }
-        Answer::TooLarge(why) => (format!("{receiver} takes no request of 2 MB: {why}"), "raise its limit for a request's size"),
-        Answer::Exhausted(why) => (format!("{receiver} has no room: {why}"), "look at its limits and its memory"),
-        Answer::Unauthorized(why) => (format!("{receiver} wants other credentials: {why}"), "set OTEL_EXPORTER_OTLP_HEADERS"),
-        Answer::Bad(why) | Answer::Refused(why) => {
+        ExportResult::TooLarge(why) => {
+            (format!("{receiver} takes no request of 2 MB: {why}"), "raise its limit for a request's size")
+        }
+        ExportResult::Exhausted(why) => (format!("{receiver} has no room: {why}"), "look at its limits and its memory"),
+        ExportResult::Unauthorized(why) => (format!("{receiver} wants other credentials: {why}"), "set OTEL_EXPORTER_OTLP_HEADERS"),
+        ExportResult::Bad(why) | ExportResult::Rejected(why) => {
             (format!("{receiver} refuses traces: {why}"), "look at the path and at the receiver's pipelines")
         }
     };

@@ -174,7 +174,7 @@ fn of_process(
         findings.push(Finding::note("process", "it isn't known which is the hub's", advice));
         return false;
     }
-    let said = health.map_or(process::Said::Nothing, process::Said::of_health);
+    let said = health.map_or(process::ApiProcess::Unknown, process::ApiProcess::of_health);
     let source = run::process_source(way);
     let elsewhere = source.is_none();
     let seen = source.and_then(|mut source| source(said));

@@ -1,4 +1,4 @@
-//! Where the log stands: at one path, or wherever a pattern finds files.
+//! Finds the log's files: at one path, or wherever a pattern matches.
 
 use std::fs::Metadata;
 use std::io;
@@ -6,21 +6,21 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::identity::{FileIdentity, modified};
-use super::rotation::Family;
+use super::rotation::RotationNames;
 
-/// A pattern that can't be one.
+/// An invalid pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{pattern}` is not a pattern of file names: {reason}")]
+#[error("invalid file name pattern `{pattern}`: {reason}")]
 pub struct PatternError {
-    /// What was given.
+    /// The pattern as given.
     pub pattern: String,
-    /// What is wrong.
+    /// Why it is invalid.
     pub reason: String,
 }
 
-/// Where to look for the log.
+/// The log's path, or a pattern for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct LogPath {
     path: PathBuf,
     is_pattern: bool,
 }
@@ -42,15 +42,15 @@ impl Found {
     }
 }
 
-/// Whether this path is a pattern: `*`, `?` and `[…]` stand for parts of names.
+/// Returns whether this path is a pattern: `*`, `?` and `[…]` stand for parts of names.
 pub fn is_pattern(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) && !path.exists()
 }
 
-/// The file at a path that may be a pattern: of those that the pattern finds, the one that was written last.
+/// Returns the file at a path; of the files that a pattern matches, the one written last.
 pub fn newest(path: &Path) -> PathBuf {
-    let places = Places::new(path.to_owned());
-    let found = if places.is_pattern { places.look().unwrap_or_default() } else { Vec::new() };
+    let log_path = LogPath::new(path.to_owned());
+    let found = if log_path.is_pattern { log_path.look().unwrap_or_default() } else { Vec::new() };
     found.into_iter().max_by_key(|found| modified(&found.metadata)).map_or_else(|| path.to_owned(), |found| found.path)
 }
 
@@ -66,8 +66,8 @@ pub fn check_pattern(path: &Path) -> Result<(), PatternError> {
     }
 }
 
-impl Places {
-    /// At a path or, if it holds wildcards, wherever that pattern finds files.
+impl LogPath {
+    /// Takes a path; one with wildcards is a pattern.
     pub(super) fn new(path: PathBuf) -> Self {
         let is_pattern = is_pattern(&path) && check_pattern(&path).is_ok();
         Self { path, is_pattern }
@@ -81,7 +81,7 @@ impl Places {
         self.is_pattern
     }
 
-    /// The files that stand there now.
+    /// Returns the files that exist there now.
     pub(super) fn look(&self) -> io::Result<Vec<Found>> {
         if !self.is_pattern {
             return Ok(found(&self.path)?.into_iter().collect());
@@ -95,12 +95,12 @@ impl Places {
         Ok(all)
     }
 
-    /// When a file last came into, or went from, the log's folder, in nanoseconds since the epoch; 0 if there is no folder.
+    /// Returns the modification time of the log's folder, in nanoseconds since the epoch; 0 if there is no folder.
     pub(super) fn folder_changed(&self) -> u64 {
         std::fs::metadata(folder(&self.path)).map_or(0, |metadata| modified(&metadata))
     }
 
-    /// Whether the folder that the log stands in is there.
+    /// Returns whether the log's folder exists.
     pub(super) fn has_folder(&self) -> bool {
         self.is_pattern || folder(&self.path).is_dir()
     }
@@ -114,7 +114,7 @@ fn found(path: &Path) -> io::Result<Option<Found>> {
     }
 }
 
-/// Whether the error says that the file is not there.
+/// Returns whether the error means that the file does not exist.
 pub(super) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -126,17 +126,17 @@ fn folder(path: &Path) -> &Path {
     }
 }
 
-/// What the path is called; a pattern has names for its files only.
+/// Returns the file name of the path.
 pub(super) fn name_of(path: &Path) -> String {
     path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }
 
-/// So often a folder is listed anew while it changes.
+/// How often a folder is listed again while it changes.
 const LISTINGS: usize = 20;
 
-/// The files beside `path` that can be generations of it, by their names: where it stands and, if it is a link, where that leads.
+/// Returns the files whose names make them generations of `path`: in its folder and, if it is a link, in its target's folder.
 ///
-/// A file that is renamed while its folder is listed may be listed twice or not at all. So the list is made until it stays the same.
+/// A file renamed during the listing may be listed twice or not at all, so the listing is repeated until it stays the same.
 pub(super) fn siblings(path: &Path) -> Vec<Found> {
     let mut all = list_siblings(path);
     for _ in 0..LISTINGS {
@@ -151,19 +151,19 @@ pub(super) fn siblings(path: &Path) -> Vec<Found> {
 }
 
 fn list_siblings(path: &Path) -> Vec<Found> {
-    let mut all = in_folder(folder(path), &Family::of(&name_of(path)));
+    let mut all = in_folder(folder(path), &RotationNames::of(&name_of(path)));
     if let Ok(target) = std::fs::canonicalize(path)
         && std::fs::read_link(path).is_ok()
     {
-        all.extend(in_folder(folder(&target), &Family::of_generation(&name_of(&target))));
+        all.extend(in_folder(folder(&target), &RotationNames::of_generation(&name_of(&target))));
     }
     all
 }
 
-/// A folder that can't be listed has none: its log is told to be unreadable when that itself can't be read.
-fn in_folder(folder: &Path, family: &Family) -> Vec<Found> {
+/// Returns nothing for a folder that can't be listed: if the log is unreadable too, reading it reports that.
+fn in_folder(folder: &Path, names: &RotationNames) -> Vec<Found> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let named = entries.filter(|entry| family.has(&entry.file_name().to_string_lossy()));
+    let named = entries.filter(|entry| names.has(&entry.file_name().to_string_lossy()));
     let files = named.filter_map(|entry| found(&entry.path()).ok().flatten());
     files.filter(|found| found.metadata.is_file()).collect()
 }

@@ -1,4 +1,4 @@
-//! The rest of a generation that was packed before it was read to its end.
+//! Reads the rest of a generation that was compressed by gzip before it was read to its end.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -11,39 +11,39 @@ use super::pipe::Pipe;
 use super::position::Position;
 use super::reader::Step;
 
-/// How much is unpacked at a time.
+/// Bytes decompressed at a time.
 const CHUNK_BYTES: usize = 64 * 1024;
 
-/// A packed file, unpacked on the way.
+/// A gzip file, decompressed while it is read.
 #[derive(Debug)]
-pub(super) struct Packed {
-    unpacked: MultiGzDecoder<File>,
+pub(super) struct GzipReader {
+    decompressed: MultiGzDecoder<File>,
     lines: Pipe,
     position: Position,
 }
 
-impl Packed {
-    /// Goes on in `file` where `position` says, if that is a position in what is packed there.
+impl GzipReader {
+    /// Continues in `file` at `position`, if the compressed content holds what was read up to there.
     pub(super) fn open(file: File, position: &Position) -> io::Result<Option<Self>> {
         let identity = FileIdentity::of(&file.metadata()?);
-        let mut unpacked = MultiGzDecoder::new(file);
-        let Some(guard) = pass_over(&mut unpacked, position)? else { return Ok(None) };
+        let mut decompressed = MultiGzDecoder::new(file);
+        let Some(guard) = skip_to(&mut decompressed, position)? else { return Ok(None) };
         if !position.guard.fits(&guard) {
             return Ok(None);
         }
         let lines = Pipe::at(position.generation, position.offset);
-        Ok(Some(Self { unpacked, lines, position: position.of_packed(identity, position.offset) }))
+        Ok(Some(Self { decompressed, lines, position: position.in_gzip(identity, position.offset) }))
     }
 
     pub(super) fn position(&self) -> Position {
-        self.position.of_packed(self.position.file, self.lines.offset())
+        self.position.in_gzip(self.position.file, self.lines.offset())
     }
 
-    /// Unpacks once, and hands out the lines that end in it; at the end also what has no line end.
+    /// Decompresses one chunk and returns the lines that end in it; at the end also a last line without a line end.
     pub(super) fn step(&mut self, buffer: &mut [u8], name: &str, line: &mut impl FnMut(Line<'_>)) -> io::Result<Step> {
         let mut named = |read: Line<'_>| line(Line { file: name, ..read });
         let length = buffer.len().min(CHUNK_BYTES);
-        let filled = self.unpacked.read(&mut buffer[..length])?;
+        let filled = self.decompressed.read(&mut buffer[..length])?;
         if filled == 0 {
             self.lines.finish(&mut named);
             return Ok(Step::End);
@@ -57,15 +57,14 @@ impl Packed {
     }
 }
 
-/// Unpacks what lies before the position, and gives the bytes just before it. `None` if it ends earlier or
-/// begins otherwise.
-fn pass_over(unpacked: &mut impl io::Read, position: &Position) -> io::Result<Option<Vec<u8>>> {
+/// Skips to the position and returns the bytes just before it; `None` if the content ends earlier or begins differently.
+fn skip_to(decompressed: &mut impl io::Read, position: &Position) -> io::Result<Option<Vec<u8>>> {
     let (mut head, mut guard) = (Vec::new(), Vec::new());
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut left = position.offset;
     while left > 0 {
         let length = usize::try_from(left).unwrap_or(CHUNK_BYTES).min(CHUNK_BYTES);
-        let filled = unpacked.read(&mut buffer[..length])?;
+        let filled = decompressed.read(&mut buffer[..length])?;
         if filled == 0 {
             return Ok(None);
         }

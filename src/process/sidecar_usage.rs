@@ -1,46 +1,46 @@
-//! What the sidecar itself costs.
+//! The sidecar's own memory and CPU usage.
 
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
 use crate::watch::{Bytes, Micros};
 
-/// Reads this process's own use of the machine.
+/// Reads the usage of this process.
 #[derive(Debug)]
 pub struct OwnProcess {
     system: System,
     pid: Pid,
-    told: Micros,
+    reported: Micros,
 }
 
-/// What this process uses.
+/// The usage of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnUse {
     /// Resident memory.
     pub rss: Bytes,
-    /// The most that it was since the process began, where the system says.
+    /// Peak since the process began, if the system reports it.
     pub rss_peak: Option<Bytes>,
-    /// Processor time since the last reading, or since the process began.
+    /// CPU time since the last reading, or since the process began.
     pub cpu_time: Micros,
 }
 
 impl OwnProcess {
-    /// `None` where the process table can't be read.
+    /// Creates a reader; returns `None` if the process table can't be read.
     pub fn new() -> Option<Self> {
-        Some(Self { system: System::new().ok()?, pid: sysinfo::get_current_pid().ok()?, told: Micros::default() })
+        Some(Self { system: System::new().ok()?, pid: sysinfo::get_current_pid().ok()?, reported: Micros::default() })
     }
 
-    /// What it uses now.
+    /// Reads the current usage.
     pub fn read(&mut self) -> Option<OwnUse> {
         let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().without_tasks();
         self.system.refresh_processes_specifics(ProcessesToUpdate::Some(&[self.pid]), true, kind);
         let process = self.system.process(self.pid)?;
         let used = Micros::new(process.accumulated_cpu_time().saturating_mul(1_000));
-        let cpu_time = Micros::new(used.get().saturating_sub(std::mem::replace(&mut self.told, used).get()));
+        let cpu_time = Micros::new(used.get().saturating_sub(std::mem::replace(&mut self.reported, used).get()));
         Some(OwnUse { rss: Bytes::new(process.memory()), rss_peak: rss_peak(), cpu_time })
     }
 }
 
-/// The kernel's own high-water mark (Linux).
+/// Reads the kernel's high-water mark (Linux).
 fn rss_peak() -> Option<Bytes> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
@@ -53,13 +53,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_process_has_memory_and_the_peak_is_no_less() {
+    fn this_process_uses_memory_and_its_peak_is_not_lower() {
         let mut own = OwnProcess::new().unwrap();
         let first = own.read().unwrap();
         assert!(first.rss.get() > 0);
         let second = own.read().unwrap();
         assert!(second.rss_peak.is_none_or(|peak| peak >= first.rss));
-        // Only what was used in between.
+        // Only the CPU time in between.
         assert!(second.cpu_time <= Micros::new(60_000_000));
     }
 }

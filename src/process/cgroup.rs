@@ -1,23 +1,23 @@
-//! The hub's container as its control group shows it (cgroup v2), where the hub's processes themselves can't be seen.
+//! Reads the cgroup (v2) of the hub's container, for hubs whose processes are not visible.
 
 use std::path::{Path, PathBuf};
 
-use super::{HubProcess, Said};
+use super::{ApiProcess, HubProcess};
 use crate::watch::{Bytes, Micros, ProcessPoll, Timestamp};
 
-/// Reads a control group that is mounted as a folder.
+/// Reads a cgroup that is mounted as a folder.
 #[derive(Debug)]
 pub struct ControlGroup {
     folder: PathBuf,
     host_cpus: u32,
     host_memory: Bytes,
-    /// What the hub last said of itself: a group has no identity of its own.
+    /// PID and start time that the hub last reported: a cgroup has no identity of its own.
     known: Option<(u32, Timestamp)>,
-    told: bool,
+    warned: bool,
 }
 
 impl ControlGroup {
-    /// The one at this folder; it need not be there yet.
+    /// Creates a reader of this folder, which need not exist yet.
     pub fn new(folder: PathBuf) -> Self {
         let mut system = sysinfo::System::new().ok();
         let host_memory = system.as_mut().map_or(0, |system| {
@@ -30,30 +30,30 @@ impl ControlGroup {
             host_cpus: u32::try_from(cpus).unwrap_or(u32::MAX),
             host_memory: Bytes::new(host_memory),
             known: None,
-            told: false,
+            warned: false,
         }
     }
 
-    /// What all processes of the group use together; nothing before the hub has said its id, since a restart shows in that alone.
-    pub fn read(&mut self, said: Said) -> Option<HubProcess> {
-        if let Said::Process(pid, started) = said {
+    /// Returns the usage of all processes in the group; `None` before the hub has reported its PID, which alone shows a restart.
+    pub fn read(&mut self, reported: ApiProcess) -> Option<HubProcess> {
+        if let ApiProcess::Process(pid, started) = reported {
             self.known = Some((pid, started.unwrap_or_default()));
         }
-        let figures = Figures::read(&self.folder);
-        if figures.is_none() && !std::mem::replace(&mut self.told, true) {
+        let usage = Usage::read(&self.folder);
+        if usage.is_none() && !std::mem::replace(&mut self.warned, true) {
             let folder = self.folder.display();
-            tracing::warn!(%folder, "this is no control group (v2) with memory and processor time: the hub's use of both is not visible");
+            tracing::warn!(%folder, "the folder is not a cgroup (v2) with memory.stat and cpu.stat: the hub's memory and CPU are not visible; check the mount");
         }
-        let (figures, (pid, started)) = (figures?, self.known?);
+        let (usage, (pid, started)) = (usage?, self.known?);
         let poll = ProcessPoll {
             pid,
             started,
-            cpu_time: figures.cpu_time,
-            rss: figures.resident,
-            memory_limit: figures.limit,
+            cpu_time: usage.cpu_time,
+            rss: usage.resident,
+            memory_limit: usage.limit,
             fds: None,
-            threads: figures.threads,
-            children: figures.processes.saturating_sub(1),
+            threads: usage.threads,
+            children: usage.processes.saturating_sub(1),
             host_cpus: self.host_cpus,
             host_memory: self.host_memory,
         };
@@ -61,18 +61,18 @@ impl ControlGroup {
     }
 }
 
-/// What the kernel keeps of a group.
+/// The kernel's counters of a cgroup.
 #[derive(Debug, PartialEq, Eq)]
-struct Figures {
+struct Usage {
     cpu_time: Micros,
-    /// What processes have mapped: their own pages and those of files. The page cache beside it grows with each file that is read.
+    /// Mapped memory: anonymous and file pages. The rest of the page cache is left out, because it grows with each file that is read.
     resident: Bytes,
     limit: Option<Bytes>,
     threads: Option<u32>,
     processes: u32,
 }
 
-impl Figures {
+impl Usage {
     fn read(folder: &Path) -> Option<Self> {
         let text = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
         let memory = text("memory.stat")?;
@@ -80,7 +80,7 @@ impl Figures {
         Some(Self {
             cpu_time: Micros::new(value(&text("cpu.stat")?, "usage_usec")?),
             resident: Bytes::new(mapped),
-            // `max` where there is none.
+            // The file holds `max` if there is no limit.
             limit: text("memory.max").and_then(|limit| limit.trim().parse().ok()).map(Bytes::new),
             threads: text("pids.current").and_then(|threads| threads.trim().parse().ok()),
             processes: text("cgroup.procs").map_or(1, |processes| u32::try_from(processes.lines().count()).unwrap_or(u32::MAX)),
@@ -88,7 +88,7 @@ impl Figures {
     }
 }
 
-/// `key value`, a line each.
+/// Reads a value from lines of the form `key value`.
 fn value(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?.parse().ok()
 }
@@ -97,7 +97,7 @@ fn value(text: &str, key: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    /// As the kernel writes them (Documentation/admin-guide/cgroup-v2.rst).
+    /// Creates files as the kernel writes them (Documentation/admin-guide/cgroup-v2.rst).
     fn group(limit: &str) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let file = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
@@ -110,23 +110,23 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_read_as_the_hubs_process_once_the_hub_said_its_id() {
+    fn a_cgroup_is_read_as_the_hubs_process_once_the_hub_reported_its_pid() {
         let folder = group("268435456\n");
         let mut reader = ControlGroup::new(folder.path().to_owned());
-        assert_eq!(reader.read(Said::Nothing), None);
+        assert_eq!(reader.read(ApiProcess::Unknown), None);
         let started = Timestamp::from_secs(1_000);
-        let process = reader.read(Said::Process(7, Some(started))).unwrap().poll;
+        let process = reader.read(ApiProcess::Process(7, Some(started))).unwrap().poll;
         assert_eq!((process.pid, process.started, process.children), (7, started, 2));
         assert_eq!((process.rss, process.memory_limit), (Bytes::new(57_000_000), Some(Bytes::new(268_435_456))));
         assert_eq!((process.cpu_time, process.threads), (Micros::new(1_234_567), Some(23)));
-        assert_eq!(reader.read(Said::Nothing).unwrap().poll.pid, 7, "a hub that doesn't answer is the same one");
+        assert_eq!(reader.read(ApiProcess::Unknown).unwrap().poll.pid, 7, "a hub that does not answer is still the same one");
     }
 
     #[test]
-    fn a_group_without_a_limit_has_none_and_a_folder_that_is_no_group_shows_nothing() {
+    fn a_cgroup_without_a_limit_has_none_and_another_folder_shows_nothing() {
         let folder = group("max\n");
-        assert_eq!(Figures::read(folder.path()).unwrap().limit, None);
+        assert_eq!(Usage::read(folder.path()).unwrap().limit, None);
         let empty = tempfile::tempdir().unwrap();
-        assert_eq!(ControlGroup::new(empty.path().to_owned()).read(Said::Process(7, None)), None);
+        assert_eq!(ControlGroup::new(empty.path().to_owned()).read(ApiProcess::Process(7, None)), None);
     }
 }

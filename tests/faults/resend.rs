@@ -1,4 +1,4 @@
-//! Everything is sent a second time: what receivers have is the same set, record by record and byte by byte.
+//! Everything is sent a second time: receivers must end up with the same set of records, byte for byte.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,9 +7,9 @@ use std::path::Path;
 use hubwatch::watch::names;
 
 use super::program::{Written, calls, has_all, hub, run, until};
-use super::receiver::{Mood, Receiver, Taken};
+use super::receiver::{Fault, Receiver, Taken};
 
-/// A state folder, put aside or back.
+/// Copies a state folder.
 fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     std::fs::create_dir(to).unwrap();
@@ -19,7 +19,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Lines and spans of calls by their identity: what does not depend on when it was read.
+/// Returns lines and call spans by their identity: records that don't depend on the time of reading.
 fn lasting(taken: &Taken) -> BTreeMap<Vec<u8>, Vec<u64>> {
     let is_watch = |id: &Vec<u8>| taken.spans.get(id).is_some_and(|span| span.name == names::WATCH_SPAN);
     let lasting = taken.forms.iter().filter(|(id, _)| !is_watch(id));
@@ -39,7 +39,7 @@ fn write(folder: &Path, written: &mut Written) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_read_and_sent_a_second_time_is_the_same_set_of_the_same_records() {
+async fn records_that_are_read_and_sent_again_are_identical() {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let folder = folder.path();
     let (hub, (receiver, address)) = (hub().await, Receiver::http().await);
@@ -54,13 +54,13 @@ async fn what_is_read_and_sent_a_second_time_is_the_same_set_of_the_same_records
     let mut written = Written::default();
     write(folder, &mut written);
     let mut sets = Vec::new();
-    // Read and sent at once; read again from an older position and kept while the receiver is away; sent again from the journal.
-    for mood in [Mood::Fine, Mood::Down] {
+    // Read and sent at once; read again from an older position and queued while the receiver is down; sent again from the journal.
+    for fault in [Fault::Fine, Fault::Down] {
         receiver.forget();
         copy(&aside, &state);
-        receiver.behave(mood);
+        receiver.behave(fault);
         let mut child = run(folder, &hub);
-        if mood == Mood::Down {
+        if fault == Fault::Down {
             let sql = "SELECT coalesce(sum(records), 0) FROM spool WHERE signal = 'logs'";
             let kept = || {
                 let journal = rusqlite::Connection::open(state.join("journal.db")).unwrap();
@@ -74,7 +74,7 @@ async fn what_is_read_and_sent_a_second_time_is_the_same_set_of_the_same_records
         child.stop(folder).await;
         sets.push(receiver.read(lasting));
     }
-    receiver.behave(Mood::Fine);
+    receiver.behave(Fault::Fine);
     copy(&state, &aside);
     for _ in 0..2 {
         receiver.forget();
@@ -85,9 +85,9 @@ async fn what_is_read_and_sent_a_second_time_is_the_same_set_of_the_same_records
         child.stop(folder).await;
         sets.push(receiver.read(lasting));
     }
-    assert!(sets[0].len() as u64 > written.lines, "the spans of calls are among them");
+    assert!(sets[0].len() as u64 > written.lines, "the set includes the spans of calls");
     assert!(sets[0].values().all(|forms| forms.len() == 1));
     for (number, set) in sets.iter().enumerate() {
-        assert!(*set == sets[0], "time {number} gave another set: {} and {} records", set.len(), sets[0].len());
+        assert!(*set == sets[0], "run {number} has another set: {} and {} records", set.len(), sets[0].len());
     }
 }

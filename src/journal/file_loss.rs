@@ -1,5 +1,5 @@
-//! Whether the files that the journal writes are still those that bear its names. A file that was deleted can be written on, and all of
-//! it is gone when the process ends.
+//! Detects that the journal's open files were deleted or replaced on disk. A deleted file can still be written, but its content is
+//! gone when the process ends.
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use super::{FILE_NAME, LOCK_NAME};
 
-/// What became of the journal's files.
+/// How the journal's files were lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// The state folder is not there.
+    /// The state folder does not exist.
     Folder,
-    /// The database is not there.
+    /// The database does not exist.
     Database,
-    /// The database's write-ahead log is not there, or is another file.
+    /// The database's write-ahead log does not exist, or is another file.
     WriteAheadLog,
-    /// The lock is not there, or is another file.
+    /// The lock does not exist, or is another file.
     Lock,
-    /// Another file bears the database's name.
+    /// Another file has the database's name.
     Replaced,
 }
 
@@ -29,26 +29,26 @@ impl std::fmt::Display for Loss {
             Self::Database => "journal.db was removed or renamed",
             Self::WriteAheadLog => "journal.db-wal was removed or replaced",
             Self::Lock => "journal.lock was removed or replaced",
-            Self::Replaced => "another file took the place of journal.db",
+            Self::Replaced => "another file replaced journal.db",
         })
     }
 }
 
-/// A file, whatever its name is.
+/// Device and inode: a file, whatever its name is.
 type Inode = (u64, u64);
 
-/// The files that belong to the names.
+/// The open files, to compare with those on disk.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct JournalFiles {
     folder: PathBuf,
     database: Option<Inode>,
     write_ahead_log: Option<Inode>,
     lock: Option<Inode>,
 }
 
-impl Place {
-    /// Notes the files of an open journal: after its first commit, so that all of them are there.
-    pub fn note(folder: &Path, lock: &File) -> Self {
+impl JournalFiles {
+    /// Reads the inodes of an open journal. Call it after the first commit, when all files exist.
+    pub fn of_open(folder: &Path, lock: &File) -> Self {
         let metadata = lock.metadata().ok();
         Self {
             folder: folder.to_owned(),
@@ -58,18 +58,18 @@ impl Place {
         }
     }
 
-    /// The state folder.
+    /// Returns the state folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Whether the lock has to be taken anew.
+    /// Returns whether the lock has to be taken again.
     pub fn has_lost_lock(&self) -> bool {
         inode(&self.folder.join(LOCK_NAME)) != self.lock
     }
 
-    /// What was lost, if anything was. A file system that does not answer is no proof of a loss: writing tells.
-    pub fn look(&self) -> Option<Loss> {
+    /// Returns the loss, if any. A file system that does not answer is no proof of one: a failed write shows it.
+    pub fn loss(&self) -> Option<Loss> {
         let is_gone = |path: &Path| matches!(std::fs::metadata(path), Err(error) if is_absence(&error));
         let database = self.folder.join(FILE_NAME);
         if is_gone(&database) {
@@ -94,13 +94,13 @@ fn is_absence(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
-/// The file behind a path.
+/// Returns device and inode of the file at a path.
 pub(super) fn inode(path: &Path) -> Option<Inode> {
     let metadata = std::fs::metadata(path).ok()?;
     Some((metadata.dev(), metadata.ino()))
 }
 
-/// The path of the write-ahead log.
+/// Returns the path of the write-ahead log.
 pub(super) fn write_ahead_log(folder: &Path) -> PathBuf {
     folder.join(format!("{FILE_NAME}-wal"))
 }

@@ -1,14 +1,14 @@
-//! Who belongs to whom, by the few files that tell it (Linux): walking the process table at each poll would cost more than all the rest
-//! of an idle watch.
+//! Lists child processes from a few files (Linux): reading the whole process table at each poll would cost more than the rest of an
+//! idle watch.
 
-/// The children of a process as the kernel lists them, each under the thread that started it; `None` where it keeps no such lists.
+/// Returns the children of a process from the kernel's lists, one for each thread; `None` if the kernel has no such lists.
 pub(super) fn children_of(pid: u32) -> Option<Vec<u32>> {
     let mut children = Vec::new();
     for task in std::fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let Ok(task) = task else { continue };
         match std::fs::read_to_string(task.path().join("children")) {
             Ok(listed) => children.extend(listed.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok())),
-            // A thread that has just ended has none; a kernel without the lists has the folder, but not the file.
+            // A thread that has just ended has no folder; on a kernel without the lists, the folder has no `children` file.
             Err(_) if task.path().exists() => return None,
             Err(_) => {}
         }
@@ -27,7 +27,7 @@ mod tests {
         let children = children_of(std::process::id());
         child.kill().unwrap();
         child.wait().unwrap();
-        // Only kernels with the lists show it.
+        // Kernels without the lists return `None`.
         assert!(children.is_none_or(|children| children.contains(&child.id())));
     }
 }
