@@ -21,3 +21,13 @@ fn it_is_what_github_takes_and_gates_on_the_exit_code() {
     assert!(steps[1]["run"].as_str().unwrap().contains("GITHUB_STEP_SUMMARY"));
     assert!(steps[1..].iter().all(|step| step["if"] == "always()"), "what it found is shown whatever the verdict");
 }
+
+#[test]
+fn our_own_workflow_is_what_github_takes_and_runs_the_gate() {
+    let path = ".github/workflows/ci.yml";
+    let workflow = yaml(path).remove(0);
+    assert_valid(path, &workflow, &schema("github-workflow.json"));
+    let steps = workflow["jobs"]["gate"]["steps"].as_array().unwrap();
+    assert!(steps.iter().any(|step| step["run"] == ".ci/run"));
+    assert_eq!(workflow["permissions"], serde_json::json!({ "contents": "read" }));
+}
