@@ -279,7 +279,7 @@ fn a_run_without_a_log_says_what_it_can_not_see() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().to_str().unwrap();
     let (code, _, stderr) = run(&["run", "--hub", "http://127.0.0.1:9", "--for", "1s", "--state-dir", state]);
-    assert!(code == Some(0) && stderr.contains("no log is given"), "{stderr}");
+    assert!(code == Some(0) && stderr.contains("no log is configured"), "{stderr}");
 }
 
 #[test]

@@ -81,16 +81,16 @@ async fn only_what_makes_sense_is_announced_and_the_list_shows_it() {
     sidecar.until("/readyz", |body| body.contains("\"ready\":true")).await;
     refused(&hub, &["begin", "server_crsh"], &["did you mean `server_crash`?", "gemini_failure", "--custom"]);
     refused(&hub, &["begin"], &["server_crash"]);
-    refused(&hub, &["end", "server_crash"], &["has not begun", "no disturbance is announced now"]);
+    refused(&hub, &["end", "server_crash"], &["is not open", "no mark is open"]);
     refused(&hub, &["begin", "server_crash", "--name", "simulatd"], &["did you mean `simulated`?", "simulated (staging)"]);
     refused(&hub, &["begin", "server_crash", "--environment", "production"], &["production", "simulated (staging)"]);
     assert_eq!(listed(&hub), []);
-    assert!(says(&hub, &["list"]).1.contains("No disturbance of simulated"));
+    assert!(says(&hub, &["list"]).1.contains("No marks for simulated"));
 
     assert_eq!(says(&hub, &["begin", "server_crash"]).0, Some(0));
-    refused(&hub, &["begin", "server_crash"], &["server_crash began at", "goes on", "hubwatch mark end"]);
-    refused(&hub, &["end", "server_crsh"], &["did you mean `server_crash`?", "announced now: server_crash"]);
-    refused(&hub, &["end", "server_crash", "--at", "2020-01-01T00:00:00Z"], &["it can't end at", "before that"]);
+    refused(&hub, &["begin", "server_crash"], &["server_crash began at", "has not ended", "hubwatch mark end"]);
+    refused(&hub, &["end", "server_crsh"], &["did you mean `server_crash`?", "open marks: server_crash"]);
+    refused(&hub, &["end", "server_crash", "--at", "2020-01-01T00:00:00Z"], &["it can't end earlier"]);
     assert_eq!(says(&hub, &["begin", "database upgrade", "--custom"]).0, Some(0));
     let mut open = listed(&hub);
     open.sort();
@@ -98,9 +98,9 @@ async fn only_what_makes_sense_is_announced_and_the_list_shows_it() {
     assert_eq!(open, both);
     // The same once the watch has taken them up, and beside what it has not.
     sidecar.until_json("/report.json", |report| report["planned"].as_array().unwrap().len() == 2).await;
-    refused(&hub, &["begin", "server_crash"], &["goes on"]);
+    refused(&hub, &["begin", "server_crash"], &["has not ended"]);
     assert_eq!(says(&hub, &["end", "server_crash"]).0, Some(0));
-    refused(&hub, &["end", "server_crash"], &["is over", "announced now: database upgrade"]);
+    refused(&hub, &["end", "server_crash"], &["is not open", "open marks: database upgrade"]);
     let mut marks = listed(&hub);
     marks.sort();
     assert_eq!(marks[1], ("server_crash".to_owned(), "ended".to_owned()));
@@ -121,7 +121,7 @@ async fn a_disturbance_that_nobody_ends_counts_for_four_hours_and_is_drawn_so() 
     let taken_up = async || std::fs::read_dir(&marks).unwrap().next().is_none().then_some(());
     watched::until("the mark is kept", taken_up).await;
     assert_eq!(listed(&hub), [("high_load".to_owned(), "never_ended".to_owned())]);
-    assert!(says(&hub, &["list"]).1.contains("not ended in time: counts as planned until"));
+    assert!(says(&hub, &["list"]).1.contains("not ended: was planned until"));
     // It can be announced anew.
     assert_eq!(says(&hub, &["begin", "high_load"]).0, Some(0));
     sidecar.until_json("/report.json", |report| report["planned"].as_array().unwrap().len() == 1).await;

@@ -1,4 +1,4 @@
-//! The strategy's `dashboard.json`: its fields, its names, its units.
+//! The strategy's `dashboard.json`, with its fields, names and units.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::judge::moment::Moment;
 use crate::report::words;
 use crate::watch::{ApiOutcome, Liveness, Poll, ServerPoll};
 
-/// Its name in the state folder.
+/// The file's default name in the state folder.
 pub const FILE_NAME: &str = "dashboard.json";
 
 /// The dashboard.
@@ -73,7 +73,7 @@ struct DashboardIncident {
     end_time: Option<Moment>,
 }
 
-/// The dashboard as of the last poll; `None` before the first. What is not known is null.
+/// Returns the dashboard as of the last poll; `None` before the first. Unknown values are null.
 pub fn dashboard(so_far: &SoFar, deployment: &Deployment) -> Option<Dashboard> {
     let Latest { at, poll } = so_far.latest.as_ref()?;
     let assessment = &so_far.assessment;
@@ -108,18 +108,18 @@ pub fn dashboard(so_far: &SoFar, deployment: &Deployment) -> Option<Dashboard> {
     })
 }
 
-/// Of the host's memory, as the strategy has it.
+/// Returns the share of the host's memory, as the strategy defines it.
 fn memory_share(poll: &Poll) -> Option<u64> {
     let process = poll.process.as_ref()?;
     process.rss.get().saturating_mul(1_000).checked_div(process.host_memory.get())
 }
 
-/// As the strategy writes shares: `0.4%`, `100%`.
+/// Formats a share like the strategy: `0.4%`, `100%`.
 fn percent(permille: u64) -> String {
     if permille.is_multiple_of(10) { format!("{}%", permille / 10) } else { format!("{}.{}%", permille / 10, permille % 10) }
 }
 
-/// The hub calls itself `ok` whenever it answers: its state says more.
+/// Returns the hub's status. The hub reports `ok` whenever it answers, so its state says more.
 fn status(poll: &Poll) -> String {
     match (poll.api.health, &poll.api.state) {
         (ApiOutcome::Ok, Some(state)) if state.as_str() == "ready" => "ok".to_owned(),
@@ -128,7 +128,7 @@ fn status(poll: &Poll) -> String {
     }
 }
 
-/// A server that calls itself connected and is dead is not connected.
+/// Returns a server's state. A server that reports `connected` and is dead is not connected.
 fn server(server: &ServerPoll) -> Server {
     let status = match server.liveness {
         Liveness::Down if server.status.as_str() == "connected" => "down".to_owned(),

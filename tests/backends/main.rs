@@ -237,7 +237,7 @@ fn what_can_not_be_a_backend_is_told_with_what_can() {
     assert_eq!(code, Some(4), "{stderr}");
     assert!(stderr.contains("can't read /nonexistent/staging.jsonl"), "{stderr}");
     let nameless = hubwatch().args(["report", "--backend", "jaeger=http://127.0.0.1:9", "--format", "json"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&nameless.stderr).contains("say which with --name"));
+    assert!(String::from_utf8_lossy(&nameless.stderr).contains("set --name"));
 }
 
 fn export(to: &Path, more: &[&str]) -> (Option<i32>, String) {
@@ -290,7 +290,7 @@ fn an_archive_of_nothing_is_no_success() {
     let folder = tempfile::tempdir().unwrap();
     let (code, told) = export_embedded(&folder.path().join("empty.jsonl"), &["--environment", "production"]);
     assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("demo-hub was not watched in environment production, but in staging"), "{told}");
+    assert!(told.contains("demo-hub has not been watched in environment production, but in staging"), "{told}");
 }
 
 /// As the Collector writes a file: requests of any spans in one line each, and each line may be compressed by itself.
