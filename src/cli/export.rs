@@ -126,7 +126,7 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
         bytes,
         file: args.out.display().to_string(),
     };
-    tell(&written, args.format, args.out == Path::new("-"))?;
+    print_result(&written, args.format, args.out == Path::new("-"))?;
     for cut in &written.cuts {
         tracing::warn!("{cut}");
     }
@@ -146,7 +146,7 @@ fn watch_spans_of(traces: &OtlpTraces) -> u64 {
     spans.filter(|span| span.name == names::WATCH_SPAN).count() as u64
 }
 
-fn tell(written: &Written, form: Form, to_stdout: bool) -> Result<(), CliError> {
+fn print_result(written: &Written, form: Form, to_stdout: bool) -> Result<(), CliError> {
     let Written { hub, environment, watch_spans, from, to, file, backend, .. } = written;
     if *watch_spans == 0 {
         tracing::warn!("{backend} has no Watch of {hub} ({environment}) between {} and {}", from.0, to.0);

@@ -56,8 +56,8 @@ pub async fn health(args: &HealthArgs, layers: &Layers<impl Environment>) -> Res
     };
     let path = if args.live { "/healthz" } else { "/readyz" };
     match ask(address, path).await {
-        Ok(told) => {
-            println!("{told}");
+        Ok(message) => {
+            println!("{message}");
             Ok(Exit::Ok)
         }
         Err(reason) => {
@@ -82,13 +82,13 @@ async fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
     let url = format!("http://{address}{path}");
     let client = crate::base::tls::with_system_roots(reqwest::Client::builder().no_proxy().timeout(PATIENCE), &url);
     let client = client.build().map_err(|error| format!("can't create the HTTP client: {}", crate::base::causes::of(&error)))?;
-    let nobody = |error: reqwest::Error| {
+    let no_answer = |error: reqwest::Error| {
         let why = crate::base::causes::of(&error);
         format!("no answer from {url}: {why}; check that `hubwatch run --listen` (HUBWATCH_LISTEN) is running there")
     };
-    let response = client.get(&url).send().await.map_err(nobody)?;
+    let response = client.get(&url).send().await.map_err(no_answer)?;
     let status = response.status();
-    let body = response.bytes().await.map_err(nobody)?;
+    let body = response.bytes().await.map_err(no_answer)?;
     match serde_json::from_slice::<Answer>(&body) {
         Ok(answer) => judged(&answer),
         Err(_) if status.is_success() && body.trim_ascii() == ALIVE => Ok("ok".to_owned()),
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_listens_everywhere_is_asked_here() {
+    fn a_watch_on_all_addresses_is_asked_on_loopback() {
         let asked = |address: &str| reachable(address.parse().unwrap()).to_string();
         assert_eq!(asked("0.0.0.0:9684"), "127.0.0.1:9684");
         assert_eq!(asked("[::]:1"), "[::1]:1");

@@ -96,8 +96,8 @@ fn is_folder(place: &Path) -> bool {
 fn file(place: &Path, formats: &[Format]) -> Result<Output, CliError> {
     let stdout = place == Path::new("-");
     let format = match (Format::of_name(place), formats) {
-        (Some(told), []) => told,
-        (Some(told), named) if named.contains(&told) => told,
+        (Some(by_name), []) => by_name,
+        (Some(by_name), named) if named.contains(&by_name) => by_name,
         (_, [only]) => *only,
         (None, []) if stdout => Format::Md,
         (None, []) => {

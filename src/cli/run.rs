@@ -165,8 +165,8 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
     };
     supervisor.stopping();
     // Immediately: a container runtime kills after ten seconds, and ending the watch may have taken five.
-    let told = futures_util::future::join_all(followers.into_iter().map(Follower::end));
-    tokio::join!(told, async {
+    let last_judged = futures_util::future::join_all(followers.into_iter().map(Follower::end));
+    tokio::join!(last_judged, async {
         if let Some(server) = server {
             server.end().await;
         }

@@ -95,16 +95,16 @@ impl Supervisor {
     async fn show_life(&self, watches: &[Attended]) {
         let mut looks = tokio::time::interval(self.watchdog.map_or(LOOK, |patience| patience / 2).min(LOOK));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = status(watches);
+        let mut reported = status(watches);
         loop {
             looks.tick().await;
             if self.watchdog.is_some() && !watches.iter().any(|watch| watch.vitals.has_stopped_polling(watch.interval)) {
                 self.notify("WATCHDOG=1");
             }
             let status = status(watches);
-            if status != told {
+            if status != reported {
                 self.notify(&format!("STATUS={status}"));
-                told = status;
+                reported = status;
             }
         }
     }

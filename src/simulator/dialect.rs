@@ -1,18 +1,18 @@
-//! The two dialects of the event stream: the npm hub sends one object an event, the fork sends batches, except its greeting.
+//! The two dialects of the event stream: the npm hub sends one object per event; the fork sends batches, except for the greeting.
 
 use super::fields::{Fields, quote};
 use super::notice::Notice;
 use super::profile::{Flavor, Profile};
 use crate::watch::Timestamp;
 
-/// An event of the stream: to whom, and its text.
+/// An event of the stream and its receiver.
 pub(super) struct Frame {
     /// The one subscriber that gets it; `None` for all.
     pub(super) only: Option<String>,
     pub(super) text: String,
 }
 
-/// The event that tells of a notice; `None` if the stream doesn't (recordings: `events.sse`).
+/// Returns the event of a notice; `None` if the stream doesn't show it (recordings: `events.sse`).
 pub(super) fn frame(notice: &Notice, profile: &Profile, now: Timestamp) -> Option<Frame> {
     let (name, json, critical) = match notice {
         Notice::Logged(entry) => ("log", entry.event_json(profile.logger), true),
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_is_no_batch_and_goes_to_the_newcomer_only() {
+    fn a_greeting_is_not_a_batch_and_goes_only_to_the_new_subscriber() {
         let notice = Notice::Greeting { id: "s-1".into(), json: "{\"state\":\"ready\"}".into() };
         let frame = frame(&notice, &Profile::fork_pino(), Timestamp::new(0)).unwrap();
         assert_eq!(frame.only.as_deref(), Some("s-1"));
