@@ -367,7 +367,7 @@ pub(super) fn process_source(seen: Seen) -> Option<ProcessSource> {
     }
 }
 
-/// The hub's process is visible if the hub is on this host.
+/// Returns how to find the hub's process, which is only visible if the hub is on this host.
 fn find(pid: Option<u32>, url: &str) -> Find {
     if let Some(pid) = pid {
         return Find::Pid(pid);

@@ -25,7 +25,7 @@ use crate::watch::names;
 /// The content type that Prometheus requires.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// `GET /metrics`.
+/// Serves `GET /metrics`.
 pub(super) async fn metrics(State(served): State<Served>) -> Response {
     let mut page = Page::default();
     page.put(names::PROMETHEUS_BUILD_INFO, "gauge", "The running version.", &[("version", env!("CARGO_PKG_VERSION"))], "1");

@@ -41,7 +41,7 @@ pub(super) struct Which {
     hub: Option<String>,
 }
 
-/// `GET /`.
+/// Serves `GET /`, the status page.
 pub(super) async fn page() -> Response {
     let page = PAGE.replace("/*style*/", report::STYLE);
     ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-cache")], Html(page)).into_response()

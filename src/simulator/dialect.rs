@@ -20,8 +20,10 @@ pub(super) fn frame(notice: &Notice, profile: &Profile, now: Timestamp) -> Optio
         Notice::Greeting { id, json } => {
             return Some(Frame { only: Some(id.clone()), text: event("hub_state", json) });
         }
-        Notice::Changed(members) => ("subscription_event", stamped(members, profile, now), false),
-        Notice::Heartbeat(connections) => ("heartbeat", stamped(&format!("\"connections\":{connections}"), profile, now), false),
+        Notice::Changed(members) => ("subscription_event", with_timestamp(members, profile, now), false),
+        Notice::Heartbeat(connections) => {
+            ("heartbeat", with_timestamp(&format!("\"connections\":{connections}"), profile, now), false)
+        }
         Notice::LogTruncated | Notice::ToolsChanged { .. } | Notice::Answered { .. } | Notice::Gone => return None,
     };
     let text = match profile.flavor {
@@ -31,8 +33,8 @@ pub(super) fn frame(notice: &Notice, profile: &Profile, now: Timestamp) -> Optio
     Some(Frame { only: None, text })
 }
 
-/// The npm hub writes the time as text, the fork as milliseconds.
-fn stamped(members: &str, profile: &Profile, now: Timestamp) -> String {
+/// Returns the time of an event: text in the npm hub, milliseconds in the fork.
+fn with_timestamp(members: &str, profile: &Profile, now: Timestamp) -> String {
     match profile.flavor {
         Flavor::Npm => format!("{{{members},\"timestamp\":{}}}", quote(&now.to_string())),
         Flavor::Fork => format!("{{{members},\"timestamp\":{}}}", now.get() / 1_000),

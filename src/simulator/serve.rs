@@ -75,7 +75,7 @@ fn router(live: Live) -> Router {
         .with_state(live)
 }
 
-/// A panic elsewhere must not end the simulated hub.
+/// Locks the simulation. A panic elsewhere must not end the simulated hub.
 fn lock(live: &Live) -> MutexGuard<'_, LiveSimulation> {
     live.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -58,7 +58,8 @@ impl Simulation {
         self.advance_noticing(to, log, &mut |_| {})
     }
 
-    /// Like [`Self::advance`], and passes on each log entry, from which the lines of stdout and the event stream can be made.
+    /// Advances like [`Self::advance`], and passes on each log entry, from which the lines of stdout and the event stream can be
+    /// made.
     pub fn advance_watched(&mut self, to: Timestamp, log: &mut dyn LogSink, watch: &mut dyn FnMut(&Entry)) -> io::Result<()> {
         self.advance_noticing(to, log, &mut |notice| {
             if let Notice::Logged(entry) = notice {
@@ -67,7 +68,7 @@ impl Simulation {
         })
     }
 
-    /// Like [`Self::advance`], and passes on what each subscriber of the event stream receives: events in the hub's dialect, and
+    /// Advances like [`Self::advance`], and passes on what each subscriber of the event stream receives: events in the hub's dialect, and
     /// `None` when all connections break.
     pub fn advance_streamed(&mut self, to: Timestamp, log: &mut dyn LogSink, hear: &mut dyn FnMut(Option<&str>)) -> io::Result<()> {
         let profile = self.world.profile.clone();

@@ -187,7 +187,7 @@ impl World {
         Some(notified)
     }
 
-    /// From the fork's public source; no recording has it.
+    /// Logs that the session is missing, as in the fork's public source; no recording has it.
     fn session_missing(&mut self, session: &str) {
         let error = format!("Session {session} not found");
         let stack =

@@ -18,7 +18,7 @@ impl World {
         self.later(handshake, Event::NameSession { session, name });
     }
 
-    /// A client opened the MCP stream: the fork gives it a session and exposes the meta-tool.
+    /// Opens a client's MCP stream: the fork gives it a session and exposes the meta-tool.
     pub(super) fn open_session(&mut self, session: String) {
         let Some(hub) = &mut self.hub else { return };
         if hub.state != HubState::Ready {

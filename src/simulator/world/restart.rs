@@ -19,7 +19,7 @@ impl World {
         self.start_configured(UpCause::Restarted);
     }
 
-    /// The old processes end while the new ones are already starting.
+    /// Ends the old processes while the new ones are already starting.
     fn close_servers(&mut self) {
         let Some(hub) = &mut self.hub else { return };
         hub.tools_before_restart = hub.servers.iter().filter(|server| server.status == ServerStatus::Connected).count();
