@@ -220,7 +220,7 @@ async fn a_tenant_and_credentials_are_sent_and_asked_for() {
 }
 
 #[test]
-fn what_can_not_be_a_backend_is_told_with_what_can() {
+fn an_invalid_backend_is_rejected_with_the_valid_kinds() {
     let told = |backend: &str| {
         let reported = report_from(backend, &[]);
         (reported.code, reported.stderr)
@@ -228,7 +228,7 @@ fn what_can_not_be_a_backend_is_told_with_what_can() {
     let (code, stderr) = told("zipkin=http://user:password@127.0.0.1:9");
     assert_eq!(code, Some(2), "{stderr}");
     assert!(
-        stderr.contains("there is no backend `zipkin`") && stderr.contains("jaeger=") && !stderr.contains("password"),
+        stderr.contains("unknown backend kind `zipkin`") && stderr.contains("jaeger=") && !stderr.contains("password"),
         "{stderr}"
     );
     let (code, stderr) = told("jaeger=127.0.0.1:16686");
