@@ -1,4 +1,4 @@
-//! What a user meets on the command line: messages that say what to do, and exit codes that scripts can trust.
+//! The command line for users: messages with a next step, and exit codes for scripts.
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -11,15 +11,15 @@ fn hubwatch(args: &[&str]) -> Command {
 }
 
 fn run(args: &[&str]) -> (Option<i32>, String, String) {
-    told(hubwatch(args).output().unwrap())
+    outcome(hubwatch(args).output().unwrap())
 }
 
-fn told(output: Output) -> (Option<i32>, String, String) {
+fn outcome(output: Output) -> (Option<i32>, String, String) {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     (output.status.code(), text(output.stdout), text(output.stderr))
 }
 
-/// A sidecar of a hub that isn't there; killed when the test ends.
+/// A sidecar of a hub that isn't running; killed when the test ends.
 struct Sidecar(Child);
 
 impl Sidecar {
@@ -49,7 +49,7 @@ impl Drop for Sidecar {
     }
 }
 
-/// Waits for a condition; each look at it takes a process's time, so it needs no pause.
+/// Waits for a condition. Each check starts a process, so no pause is needed.
 fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -65,25 +65,25 @@ fn help_names_the_commands_and_the_exit_codes() {
 }
 
 #[test]
-fn a_wrong_flag_is_a_usage_error() {
+fn an_unknown_flag_is_a_usage_error() {
     let (code, _, stderr) = run(&["report", "--sinze", "1h"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("--since"), "{stderr}");
 }
 
 #[test]
-fn a_wrong_value_is_a_usage_error_on_the_command_line_and_a_configuration_error_elsewhere() {
+fn an_invalid_value_is_a_usage_error_in_a_flag_and_a_configuration_error_elsewhere() {
     let (code, _, stderr) = run(&["run", "--hub", "127.0.0.1:7000"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("--hub: `127.0.0.1:7000`") && stderr.contains("http://127.0.0.1:7000"), "{stderr}");
     let output = hubwatch(&["run", "--hub", "http://127.0.0.1:9"]).env("HUBWATCH_INTERVAL", "often").output().unwrap();
-    let (code, _, stderr) = told(output);
+    let (code, _, stderr) = outcome(output);
     assert_eq!(code, Some(78));
     assert!(stderr.contains("HUBWATCH_INTERVAL: `often`"), "{stderr}");
 }
 
 #[test]
-fn an_unknown_configuration_key_is_refused_with_a_suggestion() {
+fn an_unknown_configuration_key_is_rejected_with_a_suggestion() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("hubwatch.toml");
     std::fs::write(&config, "[hub]\nnmae = 'a'\n").unwrap();
@@ -93,14 +93,14 @@ fn an_unknown_configuration_key_is_refused_with_a_suggestion() {
 }
 
 #[test]
-fn without_a_hub_to_watch_the_user_is_told_how_to_name_one() {
+fn without_a_hub_the_error_names_the_flag_for_its_address() {
     let (code, _, stderr) = run(&["run"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("--hub http://HOST:PORT"), "{stderr}");
 }
 
 #[test]
-fn a_report_without_a_journal_says_where_it_looked() {
+fn a_report_without_a_journal_names_the_searched_folder() {
     let folder = tempfile::tempdir().unwrap();
     let (code, stdout, stderr) = run(&["report", "--state-dir", folder.path().to_str().unwrap()]);
     assert_eq!((code, stdout.as_str()), (Some(4), ""));
@@ -108,7 +108,7 @@ fn a_report_without_a_journal_says_where_it_looked() {
 }
 
 #[test]
-fn a_hub_that_is_not_there_is_watched_all_the_same_and_a_signal_ends_it_well() {
+fn a_missing_hub_is_watched_and_a_signal_ends_the_watch_cleanly() {
     for signal in ["-TERM", "-INT"] {
         let folder = tempfile::tempdir().unwrap();
         let sidecar = Sidecar::start(folder.path());
@@ -118,7 +118,7 @@ fn a_hub_that_is_not_there_is_watched_all_the_same_and_a_signal_ends_it_well() {
         let state = folder.path().to_str().unwrap();
         let (code, stdout, _) = run(&["report", "--state-dir", state, "--since", "1h", "--format", "json"]);
         let report: serde_json::Value = serde_json::from_str(&stdout).unwrap();
-        // It was not there: that is known, and it is a failure.
+        // The hub's absence is known, and it is a failure.
         assert_eq!(code, Some(1));
         assert_eq!(report["coverage"]["polls_answered"], 0);
         assert_eq!(report["hub"]["unreachable"].as_array().unwrap().len(), 1);
@@ -127,7 +127,7 @@ fn a_hub_that_is_not_there_is_watched_all_the_same_and_a_signal_ends_it_well() {
 }
 
 #[test]
-fn while_the_watch_goes_on_a_report_is_provisional_and_a_second_watcher_is_refused() {
+fn during_the_watch_a_report_is_provisional_and_a_second_watcher_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     let sidecar = Sidecar::start(folder.path());
     let state = folder.path().to_str().unwrap();
@@ -150,7 +150,7 @@ fn an_empty_period_has_no_verdict() {
 }
 
 #[test]
-fn a_killed_sidecar_goes_on_as_the_same_watcher() {
+fn a_killed_sidecar_continues_as_the_same_watcher() {
     let folder = tempfile::tempdir().unwrap();
     Sidecar::start(folder.path()).stop("-KILL");
     Sidecar::start(folder.path()).stop("-TERM");
@@ -162,7 +162,7 @@ fn a_killed_sidecar_goes_on_as_the_same_watcher() {
 }
 
 #[test]
-fn a_state_folder_that_can_t_be_written_is_refused_with_its_name() {
+fn the_error_about_an_unwritable_state_folder_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
@@ -173,7 +173,7 @@ fn a_state_folder_that_can_t_be_written_is_refused_with_its_name() {
 }
 
 #[test]
-fn a_journal_of_a_newer_version_is_refused() {
+fn a_journal_of_a_newer_version_is_rejected() {
     let folder = tempfile::tempdir().unwrap();
     drop(Sidecar::start(folder.path()));
     let connection = rusqlite::Connection::open(folder.path().join("journal.db")).unwrap();
@@ -187,7 +187,7 @@ fn a_journal_of_a_newer_version_is_refused() {
 }
 
 #[test]
-fn a_template_of_ones_own_is_used_and_its_faults_are_told() {
+fn a_custom_template_is_used_and_its_errors_are_reported() {
     let folder = tempfile::tempdir().unwrap();
     drop(Sidecar::start(folder.path()));
     let (state, templates) = (folder.path().to_str().unwrap(), tempfile::tempdir().unwrap());
@@ -201,7 +201,7 @@ fn a_template_of_ones_own_is_used_and_its_faults_are_told() {
 }
 
 #[test]
-fn what_the_log_and_the_piped_output_both_show_counts_once() {
+fn an_event_in_both_the_log_and_the_piped_output_counts_once() {
     use std::io::Write as _;
     let folder = tempfile::tempdir().unwrap();
     let (state, log) = (folder.path().join("state"), folder.path().join("mcp-hub.log"));
@@ -231,7 +231,7 @@ fn what_the_log_and_the_piped_output_both_show_counts_once() {
     assert_eq!(report["log"]["by_level"]["info"].as_u64(), Some(3), "its levels are known from the output");
 }
 
-/// Three lines of a hub, as the CRI and as Docker keep them. The CRI cuts the last one in two.
+/// Returns three lines of a hub in the log formats of the CRI and of Docker. The CRI splits the last one.
 fn as_runtimes_keep_them() -> [String; 2] {
     let now = hubwatch::watch::Timestamp::now();
     let said = ["'files' MCP server connected", "'probe' client connected to MCP HUB", "'probe' client disconnected from MCP HUB"];
@@ -247,7 +247,7 @@ fn as_runtimes_keep_them() -> [String; 2] {
 }
 
 #[test]
-fn the_log_files_of_container_runtimes_are_read_without_their_frames() {
+fn the_runtimes_own_fields_are_removed_from_container_log_files() {
     let places = [
         ("pods/staging_mcp-hub-0_7d3f/hub/0.log", "pods/staging_mcp-hub-*/hub/*.log"),
         ("containers/4f5b/4f5b-json.log", "containers/4f5b/4f5b-json.log"),
@@ -275,19 +275,19 @@ fn the_log_files_of_container_runtimes_are_read_without_their_frames() {
 }
 
 #[test]
-fn a_run_without_a_log_says_what_it_can_not_see() {
+fn a_run_without_a_log_warns() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().to_str().unwrap();
     let (code, _, stderr) = run(&["run", "--hub", "http://127.0.0.1:9", "--for", "1s", "--state-dir", state]);
-    assert!(code == Some(0) && stderr.contains("no log is given"), "{stderr}");
+    assert!(code == Some(0) && stderr.contains("no log is configured"), "{stderr}");
 }
 
 #[test]
-fn one_dashboard_for_several_hubs_is_refused_wherever_it_is_said() {
+fn one_dashboard_path_for_several_hubs_is_rejected_from_every_source() {
     let folder = tempfile::tempdir().unwrap();
     let hubs = "[[hub]]\nurl = 'http://127.0.0.1:9'\nname = 'a'\n[[hub]]\nurl = 'http://127.0.0.1:9'\nname = 'b'\n";
     std::fs::write(folder.path().join("hubwatch.toml"), hubs).unwrap();
     let mut command = hubwatch(&["run", "--for", "1s", "--state-dir", "state"]);
-    let (code, _, stderr) = told(command.current_dir(&folder).env("HUBWATCH_DASHBOARD", "one.json").output().unwrap());
+    let (code, _, stderr) = outcome(command.current_dir(&folder).env("HUBWATCH_DASHBOARD", "one.json").output().unwrap());
     assert!(code == Some(2) && stderr.contains("HUBWATCH_DASHBOARD"), "{stderr}");
 }

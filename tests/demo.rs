@@ -1,4 +1,4 @@
-//! The demos run on a machine with nothing else, and the example reports are what they make.
+//! The demos need nothing else on the machine, and the example reports are their output.
 
 mod invariants;
 
@@ -8,7 +8,7 @@ fn hubwatch() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hubwatch"))
 }
 
-/// A rehearsed period in a folder of its own, whose report begins with these words and is the one that is committed.
+/// Rehearses a period in a new folder. Its report begins with these words and equals the committed one.
 fn assert_gives_example(arguments: &[&str], says: &str, examples: &str) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let run = hubwatch().arg("demo").args(arguments).arg("--dir").arg(folder.path()).output().unwrap();
@@ -34,7 +34,7 @@ fn a_rehearsed_period_gives_the_committed_example() {
     assert_gives_example(&["--period", "48h"], "FAIL: do not promote", "examples");
 }
 
-/// The report on what a demo left behind, as anybody would make it, without any configuration; and how the command ended.
+/// Makes the report on a demo's folder without any configuration; also returns the exit code.
 fn report_on(folder: &std::path::Path) -> (serde_json::Value, Option<i32>) {
     let made: serde_json::Value = serde_json::from_slice(&std::fs::read(folder.join("report.json")).unwrap()).unwrap();
     let period = ["from", "to"].map(|edge| made["provenance"][edge].as_str().unwrap().to_owned());
@@ -45,7 +45,7 @@ fn report_on(folder: &std::path::Path) -> (serde_json::Value, Option<i32>) {
     (report.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr))), output.status.code())
 }
 
-/// Each criterion was judged, and holds: none is switched off, waived or not applicable, and no limit is another one.
+/// Each criterion was judged and passed: none is disabled, waived or not applicable, and no limit is changed.
 fn assert_all_pass(report: &serde_json::Value) {
     for row in report["criteria"].as_array().unwrap() {
         assert_eq!(row["verdict"], "pass", "{}: {} ({})", row["id"], row["why"], row["value"]);
@@ -64,7 +64,7 @@ fn a_rehearsed_period_of_a_healthy_hub_passes_and_gives_the_committed_example() 
     let (report, code) = report_on(folder.path());
     assert_all_pass(&report);
     assert_eq!((report["overall"]["verdict"].as_str(), code), (Some("pass"), Some(0)), "{:#}", report["overall"]);
-    // What passed did happen.
+    // The events of the passed criteria took place.
     let planned: Vec<&str> = report["planned"].as_array().unwrap().iter().map(|plan| plan["name"].as_str().unwrap()).collect();
     assert_eq!(planned, ["session_isolation", "gemini_failure", "server_crash", "high_load", "sse_disconnect"]);
     let filesystem = report["servers"].as_array().unwrap().iter().find(|server| server["name"] == "filesystem").unwrap();
@@ -86,14 +86,14 @@ fn the_live_demo_of_a_healthy_hub_passes() {
     assert_eq!((report["overall"]["verdict"].as_str(), code), (Some("pass"), Some(0)), "{:#}", report["overall"]);
 }
 
-/// What holds for every report.
+/// Checks the rules that every report must fulfil.
 fn holds_together(json: &str) {
     let report = serde_json::from_str(json).unwrap();
     assert_eq!(invariants::broken(&report), Vec::<String>::new());
 }
 
 #[test]
-fn the_committed_examples_hold_together() {
+fn the_committed_examples_are_consistent() {
     let examples = std::fs::read_dir(format!("{}/examples", env!("CARGO_MANIFEST_DIR"))).unwrap();
     let json = examples.map(|entry| entry.unwrap().path()).filter(|path| path.extension().is_some_and(|is| is == "json"));
     let reports: Vec<_> = json.map(|path| std::fs::read_to_string(path).unwrap()).collect();
@@ -101,11 +101,11 @@ fn the_committed_examples_hold_together() {
     reports.iter().for_each(|report| holds_together(report));
 }
 
-/// The forms of a report.
+/// The formats of a report.
 const FORMS: [&str; 5] =
     ["STAGING_INTEGRATION_HEALTH_REPORT.md", "STAGING_INTEGRATION_HEALTH_REPORT.html", "report.json", "junit.xml", "summary.md"];
 
-/// The disk is the only thing of a rehearsal that is real: how full it is differs from machine to machine.
+/// Removes the disk's figures: the disk is the only real part of a rehearsal, so they differ between machines.
 fn neutral(made: &str) -> String {
     let key = "\"least_disk_free_bytes\": ";
     let line = |line: &str| match line.split_once(key) {
@@ -132,7 +132,7 @@ fn the_live_demo_watches_a_simulated_hub_and_reports() {
     let filesystem = report["servers"].as_array().unwrap().iter().find(|server| server["name"] == "filesystem").unwrap();
     let down = filesystem["down"].as_array().unwrap();
     assert_eq!(down.len(), 1);
-    // Killed at 16 s, started again at 26.3 s: its start takes about half a second.
+    // Killed at 16 s, started again at 26.3 s; the start takes about half a second.
     let lasted = down[0]["duration_us"].as_u64().unwrap();
     assert!((10_000_000..12_000_000).contains(&lasted), "{lasted}");
     assert_eq!(report["hub"]["stops"].as_array().unwrap().len(), 1);

@@ -1,4 +1,4 @@
-//! The jobs that docs/strategy.md gives: cron's lines do what they say as they stand, and systemd finds nothing wrong with the units.
+//! The jobs in docs/strategy.md: cron's lines work unchanged, and systemd accepts the units.
 
 mod watched;
 
@@ -10,13 +10,13 @@ use watched::{Hub, told, until};
 
 const PAGE: &str = include_str!("../docs/strategy.md");
 
-/// The page's blocks of a kind.
+/// Returns the page's code blocks of a language.
 fn blocks(kind: &str) -> Vec<&'static str> {
     let opening = format!("```{kind}\n");
     PAGE.split(opening.as_str()).skip(1).map(|rest| rest.split("```").next().unwrap()).collect()
 }
 
-/// Each of cron's lines: its five fields of time, and its command.
+/// Returns each cron line: its five time fields, and its command.
 fn cron_lines() -> Vec<(Vec<&'static str>, String)> {
     let lines = blocks("cron").into_iter().flat_map(str::lines).filter(|line| !line.starts_with('#') && !line.is_empty());
     let parts = |line: &'static str| {
@@ -27,7 +27,7 @@ fn cron_lines() -> Vec<(Vec<&'static str>, String)> {
     lines.map(parts).collect()
 }
 
-/// A home as cron finds it: `hubwatch` is on the path, the hub's log where hubs write it, and a watch has filled the state folder.
+/// A home folder for cron: `hubwatch` is on the path, the hub's log is at its usual place, and a watch has filled the state folder.
 struct Home(PathBuf);
 
 impl Home {
@@ -45,12 +45,12 @@ impl Home {
         home
     }
 
-    /// As cron does: by the shell, in the home, with little in the environment.
+    /// Runs a line like cron: by the shell, in the home folder, with a small environment.
     async fn runs(&self, line: &str) -> Output {
         let mut command = Command::new("/bin/sh");
         let path = format!("{}:/usr/bin:/bin", self.0.join("bin").display());
         command.args(["-c", line]).current_dir(&self.0).env_clear().env("HOME", &self.0).env("PATH", path);
-        // The simulated hub goes on meanwhile.
+        // The simulated hub continues in the meantime.
         tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
     }
 }
@@ -65,7 +65,7 @@ async fn ready_hub() -> Hub {
 }
 
 #[test]
-fn crons_lines_are_lines_that_cron_takes() {
+fn cron_lines_have_crons_syntax() {
     let lines = cron_lines();
     assert!(lines.len() >= 3, "{lines:?}");
     let is_field = |field: &&str| field.bytes().all(|byte| byte.is_ascii_digit() || b"*/,-".contains(&byte));
@@ -76,7 +76,7 @@ fn crons_lines_are_lines_that_cron_takes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn crons_lines_do_what_they_say() {
+async fn cron_lines_do_what_their_comments_say() {
     let hub = ready_hub().await;
     let home = Home::of(&hub).await;
     let line = |what: &str| {
@@ -93,13 +93,13 @@ async fn crons_lines_do_what_they_say() {
     assert_eq!(lines.iter().map(|line| &line["verdict"]).collect::<Vec<_>>(), ["pass", "pass"], "a line each: {kept}");
 
     let (code, summary, stderr) = told(home.runs(&line("--format summary")).await);
-    // Cron mails what goes to stdout; three seconds are too short for a verdict.
+    // Cron mails stdout; three seconds are too short for a verdict.
     assert!(code == Some(3) && summary.contains("127.0.0.1"), "{code:?} {summary}{stderr}");
-    let (code, told, stderr) = told(home.runs(&line("--out ~/reports/daily/")).await);
-    assert_eq!(code, Some(3), "{told}{stderr}");
+    let (code, stdout, stderr) = told(home.runs(&line("--out ~/reports/daily/")).await);
+    assert_eq!(code, Some(3), "{stdout}{stderr}");
     assert_all_forms(&home.0.join("reports/daily"));
 
-    // The daily service does the same for the state folder of a service.
+    // The daily service does the same with the state folder of a service.
     let service = blocks("ini").into_iter().find(|block| block.contains("hubwatch-daily.service")).unwrap();
     let command = service.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/")).unwrap();
     let state = home.0.join(".local/state/hubwatch");
@@ -123,12 +123,12 @@ fn assert_all_forms(folder: &Path) {
     assert_eq!(names, all);
 }
 
-/// The page's units, as files of their names.
+/// Writes the page's units to files with their names.
 fn units(folder: &Path) -> Vec<PathBuf> {
     let unit = |block: &&str| Some((block.strip_prefix("# /etc/systemd/system/")?.lines().next()?.to_owned(), (*block).to_owned()));
     let written = |(name, text): (String, String)| {
         let path = folder.join(name);
-        // The program under test stands for the one that would be installed.
+        // The program under test replaces the installed one.
         std::fs::write(&path, text.replace("/usr/local/bin/hubwatch", env!("CARGO_BIN_EXE_hubwatch"))).unwrap();
         path
     };
@@ -136,7 +136,7 @@ fn units(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn systemd_finds_nothing_wrong_with_the_units_and_the_time() {
+fn systemd_accepts_the_units_and_the_calendar_time() {
     let folder = tempfile::tempdir().unwrap();
     let units = units(folder.path());
     assert_eq!(units.len(), 3, "{units:?}");
@@ -153,7 +153,7 @@ fn systemd_finds_nothing_wrong_with_the_units_and_the_time() {
     };
     let verify = ["verify", "--man=no", "--recursive-errors=no"];
     let Some((code, _, said)) = analyze(Command::new("systemd-analyze").args(verify).args(&units)) else { return };
-    // Of units elsewhere on the machine it may have its own opinions.
+    // It may complain about other units of the machine.
     let of_ours: Vec<&str> = said.lines().filter(|line| line.contains("hubwatch")).collect();
     assert!(code == Some(0) && of_ours.is_empty(), "{said}");
     let (code, elapses, said) = analyze(Command::new("systemd-analyze").args(["calendar", at])).unwrap();

@@ -1,4 +1,4 @@
-//! `hubwatch mark` beside a running sidecar: what it announces is not held against stability, live and in the report.
+//! `hubwatch mark` beside a running sidecar: marked maintenance doesn't count against stability, live and in the report.
 
 mod watched;
 
@@ -20,7 +20,7 @@ fn mark(hub: &Hub, edge: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_announced_crash_counts_for_the_recovery_and_not_against_stability() {
+async fn a_marked_crash_counts_for_the_recovery_and_not_against_stability() {
     let hub = Hub::start().await;
     hub.configure("[servers.github]\nexpected = ['disconnected', 'connecting']\n");
     let sidecar = hub.watch(&[]);
@@ -45,7 +45,7 @@ async fn an_announced_crash_counts_for_the_recovery_and_not_against_stability() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_same_crash_without_an_announcement_fails() {
+async fn the_same_crash_without_a_mark_fails() {
     let hub = Hub::start().await;
     let sidecar = hub.watch(&[]);
     sidecar.until("/metrics", watched::filesystem_is_up).await;
@@ -74,33 +74,33 @@ fn refused(hub: &Hub, arguments: &[&str], all: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_what_makes_sense_is_announced_and_the_list_shows_it() {
+async fn invalid_marks_are_rejected_and_valid_ones_are_listed() {
     let hub = Hub::start().await;
     refused(&hub, &["begin", "server_crash"], &["there is no journal in", "--state-dir"]);
     let sidecar = hub.watch(&[]);
     sidecar.until("/readyz", |body| body.contains("\"ready\":true")).await;
     refused(&hub, &["begin", "server_crsh"], &["did you mean `server_crash`?", "gemini_failure", "--custom"]);
     refused(&hub, &["begin"], &["server_crash"]);
-    refused(&hub, &["end", "server_crash"], &["has not begun", "no disturbance is announced now"]);
+    refused(&hub, &["end", "server_crash"], &["is not open", "no mark is open"]);
     refused(&hub, &["begin", "server_crash", "--name", "simulatd"], &["did you mean `simulated`?", "simulated (staging)"]);
     refused(&hub, &["begin", "server_crash", "--environment", "production"], &["production", "simulated (staging)"]);
     assert_eq!(listed(&hub), []);
-    assert!(says(&hub, &["list"]).1.contains("No disturbance of simulated"));
+    assert!(says(&hub, &["list"]).1.contains("No marks for simulated"));
 
     assert_eq!(says(&hub, &["begin", "server_crash"]).0, Some(0));
-    refused(&hub, &["begin", "server_crash"], &["server_crash began at", "goes on", "hubwatch mark end"]);
-    refused(&hub, &["end", "server_crsh"], &["did you mean `server_crash`?", "announced now: server_crash"]);
-    refused(&hub, &["end", "server_crash", "--at", "2020-01-01T00:00:00Z"], &["it can't end at", "before that"]);
+    refused(&hub, &["begin", "server_crash"], &["server_crash began at", "has not ended", "hubwatch mark end"]);
+    refused(&hub, &["end", "server_crsh"], &["did you mean `server_crash`?", "open marks: server_crash"]);
+    refused(&hub, &["end", "server_crash", "--at", "2020-01-01T00:00:00Z"], &["it can't end earlier"]);
     assert_eq!(says(&hub, &["begin", "database upgrade", "--custom"]).0, Some(0));
     let mut open = listed(&hub);
     open.sort();
     let both = [("database upgrade".to_owned(), "open".to_owned()), ("server_crash".to_owned(), "open".to_owned())];
     assert_eq!(open, both);
-    // The same once the watch has taken them up, and beside what it has not.
+    // The same once the watch has committed the marks, and with one that it has not.
     sidecar.until_json("/report.json", |report| report["planned"].as_array().unwrap().len() == 2).await;
-    refused(&hub, &["begin", "server_crash"], &["goes on"]);
+    refused(&hub, &["begin", "server_crash"], &["has not ended"]);
     assert_eq!(says(&hub, &["end", "server_crash"]).0, Some(0));
-    refused(&hub, &["end", "server_crash"], &["is over", "announced now: database upgrade"]);
+    refused(&hub, &["end", "server_crash"], &["is not open", "open marks: database upgrade"]);
     let mut marks = listed(&hub);
     marks.sort();
     assert_eq!(marks[1], ("server_crash".to_owned(), "ended".to_owned()));
@@ -110,7 +110,7 @@ async fn only_what_makes_sense_is_announced_and_the_list_shows_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_disturbance_that_nobody_ends_counts_for_four_hours_and_is_drawn_so() {
+async fn a_mark_without_an_end_counts_for_four_hours_and_the_chart_shows_it() {
     let hub = Hub::start().await;
     let sidecar = hub.watch(&[]);
     sidecar.until("/readyz", |body| body.contains("\"ready\":true")).await;
@@ -121,8 +121,8 @@ async fn a_disturbance_that_nobody_ends_counts_for_four_hours_and_is_drawn_so() 
     let taken_up = async || std::fs::read_dir(&marks).unwrap().next().is_none().then_some(());
     watched::until("the mark is kept", taken_up).await;
     assert_eq!(listed(&hub), [("high_load".to_owned(), "never_ended".to_owned())]);
-    assert!(says(&hub, &["list"]).1.contains("not ended in time: counts as planned until"));
-    // It can be announced anew.
+    assert!(says(&hub, &["list"]).1.contains("not ended: was planned until"));
+    // It can be marked again.
     assert_eq!(says(&hub, &["begin", "high_load"]).0, Some(0));
     sidecar.until_json("/report.json", |report| report["planned"].as_array().unwrap().len() == 1).await;
     sidecar.stop();

@@ -1,4 +1,4 @@
-//! What `hubwatch run --listen` serves: health, readiness, metrics in Prometheus' form, and traces in Jaeger's.
+//! The server of `hubwatch run --listen`: health, readiness, metrics in Prometheus' format, and traces in Jaeger's.
 
 mod watched;
 
@@ -19,7 +19,7 @@ fn run(state_dir: &Path, listen: &str) -> Command {
     command
 }
 
-/// A sidecar of a hub that isn't there, and where it serves.
+/// A sidecar of a hub that isn't running, and its address.
 struct Serving {
     process: Child,
     base: String,
@@ -30,7 +30,7 @@ impl Serving {
         let mut process = run(state_dir, "127.0.0.1:0").spawn().unwrap();
         let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
         let address = lines.by_ref().find_map(|line| Some(line.unwrap().split_once("address=")?.1.to_owned())).unwrap();
-        // Somebody must read on, or the sidecar would wait for room in the pipe.
+        // Keeps reading, because a full pipe would block the sidecar.
         std::thread::spawn(move || lines.count());
         Self { process, base: format!("http://{address}") }
     }
@@ -75,7 +75,7 @@ async fn the_journal_is_served_as_jaeger_serves_a_trace() {
     let state = tempfile::tempdir().unwrap();
     let serving = Serving::start(state.path());
     let (hub, environment) = (HubName::parse("absent").unwrap(), Environment::parse("staging").unwrap());
-    // A quarter of an hour may end meanwhile.
+    // A slot of a quarter of an hour may end in the meantime.
     let path = || format!("/api/v3/traces/{}?raw_traces=true", Slot::of(Timestamp::now()).trace_id(&hub, &environment, 0));
     let watches = |answer: &str| {
         let answer: TraceResponse = serde_json::from_str(answer).unwrap();
@@ -99,9 +99,9 @@ async fn a_port_in_use_is_told_and_a_signal_ends_it_well() {
     let mut serving = Serving::start(one.path());
     let address = serving.base.trim_start_matches("http://").to_owned();
     let refused = run(other.path(), &address).output().unwrap();
-    let told = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(2), "{told}");
-    assert!(told.contains(&format!("can't listen on {address}")) && told.contains("--listen"), "{told}");
+    let stderr = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains(&format!("can't listen on {address}")) && stderr.contains("--listen"), "{stderr}");
 
     let pid = serving.process.id().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
@@ -111,7 +111,7 @@ async fn a_port_in_use_is_told_and_a_signal_ends_it_well() {
 /// A series of Prometheus' text format: its name and its labels, in order.
 type Series = (String, BTreeMap<String, String>);
 
-/// What a page of metrics says, series by series. None comes twice.
+/// Returns the values of a metrics page by series. No series appears twice.
 fn series(page: &str) -> BTreeMap<Series, f64> {
     let mut all = BTreeMap::new();
     for line in page.lines().filter(|line| !line.starts_with('#')) {
@@ -129,13 +129,13 @@ fn series(page: &str) -> BTreeMap<Series, f64> {
     all
 }
 
-/// The values of the series of this name and job, by their instance.
+/// Returns the values of the series with this name and job, by instance.
 fn of(page: &str, name: &str, job: &str) -> BTreeMap<String, f64> {
     let all = series(page).into_iter().filter(|((of, labels), _)| of == name && labels.get("job").is_some_and(|of| of == job));
     all.map(|((_, labels), value)| (labels["instance"].clone(), value)).collect()
 }
 
-/// Resident memory, as the system says.
+/// Returns the resident memory from the system.
 fn rss(pid: u32) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -173,7 +173,7 @@ async fn where_the_hub_is_away_its_series_are_absent_and_the_sidecars_own_stand_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_hubs_process_and_the_sidecars_are_told_apart_by_their_values_and_what_is_expected_is_told() {
-    // It stands for the hub's process: much smaller than the sidecar.
+    // A small process stands for the hub's: it uses much less memory than the sidecar.
     let mut process = Command::new("sleep").arg("600").spawn().unwrap();
     let pid = process.id().to_string();
     let hub = watched::Hub::start().await;

@@ -1,4 +1,4 @@
-//! The simulated hub against the recordings of the real ones: the same session must give the same lines and bodies.
+//! The simulated hub compared with the recordings of real ones: the same session must give the same lines and bodies.
 
 use std::collections::BTreeSet;
 use std::io::Read;
@@ -30,7 +30,7 @@ fn recorded_json(path: &str) -> Value {
     serde_json::from_slice(&std::fs::read(recording(path)).unwrap()).unwrap()
 }
 
-/// When each simulated session begins. The first line comes some 0.35 s later.
+/// The beginning of each simulated session. The first line comes about 0.35 s later.
 fn start() -> Timestamp {
     Timestamp::parse("2026-11-23T03:40:37.752Z").unwrap()
 }
@@ -59,12 +59,12 @@ fn filesystem(step: impl Fn(String) -> Step) -> Step {
     step("filesystem".into())
 }
 
-/// How the three calls at once of a fork's recording went: client, start, time at Gemini, category, in entry order; then when each
-/// client left.
+/// The three concurrent calls of a fork's recording: client, start, Gemini's time, category, in entry order; then when each client
+/// left.
 struct Trio {
     calls: [(&'static str, u64, u64, &'static str); 3],
     leaves: [(&'static str, u64); 3],
-    /// The gaps between the five subscribers: they decide which changes of the workspace file are reported.
+    /// The gaps between the five subscribers, which decide which changes of the workspace file are reported.
     gaps: [u64; 4],
 }
 
@@ -80,7 +80,7 @@ const LEGACY: Trio = Trio {
     gaps: [104, 95, 102, 100],
 };
 
-/// The session that was played to both forks.
+/// The recorded session of both forks.
 fn fork_session(trio: &Trio) -> Vec<(u64, Step)> {
     let mut steps = vec![(0, Step::StartHub), (6_454, Step::Subscribe)];
     for (index, name) in ["probe-0", "probe-1", "probe-2"].into_iter().enumerate() {
@@ -108,7 +108,7 @@ fn fork_session(trio: &Trio) -> Vec<(u64, Step)> {
     steps
 }
 
-/// The session that was played to the npm hub.
+/// The recorded session of the npm hub.
 fn npm_session() -> Vec<(u64, Step)> {
     vec![
         (0, Step::StartHub),
@@ -140,7 +140,7 @@ fn play(profile: Profile, steps: &[(u64, Step)], until: u64) -> Played {
     Played { simulation, file, stdout }
 }
 
-/// Ids and numbers are no part of the comparison.
+/// Masks ids and numbers, which are not compared.
 fn masked(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
@@ -168,7 +168,7 @@ fn after_uuid(text: &str) -> Option<&str> {
     is_uuid.then_some(rest)
 }
 
-/// Masked lines, in order, with each storm as one line: how long it was is chance.
+/// Returns masked lines, in order, with each storm as one line, because its length is random.
 fn normalised<'a>(lines: impl IntoIterator<Item = &'a String>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for line in lines {
@@ -205,7 +205,7 @@ fn the_legacy_log_is_the_recorded_one() {
 fn the_legacy_stdout_is_the_recorded_one() {
     let played = play(Profile::fork_legacy(), &fork_session(&LEGACY), 60_000);
     let recorded = recorded_lines("fork-legacy/stdout.log.gz").into_iter();
-    // Stack traces are Node's, and the first line comes before the logger that the simulator plays.
+    // Stack traces come from Node, and the first line comes before the simulated logger starts.
     let entries = recorded.filter(|line| line.starts_with('{') && !line.contains("Using legacy logger"));
     assert_same_lines(&played.stdout, &entries.collect::<Vec<_>>());
 }
@@ -219,7 +219,7 @@ fn the_npm_logs_are_the_recorded_ones() {
     assert_same_lines(&played.stdout, &entries);
 }
 
-/// The paths and types of a JSON document; items of an array count as one.
+/// Returns the paths and types of a JSON document; items of an array count as one.
 fn shape(value: &Value) -> BTreeSet<String> {
     fn walk(value: &Value, path: &str, out: &mut BTreeSet<String>) {
         let kind = match value {
@@ -267,7 +267,7 @@ fn the_bodies_have_the_recorded_shape() {
     assert_eq!(npm.filtering_stats(), ApiAnswer::Refused);
 }
 
-/// A body with everything that is a matter of the moment left out.
+/// Returns a body without everything that depends on the time.
 fn timeless(mut servers: Value) -> Value {
     servers["timestamp"] = Value::Null;
     for server in servers["servers"].as_array_mut().unwrap() {
@@ -279,7 +279,7 @@ fn timeless(mut servers: Value) -> Value {
 }
 
 #[test]
-fn a_crashed_server_looks_as_recorded_and_start_alone_changes_nothing() {
+fn a_crashed_server_is_reported_as_recorded_and_start_alone_changes_nothing() {
     let steps = npm_session();
     let crashed = play(Profile::npm(), &steps, 10_000).simulation;
     assert_eq!(timeless(body(crashed.servers())), timeless(recorded_json("npm-4.2.1/servers-after-crash.json")));
@@ -289,7 +289,7 @@ fn a_crashed_server_looks_as_recorded_and_start_alone_changes_nothing() {
 }
 
 #[test]
-fn a_stopped_server_comes_back_as_recorded() {
+fn a_stopped_server_restarts_as_recorded() {
     let session = fork_session(&PINO);
     let recovered = play(Profile::fork_pino(), &session, 36_000).simulation;
     let (mut ours, mut theirs) = (body(recovered.servers()), recorded_json("fork-pino/servers-recovered.json"));
@@ -303,7 +303,7 @@ fn a_stopped_server_comes_back_as_recorded() {
 }
 
 #[test]
-fn the_endpoint_is_absent_until_the_servers_have_settled() {
+fn the_endpoint_is_absent_until_all_servers_have_started_or_failed() {
     let early = body(play(Profile::fork_pino(), &fork_session(&PINO), 700).simulation.health());
     assert_eq!((early["state"].as_str(), early.get("mcpEndpoint")), (Some("starting"), None));
     let booting = play(Profile::fork_pino(), &fork_session(&PINO), 200).simulation;
@@ -311,7 +311,7 @@ fn the_endpoint_is_absent_until_the_servers_have_settled() {
 }
 
 #[test]
-fn the_truth_tells_what_happened_in_time_order() {
+fn the_truth_has_all_events_in_time_order() {
     let played = play(Profile::fork_pino(), &fork_session(&PINO), 60_000).simulation;
     let truth = played.truth();
     assert!(truth.is_sorted_by_key(|each| each.at));
@@ -337,9 +337,9 @@ fn the_truth_tells_what_happened_in_time_order() {
 }
 
 #[test]
-fn storms_are_as_long_as_the_truth_says_and_as_the_recorded_ones() {
+fn storms_have_the_length_in_the_truth_and_in_the_recordings() {
     let played = play(Profile::npm(), &npm_session(), 20_000);
-    let told: Vec<u32> = played
+    let lengths: Vec<u32> = played
         .simulation
         .truth()
         .iter()
@@ -349,8 +349,8 @@ fn storms_are_as_long_as_the_truth_says_and_as_the_recorded_ones() {
         })
         .collect();
     let written = played.file.iter().filter(|line| line.as_str() == "'probe' client disconnected from MCP HUB").count();
-    assert_eq!(told, [u32::try_from(written).unwrap()]);
-    assert!((1_963..=3_696).contains(&told[0]), "{told:?}");
+    assert_eq!(lengths, [u32::try_from(written).unwrap()]);
+    assert!((1_963..=3_696).contains(&lengths[0]), "{lengths:?}");
 }
 
 #[test]
@@ -388,7 +388,7 @@ fn a_kill_leaves_no_line_and_a_start_appends_with_pino_but_truncates_with_legacy
 }
 
 #[test]
-fn a_client_that_leaves_during_its_call_takes_the_fork_down() {
+fn a_client_that_leaves_during_its_call_stops_the_fork() {
     let steps = [
         (0, Step::StartHub),
         (2_000, connect("editor")),
@@ -400,7 +400,7 @@ fn a_client_that_leaves_during_its_call_takes_the_fork_down() {
     assert_eq!(played.simulation.health(), ApiAnswer::Refused);
 }
 
-/// Plays a script to its end with a poll of the API every half minute, as a watcher would.
+/// Runs a script to its end, with a poll of the API every half minute like a watcher.
 fn rehearse(hours: u64) -> (Simulation, usize, u64) {
     let length = Micros::new(hours * 3_600_000_000);
     let mut simulation = Simulation::new(Profile::fork_pino(), start());
@@ -428,7 +428,7 @@ fn rehearse(hours: u64) -> (Simulation, usize, u64) {
 }
 
 #[test]
-fn two_days_are_played_as_described() {
+fn two_days_have_the_documented_events() {
     let (simulation, bytes, peak) = rehearse(48);
     let count = |wanted: fn(&Happening) -> bool| simulation.truth().iter().filter(|each| wanted(&each.what)).count();
     let calls = count(|what| matches!(what, Happening::CallEnded { .. }));
@@ -458,12 +458,12 @@ fn an_idle_hub_uses_a_third_of_a_percent_of_a_core() {
     }
     let permille_of_a_core = (cpu[1] - cpu[0]) / 1_000_000;
     assert_eq!(permille_of_a_core, 3);
-    // Not to the microsecond: it has its noise.
+    // Not exact to the microsecond because of noise.
     assert_ne!((cpu[1] - cpu[0]) % 1_000, 0);
 }
 
 #[test]
-fn the_demo_shows_what_it_promises_and_ends_with_a_stopped_hub() {
+fn the_demo_has_its_documented_events_and_ends_with_a_stopped_hub() {
     let mut simulation = Simulation::new(Profile::fork_pino(), start());
     for (at, step) in Script::demo(start()) {
         simulation.schedule(at, step);
@@ -481,7 +481,7 @@ fn the_demo_shows_what_it_promises_and_ends_with_a_stopped_hub() {
     );
 }
 
-/// A live hub that has just come up, on a port of its own.
+/// Starts a live hub on its own port.
 async fn live_hub(profile: Profile) -> (Arc<Mutex<LiveSimulation>>, std::net::SocketAddr) {
     let mut simulation = Simulation::new(profile, start());
     simulation.schedule(start(), Step::StartHub);
@@ -510,7 +510,7 @@ async fn ask(address: std::net::SocketAddr, method: &str, path: &str, body: Valu
     text
 }
 
-/// Reads a stream until `wanted` has come; everything so far.
+/// Reads a stream until `wanted` has come; `seen` has everything so far.
 async fn read_until(stream: &mut TcpStream, seen: &mut String, wanted: &str) {
     let mut buffer = [0; 4096];
     while !seen.contains(wanted) {
@@ -573,7 +573,7 @@ async fn a_stopped_live_hub_closes_its_connections() {
         live.simulation().schedule(now, Step::KillHub);
         live.advance().unwrap();
     }
-    // The stream ends, or breaks off: both are how a killed process looks.
+    // The stream ends or breaks off: a killed process can cause both.
     let mut rest = Vec::new();
     let _ = stream.read_to_end(&mut rest).await;
     let mut refused = TcpStream::connect(address).await.unwrap();
@@ -582,7 +582,7 @@ async fn a_stopped_live_hub_closes_its_connections() {
 }
 
 #[test]
-fn only_the_legacy_stdout_knows_sessions() {
+fn only_the_legacy_stdout_has_session_ids() {
     let session = fork_session(&LEGACY);
     let with_session = |lines: &[String]| lines.iter().any(|line| line.contains("\"sessionId\""));
     let legacy = play(Profile::fork_legacy(), &session, 20_000);
@@ -591,12 +591,12 @@ fn only_the_legacy_stdout_knows_sessions() {
     assert!(!with_session(&pino.stdout) && !with_session(&pino.file));
 }
 
-/// What was done to each hub in the recordings `*-actions`, by seconds after its start.
+/// Returns the actions on each hub in the recordings `*-actions`, by seconds after its start.
 fn actions(profile: &Profile) -> Vec<(u64, Step)> {
     let named = |step: fn(String) -> Step, name: &str| step(name.to_owned());
     let weather = |step| named(step, "weather");
     let forged = "it rains\nStarting HTTP server on port 3001\nReceived SIGTERM signal - initiating graceful shutdown\n";
-    // Nobody listened to the event stream of the fork with the legacy logger.
+    // The event stream of the fork with the legacy logger had no subscriber.
     let subscribed = match (profile.flavor, profile.logger) {
         (Flavor::Npm, _) => Some(1_200),
         (Flavor::Fork, Logger::Pino) => Some(2_500),
@@ -622,7 +622,7 @@ fn actions(profile: &Profile) -> Vec<(u64, Step)> {
     steps
 }
 
-/// The hub of these recordings has two servers more.
+/// Adds the two extra servers of the hub in these recordings.
 fn with_actions(profile: Profile) -> Profile {
     let slow = ServerPlan { connects_after: Micros::new(3_500_000), ..ServerPlan::working("slow") };
     let weather = ServerPlan { connects_after: Micros::new(900_000), ..ServerPlan::working("weather") };
@@ -635,11 +635,11 @@ fn play_actions(profile: Profile) -> Played {
     play(with_actions(profile), &steps, 33_500)
 }
 
-/// Servers that start or end at once do so in any order: such lines are put in order where nothing else stands between them.
+/// Sorts lines that are only separated by each other: servers that start or end at the same time do so in any order.
 fn in_any_order(lines: &[String]) -> Vec<String> {
     let of_servers =
         |line: &String| ["stderr: ", " transport closed", " MCP server connected"].iter().any(|part| line.contains(part));
-    // The key of the recordings was no real one, and some lines come before the logger that is played.
+    // The key of the recordings was not a real one, and some lines come before the simulated logger starts.
     let besides = ["API key appears to be too short", "Using legacy logger", "Using Pino logger"];
     let kept = lines.iter().filter(|line| besides.iter().all(|part| !line.contains(part))).map(|line| masked(line));
     let mut lines: Vec<String> = kept.collect();
@@ -652,13 +652,13 @@ fn in_any_order(lines: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn what_people_do_to_a_hub_gives_the_recorded_lines() {
+fn user_actions_give_the_recorded_lines() {
     let hubs = [(Profile::npm(), "npm"), (Profile::fork_pino(), "fork-pino"), (Profile::fork_legacy(), "fork-legacy")];
     for (profile, name) in hubs {
         let played = play_actions(profile);
         assert_in_any_order(&played.file, &recorded_lines(&format!("{name}-actions/mcp-hub.log.gz")), name);
         let stdout = recorded_lines(&format!("{name}-actions/stdout.log.gz"));
-        // The recording goes on with a failed start of another hub, and its own stop.
+        // The recording continues with a failed start of another hub, and its own stop.
         let entries = stdout.into_iter().filter(|line| line.starts_with('{') && !line.contains("Using "));
         assert_in_any_order(&played.stdout, &entries.take(played.stdout.len() + 1).collect::<Vec<_>>(), name);
     }
@@ -672,8 +672,8 @@ fn assert_in_any_order(simulated: &[String], recorded: &[String], name: &str) {
     assert!(ours.len().abs_diff(theirs.len()) <= 1, "{name}: {} and {}", ours.len(), theirs.len());
 }
 
-/// What a hub said of itself and its servers, each time that this changed: state, endpoint, and each server's name, status, error, and
-/// whether it has an uptime and a start.
+/// Returns each change in the hub's reported state: state, endpoint, and each server's name, status, error, and whether it has an
+/// uptime and a start.
 fn states(profile: Profile) -> Vec<Value> {
     let steps = actions(&profile);
     let mut simulation = Simulation::new(with_actions(profile), start());
@@ -698,24 +698,24 @@ fn states(profile: Profile) -> Vec<Value> {
     seen
 }
 
-/// The changes of one server in the order in which they came: servers change in any order among each other.
+/// Returns the changes of one server in order; changes of different servers come in any order.
 fn of_server(states: &[Value], name: &str) -> Vec<Value> {
     let states = states.iter().filter_map(|state| state["servers"].as_array());
     let seen = states.map(|servers| servers.iter().find(|server| server[0] == name).cloned().unwrap_or(Value::Null));
-    // Whether a look came before the servers were listed is chance.
+    // It is random if a poll comes before the servers are listed.
     let mut changes: Vec<Value> = seen.skip_while(Value::is_null).collect();
     changes.dedup();
     changes
 }
 
 #[test]
-fn what_people_do_to_a_hub_shows_in_its_answers_as_recorded() {
+fn user_actions_give_the_recorded_api_answers() {
     let hubs = [(Profile::npm(), "npm"), (Profile::fork_pino(), "fork-pino"), (Profile::fork_legacy(), "fork-legacy")];
     for (profile, name) in hubs {
         let ours = states(profile);
         let recorded = recorded_lines(&format!("{name}-actions/polls.jsonl.gz"));
         let theirs: Vec<Value> = recorded.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-        // The hub's ending, and the list of workspaces after a failed start, are other tests' matters.
+        // Other tests cover the hub's end, and the list of workspaces after a failed start.
         let theirs: Vec<Value> = theirs.into_iter().filter(|state| !state["refused"].as_bool().unwrap_or(false)).collect();
         for server in ["filesystem", "weather", "slow", "github"] {
             assert_eq!(of_server(&ours, server), of_server(&theirs, server), "{name}: {server}");
@@ -729,7 +729,7 @@ fn what_people_do_to_a_hub_shows_in_its_answers_as_recorded() {
     }
 }
 
-/// A hub that runs, and another process of it that is started on the same port and, if it stays, stopped.
+/// Runs a hub, and starts another on the same port, which is stopped if it stays.
 fn play_failed_start(profile: Profile) -> Played {
     let (mut log, mut stdout) = (Vec::new(), Vec::new());
     let logger = profile.logger;
@@ -744,7 +744,7 @@ fn play_failed_start(profile: Profile) -> Played {
 }
 
 #[test]
-fn an_npm_hub_whose_port_is_taken_writes_the_recorded_lines_and_removes_the_entry_of_the_other() {
+fn an_npm_hub_whose_port_is_taken_writes_the_recorded_lines_and_removes_the_other_hubs_entry() {
     let played = play_failed_start(Profile::npm());
     assert_same_lines(&played.file, &recorded_lines("npm-actions/failed-start.log.gz"));
     let health = body(played.simulation.health());
@@ -756,14 +756,14 @@ fn an_npm_hub_whose_port_is_taken_writes_the_recorded_lines_and_removes_the_entr
 }
 
 #[test]
-fn a_fork_whose_port_is_taken_goes_on_without_one_and_takes_the_entry_of_the_other() {
+fn a_fork_whose_port_is_taken_continues_without_one_and_overwrites_the_other_hubs_entry() {
     for (profile, name) in [(Profile::fork_pino(), "fork-pino"), (Profile::fork_legacy(), "fork-legacy")] {
         let mut played = play_failed_start(profile.clone());
         let recorded = recorded_lines(&format!("{name}-actions/failed-start.stdout.log.gz"));
         let begins = |line: &String| line.contains("SSEManager batching enabled");
         let until = |line: &String| !line.contains("Config loaded successfully");
         let theirs: Vec<String> = recorded.into_iter().skip_while(|line| !begins(line)).take_while(until).collect();
-        // Only with pino does the file tell the lines of the two apart.
+        // Only with pino can the lines of the two be distinguished in the file.
         if profile.logger == Logger::Pino {
             let pid = format!("\"pid\":{}", profile.pid + 5_000);
             let ours = played.file.iter().filter(|line| line.contains(&pid)).take_while(|line| until(line)).cloned();
@@ -778,7 +778,7 @@ fn a_fork_whose_port_is_taken_goes_on_without_one_and_takes_the_entry_of_the_oth
 }
 
 #[test]
-fn hubs_of_one_user_write_and_empty_one_file_in_time_order() {
+fn hubs_of_one_user_write_and_truncate_one_file_in_time_order() {
     let mut simulation = Simulation::new(Profile::npm(), start());
     let second = simulation.neighbour(Profile { port: 7_009, pid: 20_000, ..Profile::npm() });
     simulation.schedule(start(), Step::StartHub);
@@ -796,7 +796,7 @@ fn hubs_of_one_user_write_and_empty_one_file_in_time_order() {
 }
 
 #[test]
-fn a_hub_whose_clock_is_ahead_says_so_in_its_lines_and_answers() {
+fn a_hub_whose_clock_is_ahead_shows_it_in_its_lines_and_answers() {
     let steps = [(0, Step::SetClock { ahead: 40_000_000 }), (0, Step::StartHub)];
     let played = play(Profile::fork_pino(), &steps, 5_000);
     assert!(time_of(&played.file[0]) > at(40_000));

@@ -1,5 +1,5 @@
-//! What people and programs see while the watch goes on: the status page's data, `dashboard.json`, `/metrics`; and that the report
-//! made afterwards says the same.
+//! The pages about a running watch: the status page's data, `dashboard.json`, `/metrics`; and their agreement with the later
+//! report.
 
 mod watched;
 
@@ -13,7 +13,7 @@ fn keys(value: &Value) -> BTreeSet<&str> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_dashboard_has_the_fields_that_the_strategy_names_and_their_values() {
+async fn the_dashboard_has_the_strategys_fields_and_their_values() {
     let hub = Hub::start().await;
     let sidecar = hub.watch(&[]);
     let path = hub.state_dir().join("dashboard.json");
@@ -38,7 +38,7 @@ async fn the_dashboard_has_the_fields_that_the_strategy_names_and_their_values()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_shows_everywhere_and_the_report_agrees() {
+async fn a_crash_is_on_every_page_and_in_the_report() {
     let hub = Hub::start().await;
     hub.configure("[servers.github]\nexpected = ['disconnected', 'connecting']\n");
     let sidecar = hub.watch(&["--dashboard", "elsewhere/dashboard.json"]);
@@ -84,7 +84,7 @@ async fn a_crash_shows_everywhere_and_the_report_agrees() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_dashboard_is_written_no_more_often_than_it_is_wanted_and_once_more_at_the_end() {
+async fn the_dashboard_is_written_at_its_interval_and_once_more_at_the_end() {
     let hub = Hub::start().await;
     hub.configure("[dashboard]\ninterval = '1h'\n");
     let sidecar = hub.watch(&[]);
@@ -98,7 +98,7 @@ async fn the_dashboard_is_written_no_more_often_than_it_is_wanted_and_once_more_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_report_that_is_served_says_who_signs_and_where_traces_are_seen_as_the_one_made_afterwards_does() {
+async fn the_served_report_has_the_same_signatures_and_trace_links_as_the_later_report() {
     let hub = Hub::start().await;
     hub.configure(
         "[report]\nlead = 'A. Lead'\nescalation = ['B. Boss']\nsignatures = ['QA']\ntrace_url = 'http://grafana/{trace_id}'\n\
@@ -118,7 +118,7 @@ async fn the_report_that_is_served_says_who_signs_and_where_traces_are_seen_as_t
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_page_is_one_file_that_asks_nobody_else() {
+async fn the_status_page_is_one_file_and_loads_nothing_from_other_servers() {
     let hub = Hub::start().await;
     let sidecar = hub.watch(&[]);
     hubwatch::base::tls::choose_provider();

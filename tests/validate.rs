@@ -219,7 +219,7 @@ async fn a_name_that_nobody_watched_makes_no_report_and_no_archive() {
         assert!(stderr.contains("did you mean `simulated`?") && stderr.contains("known here: simulated (staging)"), "{stderr}");
         let (code, _, stderr) = said(&["--name", "simulated", "--environment", "production"]);
         assert_eq!(code, Some(2), "{command}: {stderr}");
-        assert!(stderr.contains("but in staging: say --environment"), "{stderr}");
+        assert!(stderr.contains("but in staging: choose one with --environment"), "{stderr}");
     }
     assert_eq!(std::fs::read_to_string(&report).unwrap(), "the last report");
     assert!(!hub.folder.path().join("archive.jsonl").exists() && !hub.folder.path().join("archive.jsonl.unfinished").exists());

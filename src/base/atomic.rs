@@ -1,4 +1,4 @@
-//! Files that are replaced as a whole: whoever reads one finds the old or the new one, never half of one, also after a power failure.
+//! Atomic file writes: a reader finds the old file or the new one, never half of one, even after a power failure.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use tempfile::NamedTempFile;
 
-/// What a file's name ends with until all of it is written. The names begin with a dot and have a random part, so that nobody can lay
-/// a link where one will be.
+/// Suffix of a file until it is complete. Its name also begins with a dot and has a random part, so that an attacker can't place a
+/// link there in advance.
 pub const UNFINISHED: &str = ".unfinished";
 
-/// Who may read a file.
+/// The users who may read a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Readers {
-    /// Its owner.
+    /// The owner only.
     Owner,
-    /// Whomever the process's umask allows, as with any file that a command writes.
+    /// The users that the process's umask allows, as for any file that a command writes.
     AsUsual,
 }
 
-/// A file that gets its name when it is whole; dropped before that, it is gone.
+/// A file that gets its name when it is complete. If dropped earlier, it is deleted.
 #[derive(Debug)]
 pub struct Replacement(To);
 
@@ -31,12 +31,12 @@ enum To {
         unfinished: NamedTempFile,
         path: PathBuf,
     },
-    /// A device or a pipe takes what is written, and must not be replaced by a file.
+    /// A device or a pipe is written to directly and must not be replaced by a file.
     Stream(File),
 }
 
 impl Replacement {
-    /// Begins a file beside its place. Where that is a link, the file that it leads to is replaced.
+    /// Creates a temporary file beside its final place. If that is a symbolic link, the link's target will be replaced.
     pub fn begin(path: &Path, readers: Readers) -> io::Result<Self> {
         match std::fs::metadata(path) {
             Ok(found) if !found.is_file() && !found.is_dir() => {
@@ -49,7 +49,7 @@ impl Replacement {
 
     fn beside(path: &Path, readers: Readers) -> io::Result<Self> {
         let Some(name) = path.file_name() else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is no file's name"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this is not a file name"));
         };
         let mode = match readers {
             Readers::Owner => 0o600,
@@ -66,7 +66,7 @@ impl Replacement {
         Ok(Self(To::Place { unfinished, path: path.to_owned() }))
     }
 
-    /// Gives the file its name. It is on the disk then, and so is its name.
+    /// Gives the file its final name. Both its content and its name are on disk afterwards.
     pub fn finish(self) -> io::Result<()> {
         let To::Place { unfinished, path } = self.0 else { return Ok(()) };
         unfinished.as_file().sync_all()?;
@@ -95,7 +95,7 @@ fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Writes a file, and its folder where there is none.
+/// Writes a file; creates its folder if missing.
 pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     std::fs::create_dir_all(folder_of(path))?;
     let mut file = Replacement::begin(path, readers)?;
@@ -103,7 +103,7 @@ pub fn write(path: &Path, bytes: &[u8], readers: Readers) -> io::Result<()> {
     file.finish()
 }
 
-/// Writes a file of JSON that its owner reads, and its folder where there is none.
+/// Writes a JSON file that only its owner can read; creates its folder if missing.
 pub fn write_json(path: &Path, what: &impl Serialize) -> io::Result<()> {
     let mut json = serde_json::to_vec_pretty(what)?;
     json.push(b'\n');

@@ -1,11 +1,11 @@
-//! How long to wait before the next try: each wait is twice the last one, up to a longest.
+//! Exponential backoff with jitter: each delay is twice the last one, up to a maximum.
 
 use std::time::Duration;
 
-/// Doublings after which the longest wait is reached in any case; it keeps the arithmetic from overflowing.
+/// Doublings after which the maximum is reached in any case; the limit prevents an overflow.
 const MOST_DOUBLINGS: u32 = 16;
 
-/// Waits that grow.
+/// Retry delays that grow.
 #[derive(Debug, Clone, Copy)]
 pub struct Backoff {
     first: Duration,
@@ -13,13 +13,13 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// Waits from the first to the longest.
+    /// Creates delays between the first and the longest.
     pub const fn new(first: Duration, longest: Duration) -> Self {
         Self { first, longest }
     }
 
-    /// The wait after so many failures in a row. Half of it is left to chance, so that many programs that lost the same peer don't all
-    /// come back at once.
+    /// Returns the delay after so many failures in a row. Half of it is random, so that many programs that lost the same peer don't
+    /// all retry at once.
     pub fn after(self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(MOST_DOUBLINGS);
         let full = self.first.saturating_mul(1 << doublings).min(self.longest);
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_grow_from_the_first_to_the_longest_and_never_beyond() {
+    fn delays_grow_from_the_first_to_the_longest_and_never_beyond() {
         let (first, longest) = (Duration::from_secs(1), Duration::from_secs(30));
         let waits = Backoff::new(first, longest);
         assert!((first / 2..=first).contains(&waits.after(0)));

@@ -1,6 +1,6 @@
-//! Errors with their causes: many libraries' own words leave out what went wrong.
+//! Errors with their causes. Many libraries leave the cause out of their own message.
 
-/// The error and all that caused it, in one line.
+/// Returns the error and all its causes in one line.
 pub fn of(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,4 +1,4 @@
-//! What every part may use. It knows nothing of hubs, Watches or settings, and imports nothing of ours.
+//! Helpers for every module. They know nothing of hubs, Watches or settings, and import no other module.
 
 pub mod atomic;
 pub mod backoff;

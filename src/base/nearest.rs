@@ -1,8 +1,8 @@
-//! What may have been meant by a name that nobody knows.
+//! Suggestions for unknown names.
 
-/// The nearest of some names, if it is near enough to be what was meant.
+/// Returns the most similar known name, if it is similar enough for a typing mistake.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    /// Words less alike than this are not slips of the pen.
+    /// Below this similarity it is another word, not a typing mistake.
     const SIMILAR: f64 = 0.75;
     let alike = |known: &str| strsim::jaro_winkler(name, known);
     let nearest = known.into_iter().max_by(|one, other| alike(one).total_cmp(&alike(other)))?;

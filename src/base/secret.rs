@@ -1,4 +1,4 @@
-//! What must not be shown: credentials, alone or inside an address.
+//! Secrets that must not be shown: credentials, alone or inside an address.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ impl Secret {
         Self(text.into())
     }
 
-    /// The text itself, for the one place that needs it.
+    /// Returns the text itself, for the one place that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -24,16 +24,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An address as it may be shown: without a user's name and password.
+/// Returns an address without user name, password and query, for messages.
 pub fn without_credentials(url: &str) -> String {
-    // One whose scheme was forgotten has them all the same.
+    // An address without its scheme is handled, too: it can contain credentials as well.
     let (url, query) = url.split_once('?').map_or((url, ""), |(url, _)| (url, "?[hidden]"));
     let (scheme, rest) = url.split_once("://").map_or(("", url), |(scheme, rest)| (scheme, rest));
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     let (host, path) = match (authority.rsplit_once('@'), path.rsplit_once('@')) {
         (Some((_, host)), _) => (host, path),
-        // A password with a slash that nobody escaped.
+        // An unescaped slash in the password.
         (None, Some((_, host))) if authority.split_once(':').is_some_and(|(_, port)| !is_port(port)) => (host, ""),
         _ => (authority, path),
     };

@@ -1,10 +1,10 @@
-//! Reading a TOML text: an error says where it is and what may have been meant, and shows no value, since any may be a credential.
+//! TOML parsing. An error gives the position and a suggestion, and shows no value, since any may be a credential.
 
 use serde::de::DeserializeOwned;
 
 use crate::base::nearest::nearest;
 
-/// Reads a text.
+/// Parses a text.
 pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     toml::from_str(text).map_err(|error| {
         let message = error.message();
@@ -19,7 +19,7 @@ pub fn read<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     })
 }
 
-/// The place of what an error is about and, where that is a value, its key.
+/// Returns the position of an error and, if the error is about a value, its key.
 fn place(text: &str, start: usize, message: &str) -> String {
     let before = text.get(..start).unwrap_or(text);
     let line = before.rsplit('\n').next().unwrap_or(before);
@@ -30,12 +30,12 @@ fn place(text: &str, start: usize, message: &str) -> String {
     key.filter(bare).map_or(place.clone(), |key| format!("{place}, `{key}`"))
 }
 
-/// serde names a value of the wrong type: `invalid type: string "…", expected a map`, ``integer `7`, expected a string``. What it
-/// expected holds no quotation marks.
+/// Hides the value in serde's message about a wrong type: `invalid type: string "…", expected a map`, ``integer `7`, expected a
+/// string``. The expected part holds no quotation marks.
 pub(crate) fn without_value(message: &str) -> String {
     let about = ["invalid type: ", "invalid value: "].iter().find(|about| message.starts_with(**about));
     if let Some((value, expected)) =
-        about.and_then(|about| message.strip_prefix(about)).and_then(|told| told.rsplit_once(", expected "))
+        about.and_then(|about| message.strip_prefix(about)).and_then(|message| message.rsplit_once(", expected "))
         && let Some((kind, _)) = value.split_once('`')
     {
         return format!("{}{kind}[hidden], expected {expected}", about.unwrap_or(&""));
@@ -46,7 +46,8 @@ pub(crate) fn without_value(message: &str) -> String {
     }
 }
 
-/// The known name nearest to the unknown one that serde complains of: "unknown field `x`, expected one of `a`, `b`".
+/// Returns the known name that is most similar to the unknown one in serde's message: "unknown field `x`, expected one of `a`,
+/// `b`".
 fn suggestion(message: &str) -> Option<String> {
     let named = message.strip_prefix("unknown field ").or_else(|| message.strip_prefix("unknown variant "))?;
     let mut quoted = named.split('`').skip(1).step_by(2);
@@ -59,10 +60,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_of_a_wrong_type_is_shown_whatever_its_type() {
+    fn an_error_about_a_wrong_type_never_shows_the_value() {
         for value in ["123456789", "1.5e7", "true", "\"123456789\""] {
-            let told = read::<std::collections::BTreeMap<String, Vec<u8>>>(&format!("password = {value}")).unwrap_err();
-            assert!(told.contains("`password`") && !told.contains(value.trim_matches('"')), "{told}");
+            let message = read::<std::collections::BTreeMap<String, Vec<u8>>>(&format!("password = {value}")).unwrap_err();
+            assert!(message.contains("`password`") && !message.contains(value.trim_matches('"')), "{message}");
         }
     }
 }

@@ -1,7 +1,7 @@
-//! `hubwatch demo`: everything on a simulated hub, for a machine with nothing else.
+//! `hubwatch demo`: the whole product on a simulated hub, with no other requirements.
 //!
-//! Live, the simulator serves on a real socket and writes a real log, and the sidecar watches it as it would a real hub. A rehearsed
-//! period takes the same path from answers and lines to the report, but in virtual time.
+//! In the live demo the simulator serves on a real socket and writes a real log, and the sidecar watches it like a real hub. A
+//! rehearsed period takes the same path from API answers and log lines to the report, but in virtual time.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use indicatif::ProgressBar;
 use tokio::net::TcpListener;
 
 use super::outputs::outputs;
-use super::reading::{Period, progress};
+use super::period_source::{Period, progress};
 use super::report::{self, Job};
 use super::watching::{self, Plan, ProcessSource, filtering_poll};
 use super::{CliError, Exit};
@@ -34,25 +34,26 @@ use crate::simulator::{
 use crate::tail::Begin;
 use crate::watch::{ApiOutcome, Bytes, Count, Environment, HubName, Micros, Origin, ProcessPoll, Text, Timestamp, WatcherId};
 
-/// How long the live demo watches: its script, which ends with the hub's stop after 39 s, is over by then.
+/// Length of the live demo. The script of the simulated hub ends with a stop after 39 s.
 const LIVE: Duration = Duration::from_secs(42);
 
-/// How long the healthy one watches: half a minute of ordinary use, the scenarios, and the half minute in which their effects may show.
+/// Length of the healthy demo: half a minute of normal use, the scenarios, and half a minute in which their effects may show.
 const LIVE_HEALTHY: Duration = Duration::from_secs(90);
 
-/// For how long the healthy hub has been running when the live demo joins it: its start is over, and its memory is steady.
+/// Uptime of the healthy hub when the live demo joins it: its start is over, and its memory is steady.
 const RAN_BEFORE: Micros = Micros::new(2 * 3_600 * 1_000_000);
 
-/// How long after its crash the healthy hub starts a server again: so that a poll sees the server dead, and within the strategy's 30 s.
+/// The time after which the healthy hub restarts a crashed server: long enough for a poll to see it dead, and within the strategy's
+/// 30 s.
 const RECONNECTS: Micros = Micros::new(18_000_000);
 
-/// How often the live demo polls: often enough to see much in that time.
+/// Polling interval of the live demo, short because the demo is.
 const LIVE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// When a rehearsed period begins: always then, so that the same rehearsal gives the same report.
+/// Beginning of a rehearsed period. It is fixed, so that the same rehearsal gives the same report.
 const REHEARSAL_START: Timestamp = Timestamp::from_secs(1_793_491_200);
 
-/// The noise of a rehearsal: always the same.
+/// Seed of the rehearsal's noise, fixed for the same reason.
 const REHEARSAL_SEED: u64 = 20_261_101;
 
 /// The shortest period that the rehearsal's script fits in.
@@ -61,35 +62,35 @@ const SHORTEST: Duration = Duration::from_secs(10 * 60);
 /// The longest rehearsal: a week.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// The memory and processors of the simulated host.
+/// Memory and CPUs of the simulated host.
 const HOST_MEMORY: Bytes = Bytes::new(16 * 1024 * 1024 * 1024);
 const HOST_CPUS: u32 = 4;
-/// The memory of a simulated server's process.
+/// Memory of a simulated server's process.
 const CHILD_MEMORY: Bytes = Bytes::new(48 * 1024 * 1024);
 
-/// Show it all on a simulated hub
+/// Run everything on a simulated hub: watch, then report
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hubwatch demo                  # 42 s: watch a simulated hub with faults, then report
-  hubwatch demo --healthy        # 90 s: one without, whose resilience is tested in planned windows: it passes
-  hubwatch demo --period 48h     # a rehearsed staging period at high speed, with incidents
-  hubwatch demo --period 48h --calls 200000  # one of a busy hub: what does a report on it cost, from which backend?")]
+  hubwatch demo --healthy        # 90 s: a hub without faults; resilience scenarios run in planned windows; it passes
+  hubwatch demo --period 48h     # rehearse a 48 h staging period with incidents in seconds
+  hubwatch demo --period 48h --calls 200000  # rehearse a busy hub, to measure the cost of its report")]
 pub struct DemoArgs {
-    /// Rehearse a period of that length in virtual time instead
+    /// Rehearse a period of this length in virtual time instead, such as 48h (10m to 7d)
     #[arg(long, value_name = "TIME")]
     period: Option<String>,
-    /// A hub without faults, on which every resilience scenario is played in a planned window
+    /// Simulate a hub without faults, and run every resilience scenario in a planned window
     #[arg(long, conflicts_with = "calls")]
     healthy: bool,
-    /// So many meta-tool calls more than the few hundred a day that are rehearsed otherwise
+    /// Add this number of meta-tool calls to the few hundred per day of a rehearsal, such as 200000
     #[arg(long, value_name = "CALLS", default_value_t = 0, hide_default_value = true, requires = "period")]
     calls: u64,
-    /// Where the demo's log, journal and report go
+    /// The folder for the demo's log, journal and report
     #[arg(long, value_name = "DIR", default_value = "hubwatch-demo")]
     dir: PathBuf,
 }
 
-/// Runs it; the exit code says whether it ran, whatever the verdict.
+/// Runs the demo. The exit code says if it worked, whatever the verdict.
 pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
     let stage = Stage::set(args.dir)?;
     let period = match args.period {
@@ -100,7 +101,7 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
             let length = config::parse(picked, |text| {
                 let length = config::duration(text)?;
                 let fits = (SHORTEST..=LONGEST).contains(&length);
-                if fits { Ok(length) } else { Err("it is not between 10m and 7d".to_owned()) }
+                if fits { Ok(length) } else { Err("must be between 10m and 7d".to_owned()) }
             })?;
             let play = if args.healthy { Play::healthy(length) } else { Play::faulty(length, args.calls) };
             rehearse(&stage, length, play).await?
@@ -124,10 +125,10 @@ pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
     Ok(Exit::Ok)
 }
 
-/// The simulated hub's server `github` lacks its token.
+/// The simulated hub's server `github` has no token, so it stays disconnected.
 const EXPECTED: &str = "[servers.github]\nexpected = [\"disconnected\"]\n";
 
-/// What a minute needs beside that to be judged as a period: shorter times and fewer samples, the limits as they are.
+/// Overrides that let a minute be judged as a period: shorter times and fewer samples, unchanged limits.
 const SHORT: &str = "
 [judge]
 min_period = \"1m\"
@@ -146,13 +147,13 @@ id = \"performance.cpu\"
 min_samples = 10
 ";
 
-/// What is played to the watch.
+/// The simulation to watch.
 struct Play {
     profile: Profile,
-    /// When virtual time begins, before the watch does.
+    /// Virtual time that passes before the watch begins.
     before: Micros,
     length: Duration,
-    /// Given the watch's beginning.
+    /// Creates the drill from the beginning of the watch.
     drill: Box<dyn FnOnce(Timestamp) -> Drill>,
     rules: RuleFile,
 }
@@ -191,12 +192,12 @@ impl Play {
     }
 }
 
-/// A test holds that it can be read.
+/// Parses built-in rules; a test makes sure that they are valid.
 fn rules_of(text: &str) -> RuleFile {
     rules::parse(text).unwrap_or_default()
 }
 
-/// What was announced of the windows, in time order.
+/// Returns the announcements of the windows, in time order.
 fn announcements(windows: &[Window]) -> Vec<Mark> {
     let mark = |window: &Window, edge, at| Mark { at, edge, name: window.name.to_owned() };
     let mut all: Vec<Mark> =
@@ -205,18 +206,18 @@ fn announcements(windows: &[Window]) -> Vec<Mark> {
     all
 }
 
-/// Announces each when its time has come, as somebody with `hubwatch mark` would.
+/// Announces each window at its time, like a person with `hubwatch mark`.
 async fn announce(state_dir: PathBuf, marks: Vec<Mark>) {
     for mark in marks {
         let wait = mark.at.since(Timestamp::now()).get();
         tokio::time::sleep(Duration::from_micros(wait)).await;
         if let Err(error) = marks::lay(&state_dir, &mark) {
-            tracing::warn!(mark = mark.name, %error, "a planned window can't be announced");
+            tracing::warn!(mark = mark.name, %error, "can't announce a planned window");
         }
     }
 }
 
-/// Where a demo takes place.
+/// The files of a demo.
 struct Stage {
     dir: PathBuf,
     state_dir: PathBuf,
@@ -226,7 +227,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// Makes the folder; what an earlier demo left there is cleared away.
+    /// Creates the folder and removes what an earlier demo left there.
     fn set(dir: PathBuf) -> Result<Self, CliError> {
         let state_dir = dir.join("state");
         let log = dir.join("mcp-hub.log");
@@ -235,7 +236,7 @@ impl Stage {
             move |reason| CliError::Output { path, reason }
         };
         std::fs::create_dir_all(&dir).map_err(failed(&dir))?;
-        // Windows that an earlier demo announced and that nobody took up.
+        // Announced windows that an earlier demo did not take up.
         let _ = std::fs::remove_dir_all(state_dir.join("marks"));
         let journal = state_dir.join(FILE_NAME);
         for old in [journal.with_extension("db"), journal.with_extension("db-wal"), journal.with_extension("db-shm"), log.clone()] {
@@ -251,7 +252,7 @@ impl Stage {
     }
 }
 
-/// A minute of a live simulated hub.
+/// Watches a simulated hub live.
 async fn live(stage: &Stage, play: Play) -> Result<Period, CliError> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(CliError::Start)?;
     let port = listener.local_addr().map_err(CliError::Start)?.port();
@@ -262,14 +263,14 @@ async fn live(stage: &Stage, play: Play) -> Result<Period, CliError> {
         simulation.schedule(at, step);
     }
     if play.before > Micros::new(0) {
-        // What the hub logged before has been rotated away.
+        // The earlier log is treated as rotated away.
         simulation.advance(from, &mut Vec::new()).map_err(CliError::Start)?;
     }
     let log = FileSink::open(&stage.log).map_err(CliError::Start)?;
     let live = Arc::new(Mutex::new(LiveSimulation::new(simulation, Box::new(log))));
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = tokio::spawn(serve(live.clone(), listener, async {
-        // The sender is dropped when the demo ends early; that is a stop, too.
+        // If the demo ends early, the sender is dropped, which also stops the hub.
         let _ = stopped.await;
     }));
     let plan = Plan {
@@ -315,7 +316,7 @@ async fn tick(bar: ProgressBar) {
 
 fn process_of(live: Arc<Mutex<LiveSimulation>>) -> ProcessSource {
     Box::new(move |_| {
-        // A panic elsewhere leaves a simulation that is as good as before.
+        // The simulation is valid even after a panic elsewhere.
         let mut live = live.lock().unwrap_or_else(PoisonError::into_inner);
         live.simulation().process().map(hub_process)
     })
@@ -346,7 +347,7 @@ fn process_poll(process: &SimulatedProcess) -> ProcessPoll {
     }
 }
 
-/// A whole period in virtual time: the same answers, lines, Watches, spans, journal and report, without the waiting.
+/// Rehearses a whole period in virtual time: the same answers, lines, Watches, spans, journal and report, without waiting.
 async fn rehearse(stage: &Stage, length: Duration, play: Play) -> Result<Period, CliError> {
     let length = Micros::from_duration(length);
     let (from, to) = (REHEARSAL_START, REHEARSAL_START.plus(length));
@@ -391,7 +392,7 @@ async fn rehearse(stage: &Stage, length: Duration, play: Play) -> Result<Period,
     Ok(Period { from, to, is_asked: true })
 }
 
-/// The rules as they travel in the Watches: whoever reports on the journal later judges by them, too.
+/// Encodes the rules for the Watches, so that a later report on the journal uses them, too.
 fn entries(rules: &RuleFile) -> Result<Vec<String>, CliError> {
     rules.entries().map_err(|error| CliError::Usage(error.to_string()))
 }
@@ -442,7 +443,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rules_of_each_demo_can_be_read_and_none_switches_a_criterion_off_or_moves_a_limit() {
+    fn the_rules_of_each_demo_are_valid_and_disable_no_criterion_and_change_no_limit() {
         for text in [EXPECTED.to_owned(), format!("{EXPECTED}{SHORT}")] {
             let file = rules::parse(&text).unwrap();
             rules::Rules::builtin().apply(&file).unwrap();

@@ -1,4 +1,4 @@
-//! How hubwatch ends: the exit codes, and the one mapping of errors to them.
+//! Exit codes, and the mapping of errors to them.
 
 use std::process::ExitCode;
 
@@ -12,25 +12,25 @@ use crate::journal::JournalError;
 use crate::report::RenderError;
 use crate::serve::ServeError;
 
-/// What the exit code says to the script that called us.
+/// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// 0: promote; or the command did what it should.
+    /// 0: promote; or the command succeeded.
     Ok,
-    /// 1: a criterion that must hold failed.
+    /// 1: a must criterion failed.
     Failed,
-    /// 2: used wrongly, or it can't be done as asked here: wrong arguments, a state folder that can't be used.
+    /// 2: usage error: invalid arguments, or an unusable state folder.
     Usage,
     /// 3: no verdict: not enough data.
     NoVerdict,
-    /// 4: the hub or the backend can't be reached.
+    /// 4: the hub or the backend is unreachable.
     Unreachable,
-    /// 78: the configuration is not valid.
+    /// 78: invalid configuration.
     Config,
 }
 
 impl Exit {
-    /// The number.
+    /// Returns the number.
     pub const fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
@@ -49,57 +49,57 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Anything that ends a command.
+/// An error that ends a command.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
-    /// The configuration.
+    /// The configuration is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The hub's address, headers or certificate.
+    /// The hub's address, headers or certificate are invalid.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// No hub was named and none was found.
+    /// No hub is configured, and none was found on this host.
     #[error(transparent)]
     Discover(#[from] DiscoverError),
-    /// The state folder.
+    /// The state folder is unusable.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The destinations.
+    /// A destination is unusable.
     #[error(transparent)]
     Spawn(#[from] SpawnError),
-    /// The backend.
+    /// The backend failed.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// The address to listen on.
+    /// The server can't listen on its address.
     #[error(transparent)]
     Serve(#[from] ServeError),
-    /// The targets of alerts.
+    /// A receiver of alerts is unusable.
     #[error(transparent)]
     Alerts(#[from] AlertsError),
-    /// The templates.
+    /// A template failed.
     #[error(transparent)]
     Render(#[from] RenderError),
-    /// A file that can't be written.
+    /// A file can't be written.
     #[error("can't write {path}: {reason}")]
     Output {
-        /// Which file.
+        /// The file.
         path: std::path::PathBuf,
-        /// Why.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// Something else was asked for wrongly.
+    /// The arguments are invalid.
     #[error("{0}")]
     Usage(String),
-    /// The runtime or the demo's own parts could not be set up.
+    /// The runtime or the parts of the demo could not be set up.
     #[error("can't start: {0}")]
     Start(std::io::Error),
 }
 
 impl CliError {
-    /// The exit code that tells what kind of error it is.
+    /// Returns the exit code of this error.
     pub fn exit(&self) -> Exit {
         match self {
-            // What was typed is used wrongly; what was written down is configured wrongly.
+            // An invalid flag is a usage error; an invalid variable or file is a configuration error.
             Self::Config(ConfigError::Value { setting, .. }) if setting.starts_with("--") => Exit::Usage,
             Self::Config(_) | Self::Client(_) | Self::Alerts(_) => Exit::Config,
             Self::Backend(BackendError::Settings(_)) => Exit::Config,

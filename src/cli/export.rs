@@ -1,4 +1,4 @@
-//! `hubwatch export`: a period as a file that a report can be made of later, on another machine.
+//! `hubwatch export`: archives a period as a file, so that a report can be made later on another machine.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 
-use super::reading::{self, BackendArgs, PeriodArgs, Source, progress};
+use super::period_source::{self, BackendArgs, PeriodArgs, Source, progress};
 use super::report::print;
 use super::{CliError, Exit};
 use crate::backend::Trace;
@@ -20,13 +20,13 @@ use crate::config::environment::Environment;
 use crate::judge::moment::Moment;
 use crate::watch::{Slot, names};
 
-/// zstd's own default: an archive of 48 hours takes a second.
+/// zstd's default level: it compresses 48 hours in a second.
 const ZSTD_LEVEL: i32 = 3;
 
-/// Archive a period: the watch spans as lines of OTLP JSON
+/// Archive a period: write its watch spans as lines of OTLP JSON
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file holds all that a report needs, in the form that the OpenTelemetry Collector's file exporter writes, too.
+    after_help = "The file contains everything that a report needs, in the format of the OpenTelemetry Collector's file exporter.
 The file's name says how it is compressed: .zst, .gz, or not at all.
 
 Examples:
@@ -40,33 +40,33 @@ pub struct ExportArgs {
     period: PeriodArgs,
     #[command(flatten)]
     backend: BackendArgs,
-    /// Which hub, if more than one was watched
+    /// The hub's name; required if several hubs were watched
     #[arg(long, value_name = "HUB")]
     name: Option<String>,
-    /// Where that hub runs [default: staging]
+    /// The hub's environment [default: staging]
     #[arg(long, value_name = "ENV")]
     environment: Option<String>,
     /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Where to write; - is stdout
+    /// The file to write, such as staging.jsonl.zst; - is stdout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// How to tell what was written
+    /// The format of the result on stdout
     #[arg(long, value_name = "FORM", default_value = "text")]
     format: Form,
 }
 
-/// How the result is told.
+/// The format of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
-    /// A line for people
+    /// One line for people
     Text,
-    /// An object for scripts
+    /// A JSON object for scripts
     Json,
 }
 
-/// What was written.
+/// The result.
 #[derive(Debug, Serialize)]
 struct Written {
     hub: String,
@@ -76,11 +76,11 @@ struct Written {
     backend: String,
     traces: u64,
     watch_spans: u64,
-    /// Traces of which the backend said that they are not whole: what they lack, the archive lacks.
+    /// Traces that the backend reported as incomplete. The archive lacks the same spans.
     partial_traces: u64,
-    /// What the backend itself says is lost, of traces that nobody can name.
+    /// Losses that the backend itself reports, in traces without a known id.
     cuts: Vec<String>,
-    /// Before compression.
+    /// Size before compression.
     bytes: u64,
     file: String,
 }
@@ -91,7 +91,7 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
     let environment = layers.environment_name(args.environment.as_deref())?;
     let state_dir = layers.state_dir(args.state_dir.as_deref());
     let chosen = args.backend.chosen(layers)?;
-    let Source { backend, hub, .. } = reading::open(chosen.as_ref(), &state_dir, name, &environment)?;
+    let Source { backend, hub, .. } = period_source::open(chosen.as_ref(), &state_dir, name, &environment)?;
     let period = args.period.period()?;
     let wanted = Wanted { hub, environment, from: period.from, to: period.to };
     let failed = |reason| CliError::Output { path: args.out.clone(), reason };
@@ -126,7 +126,7 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
         bytes,
         file: args.out.display().to_string(),
     };
-    tell(&written, args.format, args.out == Path::new("-"))?;
+    print_result(&written, args.format, args.out == Path::new("-"))?;
     for cut in &written.cuts {
         tracing::warn!("{cut}");
     }
@@ -136,7 +136,7 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
 
 fn merged(slot: Slot, trace: Trace) -> OtlpTraces {
     if let Some(reason) = trace.partial {
-        tracing::warn!(from = %slot.start(), reason, "a trace is not whole");
+        tracing::warn!(from = %slot.start(), reason, "the backend returned an incomplete trace");
     }
     OtlpTraces::merged(trace.spans)
 }
@@ -146,21 +146,21 @@ fn watch_spans_of(traces: &OtlpTraces) -> u64 {
     spans.filter(|span| span.name == names::WATCH_SPAN).count() as u64
 }
 
-fn tell(written: &Written, form: Form, to_stdout: bool) -> Result<(), CliError> {
+fn print_result(written: &Written, form: Form, to_stdout: bool) -> Result<(), CliError> {
     let Written { hub, environment, watch_spans, from, to, file, backend, .. } = written;
     if *watch_spans == 0 {
-        tracing::warn!("{backend} holds no Watch of {hub} ({environment}) between {} and {}", from.0, to.0);
+        tracing::warn!("{backend} has no Watch of {hub} ({environment}) between {} and {}", from.0, to.0);
     }
     match form {
-        // What else goes there is the archive itself.
+        // The archive itself goes to stdout, so the result can't.
         _ if to_stdout => Ok(()),
-        // A struct of strings and numbers always has a JSON form.
+        // A struct of strings and numbers can always be written as JSON.
         Form::Json => print(&format!("{}\n", serde_json::to_string_pretty(written).unwrap_or_default())),
         Form::Text => print(&format!("{watch_spans} Watches of {hub} ({environment}) from {backend}\n{file}\n")),
     }
 }
 
-/// The file, compressed as its name says. It bears its name once it is whole.
+/// The archive, compressed by the ending of its name. The file gets its name when it is complete.
 struct Archive {
     to: Compressed,
     bytes: u64,
@@ -199,7 +199,7 @@ impl Archive {
         }
     }
 
-    /// How many bytes there are, before compression.
+    /// Completes the file and returns its size before compression.
     fn finish(self) -> io::Result<u64> {
         let written = match self.to {
             Compressed::Stdout(mut to) => {

@@ -1,13 +1,14 @@
-//! The duties of a container's first process. The kernel gives it no default for a signal, so that one that nobody heeds does nothing
-//! at all; and whoever loses its parent becomes its child, to be waited for once it has ended.
+//! Duties of a container's first process (PID 1). The kernel gives PID 1 no default action for signals, so an unhandled signal does
+//! nothing; and PID 1 becomes the parent of orphans and must wait for them when they end.
 
 use rustix::process::{WaitOptions, waitpid};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// What a shell reports of a program that a signal ended: this and the signal's number.
+/// Added to the signal's number in the exit code of a program that a signal ended, like in a shell.
 const ENDED_BY_SIGNAL: i32 = 128;
 
-/// Takes the duties over, on a thread of its own: a report reads for seconds without looking up. A watch heeds the signals itself.
+/// Handles the duties on a thread of its own, because a report may read for seconds without a break. A watch handles signals
+/// itself.
 pub fn take_over(heeds_signals: bool) {
     if std::process::id() != 1 {
         return;
@@ -15,17 +16,17 @@ pub fn take_over(heeds_signals: bool) {
     let attend = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         match runtime {
-            Ok(runtime) => runtime.block_on(attend(heeds_signals)).unwrap_or_else(told),
-            Err(error) => told(error),
+            Ok(runtime) => runtime.block_on(attend(heeds_signals)).unwrap_or_else(warn),
+            Err(error) => warn(error),
         }
     };
     if let Err(error) = std::thread::Builder::new().name("first process".to_owned()).spawn(attend) {
-        told(error);
+        warn(error);
     }
 }
 
-fn told(error: std::io::Error) {
-    tracing::warn!(%error, "the duties of a container's first process are left undone: signals may do nothing");
+fn warn(error: std::io::Error) {
+    tracing::warn!(%error, "can't act as PID 1 (init): signals may be ignored");
 }
 
 async fn attend(heeds_signals: bool) -> std::io::Result<()> {
@@ -46,7 +47,7 @@ async fn attend(heeds_signals: bool) -> std::io::Result<()> {
     }
 }
 
-/// Waits for every child that has ended. We start none ourselves whose end anybody waits for.
+/// Waits for every child that has ended. Nothing else waits for children: we start none that need it.
 fn reap() {
     while let Ok(Some(_)) = waitpid(None, WaitOptions::NOHANG) {}
 }

@@ -1,4 +1,4 @@
-//! `hubwatch health`: asks a watch that listens whether it is well. An image without a shell checks its health by this.
+//! `hubwatch health`: the health check for `run --listen`, for images without a shell.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
@@ -11,26 +11,26 @@ use crate::config::Layers;
 use crate::config::environment::Environment;
 use crate::config::listen::DEFAULT_LISTEN;
 
-/// How long an answer may take: container runtimes give a check some seconds and kill it then, and a reason is better than that.
+/// Timeout of an answer. Container runtimes kill a check after some seconds; ending earlier allows a reason to be printed.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Ask a watch that listens whether it is well
+/// Health check for `run --listen`
 #[derive(Debug, Args)]
-#[command(after_help = "Exit codes: 0 it is ready; 1 it is not, or nobody answers: the reason is on stderr.
+#[command(after_help = "Exit codes: 0 ready; 1 not ready or no answer: the reason is on stderr.
 
 Examples:
-  hubwatch health                 # where HUBWATCH_LISTEN or the configuration say, else 127.0.0.1:9684
+  hubwatch health                 # the configured address, or 127.0.0.1:9684
   hubwatch health --live          # only whether it answers at all: a reason to restart it")]
 pub struct HealthArgs {
-    /// Where it listens [default: as the configuration says, else 127.0.0.1:9684]
+    /// The address of the watch [default: HUBWATCH_LISTEN or the configuration file, else 127.0.0.1:9684]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<String>,
-    /// Ask only whether it answers, not whether it is ready
+    /// Check only that the process answers (liveness), not that it is ready
     #[arg(long)]
     live: bool,
 }
 
-/// As much as is told of what `/readyz` answers.
+/// The parts of the answer of `/readyz` that are printed.
 #[derive(Debug, Deserialize)]
 struct Answer {
     ready: bool,
@@ -44,7 +44,7 @@ struct OfHub {
     hub_answers: Option<String>,
 }
 
-/// Runs it.
+/// Runs the check.
 pub async fn health(args: &HealthArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let listen = layers.listen(args.listen.as_deref())?;
     let address = match listen {
@@ -56,8 +56,8 @@ pub async fn health(args: &HealthArgs, layers: &Layers<impl Environment>) -> Res
     };
     let path = if args.live { "/healthz" } else { "/readyz" };
     match ask(address, path).await {
-        Ok(told) => {
-            println!("{told}");
+        Ok(message) => {
+            println!("{message}");
             Ok(Exit::Ok)
         }
         Err(reason) => {
@@ -67,7 +67,7 @@ pub async fn health(args: &HealthArgs, layers: &Layers<impl Environment>) -> Res
     }
 }
 
-/// Whoever listens on every address is asked on this host's own.
+/// Returns an address to connect to: loopback if the watch listens on every address.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -81,27 +81,27 @@ async fn ask(address: SocketAddr, path: &str) -> Result<String, String> {
     crate::base::tls::choose_provider();
     let url = format!("http://{address}{path}");
     let client = crate::base::tls::with_system_roots(reqwest::Client::builder().no_proxy().timeout(PATIENCE), &url);
-    let client = client.build().map_err(|error| format!("can't ask: {}", crate::base::causes::of(&error)))?;
-    let nobody = |error: reqwest::Error| {
+    let client = client.build().map_err(|error| format!("can't create the HTTP client: {}", crate::base::causes::of(&error)))?;
+    let no_answer = |error: reqwest::Error| {
         let why = crate::base::causes::of(&error);
-        format!("nobody answers at {url}: {why}; does `hubwatch run --listen` (HUBWATCH_LISTEN) run there?")
+        format!("no answer from {url}: {why}; check that `hubwatch run --listen` (HUBWATCH_LISTEN) is running there")
     };
-    let response = client.get(&url).send().await.map_err(nobody)?;
+    let response = client.get(&url).send().await.map_err(no_answer)?;
     let status = response.status();
-    let body = response.bytes().await.map_err(nobody)?;
+    let body = response.bytes().await.map_err(no_answer)?;
     match serde_json::from_slice::<Answer>(&body) {
         Ok(answer) => judged(&answer),
         Err(_) if status.is_success() && body.trim_ascii() == ALIVE => Ok("ok".to_owned()),
-        Err(_) => Err(format!("{url} answers {status}: it is no hubwatch that listens there")),
+        Err(_) => Err(format!("{url} answers {status}: another program than hubwatch listens there")),
     }
 }
 
-/// What a hubwatch that is alive answers.
+/// The answer of `/healthz`.
 const ALIVE: &[u8] = b"ok";
 
 fn judged(answer: &Answer) -> Result<String, String> {
     let of_hub = |hub: &OfHub| {
-        let polled = hub.hub_answers.as_deref().unwrap_or("nothing yet");
+        let polled = hub.hub_answers.as_deref().unwrap_or("not polled yet");
         format!("{}: the hub answers {polled}", hub.hub)
     };
     if answer.ready {
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_listens_everywhere_is_asked_here() {
+    fn a_watch_on_all_addresses_is_asked_on_loopback() {
         let asked = |address: &str| reachable(address.parse().unwrap()).to_string();
         assert_eq!(asked("0.0.0.0:9684"), "127.0.0.1:9684");
         assert_eq!(asked("[::]:1"), "[::1]:1");

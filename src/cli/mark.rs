@@ -1,11 +1,11 @@
-//! `hubwatch mark`: announces a disturbance, so that what it does is not held against the build.
+//! `hubwatch mark`: announces planned maintenance or a test, so that its effects don't count against the build.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::naming::{self, Known};
+use super::known_hubs::{self, Known};
 use super::{CliError, Exit};
 use crate::backend::BackendError;
 use crate::base::nearest::nearest;
@@ -20,72 +20,72 @@ use crate::watch::{Decoded, HubName, Micros, Timestamp, spans_of_request};
 /// How far back `mark list` looks: the strategy's period.
 const LISTED: Micros = Micros::new(48 * 3600 * 1_000_000);
 
-/// So many Watches are read at a time: an hour's, a megabyte or so.
+/// Watches read at a time: those of an hour, about a megabyte.
 const BATCH: usize = 256;
 
-/// Announce a planned disturbance: it counts for the degradation criteria, and not against stability
+/// Mark planned maintenance: begin or end. Its effects count for the degradation criteria, and not against stability
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hubwatch mark begin server_crash && pkill -9 -f server-filesystem
   hubwatch mark end server_crash
-  hubwatch mark list                                                     # what is announced, and what was in the last 48 hours
-  hubwatch mark begin 'database upgrade' --custom --at 2026-11-21T06:00:00Z     # a name of your own, told afterwards
+  hubwatch mark list                                                     # marks of the last 48 hours
+  hubwatch mark begin 'database upgrade' --custom --at 2026-11-21T06:00:00Z     # a custom name, marked afterwards
 
 The strategy's disturbances: server_crash, gemini_failure, session_isolation, sse_disconnect, high_load.
-It works whether `hubwatch run` is running or not. A disturbance that is not ended counts as planned for four hours.")]
+Marks also work while `hubwatch run` is stopped. A disturbance without an end counts as planned for four hours.")]
 pub struct MarkArgs {
-    /// What to do
+    /// The action
     #[arg(value_name = "begin|end|list")]
     what: What,
-    /// What the disturbance is called
+    /// The name of the disturbance, such as server_crash
     disturbance: Option<String>,
-    /// Take a name that is none of the strategy's disturbances
+    /// Allow a name that is not one of the strategy's disturbances
     #[arg(long)]
     custom: bool,
-    /// When, if not now
+    /// The time, such as 2026-11-21T06:00:00Z [default: now]
     #[arg(long, value_name = "INSTANT")]
     at: Option<String>,
-    /// Which hub, if more than one is watched
+    /// The hub's name; required if several hubs are watched
     #[arg(long, value_name = "HUB")]
     name: Option<String>,
-    /// Where that hub runs, if it is watched in more than one environment
+    /// The hub's environment; required if the hub is watched in several
     #[arg(long, value_name = "ENV")]
     environment: Option<String>,
     /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// In which form the list is printed
+    /// The format of the list
     #[arg(long, value_name = "FORM", default_value = "text")]
     format: Form,
 }
 
-/// What can be done with disturbances.
+/// The actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum What {
-    /// It begins
+    /// Mark the beginning
     Begin,
-    /// It is over
+    /// Mark the end
     End,
-    /// Show those that were announced
+    /// List the marks of the last 48 hours
     List,
 }
 
-/// The forms of the list.
+/// The formats of the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
     /// A table for people
     Text,
-    /// An array for programs
+    /// A JSON array for programs
     Json,
 }
 
-/// Lays the mark where the sidecar takes it up, or shows those that there are.
+/// Writes the mark to where the sidecar picks it up, or lists the marks.
 pub fn mark(args: &MarkArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let state_dir = layers.state_dir(args.state_dir.as_deref());
     let environment = layers.environment_given(args.environment.as_deref())?;
-    let known = naming::watched(&state_dir, layers.hub_name(args.name.as_deref())?, environment.as_ref());
+    let known = known_hubs::watched(&state_dir, layers.hub_name(args.name.as_deref())?, environment.as_ref());
     let known = known.map_err(|error| match error {
-        // A folder that is the wrong one was typed wrongly.
+        // The state folder comes from a flag, so an unusable one is a usage error.
         CliError::Backend(BackendError::Journal(absent @ JournalError::Absent { .. })) => absent.into(),
         other => other,
     })?;
@@ -98,9 +98,7 @@ pub fn mark(args: &MarkArgs, layers: &Layers<impl Environment>) -> Result<Exit, 
     let name = disturbance(args)?;
     let at = match &args.at {
         None => now,
-        Some(at) => config::parse(typed("--at", at), |text| {
-            Timestamp::parse(text).ok_or("it is no instant; write one like 2026-11-21T06:00:00Z")
-        })?,
+        Some(at) => config::parse(typed("--at", at), |text| Timestamp::parse(text).ok_or("not a time; try 2026-11-21T06:00:00Z"))?,
     };
     let (all, running) = announced(&known, at.min(now).minus(LONGEST))?;
     let word = match edge {
@@ -116,7 +114,7 @@ pub fn mark(args: &MarkArgs, layers: &Layers<impl Environment>) -> Result<Exit, 
     let mark = Mark { at, edge, name: name.clone() };
     marks::lay(&known.state_dir, &mark).map_err(|reason| CliError::Output { path: known.state_dir.clone(), reason })?;
     if !running {
-        tracing::warn!("no `hubwatch run` is watching {} now: the mark is taken up when the next one begins", known.hub);
+        tracing::warn!("no `hubwatch run` is watching {} now: the mark takes effect when the next run starts", known.hub);
     }
     super::report::print(&format!("{name} {word} at {at}\n"))?;
     Ok(Exit::Ok)
@@ -126,10 +124,13 @@ fn typed(setting: &str, value: &str) -> Sourced<String> {
     Sourced { value: value.to_owned(), source: setting.to_owned() }
 }
 
-/// The name. It keeps to what a hub's name keeps to: not empty, short, and nothing that would break a report.
+/// Returns the name. It follows the rules of a hub's name: not empty, short, and no characters that would break a report.
 fn disturbance(args: &MarkArgs) -> Result<String, CliError> {
     let Some(name) = &args.disturbance else {
-        return Err(CliError::Usage(format!("say which disturbance: {}, or another one with --custom", KNOWN.join(", "))));
+        return Err(CliError::Usage(format!(
+            "the name is missing: use one of {}, or a custom name with --custom",
+            KNOWN.join(", ")
+        )));
     };
     Ok(config::parse(typed("--disturbance", name), HubName::parse)?.to_string())
 }
@@ -138,13 +139,13 @@ fn may_begin(args: &MarkArgs, name: &str, at: Timestamp, all: &[Announced]) -> R
     if !args.custom && !KNOWN.contains(&name) {
         let meant = meant(name, KNOWN);
         return Err(CliError::Usage(format!(
-            "`{name}` is none of the strategy's disturbances{meant} They are {}; for a name of your own add --custom",
+            "`{name}` is not one of the strategy's disturbances{meant} Use one of {}, or add --custom for a custom name",
             KNOWN.join(", ")
         )));
     }
     match all.iter().find(|one| one.name == name && one.is_on(at, LONGEST)) {
         Some(on) => {
-            Err(CliError::Usage(format!("{name} began at {} and goes on: end it first with `hubwatch mark end`", on.begun)))
+            Err(CliError::Usage(format!("{name} began at {} and has not ended: end it first with `hubwatch mark end`", on.begun)))
         }
         None => Ok(()),
     }
@@ -154,18 +155,14 @@ fn may_end(name: &str, at: Timestamp, all: &[Announced]) -> Result<(), CliError>
     let open = |one: &&Announced| one.ended.is_none();
     match all.iter().filter(open).find(|one| one.name == name) {
         Some(one) if one.begun > at => {
-            Err(CliError::Usage(format!("{name} began at {}: it can't end at {at}, before that", one.begun)))
+            Err(CliError::Usage(format!("{name} began at {}: it can't end earlier, at {at}", one.begun)))
         }
         Some(_) => Ok(()),
         None => {
             let on: Vec<&str> = all.iter().filter(open).map(|one| one.name.as_str()).collect();
             let meant = meant(name, on.iter().copied());
-            let on = if on.is_empty() {
-                "no disturbance is announced now".to_owned()
-            } else {
-                format!("announced now: {}", on.join(", "))
-            };
-            Err(CliError::Usage(format!("`{name}` has not begun, or is over{meant} {on}; `hubwatch mark list` shows all")))
+            let on = if on.is_empty() { "no mark is open".to_owned() } else { format!("open marks: {}", on.join(", ")) };
+            Err(CliError::Usage(format!("`{name}` is not open{meant} {on}; `hubwatch mark list` shows all marks")))
         }
     }
 }
@@ -174,7 +171,7 @@ fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or(".".to_owned(), |meant| format!("; did you mean `{meant}`?"))
 }
 
-/// What was announced since, committed or not, and whether a watch is running.
+/// Returns the marks since then, committed or not, and true if a watch is running.
 fn announced(known: &Known, since: Timestamp) -> Result<(Vec<Announced>, bool), CliError> {
     let reader = JournalReader::open(&known.state_dir)?;
     let mut all: Vec<Mark> = marks::waiting(&known.state_dir).into_iter().map(|(_, mark)| mark).collect();
@@ -184,7 +181,7 @@ fn announced(known: &Known, since: Timestamp) -> Result<(Vec<Announced>, bool), 
         place = rows.last().filter(|_| rows.len() == BATCH).map(|last| last.id + 1);
         let mut decoded = Decoded::default();
         for row in &rows {
-            // What can't be read holds no mark that the report would know of.
+            // The report can't decode such a row either, so no mark is missed.
             let _ = spans_of_request(&row.otlp, |span| decoded.take(&span));
         }
         all.extend(decoded.watches.iter().flat_map(|watch| &watch.facts).filter_map(Mark::of_fact));
@@ -192,18 +189,18 @@ fn announced(known: &Known, since: Timestamp) -> Result<(Vec<Announced>, bool), 
     Ok((marks::announced(all, LONGEST), reader.is_running()))
 }
 
-/// A disturbance as it is listed.
+/// A mark in the list.
 #[derive(Debug, Serialize)]
 struct Row {
     name: String,
     began: Moment,
     ended: Option<Moment>,
     state: State,
-    /// Until when it counts as planned.
+    /// The end of the planned window.
     planned_until: Moment,
 }
 
-/// How a disturbance stands.
+/// The state of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
@@ -225,12 +222,12 @@ fn row(one: Announced, now: Timestamp) -> Row {
 
 fn list(args: &MarkArgs, known: &Known, now: Timestamp) -> Result<Exit, CliError> {
     if args.disturbance.is_some() || args.at.is_some() || args.custom {
-        return Err(CliError::Usage("`mark list` shows all disturbances: it takes no name, no --at and no --custom".to_owned()));
+        return Err(CliError::Usage("`mark list` lists all marks: remove the name, --at and --custom".to_owned()));
     }
     let (all, _) = announced(known, now.minus(LISTED))?;
     let rows: Vec<Row> = all.into_iter().map(|one| row(one, now)).collect();
     super::report::print(&match args.format {
-        // A struct of strings always has a JSON form.
+        // A struct of strings can always be written as JSON.
         Form::Json => serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n",
         Form::Text => table(&rows, known),
     })?;
@@ -239,16 +236,16 @@ fn list(args: &MarkArgs, known: &Known, now: Timestamp) -> Result<Exit, CliError
 
 fn table(rows: &[Row], known: &Known) -> String {
     if rows.is_empty() {
-        return format!("No disturbance of {} was announced in the last 48 hours.\n", known.hub);
+        return format!("No marks for {} in the last 48 hours.\n", known.hub);
     }
     let second = |at: Moment| at.to_string().get(..19).unwrap_or_default().replace('T', " ");
     let width = rows.iter().map(|row| row.name.chars().count()).max().unwrap_or(0).max("disturbance".len());
     let mut lines = vec![format!("{:width$}  {:19}  {:19}  {}", "disturbance", "begin (UTC)", "end (UTC)", "state")];
     for row in rows {
         let state = match row.state {
-            State::Open => format!("open; counts as planned until {} unless it is ended", second(row.planned_until)),
+            State::Open => format!("open; planned until {} unless it ends earlier", second(row.planned_until)),
             State::Ended => "ended".to_owned(),
-            State::NeverEnded => format!("not ended in time: counts as planned until {}", second(row.planned_until)),
+            State::NeverEnded => format!("not ended: was planned until {}", second(row.planned_until)),
         };
         let ended = row.ended.map_or("–".to_owned(), second);
         lines.push(format!("{:width$}  {:19}  {ended:19}  {state}", row.name, second(row.began)));

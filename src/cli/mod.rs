@@ -1,19 +1,19 @@
-//! The commands, one file each. Results go to stdout, progress and complaints to stderr.
+//! The commands, one file each. Results go to stdout, progress and warnings to stderr.
 
 mod demo;
 mod doctor;
 mod exit;
 mod export;
 mod first_process;
-mod given;
 mod health;
+mod known_hubs;
 mod mark;
-mod naming;
 mod outputs;
-mod reading;
+mod period_source;
 mod report;
 mod run;
 mod supervisor;
+mod typed_flags;
 mod validate;
 mod watching;
 
@@ -21,49 +21,49 @@ use std::path::PathBuf;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use crate::config::effective::GivenFlag;
 use crate::config::environment::{Environment, ProcessEnvironment};
-use crate::config::origin::GivenFlag;
 use crate::config::{ConfigError, Layers, Sourced, parse};
 pub use exit::{CliError, Exit};
 
-/// Watches an MCP Hub in staging, and says at the end whether the build may be promoted.
+/// Watches an MCP Hub in staging, and decides at the end whether the build may be promoted.
 #[derive(Debug, Parser)]
 #[command(name = "hubwatch", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// The configuration [default: hubwatch.toml of this folder, if there is one]
+    /// The configuration file [default: hubwatch.toml in this folder or /etc/hubwatch/hubwatch.toml, if one exists]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Say more (-v: what is done; -vv: everything)
+    /// Log more on stderr (-v: each step; -vv: everything)
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Say only what went wrong
+    /// Log only errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
     /// When to use colours
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
     pub color: Color,
-    /// What to do
+    /// The command
     #[command(subcommand)]
     pub command: Command,
-    /// The flags as they were typed, for telling where a setting came from.
+    /// The flags as typed, to name the source of each setting.
     #[arg(skip)]
     flags: Vec<GivenFlag>,
 }
 
 impl Cli {
-    /// Reads the command line; where that is wrong or asks for help, the process ends here.
+    /// Parses the command line. On a usage error or --help the process ends here.
     pub fn of_process() -> Self {
         let mut command = Self::command();
         let matches = command.get_matches_mut();
         let mut cli = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-        cli.flags = given::flags(&command, &matches);
+        cli.flags = typed_flags::flags(&command, &matches);
         cli
     }
 
-    /// How much is said: as the flags want it, or the variable.
+    /// Returns the log level, from the flags or the variable.
     ///
     /// # Errors
-    /// The variable has another value than those that it can have.
+    /// The variable has an unknown value.
     pub fn verbosity(&self, environment: &impl Environment) -> Result<Verbosity, ConfigError> {
         match (self.quiet, self.verbose) {
             (true, _) => Ok(Verbosity::Quiet),
@@ -77,17 +77,17 @@ impl Cli {
     }
 }
 
-/// The variable beside `-q` and `-v`.
+/// The variable for the log level; `-q` and `-v` override it.
 const VERBOSITY: &str = "HUBWATCH_VERBOSITY";
 
-/// How much is said on stderr.
+/// The log level on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Verbosity {
-    /// Only what went wrong
+    /// Errors only
     Quiet,
-    /// What people want to know
+    /// Progress and warnings
     Normal,
-    /// What is done
+    /// Each step
     Verbose,
     /// Everything
     Debug,
@@ -109,40 +109,40 @@ pub enum Color {
 pub enum Command {
     /// Watch a hub
     Run(Box<run::RunArgs>),
-    /// Report on a period that was watched
+    /// Report on a watched period
     Report(report::ReportArgs),
-    /// Check a hub and its integrations now, and keep the baseline
+    /// Check a hub and its integrations now, and store the baseline
     Validate(Box<validate::ValidateArgs>),
-    /// Announce a planned disturbance
+    /// Mark planned maintenance: begin or end
     Mark(mark::MarkArgs),
-    /// Look for what would keep a watch or a report from working
+    /// Diagnose problems of a watch or a report
     Doctor(doctor::DoctorArgs),
-    /// Ask a watch that listens whether it is well: for a container's health check
+    /// Health check for `run --listen`
     Health(health::HealthArgs),
     /// Archive a period as a file
     Export(export::ExportArgs),
-    /// Show it all on a simulated hub: watch it for 42 s, then report
+    /// Run everything on a simulated hub: watch it for 42 s, then report
     Demo(demo::DemoArgs),
 }
 
 const EXIT_CODES: &str = "Exit codes:
-  0   promote; or the command did what it should
-  1   a criterion that must hold failed; of health: the watch is not ready, or nobody answers
-  2   used wrongly, or the state folder can't be used
+  0   promote; or the command succeeded
+  1   a must criterion failed; health: not ready, or no answer
+  2   usage error, or unusable state folder
   3   no verdict: not enough data
-  4   the hub or the backend can't be reached
-  78  the configuration is not valid";
+  4   hub or backend unreachable
+  78  invalid configuration";
 
-/// Does what was asked; gives back how to exit.
+/// Runs the command and returns the exit code.
 pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
     first_process::take_over(matches!(cli.command, Command::Run(_)));
     let layers = Layers::read(cli.config.as_deref(), ProcessEnvironment)?;
-    for name in layers.strangers() {
-        tracing::warn!("{name} is no setting of hubwatch; it is left alone (docs/configuration.md lists all)");
+    for name in layers.unknown_variables() {
+        tracing::warn!("{name} is not a setting of hubwatch and is ignored (docs/configuration.md lists all settings)");
     }
     match cli.command {
         Command::Run(args) => {
-            tell_origins(&layers, &cli.flags);
+            log_settings(&layers, &cli.flags);
             run::run(*args, &layers).await
         }
         Command::Report(args) => report::report(args, &layers).await,
@@ -155,9 +155,9 @@ pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
     }
 }
 
-/// A run begins with where its settings came from.
-fn tell_origins(layers: &Layers<impl Environment>, flags: &[GivenFlag]) {
-    let origins: Vec<String> = layers.origins(flags).iter().map(ToString::to_string).collect();
-    let told = if origins.is_empty() { "nothing is set".to_owned() } else { origins.join(", ") };
-    tracing::info!("configured: {told}; the rest is as by default");
+/// Logs the effective settings and their sources.
+fn log_settings(layers: &Layers<impl Environment>, flags: &[GivenFlag]) {
+    let settings: Vec<String> = layers.effective_settings(flags).iter().map(ToString::to_string).collect();
+    let settings = if settings.is_empty() { "none".to_owned() } else { settings.join(", ") };
+    tracing::info!("settings that differ from the defaults: {settings}");
 }

@@ -1,4 +1,4 @@
-//! Where a report goes, and in which forms.
+//! Output files of a report and their formats.
 
 use std::path::{Path, PathBuf};
 
@@ -7,23 +7,23 @@ use clap::ValueEnum;
 use super::CliError;
 use crate::report::Template;
 
-/// The forms of a report.
+/// The formats of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Markdown
     Md,
-    /// One page that needs no network, with charts
+    /// One HTML page with charts that works offline
     Html,
-    /// The versioned model from which everything else is rendered
+    /// The versioned JSON model; all other formats are rendered from it
     Json,
-    /// JUnit XML, for what a CI system shows of tests
+    /// JUnit XML, for the test results of a CI system
     Junit,
-    /// The verdict and what to do, for a chat or the summary of a CI step
+    /// The verdict and next steps, for a chat or a CI step summary
     Summary,
 }
 
 impl Format {
-    /// The name of its file in a folder.
+    /// Returns the name of its file in a folder.
     pub const fn file_name(self) -> &'static str {
         match self {
             Self::Md => "STAGING_INTEGRATION_HEALTH_REPORT.md",
@@ -34,7 +34,7 @@ impl Format {
         }
     }
 
-    /// The form that a file's name asks for.
+    /// Returns the format for a file name.
     fn of_name(path: &Path) -> Option<Self> {
         if path.file_name()?.to_str()?.ends_with("summary.md") {
             return Some(Self::Summary);
@@ -48,7 +48,7 @@ impl Format {
         }
     }
 
-    /// The template that makes it; `None` for the forms that have none.
+    /// Returns its template; `None` for formats without one.
     pub const fn template(self) -> Option<Template> {
         match self {
             Self::Md => Some(Template::Markdown),
@@ -59,17 +59,17 @@ impl Format {
     }
 }
 
-/// One rendering and its place.
+/// One rendering and its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// In which form.
+    /// The format.
     pub format: Format,
-    /// Where; `None` is stdout.
+    /// The file; `None` is stdout.
     pub path: Option<PathBuf>,
 }
 
-/// What `--out` and `--format` ask for together. A file's ending says its form; a folder takes the forms that were named, or all;
-/// without a place the forms that were named go to stdout, and without anything the Markdown goes to a file of the strategy's name.
+/// Combines `--out` and `--format`. A file's ending selects its format; a folder gets the named formats, or all. Without `--out`
+/// the named formats go to stdout; without both, Markdown goes to a file with the strategy's name.
 pub fn outputs(places: &[PathBuf], formats: &[Format]) -> Result<Vec<Output>, CliError> {
     if places.is_empty() {
         let to_stdout = formats.iter().map(|format| Output { format: *format, path: None });
@@ -88,7 +88,7 @@ pub fn outputs(places: &[PathBuf], formats: &[Format]) -> Result<Vec<Output>, Cl
     one_stdout(all)
 }
 
-/// A folder is there, or its path ends in a slash.
+/// Returns true if the folder exists or the path ends in a slash.
 fn is_folder(place: &Path) -> bool {
     place.is_dir() || place.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
@@ -96,43 +96,41 @@ fn is_folder(place: &Path) -> bool {
 fn file(place: &Path, formats: &[Format]) -> Result<Output, CliError> {
     let stdout = place == Path::new("-");
     let format = match (Format::of_name(place), formats) {
-        (Some(told), []) => told,
-        (Some(told), named) if named.contains(&told) => told,
+        (Some(by_name), []) => by_name,
+        (Some(by_name), named) if named.contains(&by_name) => by_name,
         (_, [only]) => *only,
         (None, []) if stdout => Format::Md,
         (None, []) => {
-            let problem = format!(
-                "--out {}: the name does not say the form; end it in .md, .html, .json or .xml, or give --format",
-                place.display()
-            );
+            let problem = format!("--out {}: unknown file ending; use .md, .html, .json or .xml, or add --format", place.display());
             return Err(CliError::Usage(problem));
         }
         (_, _) => {
-            let problem =
-                format!("--out {}: which of the forms? Give a name that says it, or a folder for all of them", place.display());
+            let problem = format!(
+                "--out {}: several formats for one file; use a name with a known ending, or a folder for all formats",
+                place.display()
+            );
             return Err(CliError::Usage(problem));
         }
     };
     Ok(Output { format, path: (!stdout).then(|| place.to_owned()) })
 }
 
-/// Templates of one's own, by what they are for: their names end in `.md`, `.html` or `summary.md`.
+/// Maps custom templates to their formats, by their endings: `.md`, `.html` or `summary.md`.
 pub fn own_templates(files: &[PathBuf]) -> Result<Vec<(Template, PathBuf)>, CliError> {
     let own = |file: &PathBuf| match Format::of_name(file).and_then(Format::template) {
         Some(template) => Ok((template, file.clone())),
         None => {
-            let problem =
-                format!("--template {}: its name does not say what it is for; end it in .md, .html or summary.md", file.display());
+            let problem = format!("--template {}: unknown file ending; use .md, .html or summary.md", file.display());
             Err(CliError::Usage(problem))
         }
     };
     files.iter().map(own).collect()
 }
 
-/// Two forms on one stdout could not be told apart.
+/// Rejects two formats on one stdout: the reader could not separate them.
 fn one_stdout(outputs: Vec<Output>) -> Result<Vec<Output>, CliError> {
     if outputs.iter().filter(|output| output.path.is_none()).count() > 1 {
-        return Err(CliError::Usage("only one form can go to stdout: give --out FOLDER/ for several".to_owned()));
+        return Err(CliError::Usage("only one format can go to stdout: use --out FOLDER/ for several".to_owned()));
     }
     Ok(outputs)
 }
@@ -149,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_says_its_form_and_a_folder_takes_all() {
+    fn a_file_ending_selects_the_format_and_a_folder_gets_all_formats() {
         assert_eq!(asked(&[], &[]).unwrap(), [(Format::Md, Some("STAGING_INTEGRATION_HEALTH_REPORT.md".to_owned()))]);
         assert_eq!(asked(&[], &[Format::Json]).unwrap(), [(Format::Json, None)]);
         assert_eq!(asked(&["-"], &[]).unwrap(), [(Format::Md, None)]);
@@ -164,9 +162,9 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_told_apart_is_refused() {
-        assert!(asked(&["x"], &[]).unwrap_err().contains("does not say the form"));
-        assert!(asked(&["x"], &[Format::Md, Format::Json]).unwrap_err().contains("which of the forms"));
-        assert!(asked(&[], &[Format::Md, Format::Json]).unwrap_err().contains("only one form"));
+    fn ambiguous_outputs_are_rejected() {
+        assert!(asked(&["x"], &[]).unwrap_err().contains("unknown file ending"));
+        assert!(asked(&["x"], &[Format::Md, Format::Json]).unwrap_err().contains("several formats for one file"));
+        assert!(asked(&[], &[Format::Md, Format::Json]).unwrap_err().contains("only one format"));
     }
 }

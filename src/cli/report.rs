@@ -1,4 +1,4 @@
-//! `hubwatch report`: reads the Watches of a period back and says what they come to.
+//! `hubwatch report`: reads the Watches of a period and judges them.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::outputs::{Format, Output, outputs, own_templates};
-use super::reading::{self, BackendArgs, DEFAULT_PERIOD, Period, PeriodArgs, Source, progress};
+use super::period_source::{self, BackendArgs, DEFAULT_PERIOD, Period, PeriodArgs, Source, progress};
 use super::{CliError, Exit};
 use crate::backend::Backend;
 use crate::backend::period::{self, Found, Wanted};
@@ -24,7 +24,7 @@ use crate::report::link::TraceLinks;
 use crate::report::{self, Given, Provenance, Report, SignOff, Template, baseline};
 use crate::watch::{HubName, Micros, Timestamp};
 
-/// Report on a period that was watched
+/// Report on a watched period
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   hubwatch report                                  # the last 48 hours, to STAGING_INTEGRATION_HEALTH_REPORT.md
@@ -33,69 +33,69 @@ use crate::watch::{HubName, Micros, Timestamp};
   hubwatch report --backend tempo=https://tempo.example.com --backend-header 'X-Scope-OrgID: staging' --name hub-a
   hubwatch report --backend file=staging.jsonl.zst --name hub-a --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z
   hubwatch report --from 2026-11-21T06:00:00Z --to 2026-11-23T06:00:00Z --format json
-  hubwatch report --out reports/                   # every form, into that folder
+  hubwatch report --out reports/                   # every format, into that folder
   hubwatch report --out report.md --out report.html --out junit.xml
-  hubwatch report --compare promoted/report.json   # beside the build that was promoted last
+  hubwatch report --compare promoted/report.json   # compare with the last promoted build
   hubwatch report --since 24h --format summary     # the daily summary, to stdout")]
 pub struct ReportArgs {
     #[command(flatten)]
     period: PeriodArgs,
     #[command(flatten)]
     backend: BackendArgs,
-    /// Which hub, if more than one was watched
+    /// The hub's name; required if several hubs were watched
     #[arg(long, value_name = "HUB")]
     name: Option<String>,
-    /// Where that hub runs [default: staging]
+    /// The hub's environment [default: staging]
     #[arg(long, value_name = "ENV")]
     environment: Option<String>,
     /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// Where to write: a file whose ending says the form, a folder for all forms, or - for stdout; can be repeated
-    /// [default: STAGING_INTEGRATION_HEALTH_REPORT.md]
+    /// The output: a file whose ending selects the format, a folder for all formats, or - for stdout; can be repeated [default:
+    /// STAGING_INTEGRATION_HEALTH_REPORT.md]
     #[arg(long, value_name = "PATH")]
     out: Vec<PathBuf>,
-    /// In which form: without --out it goes to stdout; can be repeated
+    /// The format; without --out it goes to stdout; can be repeated
     #[arg(long, value_name = "FORM")]
     format: Vec<Format>,
-    /// An earlier report.json to compare with, such as that of the build that was promoted last
+    /// An earlier report.json to compare with, such as that of the last promoted build
     #[arg(long, value_name = "EARLIER_REPORT.json")]
     compare: Option<PathBuf>,
-    /// A template to use instead of the built-in one for .md, .html or summary.md, as its name ends; can be repeated
+    /// A template to use instead of the built-in one; its ending (.md, .html or summary.md) selects the format; can be repeated
     #[arg(long, value_name = "FILE")]
     template: Vec<PathBuf>,
 }
 
 /// A report to make.
 pub struct Job {
-    /// On which period.
+    /// The period.
     pub period: Period,
-    /// On which hub; the only one that was watched if none is named.
+    /// The hub's name; `None` is the only watched hub.
     pub name: Option<HubName>,
-    /// Where that hub runs.
+    /// The hub's environment.
     pub environment: crate::watch::Environment,
-    /// From where; the journal if nowhere else.
+    /// The backend; `None` is the journal.
     pub backend: Option<Chosen>,
-    /// Where people see traces: an address with `{trace_id}` in it.
+    /// The address of a trace's page, with `{trace_id}` in it.
     pub trace_url: Option<String>,
-    /// The state folder, or the hub's own in it.
+    /// The state folder, or the hub's own folder in it.
     pub state_dir: PathBuf,
-    /// Where to write, and in which forms.
+    /// The output files and formats.
     pub outputs: Vec<Output>,
-    /// Templates of one's own.
+    /// Custom templates.
     pub templates: Vec<(Template, PathBuf)>,
-    /// What is judged otherwise than the built-in rules and the watch say.
+    /// Overrides of the default criteria, beside those that the Watches carry.
     pub rules: Vec<RuleFile>,
-    /// Who signs, and whom to ask.
+    /// Signatures and contacts.
     pub sign_off: SignOff,
     /// An earlier report to compare with.
     pub earlier: Option<Compared>,
-    /// When the report is made: the end of the period for a rehearsed one.
+    /// The time of the report: now, or the end of a rehearsed period.
     pub made_at: Timestamp,
 }
 
 impl Job {
-    /// The defaults.
+    /// Returns a report with default settings.
     pub fn new(layers: &Layers<impl Environment>) -> Result<Self, CliError> {
         let now = Timestamp::now();
         Ok(Self {
@@ -115,13 +115,13 @@ impl Job {
     }
 }
 
-/// Who signs, as the configuration says.
+/// Returns the signatures and contacts of the configuration.
 pub fn sign_off(section: &ReportSection) -> SignOff {
     let ReportSection { lead, escalation, contacts, signatures, trace_url: _ } = section.clone();
     SignOff { lead, escalation, contacts, signatures }
 }
 
-/// Makes the report that the arguments ask for.
+/// Makes the report that the arguments describe.
 pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let name = layers.hub_name(args.name.as_deref())?;
     let backend = args.backend.chosen(layers)?;
@@ -149,7 +149,7 @@ fn earlier(path: &Path) -> Result<Compared, CliError> {
 /// Makes a report and writes it.
 pub async fn make(job: Job) -> Result<Exit, CliError> {
     let Source { backend, hub, state_dir, running } =
-        reading::open(job.backend.as_ref(), &job.state_dir, job.name.clone(), &job.environment)?;
+        period_source::open(job.backend.as_ref(), &job.state_dir, job.name.clone(), &job.environment)?;
     let wanted = Wanted { hub, environment: job.environment.clone(), from: job.period.from, to: job.period.to };
     let bar = progress(wanted.slots().len() as u64, "reading: {pos} of {len} quarter-hours {bar:30}");
     let baseline = baseline::read(&state_dir, &wanted.hub, &wanted.environment, wanted.to);
@@ -191,22 +191,23 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     Ok(exit(report.overall.verdict))
 }
 
-/// Other backends than the journal don't say which hubs they know, so a name may be wrong: a report on nothing replaces no other.
+/// Fails without any Watch. Backends other than the journal can't list their hubs, so the name may be wrong, and an empty report
+/// must not replace an existing file.
 fn keep_reports(outputs: &[Output], backend: &dyn Backend, wanted: &Wanted) -> Result<(), CliError> {
     let Some(path) = outputs.iter().filter_map(|output| output.path.as_ref()).find(|path| path.exists()) else { return Ok(()) };
     let Wanted { hub, environment, from, to } = wanted;
     Err(CliError::Usage(format!(
-        "{} holds no Watch of {hub} ({environment}) between {from} and {to}: check --name, --environment and the period; {} is left as it is",
+        "{} has no Watch of {hub} ({environment}) between {from} and {to}: check --name, --environment and the period; {} was not changed",
         backend.name(),
         path.display()
     )))
 }
 
-/// A watch whose last word is as young as this goes on: a poll every ten minutes is the rarest.
+/// A watch with a Watch younger than this is still running: the longest polling interval is 10 min.
 const GOES_ON: Micros = Micros::new(11 * 60 * 1_000_000);
 
-/// Whether the period's watch still goes on when the report is made: a watch that runs may be about another time. Where it isn't known
-/// whether one runs, its Watches tell.
+/// Returns true if the period's watch is still running when the report is made. A running watch may be about another period. If the
+/// backend doesn't know if one is running, the time of the last Watch decides.
 fn goes_on(running: Option<bool>, found: &Found, made_at: Timestamp) -> bool {
     let young = |(end, ended_well): (Timestamp, bool)| !ended_well && made_at.since(end) < GOES_ON;
     match running {
@@ -215,7 +216,7 @@ fn goes_on(running: Option<bool>, found: &Found, made_at: Timestamp) -> bool {
     }
 }
 
-/// How a verdict ends the command.
+/// Returns the exit code of a verdict.
 pub fn exit(verdict: Verdict) -> Exit {
     match verdict {
         Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => Exit::Ok,
@@ -244,7 +245,7 @@ fn provenance(wanted: &Wanted, found: &Found, backend: String, provisional: bool
     }
 }
 
-/// Writes each output. What goes to stdout goes there alone; otherwise stdout has the verdict and where everything is.
+/// Writes each output. If one goes to stdout, nothing else does; otherwise stdout gets the verdict and the list of files.
 fn write(report: &Report, outputs: &[Output], templates: &[(Template, PathBuf)]) -> Result<(), CliError> {
     let rendered = |output: &Output| match output.format.template() {
         Some(template) => {
@@ -271,7 +272,7 @@ fn write(report: &Report, outputs: &[Output], templates: &[(Template, PathBuf)])
     Ok(())
 }
 
-/// The verdict in a line.
+/// Returns the verdict in one line.
 pub fn headline(report: &Report) -> String {
     let verdict = match report.overall.verdict {
         Verdict::Pass => "PASS: promote",
@@ -284,7 +285,7 @@ pub fn headline(report: &Report) -> String {
     format!("{verdict}{because}")
 }
 
-/// Prints to stdout; whoever closes the pipe early has read enough.
+/// Prints to stdout. A closed pipe is not an error: the reader has read enough.
 pub fn print(text: &str) -> Result<(), CliError> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {

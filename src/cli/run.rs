@@ -1,10 +1,10 @@
-//! `hubwatch run`: watches a hub until it is told to stop.
+//! `hubwatch run`: watches a hub until a signal stops it.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::naming;
-use super::reading::Period;
+use super::known_hubs;
+use super::period_source::Period;
 use super::supervisor::{Attended, Supervisor};
 use super::watching::{self, Plan, ProcessSource};
 use super::{CliError, Exit, report};
@@ -35,93 +35,99 @@ use clap::Args;
   hubwatch run --hub http://127.0.0.1:7000 --otlp http://127.0.0.1:4318 --name hub-a --build 4.3.0-rc.1
   mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log -
   mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log mcp-hub.log --stdin
-  hubwatch run --listen                 # with a status page at http://127.0.0.1:9684, /readyz and /metrics
-  hubwatch run --listen 0.0.0.0:9684    # lets a report be made elsewhere: --backend jaeger=http://here:9684
+  hubwatch run --listen                 # serve a status page at http://127.0.0.1:9684, /readyz and /metrics
+  hubwatch run --listen 0.0.0.0:9684    # allow reports from another machine: --backend jaeger=http://here:9684
   hubwatch run --for 48h --report report.md     # watch, report, and exit with the verdict")]
 pub struct RunArgs {
-    /// The hub's address, with a path prefix if it is behind a proxy [default: the hub that runs here]
+    /// The hub's address, such as http://127.0.0.1:7000, with a path prefix if it is behind a proxy [default: the hub on this host]
     #[arg(long, value_name = "URL")]
     pub(super) hub: Option<String>,
-    /// The hub's log file, a pattern such as 'logs/mcp-hub.*.log', or - for what it writes to our stdin [default, for a hub that runs here: where it writes it]
+    /// The hub's log file, a pattern such as 'logs/mcp-hub.*.log', or - if its output is piped into hubwatch [default: the log of
+    /// the hub on this host]
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
-    /// The hub's output is piped into our stdin, too: what both show counts once
+    /// The hub's output is also piped into hubwatch; events in both the log and the output are counted once
     #[arg(long)]
     pub(super) stdin: bool,
-    /// When to join the hub's event stream: auto, always or never [default: auto, where the log hides the meta-tool calls]
+    /// When to subscribe to the hub's event stream: auto, always or never [default: auto, if the log doesn't show the meta-tool
+    /// calls]
     #[arg(long, value_name = "WHEN")]
     pub(super) event_stream: Option<String>,
-    /// Where to begin in a log that was never read
+    /// Where to begin in a log that was never read before
     #[arg(long, value_name = "WHERE", default_value = "start")]
     pub(super) from: From,
-    /// What the report calls the hub [default: the name by which this address was watched before, else the address]
+    /// The hub's name in reports, such as staging-hub [default: the name by which this address was watched before, else the
+    /// address]
     #[arg(long, value_name = "HUB")]
     pub(super) name: Option<String>,
-    /// Where the hub runs [default: staging]
+    /// The hub's environment [default: staging]
     #[arg(long, value_name = "ENV")]
     pub(super) environment: Option<String>,
-    /// The build under test
+    /// The build under test, such as 4.3.0-rc.1
     #[arg(long, value_name = "ID")]
     pub(super) build: Option<String>,
     /// The state folder [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
-    /// Where telemetry goes, by OTLP [default: nowhere but the state folder]
+    /// The OTLP receiver's endpoint, such as http://127.0.0.1:4318 [default: none, telemetry stays in the state folder]
     #[arg(long, value_name = "URL")]
     pub(super) otlp: Option<String>,
-    /// How it is carried: grpc or http/protobuf [default: grpc to port 4317, otherwise http/protobuf]
+    /// The OTLP protocol: grpc or http/protobuf [default: grpc for port 4317, otherwise http/protobuf]
     #[arg(long, value_name = "PROTOCOL")]
     pub(super) otlp_protocol: Option<String>,
-    /// How long the way out may take to send what is left [default: 5s]
+    /// How long to keep sending at shutdown, such as 10s [default: 5s]
     #[arg(long, value_name = "TIME")]
     pub(super) drain: Option<String>,
-    /// How often the hub is polled [default: 15s]
+    /// The polling interval, 200ms to 10m [default: 15s]
     #[arg(long, value_name = "TIME")]
     pub(super) interval: Option<String>,
-    /// The hub's process id, where it can't be found out
+    /// The hub's process id, if it can't be detected
     #[arg(long, value_name = "PID")]
     pub(super) pid: Option<u32>,
-    /// A header for every request to the hub, such as 'Authorization: Bearer …'
+    /// A header for every request to the hub, such as 'Authorization: Bearer …'; can be repeated
     #[arg(long, value_name = "HEADER")]
     pub(super) header: Vec<String>,
-    /// A certificate authority that the hub's certificate may come from
+    /// A PEM file with an additional certificate authority for the hub
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// Serve the status page, /readyz, /metrics and traces by id here; without a value on 127.0.0.1:9684 [default: nothing is served]
+    /// Serve the status page, /readyz, /metrics and traces by id on this address; without a value on 127.0.0.1:9684 [default: no
+    /// server]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DEFAULT_LISTEN)]
     pub(super) listen: Option<String>,
-    /// Where dashboard.json is kept [default: in the state folder]
+    /// The path of dashboard.json [default: in the state folder]
     #[arg(long, value_name = "FILE")]
     pub(super) dashboard: Option<PathBuf>,
-    /// Watch that long, then stop
+    /// Watch for this long, such as 48h, then stop
     #[arg(long = "for", value_name = "TIME")]
     pub(super) length: Option<String>,
-    /// Report when the time is over, and exit with the verdict
+    /// Write a report at the end of --for to this file, and exit with the verdict
     #[arg(long, value_name = "FILE", requires = "length")]
     pub(super) report: Option<PathBuf>,
 }
 
-/// Where to begin in a log that was never read.
+/// Where to begin in a log that was never read before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum From {
     /// At its beginning
     #[default]
     Start,
-    /// At its end: skip what it holds
+    /// At its end: skip its existing lines
     End,
 }
 
-/// Runs it.
+/// Runs the command.
 pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
     let report_to = args.report.clone();
     let plans = plans(&args, layers)?;
     if let (Some(_), [_, _, ..]) = (&report_to, plans.as_slice()) {
-        return Err(CliError::Usage("--report is for one hub; choose it with --name, or report on each afterwards".to_owned()));
+        return Err(CliError::Usage(
+            "--report works for one hub only: choose it with --name, or run `hubwatch report` for each afterwards".to_owned(),
+        ));
     }
     let begun = Timestamp::now();
     let one_dashboard = layers.file.dashboard.file.is_some();
     if plans.len() > 1 && one_dashboard {
-        let problem = "[dashboard] file and HUBWATCH_DASHBOARD are for one hub; of several each has its own in its state folder";
+        let problem = "[dashboard] file and HUBWATCH_DASHBOARD work for one hub only: remove them, and each hub writes dashboard.json to its state folder";
         return Err(CliError::Usage(problem.to_owned()));
     }
     let first = plans.first().map(|plan| (plan.name.clone(), plan.environment.clone(), plan.state_dir.clone()));
@@ -138,7 +144,7 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         None => None,
     };
     for plan in plans.iter().filter(|plan| matches!(plan.log, LogSource::None)) {
-        tracing::warn!(hub = %plan.name, "no log is given: what only the hub's log shows can't be judged; give it with --log FILE, or - for what is piped");
+        tracing::warn!(hub = %plan.name, "no log is configured: criteria that need the hub's log can't be judged; set --log FILE, or --log - for piped output");
     }
     let mut followers = Vec::new();
     for (plan, live) in plans.iter().zip(lives) {
@@ -158,9 +164,9 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
         never = supervisor.attend(attended) => match never {},
     };
     supervisor.stopping();
-    // At once: a container runtime waits ten seconds, and the watch itself may have taken five.
-    let told = futures_util::future::join_all(followers.into_iter().map(Follower::end));
-    tokio::join!(told, async {
+    // Immediately: a container runtime kills after ten seconds, and ending the watch may have taken five.
+    let last_judged = futures_util::future::join_all(followers.into_iter().map(Follower::end));
+    tokio::join!(last_judged, async {
         if let Some(server) = server {
             server.end().await;
         }
@@ -179,7 +185,7 @@ pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Re
     report::make(job).await
 }
 
-/// What the live judge of a hub follows.
+/// Returns the settings of the live judge of a hub.
 fn following(plan: &Plan, args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Following, CliError> {
     Ok(Following {
         hub: plan.name.clone(),
@@ -197,35 +203,35 @@ fn watched_hub(plan: &Plan) -> WatchedHub {
     WatchedHub::new(hub, environment, plan.interval, plan.vitals.clone(), plan.state_dir.clone())
 }
 
-/// Watches each hub on its own: what ends one watch leaves the others alone.
+/// Watches each hub separately: an error in one watch doesn't affect the others.
 async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
     let watches = plans.into_iter().map(async |plan| {
         let name = plan.name.clone();
         let ended = watching::watch(plan).await;
         if let Err(error) = &ended {
-            tracing::error!(hub = %name, error = crate::base::causes::of(error), "this hub is no longer watched");
+            tracing::error!(hub = %name, error = crate::base::causes::of(error), "the watch of this hub has failed and ended");
         }
         ended
     });
     futures_util::future::join_all(watches).await.into_iter().collect()
 }
 
-/// Variables that would make all hubs of a file the same one.
+/// Variables that would give all hubs of a file the same value where each needs its own.
 const OF_ONE_HUB: [&str; 4] = ["HUBWATCH_LOG", "HUBWATCH_STDIN", "HUBWATCH_PID", "HUBWATCH_CGROUP"];
 
-/// One plan a hub: the one that flags, variables or the file name, or all of the file's.
+/// Returns one plan for each hub: for the hub of flags, variables or `--name`, or for all hubs of the file.
 pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
     let hubs = &layers.file.hubs;
     if hubs.len() < 2 || args.hub.is_some() || layers.variable("HUBWATCH_HUB").is_some() {
         return Ok(vec![plan(args, layers)?]);
     }
     if args.log.is_some() || args.stdin || args.pid.is_some() || args.build.is_some() || args.dashboard.is_some() {
-        let problem =
-            "--log, --stdin, --pid, --build and --dashboard are for one hub, and the configuration has several: write them there";
+        let problem = "--log, --stdin, --pid, --build and --dashboard work for one hub only, and the configuration file has several: set the keys there, in each [[hub]]";
         return Err(CliError::Usage(problem.to_owned()));
     }
     if let Some(name) = OF_ONE_HUB.into_iter().find(|name| layers.variable(name).is_some()) {
-        let problem = format!("{name} is for one hub, and the configuration has several: write it there, in the hub's [[hub]]");
+        let problem =
+            format!("{name} works for one hub only, and the configuration file has several: set the key there, in each [[hub]]");
         return Err(CliError::Usage(problem));
     }
     let mut plans = Vec::new();
@@ -233,19 +239,22 @@ pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Resul
         let mut plan = plan(args, &layers.of_hub(hub))?;
         plan.state_dir = crate::config::state_of_hub(&plan.state_dir, &plan.name);
         if plans.iter().any(|other: &Plan| other.name == plan.name) {
-            return Err(CliError::Usage(format!("two hubs of the configuration are called `{}`: give each a name", plan.name)));
+            return Err(CliError::Usage(format!(
+                "two hubs of the configuration file are named `{}`: set a different `name` in each [[hub]]",
+                plan.name
+            )));
         }
         plans.push(plan);
     }
     Ok(plans)
 }
 
-/// The hub of this name, or all of them where none is named.
+/// Returns the hub with this name, or all hubs if no name is set.
 pub(super) fn chosen<'a>(hubs: &'a [HubSection], name: Option<&str>) -> Result<Vec<&'a HubSection>, CliError> {
     let chosen: Vec<_> = hubs.iter().filter(|hub| name.is_none() || hub.name.as_deref() == name).collect();
     if chosen.is_empty() {
         let names: Vec<&str> = hubs.iter().filter_map(|hub| hub.name.as_deref()).collect();
-        return Err(CliError::Usage(format!("the configuration has no hub of this name; it has {}", names.join(", "))));
+        return Err(CliError::Usage(format!("the configuration file has no hub of this name; its hubs are {}", names.join(", "))));
     }
     Ok(chosen)
 }
@@ -276,7 +285,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
     let ca = args.ca.clone().or_else(|| file.ca.clone());
     let state_dir = layers.state_dir(args.state_dir.as_deref());
     let environment = layers.environment_name(args.environment.as_deref())?;
-    let name = naming::of_address(layers, args.name.as_deref(), &hub, (&state_dir, &environment))?;
+    let name = known_hubs::of_address(layers, args.name.as_deref(), &hub, (&state_dir, &environment))?;
     let build = layers.pick(("--build", args.build.as_deref()), "HUBWATCH_BUILD", ("hub.build", file.build.as_deref()));
     Ok(Plan {
         client: client(hub, &headers, ca.as_deref())?,
@@ -303,7 +312,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
     })
 }
 
-/// An address that is none is told with where it came from.
+/// Creates the client; an error names the source of an invalid address.
 pub(super) fn client(
     hub: Sourced<String>,
     headers: &[(String, String)],
@@ -311,7 +320,7 @@ pub(super) fn client(
 ) -> Result<HubClient, CliError> {
     HubClient::new(&hub.value, headers, ca).map_err(|error| match error {
         ClientError::Url { reason, .. } => {
-            let problem = format!("is not an address of a hub: {reason}; give one like http://127.0.0.1:7000");
+            let problem = format!("is not the address of a hub: {reason}; try http://127.0.0.1:7000");
             let value = secret::without_credentials(&hub.value);
             ConfigError::Value { setting: hub.source, value, problem }.into()
         }
@@ -328,7 +337,7 @@ fn length_of(text: &str) -> Result<Duration, ConfigError> {
     config::parse(Sourced { value: text.to_owned(), source: "--for".to_owned() }, config::duration)
 }
 
-/// How the hub's process is seen: by its id or its port, or by its control group. A flag's id goes before all.
+/// Returns how to find the hub's process: by its id, its port or its cgroup. The id of a flag has precedence.
 pub(super) fn seen(pid: Option<u32>, file: &HubSection, url: &str) -> Seen {
     match &file.cgroup {
         Some(folder) if pid.is_none() => Seen::Group(folder.clone()),
@@ -358,7 +367,7 @@ pub(super) fn process_source(seen: Seen) -> Option<ProcessSource> {
     }
 }
 
-/// The hub's process can be seen if the hub is on this host.
+/// Returns how to find the hub's process, which is only visible if the hub is on this host.
 fn find(pid: Option<u32>, url: &str) -> Find {
     if let Some(pid) = pid {
         return Find::Pid(pid);
@@ -379,7 +388,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_hub_on_this_host_has_a_process_to_see() {
+    fn only_a_hub_on_this_host_has_a_visible_process() {
         assert_eq!(find(None, "http://127.0.0.1:7000"), Find::OnThisHost { port: 7000 });
         assert_eq!(find(None, "http://[::1]:7000/x"), Find::OnThisHost { port: 7000 });
         assert_eq!(find(None, "https://hub.example.com"), Find::Elsewhere);
@@ -387,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shared_namespace_or_a_mounted_group_shows_a_hub_elsewhere_and_a_flag_goes_before_both() {
+    fn a_shared_namespace_or_a_mounted_cgroup_makes_a_remote_hub_visible_and_a_flag_overrides_both() {
         let of = |pid, shared_pids, cgroup: Option<&str>| {
             let file = HubSection { shared_pids, cgroup: cgroup.map(PathBuf::from), ..HubSection::default() };
             seen(pid, &file, "http://hub:7000")

@@ -1,4 +1,4 @@
-//! Telling systemd how a watch is (`Type=notify`): datagrams to the socket that `NOTIFY_SOCKET` names (sd_notify(3)).
+//! Notifications to systemd (`Type=notify`): datagrams to the socket that `NOTIFY_SOCKET` names (sd_notify(3)).
 
 use std::convert::Infallible;
 #[cfg(target_os = "linux")]
@@ -12,59 +12,60 @@ use tokio::time::MissedTickBehavior;
 use crate::config::environment::Environment;
 use crate::live::vitals::Vitals;
 
-/// How often a sign of life is looked for where systemd wants none.
+/// How often the status is checked if systemd has no watchdog for us.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Whoever started us, if it wants to know.
+/// The process supervisor that started us, if it accepts notifications.
 #[derive(Debug)]
 pub struct Supervisor {
     to: Option<(UnixDatagram, SocketAddr)>,
-    /// How long silence may last before systemd ends us.
+    /// The time without a notification after which systemd kills us.
     watchdog: Option<Duration>,
 }
 
-/// A watch as far as a supervisor wants to know of it.
+/// A watch to report to the supervisor.
 #[derive(Debug, Clone)]
 pub struct Attended {
-    /// What the hub is called.
+    /// The hub's name.
     pub hub: String,
-    /// What the watch tells of itself.
+    /// The health of the watch.
     pub vitals: Vitals,
-    /// How often it polls.
+    /// The polling interval.
     pub interval: Duration,
 }
 
 impl Supervisor {
-    /// The one that the environment names.
+    /// Returns the supervisor that the environment names.
     pub fn of(environment: &impl Environment) -> Self {
         let named = environment.get("NOTIFY_SOCKET");
         let to = named.as_deref().and_then(|name| match reach(name) {
             Ok(to) => Some(to),
             Err(error) => {
-                tracing::warn!(%error, socket = name, "NOTIFY_SOCKET can't be used: systemd is told nothing");
+                tracing::warn!(%error, socket = name, "can't open NOTIFY_SOCKET: systemd gets no notifications");
                 None
             }
         });
         let meant = environment.get("WATCHDOG_PID").is_none_or(|pid| pid == std::process::id().to_string());
         let watchdog = environment.get("WATCHDOG_USEC").filter(|_| meant);
-        // Nothing is systemd's word for none.
+        // systemd uses 0 for "no watchdog".
         let watchdog = watchdog.and_then(|micros| micros.parse().ok()).filter(|micros| *micros > 0);
         Self { to, watchdog: watchdog.map(Duration::from_micros) }
     }
 
-    fn tell(&self, state: &str) {
+    fn notify(&self, state: &str) {
         let Some((socket, to)) = &self.to else { return };
         if let Err(error) = socket.send_to_addr(state.as_bytes(), to) {
-            tracing::warn!(%error, state, "systemd can't be told");
+            tracing::warn!(%error, state, "can't notify systemd");
         }
     }
 
-    /// Tells that the way out begins.
+    /// Notifies that the shutdown has begun.
     pub fn stopping(&self) {
-        self.tell("STOPPING=1\nSTATUS=sending what is left");
+        self.notify("STOPPING=1\nSTATUS=shutting down: sending the remaining telemetry");
     }
 
-    /// Tells when all watches are ready, how they are since then, and that they stop when a signal says so; goes on until dropped.
+    /// Notifies when all watches are ready, then of each change of their status, and of the shutdown after a signal. Runs until
+    /// dropped.
     pub async fn attend(&self, watches: Vec<Attended>) -> Infallible {
         let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
         if let (Some(_), (Ok(terminate), Ok(interrupt))) = (&self.to, signals) {
@@ -78,7 +79,7 @@ impl Supervisor {
             for watch in watches {
                 watch.vitals.ready(watch.interval).await;
             }
-            self.tell(&format!("READY=1\nSTATUS={}", status(watches)));
+            self.notify(&format!("READY=1\nSTATUS={}", status(watches)));
             self.show_life(watches).await;
         };
         tokio::select! {
@@ -89,26 +90,27 @@ impl Supervisor {
         self.stopping();
     }
 
-    /// A watch that stands still shows no life; one that can't write does: starting it anew would not give it room.
+    /// Sends watchdog notifications. A watch that has stopped polling sends none, so that systemd restarts us; one that can't write
+    /// does, because a restart would not free disk space.
     async fn show_life(&self, watches: &[Attended]) {
         let mut looks = tokio::time::interval(self.watchdog.map_or(LOOK, |patience| patience / 2).min(LOOK));
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut told = status(watches);
+        let mut reported = status(watches);
         loop {
             looks.tick().await;
-            if self.watchdog.is_some() && !watches.iter().any(|watch| watch.vitals.stands_still(watch.interval)) {
-                self.tell("WATCHDOG=1");
+            if self.watchdog.is_some() && !watches.iter().any(|watch| watch.vitals.has_stopped_polling(watch.interval)) {
+                self.notify("WATCHDOG=1");
             }
             let status = status(watches);
-            if status != told {
-                self.tell(&format!("STATUS={status}"));
-                told = status;
+            if status != reported {
+                self.notify(&format!("STATUS={status}"));
+                reported = status;
             }
         }
     }
 }
 
-/// One line of how the watches are.
+/// Returns the status of the watches in one line.
 fn status(watches: &[Attended]) -> String {
     let of_watch = |watch: &Attended| {
         let wellness = watch.vitals.wellness(watch.interval);
@@ -120,7 +122,7 @@ fn status(watches: &[Attended]) -> String {
     watches.iter().map(of_watch).collect::<Vec<_>>().join("; ")
 }
 
-/// A path, or the name of an abstract socket behind `@`.
+/// Opens a socket: a path, or the name of an abstract socket after `@`.
 fn reach(name: &str) -> std::io::Result<(UnixDatagram, SocketAddr)> {
     let to = match name.strip_prefix('@') {
         #[cfg(target_os = "linux")]
@@ -128,7 +130,7 @@ fn reach(name: &str) -> std::io::Result<(UnixDatagram, SocketAddr)> {
         _ => SocketAddr::from_pathname(name)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // A supervisor that doesn't read must not hold up the watch.
+    // A supervisor that doesn't read must not block the watch.
     socket.set_nonblocking(true)?;
     Ok((socket, to))
 }

@@ -1,4 +1,4 @@
-//! Where a period is read from.
+//! The backend that reports read from.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use crate::backend::{self, Access, DEFAULT_TIMEOUT, KINDS, Kind, Opened};
 use crate::base::secret::Secret;
 use crate::report::link;
 
-/// What the flags say of a backend.
+/// The flags about a backend.
 #[derive(Debug, Default)]
 pub struct BackendFlags<'a> {
     /// `--backend KIND=TARGET`.
@@ -19,54 +19,54 @@ pub struct BackendFlags<'a> {
     pub ca: Option<&'a PathBuf>,
 }
 
-/// A backend that was asked for.
+/// The configured backend.
 #[derive(Debug, Clone)]
 pub struct Chosen {
-    /// Of which kind.
+    /// Its kind.
     pub kind: &'static Kind,
     /// Its address or path.
     pub target: String,
-    /// How it is reached.
+    /// Credentials, certificate authority and timeout.
     pub access: Access,
 }
 
 impl Chosen {
-    /// Makes it; nothing is asked yet, a file is looked through.
+    /// Opens the backend. An archive file is scanned; nothing else is requested yet.
     pub fn open(&self) -> Opened {
         (self.kind.open)(&self.target, &self.access)
     }
 }
 
-/// Reads `KIND=TARGET`.
+/// Parses `KIND=TARGET`.
 fn kind_and_target(text: &str) -> Result<(&'static Kind, String), String> {
     let forms = || KINDS.iter().map(|kind| format!("{}={}", kind.word, kind.target)).collect::<Vec<_>>().join("; ");
-    let help = |what: String| format!("{what}; give KIND=TARGET, one of: {}", forms());
-    let (word, target) = text.split_once('=').ok_or_else(|| help("it does not say of which kind".to_owned()))?;
-    let kind = backend::kind(word).ok_or_else(|| help(format!("there is no backend `{word}`")))?;
-    if target.is_empty() { Err(help("nothing stands behind the `=`".to_owned())) } else { Ok((kind, target.to_owned())) }
+    let help = |what: String| format!("{what}; write KIND=TARGET, one of: {}", forms());
+    let (word, target) = text.split_once('=').ok_or_else(|| help("the kind is missing".to_owned()))?;
+    let kind = backend::kind(word).ok_or_else(|| help(format!("unknown backend kind `{word}`")))?;
+    if target.is_empty() { Err(help("the target after `=` is missing".to_owned())) } else { Ok((kind, target.to_owned())) }
 }
 
 impl<E: Environment> Layers<E> {
-    /// The backend that flag, variable or file name; the state folder's journal if none does.
+    /// Returns the backend that flag, variable or file name; none means the state folder's journal.
     pub fn backend(&self, flags: &BackendFlags<'_>) -> Result<Option<Chosen>, ConfigError> {
         let file = &self.file.backend;
         let key = ("backend.source", file.source.as_deref());
         let Some(picked) = self.pick(("--backend", flags.backend), "HUBWATCH_BACKEND", key) else { return Ok(None) };
-        // What is shown of a wrong one must not show its credentials.
+        // The error must not show the credentials of an invalid address.
         let shown = Sourced { value: crate::base::secret::without_credentials(&picked.value), source: picked.source.clone() };
         let (kind, target) = kind_and_target(&picked.value).map_err(|problem| ConfigError::Value {
             setting: shown.source,
             value: shown.value,
-            problem: format!("can't be used: {problem}"),
+            problem: format!("is invalid: {problem}"),
         })?;
         Ok(Some(Chosen { kind, target, access: self.access(flags)? }))
     }
 
-    /// Where people see a trace, as an address with `{trace_id}` in it: the file's, or what the backend's kind has.
+    /// Returns the address of a trace's page, with `{trace_id}` in it: the configured one, or the default of the backend's kind.
     pub fn trace_url(&self, chosen: Option<&Chosen>) -> Result<Option<String>, ConfigError> {
         let key = ("report.trace_url", self.file.report.trace_url.as_deref());
         if let Some(picked) = self.pick(("", None), "HUBWATCH_TRACE_URL", key) {
-            let help = "it has no {trace_id}; give an address like http://jaeger:16686/trace/{trace_id}";
+            let help = "{trace_id} is missing; write an address like http://jaeger:16686/trace/{trace_id}";
             let template = |text: &str| if text.contains(link::TRACE_ID) { Ok(text.to_owned()) } else { Err(help) };
             return parse(picked, template).map(Some);
         }
@@ -101,8 +101,8 @@ mod tests {
     fn a_backend_is_named_by_its_kind_and_target() {
         let (kind, target) = kind_and_target("jaeger=http://127.0.0.1:16686/prefix?a=b").unwrap();
         assert_eq!((kind.word, target.as_str()), ("jaeger", "http://127.0.0.1:16686/prefix?a=b"));
-        assert!(kind_and_target("http://127.0.0.1:16686").unwrap_err().contains("of which kind"));
-        assert!(kind_and_target("zipkin=http://a").unwrap_err().contains("there is no backend `zipkin`"));
-        assert!(kind_and_target("file=").unwrap_err().contains("nothing stands behind"));
+        assert!(kind_and_target("http://127.0.0.1:16686").unwrap_err().contains("the kind is missing"));
+        assert!(kind_and_target("zipkin=http://a").unwrap_err().contains("unknown backend kind `zipkin`"));
+        assert!(kind_and_target("file=").unwrap_err().contains("the target after `=` is missing"));
     }
 }

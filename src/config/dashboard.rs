@@ -1,4 +1,4 @@
-//! Where the strategy's `dashboard.json` is kept.
+//! Path and write interval of the strategy's `dashboard.json`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use super::{ConfigError, Layers, duration, parse};
 use crate::live::dashboard::FILE_NAME;
 
 impl<E: Environment> Layers<E> {
-    /// The file, in the state folder unless told otherwise, and how often at most it is written: with each poll unless told otherwise.
+    /// Returns the file (default: in the state folder) and the minimum time between two writes (default: each poll).
     pub fn dashboard(&self, flag: Option<&Path>, state_dir: &Path) -> Result<(PathBuf, Duration), ConfigError> {
         let section = &self.file.dashboard;
         let file = flag.map(Path::to_owned).or_else(|| section.file.clone());
@@ -27,7 +27,7 @@ mod tests {
     use crate::config::layers;
 
     #[test]
-    fn it_is_in_the_state_folder_unless_told_otherwise() {
+    fn the_dashboard_file_is_in_the_state_folder_by_default() {
         let of = |layers: Layers<BTreeMap<&str, &str>>, flag| layers.dashboard(flag, Path::new("/state")).unwrap();
         assert_eq!(of(layers(&[], ""), None), (PathBuf::from("/state/dashboard.json"), Duration::ZERO));
         let file = "[dashboard]\nfile = '/file'\ninterval = '1m'";

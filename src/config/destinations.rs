@@ -1,5 +1,5 @@
-//! Where telemetry goes: the flag, OpenTelemetry's own variables (OpenTelemetry specification, "OTLP Exporter Configuration"), the
-//! file's `[otlp]`; and its `[[destination]]` tables beside that.
+//! Receivers of telemetry: the flag, OpenTelemetry's own variables (OpenTelemetry specification, "OTLP Exporter Configuration"),
+//! the file's `[otlp]`; and in addition the `[[destination]]` tables.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::base::secret::Secret;
 use crate::export::{Address, Compression, DEFAULT_TIMEOUT, Destination, Protocol, Route};
 use crate::journal::{DestinationName, Signal, Temporality};
 
-/// What the command line says of the destination.
+/// The flags about the main destination.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Flags<'a> {
     /// `--otlp`
@@ -23,13 +23,13 @@ pub struct Flags<'a> {
 }
 
 impl<E: Environment> Layers<E> {
-    /// All destinations.
+    /// Returns all destinations.
     pub fn destinations(&self, flags: Flags<'_>) -> Result<Vec<Destination>, ConfigError> {
         let mut destinations: Vec<Destination> = self.main_destination(flags)?.into_iter().collect();
         for section in &self.file.destinations {
             let destination = self.further_destination(section)?;
             if destinations.iter().any(|other| other.name() == destination.name()) {
-                let problem = "is the name of another destination; give each its own".to_owned();
+                let problem = "is the name of another destination; use a different name".to_owned();
                 return Err(wrong("destination.name", destination.name().as_str(), problem));
             }
             destinations.push(destination);
@@ -57,10 +57,10 @@ impl<E: Environment> Layers<E> {
         let name = DestinationName::named(file.name.as_deref().unwrap_or(DestinationName::main().as_str()));
         let route = |signal| routes.iter().find(|(of, _)| *of == signal).map(|(_, route)| route.clone());
         let destination = Destination::new(name, temporality(preference)?, route);
-        destination.map(Some).map_err(|error| wrong(&source.source, &source.value, format!("can't be used: {error}")))
+        destination.map(Some).map_err(|error| wrong(&source.source, &source.value, format!("is invalid: {error}")))
     }
 
-    /// `OTEL_TRACES_EXPORTER=none` and its like leave a signal out.
+    /// Removes the signals that `OTEL_TRACES_EXPORTER=none` and its siblings switch off.
     fn without_left_out(&self, wanted: Vec<Signal>) -> Result<Vec<Signal>, ConfigError> {
         let mut kept = Vec::new();
         for signal in wanted {
@@ -68,7 +68,7 @@ impl<E: Environment> Layers<E> {
             match self.variable(&variable) {
                 Some(exporter) if exporter.value == "none" => {}
                 Some(exporter) if exporter.value != "otlp" => {
-                    let problem = "can't be used: hubwatch sends by `otlp`, or `none` of it".to_owned();
+                    let problem = "is not supported; use `otlp`, or `none` to switch the signal off".to_owned();
                     return Err(wrong(&exporter.source, &exporter.value, problem));
                 }
                 _ => kept.push(signal),
@@ -104,7 +104,7 @@ impl<E: Environment> Layers<E> {
         headers.extend(picked(("", None), "HEADERS", "", None).iter().flat_map(|list| header_list(&list.value)));
         let timeout = match picked(("", None), "TIMEOUT", "", None) {
             Some(timeout) => {
-                parse(timeout, |text| text.parse().map(Duration::from_millis).map_err(|_| "it is no number of milliseconds"))?
+                parse(timeout, |text| text.parse().map(Duration::from_millis).map_err(|_| "not a number of milliseconds"))?
             }
             None => timeout_of("otlp.timeout", file)?,
         };
@@ -121,13 +121,13 @@ impl<E: Environment> Layers<E> {
         Ok(Some((route, endpoint)))
     }
 
-    /// The signal's own variable.
+    /// Returns the signal's own variable.
     fn otlp_variable_of(&self, signal: Signal, name: &str) -> Option<Sourced<String>> {
         let variable = format!("OTEL_EXPORTER_OTLP_{}_{name}", signal.as_str().to_uppercase());
         self.pick(("", None), &variable, ("", None))
     }
 
-    /// A flag, the signal's own variable, the one for all, or the file.
+    /// Returns the first that is set: flag, the signal's own variable, the variable for all signals, file.
     fn otlp_variable(
         &self,
         flag: (&str, Option<&str>),
@@ -140,7 +140,7 @@ impl<E: Environment> Layers<E> {
     }
 
     fn further_destination(&self, section: &DestinationSection) -> Result<Destination, ConfigError> {
-        let missing = |key: &str| wrong(&format!("destination.{key}"), "", "is missing: each [[destination]] needs it".to_owned());
+        let missing = |key: &str| wrong(&format!("destination.{key}"), "", "is missing: each [[destination]] needs one".to_owned());
         let name = section.name.as_deref().ok_or_else(|| missing("name"))?;
         let endpoint = section.endpoint.as_deref().ok_or_else(|| missing("endpoint"))?;
         let named = |key: &str, value: &Option<String>| {
@@ -163,7 +163,7 @@ impl<E: Environment> Layers<E> {
         let wanted = signals(&format!("destination `{name}`: signals"), section)?;
         let temporality = temporality(named("temporality", &section.temporality))?;
         Destination::new(DestinationName::named(name), temporality, |signal| wanted.contains(&signal).then(|| route.clone()))
-            .map_err(|error| wrong(&format!("destination `{name}`"), endpoint, format!("can't be used: {error}")))
+            .map_err(|error| wrong(&format!("destination `{name}`"), endpoint, format!("is invalid: {error}")))
     }
 }
 
@@ -175,12 +175,12 @@ fn signals(setting: &str, section: &DestinationSection) -> Result<Vec<Signal>, C
     let Some(words) = &section.signals else { return Ok(Signal::ALL.to_vec()) };
     let signal = |word: &String| {
         let known = Signal::ALL.into_iter().find(|signal| signal.as_str() == word);
-        known.ok_or_else(|| wrong(setting, word, "is no signal; there are traces, logs and metrics".to_owned()))
+        known.ok_or_else(|| wrong(setting, word, "is not a signal; use traces, logs or metrics".to_owned()))
     };
     words.iter().map(signal).collect()
 }
 
-/// `lowmemory` is delta for all that we count.
+/// Parses the temporality. `lowmemory` means delta for all our counters.
 fn temporality(picked: Option<Sourced<String>>) -> Result<Temporality, ConfigError> {
     let read =
         |text: &str| if text.eq_ignore_ascii_case("lowmemory") { Ok(Temporality::Delta) } else { text.to_lowercase().parse() };
@@ -196,7 +196,7 @@ fn headers_of(section: &DestinationSection) -> Vec<(String, Secret)> {
     section.headers.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone()))).collect()
 }
 
-/// `key=value,key=value` with percent-encoded values, as the OpenTelemetry specification writes headers.
+/// Parses `key=value,key=value` with percent-encoded values, the header format of the OpenTelemetry specification.
 pub(super) fn header_list(list: &str) -> Vec<(String, Secret)> {
     let pairs = list.split(',').filter_map(|pair| pair.split_once('='));
     pairs.map(|(name, value)| (name.trim().to_owned(), Secret::new(percent_decode_str(value.trim()).decode_utf8_lossy()))).collect()
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_read_as_the_specification_writes_them() {
+    fn headers_have_the_format_of_the_specification() {
         let headers = header_list("api-key=a%20b%3D, x = y,nonsense");
         let shown: Vec<_> = headers.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
         assert_eq!(shown, [("api-key", "a b="), ("x", "y")]);
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signals_own_variables_go_before_those_for_all() {
+    fn a_signals_own_variables_override_those_for_all_signals() {
         let variables = [
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://all.example.com/base"),
             ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "logs.example.com:4317"),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_goes_before_every_variable_and_one_signal_alone_is_enough() {
+    fn a_flag_overrides_every_variable_and_one_signal_alone_is_enough() {
         let variables = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:4318/in")];
         let flagged = routes(Some("http://flag:4318"), &variables, "").unwrap();
         assert!(flagged.iter().all(|(_, route)| route.address == Address::Base("http://flag:4318".to_owned())));
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_without_an_exporter_is_left_out() {
+    fn a_signal_whose_exporter_is_none_is_not_sent() {
         let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://a:4318");
         let of = |exporter| layers(&[base, ("OTEL_LOGS_EXPORTER", exporter)], "").destinations(Flags::default());
         let signals = |exporter| of(exporter).unwrap()[0].recipient().signals;
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!((recipients[1].name.as_str(), recipients[1].signals.as_slice()), ("tempo", &[Signal::Traces][..]));
         for (file, complaint) in [
             ("[[destination]]\nname = 'a'\n", "destination.endpoint"),
-            ("[[destination]]\nname = 'a'\nendpoint = 'http://a'\nsignals = ['trace']\n", "is no signal"),
+            ("[[destination]]\nname = 'a'\nendpoint = 'http://a'\nsignals = ['trace']\n", "is not a signal"),
             ("[otlp]\nendpoint = 'http://a'\n[[destination]]\nname = 'main'\nendpoint = 'http://b'\n", "another destination"),
         ] {
             let error = layers(file).destinations(Flags::default()).unwrap_err().to_string();

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-/// Where variables come from.
+/// A source of environment variables.
 pub trait Environment {
-    /// The variable's value; an empty one counts as absent, as the OpenTelemetry specification wants it.
+    /// Returns the variable's value. An empty one counts as absent, as the OpenTelemetry specification requires.
     fn get(&self, name: &str) -> Option<String>;
 
-    /// The names of all variables that are there.
+    /// Returns the names of all variables.
     fn names(&self) -> Vec<String>;
 }
 
@@ -25,7 +25,7 @@ impl Environment for ProcessEnvironment {
     }
 }
 
-/// Any map will do, for tests.
+/// A map as the environment, for tests.
 impl Environment for std::collections::BTreeMap<&str, &str> {
     fn get(&self, name: &str) -> Option<String> {
         std::collections::BTreeMap::get(self, name).map(|value| (*value).to_owned()).filter(|value| !value.is_empty())
@@ -36,12 +36,12 @@ impl Environment for std::collections::BTreeMap<&str, &str> {
     }
 }
 
-/// The user's home folder.
+/// Returns the user's home folder.
 pub fn home(environment: &impl Environment) -> PathBuf {
     environment.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from)
 }
 
-/// `$XDG_STATE_HOME`, or `~/.local/state`.
+/// Returns `$XDG_STATE_HOME`, or `~/.local/state`.
 pub fn state_home(environment: &impl Environment) -> PathBuf {
     environment.get("XDG_STATE_HOME").map_or_else(|| home(environment).join(".local").join("state"), PathBuf::from)
 }

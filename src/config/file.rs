@@ -12,59 +12,59 @@ use serde::{Deserialize, Deserializer};
 use crate::base::toml_text;
 use crate::judge::rules::{AlertEntry, CriterionEntry, JudgeEntry, RuleFile, Rules, ServerEntry, Waiver};
 
-/// The whole file. Every key can be left out; a key that doesn't exist is refused.
+/// The whole file. Every key is optional; an unknown key is an error.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// `[hub]`: the hub under watch; `[[hub]]` more than once: several of them.
+    /// `[hub]`: the hub under watch; several `[[hub]]` for several hubs.
     #[serde(default, rename = "hub", deserialize_with = "one_or_many")]
     pub hubs: Vec<HubSection>,
-    /// `[logs]`: what becomes of the hub's log lines.
+    /// `[logs]`: how log lines are sent.
     #[serde(default)]
     pub logs: LogsSection,
-    /// `[privacy]`: what may leave.
+    /// `[privacy]`: masking.
     #[serde(default)]
     pub privacy: PrivacySection,
-    /// `[watch]`: how it is watched.
+    /// `[watch]`: polling, state folder, shutdown.
     #[serde(default)]
     pub watch: WatchSection,
-    /// `[otlp]`: where telemetry goes.
+    /// `[otlp]`: the main receiver of telemetry.
     #[serde(default)]
     pub otlp: DestinationSection,
-    /// `[[destination]]`: where else it goes.
+    /// `[[destination]]`: further receivers.
     #[serde(default, rename = "destination")]
     pub destinations: Vec<DestinationSection>,
-    /// `[journal]`: the bounds of what is kept.
+    /// `[journal]`: retention limits.
     #[serde(default)]
     pub journal: JournalSection,
-    /// `[backend]`: where a period is read from.
+    /// `[backend]`: the backend that reports read from.
     #[serde(default)]
     pub backend: BackendSection,
-    /// `[serve]`: what hubwatch itself serves.
+    /// `[serve]`: the HTTP server.
     #[serde(default)]
     pub serve: ServeSection,
-    /// `[[notify]]`: who is told of incidents.
+    /// `[[notify]]`: receivers of alerts.
     #[serde(default)]
     pub notify: Vec<NotifySection>,
     /// `[dashboard]`: the strategy's `dashboard.json`.
     #[serde(default)]
     pub dashboard: DashboardSection,
-    /// `[servers.NAME]`: what is expected of a server.
+    /// `[servers.NAME]`: the expected states of a server.
     #[serde(default)]
     pub servers: BTreeMap<String, ServerEntry>,
-    /// `[judge]`: how it is judged.
+    /// `[judge]`: rules for the verdict.
     #[serde(default)]
     pub judge: JudgeEntry,
-    /// `[[criterion]]`: a criterion that is changed or added.
+    /// `[[criterion]]`: a changed or added criterion.
     #[serde(default)]
     pub criterion: Vec<CriterionEntry>,
-    /// `[[alert]]`: an alert that is changed.
+    /// `[[alert]]`: a changed alert.
     #[serde(default)]
     pub alert: Vec<AlertEntry>,
-    /// `[[waiver]]`: a criterion without a verdict that somebody answers for.
+    /// `[[waiver]]`: a criterion without a verdict that a named person accepts.
     #[serde(default)]
     pub waiver: Vec<Waiver>,
-    /// `[report]`: who signs, and whom to ask.
+    /// `[report]`: signatures and contacts.
     #[serde(default)]
     pub report: ReportSection,
 }
@@ -73,33 +73,33 @@ pub struct File {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HubSection {
-    /// Its address, with a path prefix if it is behind a proxy.
+    /// The hub's address, with a path prefix if it is behind a proxy.
     pub url: Option<String>,
-    /// What the team calls it.
+    /// The hub's name in reports.
     pub name: Option<String>,
-    /// Where it runs: `staging`, for example.
+    /// Its environment, such as `staging`.
     pub environment: Option<String>,
     /// Its log file.
     pub log: Option<PathBuf>,
-    /// Whether its output is piped into the sidecar beside that file.
+    /// True if its output is also piped into the sidecar.
     pub stdin: Option<bool>,
-    /// Its process id, where it can't be found out.
+    /// Its process id, if it can't be detected.
     pub pid: Option<u32>,
-    /// Whether the process ids that the hub tells of itself count here, too: its PID namespace is shared.
+    /// True if the hub's container shares its PID namespace with us, so that the process ids that the hub reports are valid here.
     pub shared_pids: Option<bool>,
-    /// The control group of its container, mounted as a folder, where its process can't be seen.
+    /// The mounted cgroup folder of the hub's container, for a hub whose process we can't see.
     pub cgroup: Option<PathBuf>,
     /// The build under test.
     pub build: Option<String>,
-    /// Headers that go with every request.
+    /// Headers for every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// A certificate authority to trust beside the system's.
+    /// An additional trusted certificate authority.
     pub ca: Option<PathBuf>,
 }
 
 impl File {
-    /// What the file says about judging.
+    /// Returns the rules for the verdict.
     pub fn rules(&self) -> RuleFile {
         RuleFile {
             judge: self.judge.clone(),
@@ -110,14 +110,14 @@ impl File {
         }
     }
 
-    /// The only hub, or an empty section where there is none.
+    /// Returns the only hub, or an empty section if there is none.
     pub fn hub(&self) -> &HubSection {
         static NONE: LazyLock<HubSection> = LazyLock::new(HubSection::default);
         self.hubs.first().unwrap_or(&NONE)
     }
 }
 
-/// `[hub]` or `[[hub]]`: an error inside keeps its place and its suggestion.
+/// Reads `[hub]` or `[[hub]]`. Errors inside keep their line and suggestion.
 fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HubSection>, D::Error> {
     struct OneOrMany;
     impl<'de> Visitor<'de> for OneOrMany {
@@ -142,9 +142,9 @@ fn one_or_many<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<HubSect
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LogsSection {
-    /// Whether lines that repeat become one count after a few samples (the default), or all go out.
+    /// Collapse repeated lines into a count after a few samples (the default), or send all.
     pub collapse: Option<bool>,
-    /// Whether a record of a JSON line carries the whole line beside its message (the default).
+    /// Attach the whole JSON line to its record (the default).
     pub original: Option<bool>,
 }
 
@@ -152,7 +152,7 @@ pub struct LogsSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrivacySection {
-    /// Whether prompts, tool arguments and key-like strings go out as they are; masked if not said.
+    /// Send prompts, tool arguments and key-like strings unmasked (default: false).
     pub keep: Option<bool>,
 }
 
@@ -160,13 +160,13 @@ pub struct PrivacySection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WatchSection {
-    /// How often the hub is polled, such as `15s`.
+    /// Polling interval, such as `15s`.
     pub interval: Option<String>,
     /// The state folder.
     pub state_dir: Option<PathBuf>,
-    /// When to join the hub's event stream: `auto`, `always` or `never`.
+    /// When to subscribe to the hub's event stream: `auto`, `always` or `never`.
     pub event_stream: Option<String>,
-    /// How long the way out may take to send what is left, such as `5s`.
+    /// How long to keep sending at shutdown, such as `5s`.
     pub drain: Option<String>,
 }
 
@@ -174,26 +174,26 @@ pub struct WatchSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DestinationSection {
-    /// Under which name its place in the journal is kept; `main` for `[otlp]`.
+    /// The name of its cursor in the journal; `main` for `[otlp]`.
     pub name: Option<String>,
     /// The receiver's address.
     pub endpoint: Option<String>,
     /// `grpc` or `http/protobuf`.
     pub protocol: Option<String>,
-    /// Headers that go with every request.
+    /// Headers for every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// `gzip` or `none`.
     pub compression: Option<String>,
-    /// How long a request may take, such as `10s`.
+    /// Timeout of a request, such as `10s`.
     pub timeout: Option<String>,
-    /// What goes there: some of `traces`, `logs`, `metrics`; all of them if not said.
+    /// The signals to send: some of `traces`, `logs`, `metrics` (default: all).
     pub signals: Option<Vec<String>>,
-    /// What metrics count from: `cumulative` or `delta`.
+    /// Temporality of metrics: `cumulative` or `delta`.
     pub temporality: Option<String>,
-    /// A certificate authority to trust beside the system's.
+    /// An additional trusted certificate authority.
     pub ca: Option<PathBuf>,
-    /// Our own certificate.
+    /// Our client certificate.
     pub client_certificate: Option<PathBuf>,
     /// Its key.
     pub client_key: Option<PathBuf>,
@@ -203,11 +203,11 @@ pub struct DestinationSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JournalSection {
-    /// Its size beyond which the oldest rows are dropped, such as `1 GiB`.
+    /// The size beyond which the oldest rows are dropped, such as `1 GiB`.
     pub max_bytes: Option<String>,
-    /// How long anything is kept, such as `336h`.
+    /// Retention time, such as `336h`.
     pub max_age: Option<String>,
-    /// How much of the disk is left free, such as `256 MiB`.
+    /// Disk space to leave free, such as `256 MiB`.
     pub reserve: Option<String>,
 }
 
@@ -217,7 +217,7 @@ pub struct JournalSection {
 pub struct BackendSection {
     /// `KIND=TARGET`, as after `--backend`.
     pub source: Option<String>,
-    /// Headers that go with every request.
+    /// Headers for every request.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
     /// `Authorization: Bearer …`.
@@ -226,9 +226,9 @@ pub struct BackendSection {
     pub user: Option<String>,
     /// The user's password.
     pub password: Option<String>,
-    /// A certificate authority to trust beside the system's.
+    /// An additional trusted certificate authority.
     pub ca: Option<PathBuf>,
-    /// How long one answer may take, such as `30s`.
+    /// Timeout of one answer, such as `30s`.
     pub timeout: Option<String>,
 }
 
@@ -236,7 +236,7 @@ pub struct BackendSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ServeSection {
-    /// Where to listen.
+    /// The address to listen on.
     pub listen: Option<String>,
 }
 
@@ -246,28 +246,28 @@ pub struct ServeSection {
 pub struct NotifySection {
     /// Its name in logs and in the state folder.
     pub name: Option<String>,
-    /// `webhook` (our own JSON; if not said), `slack` (Slack, Mattermost and their like) or `alertmanager` (its API, version 2).
+    /// `webhook` (the default: our own JSON), `slack` (Slack, Mattermost and compatible) or `alertmanager` (API version 2).
     pub kind: Option<String>,
-    /// Where it is. A credential, for a chat's webhook.
+    /// Its address. For a chat webhook this is a credential.
     pub url: Option<String>,
-    /// A file that holds the address instead.
+    /// A file that holds the address, instead of `url`.
     pub url_file: Option<PathBuf>,
-    /// Headers that go with every message.
+    /// Headers for every message.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The least grave incidents that it is told of: `notice`, `warning` (if not said) or `critical`.
+    /// The lowest severity to send: `notice`, `warning` (the default) or `critical`.
     pub severity: Option<String>,
-    /// How long an incident must last before it is told, such as `15m`: an escalation.
+    /// How long an incident must last before it is sent, such as `15m`: an escalation.
     pub after: Option<String>,
-    /// How often it is told again of what lasts, such as `4h`.
+    /// How often an ongoing incident is sent again, such as `4h`.
     pub repeat: Option<String>,
-    /// The most messages an hour.
+    /// Maximum number of messages per hour.
     pub per_hour: Option<u32>,
-    /// A certificate authority to trust beside the system's.
+    /// An additional trusted certificate authority.
     pub ca: Option<PathBuf>,
 }
 
-/// An address and headers that may be credentials are not shown.
+/// Hides the address and the headers, which may be credentials.
 impl fmt::Debug for NotifySection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NotifySection").field("name", &self.name).field("kind", &self.kind).finish_non_exhaustive()
@@ -278,9 +278,9 @@ impl fmt::Debug for NotifySection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DashboardSection {
-    /// Where it is kept.
+    /// The file's path.
     pub file: Option<PathBuf>,
-    /// How often it is written at most, such as `1m`.
+    /// Minimum time between two writes, such as `1m`.
     pub interval: Option<String>,
 }
 
@@ -288,14 +288,14 @@ pub struct DashboardSection {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReportSection {
-    /// Where people see a trace: an address with `{trace_id}` in it.
+    /// The address of a trace's page, with `{trace_id}` in it.
     pub trace_url: Option<String>,
-    /// Who leads the monitoring.
+    /// The person who leads the monitoring.
     pub lead: Option<String>,
-    /// Whom to go to, in this order, when a must criterion fails.
+    /// The people to contact when a must criterion fails, in this order.
     #[serde(default)]
     pub escalation: Vec<String>,
-    /// Whom else to ask, by subject.
+    /// Further contacts, by subject.
     #[serde(default)]
     pub contacts: BTreeMap<String, String>,
     /// The roles that sign before the build is promoted.
@@ -303,23 +303,23 @@ pub struct ReportSection {
     pub signatures: Vec<String>,
 }
 
-/// Why the file can't be used.
+/// The reason why the file is unusable.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It can't be read.
-    #[error("can't read the configuration {path}: {reason}")]
+    /// The file can't be read.
+    #[error("can't read the configuration file {path}: {reason}")]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         reason: std::io::Error,
     },
-    /// It is not what a configuration is.
-    #[error("the configuration {path} is not valid: {problem}")]
+    /// The file is not a valid configuration.
+    #[error("invalid configuration file {path}: {problem}")]
     Invalid {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What is wrong, where, and what may have been meant.
+        /// The problem, its line, and a suggestion.
         problem: String,
     },
 }
@@ -328,18 +328,18 @@ pub enum FileError {
 pub fn read(path: &Path) -> Result<toml::Table, FileError> {
     let text = std::fs::read_to_string(path).map_err(|reason| FileError::Unreadable { path: path.to_owned(), reason })?;
     let file = parse(&text).map_err(|problem| FileError::Invalid { path: path.to_owned(), problem })?;
-    // Rules that can't be used are found when the file is read, not when somebody wants a verdict.
+    // Invalid rules must fail here, not at the end of the period when the report is due.
     check_rules(&file).map_err(|problem| FileError::Invalid { path: path.to_owned(), problem })?;
-    text.parse().map_err(|_| FileError::Invalid { path: path.to_owned(), problem: "it is no TOML table".to_owned() })
+    text.parse().map_err(|_| FileError::Invalid { path: path.to_owned(), problem: "not a TOML table".to_owned() })
 }
 
-/// Whether what it says about judging can be used.
+/// Checks the rules for the verdict.
 pub(super) fn check_rules(file: &File) -> Result<(), String> {
     let usable = Rules::builtin().apply(&file.rules()).and_then(|()| file.rules().entries().map(|_| ()));
     usable.map_err(|error| error.to_string())
 }
 
-/// Reads the text of one; an error says where and what may have been meant, and shows no value: any may be a credential.
+/// Parses a configuration. An error gives the line and a suggestion, and shows no value: any may be a credential.
 pub fn parse(text: &str) -> Result<File, String> {
     toml_text::read(text)
 }
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn no_error_shows_a_value() {
-        let told = [
+        let errors = [
             "[[notify]]\nname = 'a'\nurll = 'https://hooks.example.com/s3cret'\n",
             "[backend]\nbearerr = 's3cret'\n",
             "[otlp]\nheaders = 'Authorization: Bearer \"s3cret\"'\n",
@@ -369,9 +369,9 @@ mod tests {
             "[backend]\nbearer = 's3cret'\nbearer = 's3cret'\n",
         ]
         .map(|text| parse(text).unwrap_err());
-        assert!(told.iter().all(|told| !told.contains("s3cret") && told.starts_with("line ")), "{told:#?}");
-        assert!(told[0].contains("`urll`") && told[0].contains("did you mean `url`?"), "{}", told[0]);
-        insta::assert_snapshot!(told[2], @"line 2, column 11, `headers`: invalid type: string [hidden], expected a map");
+        assert!(errors.iter().all(|error| !error.contains("s3cret") && error.starts_with("line ")), "{errors:#?}");
+        assert!(errors[0].contains("`urll`") && errors[0].contains("did you mean `url`?"), "{}", errors[0]);
+        insta::assert_snapshot!(errors[2], @"line 2, column 11, `headers`: invalid type: string [hidden], expected a map");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! The bounds of the journal.
+//! Retention limits of the journal.
 
 use super::environment::Environment;
 use super::{ConfigError, Layers, Sourced, duration, parse};
 use crate::journal::Limits;
 
 impl<E: Environment> Layers<E> {
-    /// `[journal]`, with the defaults for what it doesn't say.
+    /// Returns the limits of `[journal]`, with defaults for missing keys.
     pub fn journal_limits(&self) -> Result<Limits, ConfigError> {
         let (section, default) = (&self.file.journal, Limits::default());
         let picked = |key: &str, variable: &str, value: &Option<String>| {
@@ -21,9 +21,9 @@ impl<E: Environment> Layers<E> {
     }
 }
 
-/// Reads a size such as `512 MiB`, `2GB` or `1000000`.
+/// Parses a size such as `512 MiB`, `2GB` or `1000000`.
 pub fn bytes(text: &str) -> Result<u64, String> {
-    let help = || "it is no size; write one like 512 MiB or 2 GB".to_owned();
+    let help = || "not a size; try 512 MiB or 2 GB".to_owned();
     let text = text.trim();
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
     let number: u64 = text[..digits].parse().map_err(|_| help())?;
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_file_leaves_out_is_as_by_default() {
+    fn missing_keys_have_their_defaults() {
         let layers = crate::config::layers(&[], "[journal]\nmax_bytes = '200 MB'\n");
         assert_eq!(layers.journal_limits().unwrap(), Limits { max_bytes: 200_000_000, ..Limits::default() });
     }

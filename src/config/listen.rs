@@ -1,4 +1,4 @@
-//! Where hubwatch itself listens.
+//! The address that hubwatch itself listens on.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::str::FromStr;
@@ -6,10 +6,10 @@ use std::str::FromStr;
 use super::environment::Environment;
 use super::{ConfigError, Layers, parse};
 
-/// The port of `--listen` without a value. It is no well-known port of anything that stands beside a hub.
+/// The port of `--listen` without a value. No program that usually runs beside a hub has it as its well-known port.
 pub const DEFAULT_PORT: u16 = 9684;
 
-/// `--listen` without a value: this host alone, since whoever can connect can read what was watched.
+/// `--listen` without a value: loopback only, since everyone who can connect can read the recorded data.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9684";
 
 /// An address to listen on.
@@ -17,7 +17,7 @@ pub const DEFAULT_LISTEN: &str = "127.0.0.1:9684";
 pub struct Listen(pub SocketAddr);
 
 impl Listen {
-    /// Whether only this host can connect.
+    /// Returns true if only this host can connect.
     pub fn is_loopback(self) -> bool {
         self.0.ip().is_loopback()
     }
@@ -26,9 +26,10 @@ impl Listen {
 impl FromStr for Listen {
     type Err = &'static str;
 
-    /// `9684` and `localhost:9684` are this host alone; any other address has to be said: `0.0.0.0:9684`, `[::]:9684`.
+    /// Parses an address. `9684` and `localhost:9684` mean loopback; any other address must be explicit: `0.0.0.0:9684`,
+    /// `[::]:9684`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let help = "it is no address to listen on; give one like 127.0.0.1:9684, or 0.0.0.0:9684 to be reached from elsewhere";
+        let help = "not an address; try 127.0.0.1:9684, or 0.0.0.0:9684 to allow other hosts";
         if let Ok(port) = text.strip_prefix("localhost:").unwrap_or(text).parse::<u16>() {
             return Ok(Self(SocketAddr::from((Ipv4Addr::LOCALHOST, port))));
         }
@@ -37,7 +38,8 @@ impl FromStr for Listen {
 }
 
 impl<E: Environment> Layers<E> {
-    /// Where to listen; nowhere unless told: the journal is for its owner alone, and a port is open to everybody on the host.
+    /// Returns the address to listen on. The default is none: only the owner can read the journal, but everyone on the host can
+    /// connect to a port.
     pub fn listen(&self, flag: Option<&str>) -> Result<Option<Listen>, ConfigError> {
         let key = ("serve.listen", self.file.serve.listen.as_deref());
         self.pick(("--listen", flag), "HUBWATCH_LISTEN", key).map(|picked| parse(picked, Listen::from_str)).transpose()
@@ -49,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_address_that_was_written_out_is_reachable_from_elsewhere() {
+    fn only_an_explicit_address_is_reachable_from_other_hosts() {
         let listen = |text: &str| Listen::from_str(text);
         assert_eq!(listen("9684"), listen(DEFAULT_LISTEN));
         assert_eq!(listen("localhost:9684"), Ok(Listen(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))));

@@ -1,14 +1,14 @@
-//! Configuration: flags go before environment variables, these before `hubwatch.toml`, that before the defaults.
+//! Configuration. Precedence: flags, then environment variables, then `hubwatch.toml`, then defaults.
 
 pub mod backend;
 pub mod dashboard;
 pub mod destinations;
+pub mod effective;
 pub mod environment;
 pub mod file;
 pub mod journal;
 pub mod listen;
 pub mod notify;
-pub mod origin;
 pub mod settings;
 mod variables;
 
@@ -21,63 +21,62 @@ use crate::watch::{HubName, NameError};
 use environment::Environment;
 pub use file::{File, FileError};
 
-/// How often the hub is polled unless told otherwise. The strategy wants a recovery within 30 s to be seen: two polls fit in; and
-/// 48 hours stay at 11,520 Watches.
+/// Default polling interval. The strategy wants to see a recovery within 30 s, which needs two polls; 48 hours give 11,520 Watches.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Polling more often than this would be load, not observation.
+/// Polling more often would put load on the hub.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A poll once an hour would not see a crash and its repair.
+/// Polling less often would miss a crash and its recovery.
 pub const MAX_INTERVAL: Duration = Duration::from_secs(600);
 
-/// The environment that the strategy speaks of.
+/// The environment that the strategy describes.
 pub const DEFAULT_ENVIRONMENT: &str = "staging";
 
-/// How long the way out may take: a container runtime kills after ten seconds.
+/// Default time for sending at shutdown. A container runtime kills the process after ten seconds.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(5);
 
-/// The configuration's name where nobody says one.
+/// Default name of the configuration file, in the working folder.
 pub const DEFAULT_FILE: &str = "hubwatch.toml";
 
-/// Where a service or a container has it, if not in its working folder.
+/// Path of the file for a service or a container, read when the working folder has none.
 pub const SYSTEM_FILE: &str = "/etc/hubwatch/hubwatch.toml";
 
-/// Why the configuration can't be used.
+/// The reason why the configuration is invalid.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// The file.
+    /// The file is unreadable or invalid.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A setting has a value that it can't have.
+    /// A setting has an invalid value.
     #[error("{setting}: `{value}` {problem}")]
     Value {
-        /// Which setting, as the user gave it.
+        /// The setting, as the user gave it.
         setting: String,
-        /// What was given.
+        /// The value.
         value: String,
-        /// What is wrong, and what would be right.
+        /// The problem, and what would be right.
         problem: String,
     },
-    /// A variable that is none of ours, and very like one that is.
-    #[error("{name} is no setting (docs/configuration.md lists all): {hint}")]
+    /// An unknown variable whose name is close to that of a setting.
+    #[error("unknown variable {name} (docs/configuration.md lists all): {hint}")]
     Unknown {
-        /// Its name.
+        /// The variable's name.
         name: String,
-        /// What may have been meant.
+        /// The name that may have been meant.
         hint: String,
     },
 }
 
-/// When to join the hub's event stream.
+/// When to subscribe to the hub's event stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Joining {
-    /// Unless that would keep a hub alive that stops with its last subscriber.
+    /// Subscribe, unless that would keep alive a hub that stops with its last subscriber.
     #[default]
     Auto,
-    /// In any case.
+    /// Always subscribe.
     Always,
-    /// In no case.
+    /// Never subscribe.
     Never,
 }
 
@@ -89,37 +88,37 @@ impl std::str::FromStr for Joining {
             "auto" => Ok(Self::Auto),
             "always" => Ok(Self::Always),
             "never" => Ok(Self::Never),
-            _ => Err("it is none of auto, always, never"),
+            _ => Err("must be auto, always or never"),
         }
     }
 }
 
-/// A value and where it came from.
+/// A value and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sourced<T> {
     /// The value.
     pub value: T,
-    /// The flag, variable or file that gave it.
+    /// The flag, variable or file that set it.
     pub source: String,
 }
 
-/// What all commands read before their own flags: environment and file.
+/// The sources that all commands share: environment and file.
 #[derive(Debug)]
 pub struct Layers<E> {
     environment: E,
-    /// What the file says, and what variables say in its stead; empty where neither says anything.
+    /// The file's settings, with those of variables laid over them. Empty if neither sets anything.
     pub file: File,
     path: Option<PathBuf>,
-    /// What the file alone says, for telling where a setting came from.
+    /// The file's settings alone, to name the source of each setting.
     written: toml::Table,
-    /// What lies in files that variables name: the variable, and what it stands for.
+    /// Values read from the files that `…_FILE` variables name, by the name of the variable without `_FILE`.
     from_files: BTreeMap<String, String>,
-    strangers: Vec<String>,
+    unknown_variables: Vec<String>,
 }
 
 impl<E: Environment> Layers<E> {
-    /// Reads the file: the one named by flag or by `HUBWATCH_CONFIG`, otherwise `hubwatch.toml` of the working folder or
-    /// `/etc/hubwatch/hubwatch.toml` if one of them is there.
+    /// Reads the file that the flag or `HUBWATCH_CONFIG` names, otherwise `hubwatch.toml` in the working folder or
+    /// `/etc/hubwatch/hubwatch.toml`, if one exists.
     pub fn read(flag: Option<&Path>, environment: E) -> Result<Self, ConfigError> {
         let named = flag.map(Path::to_owned).or_else(|| environment.get("HUBWATCH_CONFIG").map(PathBuf::from));
         let usual = || [DEFAULT_FILE, SYSTEM_FILE].map(PathBuf::from).into_iter().find(|path| path.exists());
@@ -129,43 +128,43 @@ impl<E: Environment> Layers<E> {
     }
 
     fn assemble(environment: E, written: toml::Table, path: Option<PathBuf>) -> Result<Self, ConfigError> {
-        let strangers = variables::strangers(&environment)?;
+        let unknown_variables = variables::unknown(&environment)?;
         let from_files = variables::from_files(&environment)?;
-        let mut layers = Self { environment, file: File::default(), path, written, from_files, strangers };
+        let mut layers = Self { environment, file: File::default(), path, written, from_files, unknown_variables };
         layers.file = layers.overlaid()?;
         Ok(layers)
     }
 
-    /// The environment, for paths.
+    /// Returns the environment, for paths.
     pub fn environment(&self) -> &E {
         &self.environment
     }
 
-    /// What a variable says, be it by a file that it names; the name of the one that does is the source.
+    /// Returns a variable's value, also from the file that its `…_FILE` variable names. The source is the variable that is set.
     pub fn variable(&self, name: &str) -> Option<Sourced<String>> {
         let from_file = || self.from_files.get(name).map(|value| (value.clone(), format!("{name}{}", settings::FILE_SUFFIX)));
         let (value, source) = self.environment.get(name).map(|value| (value, name.to_owned())).or_else(from_file)?;
         Some(Sourced { value, source })
     }
 
-    /// Variables whose names begin as ours do and are no settings.
-    pub fn strangers(&self) -> &[String] {
-        &self.strangers
+    /// Returns the unknown variables whose names begin with our prefix.
+    pub fn unknown_variables(&self) -> &[String] {
+        &self.unknown_variables
     }
 
-    /// The first of flag, variable and file that says something.
+    /// Returns the value of the first source that has one: flag, variable, file.
     pub fn pick(&self, flag: (&str, Option<&str>), variable: &str, key: (&str, Option<&str>)) -> Option<Sourced<String>> {
         let from_flag = flag.1.map(|value| Sourced { value: value.to_owned(), source: flag.0.to_owned() });
         let from_file = || key.1.map(|value| Sourced { value: value.to_owned(), source: self.place(key.0) });
         from_flag.or_else(|| self.variable(variable)).or_else(from_file)
     }
 
-    /// A key of the file, as it is told to people.
+    /// Names a key of the file for messages.
     fn place(&self, key: &str) -> String {
         format!("{}: {key}", self.path.as_deref().unwrap_or(Path::new(DEFAULT_FILE)).display())
     }
 
-    /// The state folder: `$XDG_STATE_HOME/hubwatch` unless told otherwise.
+    /// Returns the state folder; the default is `$XDG_STATE_HOME/hubwatch`.
     pub fn state_dir(&self, flag: Option<&Path>) -> PathBuf {
         let file = self.file.watch.state_dir.as_deref();
         flag.map(Path::to_owned)
@@ -173,26 +172,26 @@ impl<E: Environment> Layers<E> {
             .unwrap_or_else(|| environment::state_home(&self.environment).join("hubwatch"))
     }
 
-    /// The hub's name, where one was given.
+    /// Returns the hub's name, if one is set.
     pub fn hub_name(&self, flag: Option<&str>) -> Result<Option<HubName>, ConfigError> {
         let picked = self.pick(("--name", flag), "HUBWATCH_NAME", ("hub.name", self.file.hub().name.as_deref()));
         picked.map(|name| parse(name, HubName::parse)).transpose()
     }
 
-    /// The environment's name.
+    /// Returns the environment's name.
     pub fn environment_name(&self, flag: Option<&str>) -> Result<crate::watch::Environment, ConfigError> {
         let default = || Sourced { value: DEFAULT_ENVIRONMENT.to_owned(), source: "default".to_owned() };
         self.environment_given(flag)?.map_or_else(|| parse(default(), crate::watch::Environment::parse), Ok)
     }
 
-    /// The environment's name, where one was given.
+    /// Returns the environment's name, if one is set.
     pub fn environment_given(&self, flag: Option<&str>) -> Result<Option<crate::watch::Environment>, ConfigError> {
         let file = self.file.hub().environment.as_deref();
         let picked = self.pick(("--environment", flag), "HUBWATCH_ENVIRONMENT", ("hub.environment", file));
         picked.map(|name| parse(name, crate::watch::Environment::parse)).transpose()
     }
 
-    /// How often the hub is polled.
+    /// Returns the polling interval.
     pub fn interval(&self, flag: Option<&str>) -> Result<Duration, ConfigError> {
         let file = self.file.watch.interval.as_deref();
         let Some(picked) = self.pick(("--interval", flag), "HUBWATCH_INTERVAL", ("watch.interval", file)) else {
@@ -203,32 +202,32 @@ impl<E: Environment> Layers<E> {
             if (MIN_INTERVAL..=MAX_INTERVAL).contains(&interval) {
                 Ok(interval)
             } else {
-                Err("is not between 200ms and 10m".to_owned())
+                Err("must be between 200ms and 10m".to_owned())
             }
         })
     }
 
-    /// When to join the hub's event stream.
+    /// Returns when to subscribe to the hub's event stream.
     pub fn event_stream(&self, flag: Option<&str>) -> Result<Joining, ConfigError> {
         let file = self.file.watch.event_stream.as_deref();
         let picked = self.pick(("--event-stream", flag), "HUBWATCH_EVENT_STREAM", ("watch.event_stream", file));
         picked.map_or(Ok(Joining::Auto), |picked| parse(picked, str::parse))
     }
 
-    /// How long the way out may take.
+    /// Returns how long to keep sending at shutdown.
     pub fn drain(&self, flag: Option<&str>) -> Result<Duration, ConfigError> {
         let picked = self.pick(("--drain", flag), "HUBWATCH_DRAIN", ("watch.drain", self.file.watch.drain.as_deref()));
         picked.map_or(Ok(DEFAULT_DRAIN), |picked| parse(picked, duration))
     }
 
-    /// Whether the hub's output is piped into us beside its log file.
+    /// Returns true if the hub's output is piped into us as well as written to its log file.
     pub fn stdin(&self, flag: bool) -> Result<bool, ConfigError> {
         let file = self.file.hub().stdin.map(|stdin| stdin.to_string());
         let picked = self.pick(("--stdin", flag.then_some("true")), "HUBWATCH_STDIN", ("hub.stdin", file.as_deref()));
-        picked.map_or(Ok(false), |picked| parse(picked, |text| text.parse().map_err(|_| "it is neither true nor false")))
+        picked.map_or(Ok(false), |picked| parse(picked, |text| text.parse().map_err(|_| "must be true or false")))
     }
 
-    /// The same settings for one hub of several.
+    /// Returns the same settings for one hub of several.
     pub fn of_hub(&self, hub: &file::HubSection) -> Self
     where
         E: Clone,
@@ -239,11 +238,11 @@ impl<E: Environment> Layers<E> {
             path: self.path.clone(),
             written: self.written.clone(),
             from_files: self.from_files.clone(),
-            strangers: Vec::new(),
+            unknown_variables: Vec::new(),
         }
     }
 
-    /// Headers for the hub: the file's and the flags', which have the form `Name: value`.
+    /// Returns the headers for the hub: the file's and those of the flags, which have the form `Name: value`.
     pub fn hub_headers(&self, flags: &[String]) -> Result<Vec<(String, String)>, ConfigError> {
         let mut headers: Vec<_> = self.file.hub().headers.clone().into_iter().collect();
         for flag in flags {
@@ -253,52 +252,52 @@ impl<E: Environment> Layers<E> {
     }
 }
 
-/// Where the state of one hub of several lies, in the state folder.
+/// Returns the state folder of one hub of several, below the common one.
 pub fn state_of_hub(state_dir: &Path, hub: &HubName) -> PathBuf {
     let safe = |letter: char| if letter.is_ascii_alphanumeric() || "-_.".contains(letter) { letter } else { '_' };
     state_dir.join("hubs").join(hub.as_str().chars().map(safe).collect::<String>().trim_start_matches('.'))
 }
 
-/// Where to read what was watched: the state folder itself, or that of the named hub in it.
+/// Returns the folder to read Watches from: the named hub's folder if it exists, otherwise the state folder itself.
 pub fn watched_state(state_dir: PathBuf, hub: Option<&HubName>) -> PathBuf {
     let own = hub.map(|hub| state_of_hub(&state_dir, hub)).filter(|folder| folder.is_dir());
     own.unwrap_or(state_dir)
 }
 
-/// Reads a header flag of the form `Name: value`. The value may be a secret: an error doesn't show it.
+/// Parses a header flag of the form `Name: value`. An error doesn't show the value: it may be a secret.
 fn header(flag: &str, text: &str) -> Result<(String, String), ConfigError> {
     let (name, value) = text.split_once(':').ok_or_else(|| ConfigError::Value {
         setting: flag.to_owned(),
         value: "[hidden]".to_owned(),
-        problem: "has no colon; give it as 'Name: value'".to_owned(),
+        problem: "has no colon; write it as 'Name: value'".to_owned(),
     })?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
-/// Reads a value; an error says where the value came from.
+/// Parses a value; an error names the value's source.
 pub fn parse<T, E: fmt::Display>(picked: Sourced<String>, read: impl Fn(&str) -> Result<T, E>) -> Result<T, ConfigError> {
     read(&picked.value).map_err(|problem| ConfigError::Value {
         setting: picked.source,
         value: picked.value,
-        problem: format!("can't be used: {problem}"),
+        problem: format!("is invalid: {problem}"),
     })
 }
 
-/// Reads a duration such as `15s`, `48h` or `1h 30m`.
+/// Parses a duration such as `15s`, `48h` or `1h 30m`.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let help = "it is no duration; write one like 15s, 30m or 48h";
+    let help = "not a duration; try 15s, 30m or 48h";
     let span: jiff::SignedDuration = text.parse().map_err(|_| help.to_owned())?;
     Duration::try_from(span).map_err(|_| help.to_owned())
 }
 
-/// A name made of an address, for a hub that nobody named: its host and port.
+/// Makes a name from the address of a hub without one: its host and port.
 pub fn name_of_address(url: &str) -> Result<HubName, NameError> {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split('/').next().unwrap_or(rest);
     HubName::parse(authority.rsplit('@').next().unwrap_or(authority))
 }
 
-/// Layers of these variables and this text of a file, for tests.
+/// Builds layers from these variables and this file text, for tests.
 #[cfg(test)]
 pub(crate) fn layers<'a>(variables: &[(&'a str, &'a str)], file: &str) -> Layers<BTreeMap<&'a str, &'a str>> {
     Layers::assemble(variables.iter().copied().collect(), file.parse().unwrap(), None).unwrap()
@@ -309,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flag_goes_before_a_variable_and_that_before_the_file() {
+    fn a_flag_overrides_a_variable_and_a_variable_overrides_the_file() {
         let file = "[hub]\nname = 'file'";
         let name = |variables, flag| layers(variables, file).hub_name(flag).unwrap().unwrap().to_string();
         assert_eq!(name(&[("HUBWATCH_NAME", "variable")], Some("flag")), "flag");
@@ -318,18 +317,15 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_is_told_with_where_it_came_from() {
+    fn an_error_names_the_source_of_the_invalid_value() {
         let error = layers(&[("HUBWATCH_INTERVAL", "often")], "").interval(None).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "HUBWATCH_INTERVAL: `often` can't be used: it is no duration; write one like 15s, 30m or 48h"
-        );
+        assert_eq!(error.to_string(), "HUBWATCH_INTERVAL: `often` is invalid: not a duration; try 15s, 30m or 48h");
         assert!(layers(&[], "").interval(Some("1ms")).is_err());
         assert_eq!(layers(&[], "").interval(None).unwrap(), DEFAULT_INTERVAL);
     }
 
     #[test]
-    fn a_hub_without_a_name_is_called_by_its_address() {
+    fn a_hub_without_a_name_is_named_after_its_address() {
         assert_eq!(name_of_address("http://user:word@10.0.0.1:7000/hubs/a").unwrap().as_str(), "10.0.0.1:7000");
     }
 

@@ -1,4 +1,4 @@
-//! Who is told of incidents: `[[notify]]`.
+//! Receivers of alerts: `[[notify]]`.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -12,18 +12,18 @@ use crate::base::nearest::nearest;
 use crate::base::secret::Secret;
 use crate::judge::incident::Gravity;
 
-/// Telling people more often than this that something still lasts is a nuisance, and more than Alertmanager needs.
+/// Repeating an alert more often would annoy people, and Alertmanager doesn't need it.
 const SHORTEST_REPEAT: Duration = Duration::from_secs(10);
 
 impl<E: Environment> Layers<E> {
-    /// All targets of alerts.
+    /// Returns all receivers of alerts.
     pub fn alert_targets(&self) -> Result<Vec<Target>, ConfigError> {
         let mut files = BTreeSet::new();
         let mut targets = Vec::new();
         for section in &self.file.notify {
             let target = target(section).map_err(without_address)?;
             if !files.insert(target.file_name()) {
-                let problem = "is the name of another target, or differs from it only in signs that a file's name can't hold; give each its own";
+                let problem = "is the name of another target, or differs from one only in characters that a file name can't hold; use a different name";
                 return Err(without_address(wrong("notify.name", &target.name, problem)));
             }
             targets.push(target);
@@ -32,7 +32,7 @@ impl<E: Environment> Layers<E> {
     }
 }
 
-/// An address that was written where something else belongs is a credential all the same.
+/// Hides an address in an error: it is a credential even when it was written into the wrong key.
 fn without_address(error: ConfigError) -> ConfigError {
     match error {
         ConfigError::Value { setting, value, problem } if value.contains("://") => {
@@ -48,7 +48,8 @@ fn wrong(setting: &str, value: &str, problem: impl Into<String>) -> ConfigError 
 
 fn target(section: &NotifySection) -> Result<Target, ConfigError> {
     let name = section.name.clone().filter(|name| !name.trim().is_empty());
-    let name = name.ok_or_else(|| wrong("notify.name", "", "is missing: logs and the state folder name the target by it"))?;
+    let name =
+        name.ok_or_else(|| wrong("notify.name", "", "is missing: each [[notify]] needs a name for logs and the state folder"))?;
     let kind = parse(setting("kind", section.kind.as_deref().unwrap_or("webhook")), str::parse::<Kind>)?;
     let (repeat, an_hour) = match kind {
         Kind::Alertmanager => (REPEAT_ALERTMANAGER, AN_HOUR_ALERTMANAGER),
@@ -56,7 +57,7 @@ fn target(section: &NotifySection) -> Result<Target, ConfigError> {
     };
     let repeat = time("repeat", section.repeat.as_deref(), repeat)?;
     if repeat < SHORTEST_REPEAT {
-        return Err(wrong("notify.repeat", section.repeat.as_deref().unwrap_or(""), "is shorter than 10s"));
+        return Err(wrong("notify.repeat", section.repeat.as_deref().unwrap_or(""), "is too short: the minimum is 10s"));
     }
     Ok(Target {
         url: url(&name, section)?,
@@ -83,17 +84,19 @@ fn gravity(text: &str) -> Result<Gravity, String> {
     let all = || Gravity::ALL.iter().map(|gravity| gravity.as_str());
     Gravity::parse(text).ok_or_else(|| {
         let meant = nearest(text, all()).map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-        format!("it is none of {}{meant}", all().collect::<Vec<_>>().join(", "))
+        format!("must be one of {}{meant}", all().collect::<Vec<_>>().join(", "))
     })
 }
 
-/// An address of a chat's webhook is a credential: it may lie in a file of its own, and no error shows it.
+/// Returns the address. That of a chat webhook is a credential: it may be in a file of its own, and no error shows it.
 fn url(name: &str, section: &NotifySection) -> Result<Secret, ConfigError> {
     match (&section.url, &section.url_file) {
         (Some(url), None) => Ok(Secret::new(url.as_str())),
         (None, Some(file)) => read(file),
-        (Some(_), Some(_)) => Err(wrong("notify.url_file", name, "has a url, too: give one of them")),
-        (None, None) => Err(wrong("notify.url", name, "has none; give the address, or url_file with a file that holds it")),
+        (Some(_), Some(_)) => Err(wrong("notify.url_file", name, "has both url and url_file: set only one")),
+        (None, None) => {
+            Err(wrong("notify.url", name, "has no address: set url, or url_file with the path of a file that holds it"))
+        }
     }
 }
 
@@ -120,9 +123,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_address() {
+    fn errors_do_not_show_the_address() {
         let with = |more: &str| targets(&format!("[[notify]]\nname = 'a'\nurl = 'http://a/s3cret'\n{more}")).unwrap_err();
-        let told = [
+        let errors = [
             with("severity = 'critcal'\n"),
             with("kind = 'pager'\n"),
             with("repeat = '1s'\n"),
@@ -135,12 +138,12 @@ mod tests {
             targets("[[notify]]\nname = 'a'\nkind = 'https://a/s3cret'\nurl = 'x'\n").unwrap_err(),
             targets("[[notify]]\nurl = 'http://a/s3cret'\n").unwrap_err(),
         ];
-        assert!(told.iter().all(|told| !told.contains("s3cret")), "{told:#?}");
-        insta::assert_snapshot!(told.join("\n"));
+        assert!(errors.iter().all(|error| !error.contains("s3cret")), "{errors:#?}");
+        insta::assert_snapshot!(errors.join("\n"));
     }
 
     #[test]
-    fn targets_whose_files_would_be_one_are_refused() {
+    fn targets_that_would_share_a_state_file_are_rejected() {
         let of = |one: &str, other: &str| {
             targets(&format!("[[notify]]\nname = '{one}'\nurl = 'http://a'\n[[notify]]\nname = '{other}'\nurl = 'http://b'\n"))
         };

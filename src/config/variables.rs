@@ -1,4 +1,4 @@
-//! The environment as a layer over the file: each variable stands for a key, a secret may lie in a file that its variable names.
+//! The environment as a layer over the file: each variable sets a key; a `…_FILE` variable names a file with a secret.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::environment::Environment;
 use super::settings::{FILE_SUFFIX, Kind, PREFIX, SETTINGS, Setting, of_variable};
 use super::{ConfigError, File, FileError, Layers, file};
 
-/// A name less like one of ours than this is somebody else's: it is told and left alone.
+/// Below this similarity the variable is foreign: warn and ignore it.
 const LIKE_OURS: f64 = 0.88;
 
 /// Reads `NAME_FILE` for each secret `NAME`.
@@ -18,26 +18,27 @@ pub(super) fn from_files(environment: &impl Environment) -> Result<BTreeMap<Stri
     for name in SETTINGS.iter().filter(|setting| setting.may_be_in_file()).flat_map(Setting::variables) {
         let variable = format!("{name}{FILE_SUFFIX}");
         let Some(path) = environment.get(&variable) else { continue };
-        // Whoever writes the secret itself there must not read it in an error.
+        // A user may have written the secret itself there; the error must not show it.
         let shown = if path.starts_with(['/', '.']) { path.clone() } else { "[hidden]".to_owned() };
         let wrong = |problem: String| ConfigError::Value { setting: variable.clone(), value: shown.clone(), problem };
         if environment.get(&name).is_some() {
-            return Err(wrong(format!("is given beside {name}: give one of them")));
+            return Err(wrong(format!("is set together with {name}: set only one")));
         }
         let text = std::fs::read_to_string(&path);
-        let text = text.map_err(|error| wrong(format!("can't be read: {error}; it is a file that holds what {name} would")))?;
+        let text =
+            text.map_err(|error| wrong(format!("can't be read: {error}; it must be the path of a file with the value of {name}")))?;
         let text = text.trim_end_matches(['\r', '\n']);
         if text.is_empty() {
-            return Err(wrong(format!("is an empty file; it should hold what {name} would")));
+            return Err(wrong(format!("is an empty file; it must hold the value of {name}")));
         }
         found.insert(name, text.to_owned());
     }
     Ok(found)
 }
 
-/// Variables that begin as ours do and are none. One that is very like a setting's is refused: it was meant to say something.
-pub(super) fn strangers(environment: &impl Environment) -> Result<Vec<String>, ConfigError> {
-    let mut strangers = Vec::new();
+/// Returns unknown variables with our prefix. A name that is close to a setting's is an error: it is probably a typing mistake.
+pub(super) fn unknown(environment: &impl Environment) -> Result<Vec<String>, ConfigError> {
+    let mut unknown = Vec::new();
     for name in environment.names() {
         let Some(rest) = name.strip_prefix(PREFIX).filter(|_| environment.get(&name).is_some()) else { continue };
         let of_file = name.strip_suffix(FILE_SUFFIX).and_then(of_variable);
@@ -47,12 +48,13 @@ pub(super) fn strangers(environment: &impl Environment) -> Result<Vec<String>, C
         if let Some(hint) = hint(&name, rest, of_file) {
             return Err(ConfigError::Unknown { name, hint });
         }
-        strangers.push(name);
+        unknown.push(name);
     }
-    Ok(strangers)
+    Ok(unknown)
 }
 
-/// Kubernetes tells each container of the services of its namespace; one that is called `hubwatch…` is told in names like ours.
+/// Returns true for the service variables that Kubernetes gives each container: those of a service called `hubwatch…` have our
+/// prefix.
 fn is_service_link(rest: &str) -> bool {
     let rest = format!("_{rest}");
     rest.contains("_SERVICE_") || rest.contains("_PORT_") || rest.ends_with("_PORT")
@@ -60,11 +62,11 @@ fn is_service_link(rest: &str) -> bool {
 
 fn hint(name: &str, rest: &str, of_file: Option<&Setting>) -> Option<String> {
     if let Some(setting) = of_file {
-        return Some(format!("{} is no secret, so it has to be given itself, not in a file", setting.variable));
+        return Some(format!("{} is not a secret: set it directly, not by a file", setting.variable));
     }
     let by_key = |setting: &&Setting| setting.key.replace('.', "_").eq_ignore_ascii_case(rest);
     if let Some(setting) = SETTINGS.iter().find(by_key) {
-        return Some(format!("`{}` is {}", setting.key, setting.variable));
+        return Some(format!("the variable of `{}` is {}", setting.key, setting.variable));
     }
     let ours = SETTINGS.iter().filter_map(|setting| setting.variable.strip_prefix(PREFIX));
     let alike = ours.map(|known| (strsim::jaro_winkler(rest, known), known));
@@ -73,7 +75,8 @@ fn hint(name: &str, rest: &str, of_file: Option<&Setting>) -> Option<String> {
 }
 
 impl<E: Environment> Layers<E> {
-    /// The file with what our own variables say in its stead. OpenTelemetry's are read where they are used: each may be for one signal.
+    /// Returns the file's settings with our own variables laid over them. OpenTelemetry's variables are read where they are used,
+    /// because each may be for one signal.
     pub(super) fn overlaid(&self) -> Result<File, ConfigError> {
         let mut merged = self.written.clone();
         for setting in SETTINGS.iter().filter(|setting| setting.variable.starts_with(PREFIX) && !setting.key.is_empty()) {
@@ -81,7 +84,7 @@ impl<E: Environment> Layers<E> {
             let wrong = |problem: String| ConfigError::Value {
                 setting: given.source.clone(),
                 value: setting.shown(&given.value),
-                problem: format!("can't be used: {problem}"),
+                problem: format!("is invalid: {problem}"),
             };
             let value = setting.value(&given.value).map_err(wrong)?;
             let mut alone = Table::new();
@@ -92,7 +95,8 @@ impl<E: Environment> Layers<E> {
         }
         let whole = read(merged).and_then(|file| file::check_rules(&file).map(|()| file));
         let path = || self.path.clone().unwrap_or_else(|| super::DEFAULT_FILE.into());
-        Ok(whole.map_err(|problem| FileError::Invalid { path: path(), problem: format!("with the variables: {problem}") })?)
+        Ok(whole
+            .map_err(|problem| FileError::Invalid { path: path(), problem: format!("together with the variables: {problem}") })?)
     }
 }
 
@@ -100,7 +104,7 @@ fn read(table: Table) -> Result<File, String> {
     File::deserialize(Value::Table(table)).map_err(|error| crate::base::toml_text::without_value(error.message()))
 }
 
-/// Lays a value over what the file says: over each hub where it has several, beside the headers that it has.
+/// Sets a value in the file's table: for each hub if there are several; headers are added to the existing ones.
 fn put(file: &mut Table, setting: &Setting, value: Value) {
     let Some((section, key)) = setting.key.split_once('.') else {
         file.insert(setting.key.to_owned(), value);
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_file_could_say_a_variable_says_in_its_stead() {
+    fn a_variable_can_set_every_key_of_the_file() {
         let variables = [
             ("HUBWATCH_LOGS_COLLAPSE", "false"),
             ("HUBWATCH_PID", "7"),
@@ -155,14 +159,14 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_is_for_each_hub_of_the_file() {
+    fn a_variable_applies_to_each_hub_of_the_file() {
         let file = layers(&[("HUBWATCH_BUILD", "4.3.0")], "[[hub]]\nurl = 'http://a'\n[[hub]]\nurl = 'http://b'\n").file;
         assert!(file.hubs.len() == 2 && file.hubs.iter().all(|hub| hub.build.as_deref() == Some("4.3.0")));
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_the_variables_name_and_without_a_secret() {
-        let told = [
+    fn errors_name_the_variable_and_show_no_secret() {
+        let errors = [
             refused(&[("HUBWATCH_PID", "seven")], ""),
             refused(&[("HUBWATCH_LOGS_COLLAPSE", "yes")], ""),
             refused(&[("HUBWATCH_NOTIFY", "[{ nmae = 's3cret' }]")], ""),
@@ -176,12 +180,12 @@ mod tests {
             refused(&[("HUBWATCH_BACKEND_BEARER_FILE", "/dev/null"), ("HUBWATCH_BACKEND_BEARER", "s3cret")], ""),
             refused(&[("HUBWATCH_BACKEND_BEARER_FILE", "/dev/null")], ""),
         ];
-        assert!(told.iter().all(|told| !told.contains("s3cret")), "{told:#?}");
-        insta::assert_snapshot!(told.join("\n"));
+        assert!(errors.iter().all(|error| !error.contains("s3cret")), "{errors:#?}");
+        insta::assert_snapshot!(errors.join("\n"));
     }
 
     #[test]
-    fn what_somebody_else_calls_like_ours_is_left_alone() {
+    fn foreign_variables_with_our_prefix_are_ignored() {
         let variables = [
             ("HUBWATCH_PORT", "tcp://10.0.0.1:9684"),
             ("HUBWATCH_SERVICE_HOST", "10.0.0.1"),
@@ -194,15 +198,15 @@ mod tests {
             ("HUBWATCH_SEED", "7"),
             ("HUBWATCH_INTERVALL", ""),
         ];
-        let told = layers(&variables, "").strangers().to_vec();
+        let unknown = layers(&variables, "").unknown_variables().to_vec();
         assert_eq!(
-            told,
+            unknown,
             ["HUBWATCH_BIN", "HUBWATCH_IMAGE", "HUBWATCH_KILLS", "HUBWATCH_LIVE_JAEGER", "HUBWATCH_NO_NAMESPACES", "HUBWATCH_SEED"]
         );
     }
 
     #[test]
-    fn a_secret_lies_in_a_file_that_its_variable_names() {
+    fn a_secret_can_be_in_a_file_that_its_variable_names() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), "to ken\n").unwrap();
         let path = file.path().to_str().unwrap();

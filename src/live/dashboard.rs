@@ -1,4 +1,4 @@
-//! The strategy's `dashboard.json`: its fields, its names, its units.
+//! The strategy's `dashboard.json`, with its fields, names and units.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::judge::number::{self, Bound};
 use crate::report::words;
 use crate::watch::{ApiOutcome, Liveness, Poll, ServerPoll};
 
-/// Its name in the state folder.
+/// The file's default name in the state folder.
 pub const FILE_NAME: &str = "dashboard.json";
 
 /// The dashboard.
@@ -78,7 +78,7 @@ struct DashboardIncident {
     end_time: Option<Moment>,
 }
 
-/// The dashboard as of the last poll; `None` before the first. What is not known is null.
+/// Returns the dashboard as of the last poll; `None` before the first. Unknown values are null.
 pub fn dashboard(so_far: &SoFar, deployment: &Deployment) -> Option<Dashboard> {
     let Latest { at, poll } = so_far.latest.as_ref()?;
     let assessment = &so_far.assessment;
@@ -138,7 +138,7 @@ fn spelled(share: &str) -> String {
     share.replacen(".0 %", "%", 1).replacen(" %", "%", 1)
 }
 
-/// The hub calls itself `ok` whenever it answers: its state says more.
+/// Returns the hub's status. The hub reports `ok` whenever it answers, so its state says more.
 fn status(poll: &Poll) -> String {
     match (poll.api.health, &poll.api.state) {
         (ApiOutcome::Ok, Some(state)) if state.as_str() == "ready" => "ok".to_owned(),
@@ -147,7 +147,7 @@ fn status(poll: &Poll) -> String {
     }
 }
 
-/// A server that calls itself connected and is dead is not connected.
+/// Returns a server's state. A server that reports `connected` and is dead is not connected.
 fn server(server: &ServerPoll) -> Server {
     let status = match server.liveness {
         Liveness::Down if server.status.as_str() == "connected" => "down".to_owned(),

@@ -1,4 +1,4 @@
-//! Following the journal: each Watch that is committed is judged, and `dashboard.json` is kept true.
+//! Follows the journal: judges each committed Watch and keeps `dashboard.json` up to date.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,20 +19,20 @@ use crate::judge::rules::RuleFile;
 use crate::report::baseline;
 use crate::watch::{Decoded, Environment, HubName, Micros, Timestamp, Watch, spans_of_request};
 
-/// How often the journal is looked at: an alert is told within a second of the poll that shows its reason. Without news that is a look
-/// at the file's time.
+/// Polling interval for the journal: an alert is sent within a second of the poll that shows its reason. Without news a look only
+/// reads the file's modification time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// File systems note times to a few milliseconds at best.
+/// The resolution of file times is a few milliseconds at best.
 const FILE_TIME: Duration = Duration::from_millis(100);
 
-/// So many Watches are read at a time: an hour's, a megabyte or so.
+/// Watches read at a time: those of an hour, about a megabyte.
 const BATCH: usize = 256;
 
-/// How much of the past is judged: the strategy's period …
+/// The judged period, which is the strategy's …
 const PERIOD: Micros = Micros::new(48 * 3600 * 1_000_000);
 
-/// … and a day more before what is older is let go, which means judging anew.
+/// … plus a day before older Watches are dropped, because dropping them means judging everything again.
 const LONGEST: Micros = Micros::new(72 * 3600 * 1_000_000);
 
 /// How long the wall clock has to go on without a jump before anything is let go.
@@ -41,38 +41,38 @@ const HOLD: Duration = Duration::from_secs(3600);
 /// How long the last look may take once the watch has ended.
 const LAST_LOOK: Duration = Duration::from_secs(3);
 
-/// What is followed, and what for.
+/// The journal to follow, and the outputs to keep.
 #[derive(Debug)]
 pub struct Following {
-    /// Of which hub.
+    /// The hub.
     pub hub: HubName,
-    /// Where it runs.
+    /// The hub's environment.
     pub environment: Environment,
-    /// Whose journal.
+    /// The folder of the journal.
     pub state_dir: PathBuf,
-    /// What the configuration here says differently from the built-in rules.
+    /// The local configuration's changes to the built-in rules.
     pub rules: Vec<RuleFile>,
-    /// What the watch tells of itself.
+    /// The state of the watch itself.
     pub vitals: Vitals,
-    /// How often it polls.
+    /// The polling interval.
     pub interval: Duration,
-    /// Where `dashboard.json` is kept, and how often at most it is written.
+    /// The path of `dashboard.json`, and the minimum time between two writes.
     pub dashboard: (PathBuf, Duration),
 }
 
-/// Somebody who is told of incidents.
+/// A receiver of incidents.
 pub trait Audience: Send + 'static {
-    /// These were opened, added to or closed; they are told as they are now.
+    /// Receives incidents that were opened, changed or closed, in their current state.
     fn changed(&mut self, incidents: Vec<Incident>);
 
-    /// These are all that there are: what was told of any other was not so.
+    /// Receives the full current set; retract anything that is not in it.
     fn all(&mut self, incidents: Vec<Incident>);
 
-    /// There will be no more.
+    /// Ends: no more incidents follow.
     fn end(self) -> impl Future<Output = ()> + Send;
 }
 
-/// Nobody wants to know.
+/// Ignores all incidents.
 impl Audience for () {
     fn changed(&mut self, _: Vec<Incident>) {}
 
@@ -81,7 +81,7 @@ impl Audience for () {
     async fn end(self) {}
 }
 
-/// A task that follows a journal; it goes on until it is ended or dropped.
+/// A task that follows a journal until it is ended or dropped.
 #[derive(Debug)]
 pub struct Follower {
     stop: oneshot::Sender<()>,
@@ -89,7 +89,7 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Starts to follow.
+    /// Starts the task.
     pub fn start(live: Live, following: Following, audience: impl Audience) -> Self {
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(async move {
@@ -117,9 +117,9 @@ impl Follower {
         Self { stop, task }
     }
 
-    /// Judges what was committed last, tells of it, and ends.
+    /// Judges the last committed Watches, passes their incidents on, and ends.
     pub async fn end(self) {
-        // If nobody listens any more, it has ended already.
+        // An error means that the task has ended already.
         let _ = self.stop.send(());
         let task = self.task.abort_handle();
         if tokio::time::timeout(LAST_LOOK, self.task).await.is_err() {
@@ -133,29 +133,29 @@ struct Follow<A> {
     following: Following,
     audience: A,
     reader: Option<JournalReader>,
-    /// When the journal was written before the last look, if it is known that nothing came since.
+    /// The journal's modification time at the last look, if it is certain that nothing was written since.
     seen: Option<SystemTime>,
-    /// The place in the journal of the next Watch.
+    /// The cursor of the next Watch in the journal.
     place: Option<i64>,
-    /// Since when is judged.
+    /// The beginning of the judged period.
     from: Option<Timestamp>,
     /// From when the hours of the phases count: the baseline's time, as in a report.
     hours_from: Option<Timestamp>,
     /// The beginning of a Watch that is earlier than those before it, since the clock was set back: it is judged from there on.
     earliest: Option<Timestamp>,
-    /// Whether all that the journal held was judged: before, nobody is told of what may be over.
+    /// True once the whole journal was judged. Until then no incident is sent, because it may be over already.
     whole: bool,
-    /// When the watch began, and what had been counted of the log's past when it was first judged: by an incident's id.
+    /// The beginning of the watch, and the counts of incidents in the log's past when it was first judged, by incident id.
     begun: Option<Timestamp>,
     past: BTreeMap<String, u64>,
-    /// What keeps the watch itself from its work. It can't be learned from Watches: there are none then.
+    /// The incident that hubwatch itself can't work. Watches can't show it: there are none then.
     unwell: Option<Incident>,
     written: Option<Instant>,
     clocks: ReadClocks,
     steadiness: Steadiness,
 }
 
-/// What a look at the journal brought.
+/// The result of a look at the journal.
 struct Look {
     reader: JournalReader,
     place: Option<i64>,
@@ -176,7 +176,7 @@ impl<A: Audience> Follow<A> {
             if self.has_news() || last {
                 while self.look().await {}
             }
-            self.look_at_ourselves();
+            self.check_own_health();
             if last {
                 self.keep_dashboard(true).await;
                 return;
@@ -184,22 +184,22 @@ impl<A: Audience> Follow<A> {
         }
     }
 
-    /// Whether anything may have been committed since the last look.
+    /// Returns true if anything may have been committed since the last look.
     fn has_news(&mut self) -> bool {
         let written = journal::written(&self.following.state_dir);
         let news = written.is_none() || written != self.seen;
-        // A file's time is only so fine: what was written a moment ago may be followed by more with the same time.
+        // File times are coarse: more may be written a moment later with the same time.
         self.seen = written.filter(|at| at.elapsed().is_ok_and(|since| since > FILE_TIME));
         news
     }
 
-    /// Takes in the next Watches; says whether there are more.
+    /// Takes in the next Watches. Returns true if there are more.
     async fn look(&mut self) -> bool {
         let clocks = (self.clocks)();
         let (now, holds) = (clocks.wall, self.steadiness.held(clocks) >= HOLD);
         // A clock that jumps ahead makes nothing old: what goes on would be told to be over.
         if holds && self.from.is_some_and(|from| now.since(from) > LONGEST) {
-            self.begin_anew(None);
+            self.restart(None);
         }
         let place = self.place;
         let (hub, environment, state_dir) =
@@ -215,8 +215,8 @@ impl<A: Audience> Follow<A> {
             Ok(Ok(look)) => return self.take(look, horizon).await,
             // Before the first commit there is nothing to read.
             Ok(Err(JournalError::Absent { .. })) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the live judge can't read the journal; it is tried again"),
-            Err(gone) => tracing::error!(error = %gone, "reading the journal ended early"),
+            Ok(Err(error)) => tracing::warn!(%error, "the live judge can't read the journal; retrying"),
+            Err(gone) => tracing::error!(error = %gone, "the task that reads the journal failed"),
         }
         false
     }
@@ -225,7 +225,7 @@ impl<A: Audience> Follow<A> {
         self.reader = Some(look.reader);
         if self.from.is_some() && look.hours_from != self.hours_from {
             // Somebody took a baseline, or it has grown too old: the phases are other ones.
-            self.begin_anew(None);
+            self.restart(None);
             return true;
         }
         self.place = look.place;
@@ -233,7 +233,7 @@ impl<A: Audience> Follow<A> {
         for watch in look.watches {
             let start = watch.interval.start().max(horizon);
             if self.from.is_some_and(|from| start < from) {
-                self.begin_anew(Some(start));
+                self.restart(Some(start));
                 return true;
             }
             if self.from.is_none() {
@@ -244,17 +244,17 @@ impl<A: Audience> Follow<A> {
             }
             match self.live.take(watch) {
                 Some(News::Incidents(incidents)) if self.whole && !incidents.is_empty() => {
-                    let news = self.of_the_watch(incidents);
+                    let news = self.without_history(incidents);
                     if !news.is_empty() {
                         self.audience.changed(news);
                     }
                 }
-                Some(News::Judged(incidents)) if self.whole => self.tell_all(incidents),
+                Some(News::Judged(incidents)) if self.whole => self.send_all(incidents),
                 _ => {}
             }
         }
         if !look.more && self.from.is_some() && !std::mem::replace(&mut self.whole, true) {
-            self.tell_all(self.live.incidents());
+            self.send_all(self.live.incidents());
         }
         if news && !look.more {
             self.keep_dashboard(false).await;
@@ -262,13 +262,14 @@ impl<A: Audience> Follow<A> {
         look.more
     }
 
-    /// What was judged is judged again, as far as it lies in the period.
-    fn begin_anew(&mut self, earliest: Option<Timestamp>) {
+    /// Judges again from the beginning of the period.
+    fn restart(&mut self, earliest: Option<Timestamp>) {
         (self.place, self.from, self.whole, self.earliest) = (None, None, false, earliest);
     }
 
-    /// What a log held before the watch began is history: it raises no alert, unless it goes on.
-    fn of_the_watch(&mut self, incidents: Vec<Incident>) -> Vec<Incident> {
+    /// Returns the incidents of this watch. Those in the log from before it began are history and raise no alert, unless they
+    /// continue.
+    fn without_history(&mut self, incidents: Vec<Incident>) -> Vec<Incident> {
         let Some(begun) = self.begun else { return incidents };
         let is_past = |incident: &Incident| is_counted(incident.kind) && incident.start.0 < begun;
         let mut news = Vec::new();
@@ -281,17 +282,17 @@ impl<A: Audience> Follow<A> {
         news
     }
 
-    fn tell_all(&mut self, incidents: Vec<Incident>) {
-        let mut incidents = self.of_the_watch(incidents);
+    fn send_all(&mut self, incidents: Vec<Incident>) {
+        let mut incidents = self.without_history(incidents);
         incidents.extend(self.unwell.clone());
         self.audience.all(incidents);
     }
 
-    /// A disk that is full or a poll that hangs keeps everything from being judged: that is told, too.
-    fn look_at_ourselves(&mut self) {
+    /// Raises an incident if hubwatch itself can't work: with a full disk or a hanging poll nothing is judged.
+    fn check_own_health(&mut self) {
         let now = Timestamp::now();
         let reasons = self.following.vitals.wellness(self.following.interval).not_ready;
-        // Before the first poll there was nothing to be well at.
+        // Before the first poll the watch is not expected to be ready.
         let begun = self.following.vitals.polled_at().is_some();
         match (reasons.is_empty(), self.unwell.take()) {
             (false, None) if begun => {
@@ -304,7 +305,7 @@ impl<A: Audience> Follow<A> {
         }
     }
 
-    /// Writes the dashboard, unless it was written a moment ago.
+    /// Writes the dashboard, unless its minimum interval has not passed.
     async fn keep_dashboard(&mut self, in_any_case: bool) {
         let (path, interval) = &self.following.dashboard;
         if !in_any_case && self.written.is_some_and(|written| written.elapsed() < *interval) {
@@ -316,14 +317,14 @@ impl<A: Audience> Follow<A> {
         let written = tokio::task::spawn_blocking(move || crate::base::atomic::write_json(&target, &dashboard)).await;
         match written {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(path = %path.display(), %error, "the dashboard can't be written"),
-            Err(gone) => tracing::error!(error = %gone, "writing the dashboard ended early"),
+            Ok(Err(error)) => tracing::warn!(path = %path.display(), %error, "can't write the dashboard"),
+            Err(gone) => tracing::error!(error = %gone, "the task that writes the dashboard failed"),
         }
         self.written = Some(Instant::now());
     }
 }
 
-/// Whether an incident is made of things that happened, each at its time, rather than of a state that lasts.
+/// Returns true if an incident consists of single events rather than of a lasting state.
 const fn is_counted(kind: IncidentKind) -> bool {
     use IncidentKind as Kind;
     matches!(
@@ -343,7 +344,7 @@ const fn is_counted(kind: IncidentKind) -> bool {
     )
 }
 
-/// In the report it is the time when nobody watched, if it comes to that.
+/// Creates the incident. In the report the same time is a gap in the coverage, if it becomes one.
 fn unwell(now: Timestamp, cause: String) -> Incident {
     Incident {
         id: format!("{}-{}-hubwatch", IncidentKind::WatchGap, now.get()),
@@ -352,16 +353,16 @@ fn unwell(now: Timestamp, cause: String) -> Incident {
         subject: "hubwatch".to_owned(),
         start: Moment(now),
         end: None,
-        title: "The watch itself is not well".to_owned(),
+        title: "hubwatch itself is not working".to_owned(),
         cause: Some(cause),
-        effect: "what happens to the hub now may not be seen".to_owned(),
+        effect: "events of the hub may be missed".to_owned(),
         count: 1,
         evidence: Vec::new(),
         planned: None,
     }
 }
 
-/// The next Watches of the hub. Without a place it begins with the first one that ends at `horizon` or later.
+/// Reads the next Watches of the hub. Without a cursor it begins with the first one that ends at `horizon` or later.
 fn look(
     reader: Option<JournalReader>,
     state_dir: &Path,
@@ -380,7 +381,7 @@ fn look(
     let place = Some(rows.last().map_or(first, |last| last.id + 1));
     let mut decoded = Decoded::default();
     for WatchRow { otlp, .. } in rows {
-        // What the journal gives back it was given encoded; what can't be read the report tells of.
+        // The journal holds only encoded Watches; the report lists those that can't be decoded.
         let _ = spans_of_request(&otlp, |span| decoded.take(&span));
     }
     Ok(Look { reader, place, watches: decoded.watches, more, hours_from: None })
@@ -420,7 +421,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_watch_that_can_not_keep_what_it_sees_is_told_and_so_is_its_recovery() {
+    async fn a_watch_that_can_not_write_its_journal_raises_an_incident_and_closes_it_after_recovery() {
         let folder = tempfile::tempdir().unwrap();
         let vitals = Vitals::default();
         let following = Following {
@@ -442,6 +443,6 @@ mod tests {
         let well = heard(&ear, 2).await;
         assert!(well.id == unwell.id && well.end.is_some(), "{well:#?}");
         follower.end().await;
-        assert_eq!(ear.0.lock().unwrap().len(), 2, "each is told once");
+        assert_eq!(ear.0.lock().unwrap().len(), 2, "each is sent once");
     }
 }

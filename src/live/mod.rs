@@ -1,7 +1,7 @@
-//! What the watch has come to so far: the report's own judge, fed with each Watch as soon as it is committed.
+//! The state of the running watch: the report's own judge, fed with each Watch as soon as it is committed.
 //!
-//! It reads the journal, as a report does: so it knows what a report made at this moment would know, earlier runs included, and
-//! counts on nothing that could not be kept. [`follow`] feeds it; [`dashboard`] is the strategy's `dashboard.json`.
+//! It reads the journal, as a report does. So it knows what a report made now would know, earlier runs included, and ignores what
+//! could not be committed. [`follow`] feeds it; [`dashboard`] is the strategy's `dashboard.json`.
 
 pub mod dashboard;
 pub mod follow;
@@ -15,7 +15,7 @@ use crate::judge::live::{LiveJudge, News};
 use crate::judge::rules::RuleFile;
 use crate::watch::{Poll, Timestamp, Watch};
 
-/// The live judge of one hub: told by the task that follows the journal, asked by whoever shows something.
+/// The live judge of one hub: fed by the task that follows the journal, read by the pages and alerts.
 #[derive(Debug, Clone, Default)]
 pub struct Live(Arc<Mutex<Option<State>>>);
 
@@ -26,29 +26,29 @@ struct State {
     to: Timestamp,
     judge: LiveJudge,
     latest: Option<Latest>,
-    /// What it has come to, once somebody asked since the last Watch.
+    /// The assessment, once it was requested since the last Watch.
     so_far: Option<Arc<SoFar>>,
 }
 
-/// What the last poll saw.
+/// The result of the last poll.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Latest {
-    /// When it ended.
+    /// The end of its Watch.
     pub at: Timestamp,
-    /// What it saw.
+    /// The poll.
     pub poll: Poll,
 }
 
-/// What the period has come to so far.
+/// The assessment of the period so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SoFar {
-    /// Since when it is judged.
+    /// The beginning of the judged period.
     pub from: Timestamp,
-    /// Up to when: the end of the last Watch. What comes after it nobody has seen.
+    /// The end of the last Watch. Later time was not observed.
     pub to: Timestamp,
-    /// What it has come to.
+    /// The assessment.
     pub assessment: Assessment,
-    /// What the last poll saw; `None` before the first.
+    /// The last poll; `None` before the first.
     pub latest: Option<Latest>,
 }
 
@@ -71,7 +71,7 @@ impl Live {
         Some(state.judge.take(watch))
     }
 
-    /// What the period has come to; `None` before the first Watch. It is assessed once for each Watch, however many ask.
+    /// Returns the assessment so far; `None` before the first Watch. It is made once for each Watch, however many clients ask.
     pub fn so_far(&self) -> Option<Arc<SoFar>> {
         let mut state = self.state();
         let State { from, to, judge, latest, so_far } = state.as_mut()?;
@@ -79,12 +79,12 @@ impl Live {
         Some(so_far.get_or_insert_with(|| Arc::new(assess())).clone())
     }
 
-    /// All incidents so far.
+    /// Returns all incidents so far.
     pub fn incidents(&self) -> Vec<Incident> {
         self.state().as_ref().map(|state| state.judge.incidents()).unwrap_or_default()
     }
 
-    /// A panic elsewhere leaves a state that is as good as before.
+    /// Locks the state. It is valid even after a panic elsewhere.
     fn state(&self) -> MutexGuard<'_, Option<State>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,7 +103,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(8))]
         #[test]
-        fn it_is_assessed_once_for_each_watch_and_anew_after_the_next(first in any::<Watch>(), second in any::<Watch>()) {
+        fn the_period_is_assessed_once_for_each_watch(first in any::<Watch>(), second in any::<Watch>()) {
             let live = Live::default();
             prop_assert!(live.so_far().is_none());
             live.begin(Vec::new(), first.interval.start(), None);
@@ -117,7 +117,7 @@ mod tests {
         }
     }
 
-    /// How the clock goes on from one Watch to the next: mostly by an interval, sometimes by a jump.
+    /// Generates steps of the clock from one Watch to the next: mostly an interval, sometimes a jump.
     fn steps() -> impl Strategy<Value = Vec<(Watch, i64, u64)>> {
         const SECOND: i64 = 1_000_000;
         let jump = prop_oneof![
@@ -131,7 +131,7 @@ mod tests {
         proptest::collection::vec((any::<Watch>(), jump, 0..20_000_000u64), 1..12)
     }
 
-    /// The Watches of one run whose clock goes like this. The hub's process is mostly the same one.
+    /// Returns the Watches of one run with these clock steps. Most belong to the same hub process.
     fn run(steps: Vec<(Watch, i64, u64)>) -> Vec<Watch> {
         let Some(origin) = steps.first().map(|(watch, ..)| watch.origin.clone()) else { return Vec::new() };
         let mut now = Timestamp::from_secs(1_795_400_000);
@@ -152,7 +152,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(24))]
         #[test]
-        fn however_the_clock_jumps_everything_that_is_shown_can_be_made_and_what_adds_up_adds_up(steps in steps()) {
+        fn all_outputs_can_be_made_and_totals_add_up_however_the_clock_jumps(steps in steps()) {
             let live = Live::default();
             let watches = run(steps);
             let from = watches.iter().map(|watch| watch.interval.start()).min().unwrap();
@@ -168,7 +168,7 @@ mod tests {
         }
     }
 
-    /// Everything that people are shown of a period.
+    /// Makes every output of a period for people.
     fn shown(so_far: &SoFar) -> Result<(), TestCaseError> {
         let provenance = Provenance {
             tool_version: String::new(),

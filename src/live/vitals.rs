@@ -1,4 +1,4 @@
-//! What a watch tells of itself while it goes on.
+//! Health of the running watch.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,13 +10,13 @@ use tokio::sync::Notify;
 use crate::judge::moment::Moment;
 use crate::watch::{ApiOutcome, Timestamp};
 
-/// A watch that has not polled for this many intervals (and the time that a poll may take) has stopped, whatever it says.
+/// After this many intervals without a poll (plus the longest time of a poll) the watch has stopped.
 const SILENT_INTERVALS: u32 = 3;
 
-/// The longest that a poll may take: three requests with their time limits.
+/// The longest time of a poll: three requests with their timeouts.
 const LONGEST_POLL: Duration = Duration::from_secs(30);
 
-/// Told by the watch, read by whoever asks whether it is well.
+/// Updated by the watch, read by health checks and metrics.
 #[derive(Debug, Clone, Default)]
 pub struct Vitals {
     signs: Arc<Mutex<Signs>>,
@@ -36,12 +36,12 @@ struct Signs {
 #[derive(Debug, Clone, Copy)]
 struct Polled {
     at: Timestamp,
-    /// The wall clock may jump; how long ago it was is told by the monotonic one.
+    /// Age is measured with the monotonic clock, because the wall clock may jump.
     monotonic: Instant,
     outcome: ApiOutcome,
 }
 
-/// What the hub says of its own start.
+/// What the hub reports about its own start.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deployment {
     /// The port that it listens on.
@@ -50,63 +50,64 @@ pub struct Deployment {
     pub config_file: Option<String>,
 }
 
-/// How a watch is.
+/// The health of a watch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Wellness {
-    /// What keeps it from being ready, in words; nothing if it is.
+    /// The reasons why it is not ready; empty if it is.
     pub not_ready: Vec<String>,
-    /// What the watch lacks though it works, in words: a log that is not there. It is ready all the same.
+    /// Problems that don't affect readiness, such as a missing log.
     pub warnings: Vec<String>,
-    /// How the hub answered the last poll. A hub that doesn't answer is what the watch is there to report: it is ready all the same.
+    /// The hub's answer to the last poll. A hub that doesn't answer does not affect readiness: reporting it is the purpose of the
+    /// watch.
     pub hub_answers: Option<String>,
-    /// When that was.
+    /// The time of the last poll.
     pub polled_at: Option<Moment>,
 }
 
 impl Vitals {
-    /// The hub answered a poll like this.
+    /// Records a poll and its outcome.
     pub fn polled(&self, at: Timestamp, outcome: ApiOutcome) {
         self.signs().polled = Some(Polled { at, monotonic: Instant::now(), outcome });
         self.changes.notify_waiters();
     }
 
-    /// What was learned is kept, or why it can't be.
+    /// Records whether the last commit worked, or why not.
     pub fn committed(&self, result: Result<(), String>) {
         self.signs().refused = result.err();
         self.changes.notify_waiters();
     }
 
-    /// A source that was asked for can't be read, or can again.
+    /// Records that a configured source can't be read; `None` once it can again.
     pub fn warned(&self, warning: Option<String>) {
         self.signs().warning = warning;
     }
 
-    /// The hub told of its start.
+    /// Records what the hub reported about its start.
     pub fn deployed(&self, deployment: Deployment) {
         self.signs().deployment = deployment;
     }
 
-    /// What the hub last said of its start.
+    /// Returns what the hub last reported about its start.
     pub fn deployment(&self) -> Deployment {
         self.signs().deployment.clone()
     }
 
-    /// These metrics go out.
+    /// Records the metrics that are sent.
     pub fn measured(&self, metrics: ExportMetricsServiceRequest) {
         self.signs().metrics = Some(metrics);
     }
 
-    /// The metrics that went out last, as running totals; `None` before the first poll.
+    /// Returns the metrics that were sent last, as running totals; `None` before the first poll.
     pub fn metrics(&self) -> Option<ExportMetricsServiceRequest> {
         self.signs().metrics.clone()
     }
 
-    /// When the hub was last polled.
+    /// Returns the time of the last poll.
     pub fn polled_at(&self) -> Option<Timestamp> {
         self.signs().polled.map(|polled| polled.at)
     }
 
-    /// How the watch is now.
+    /// Returns the current health.
     pub fn wellness(&self, interval: Duration) -> Wellness {
         self.wellness_at(Instant::now(), interval)
     }
@@ -118,9 +119,9 @@ impl Vitals {
             not_ready.push(format!("the journal can't be written: {reason}"));
         }
         match signs.polled {
-            None => not_ready.push("the hub was not polled yet".to_owned()),
+            None => not_ready.push("the hub has not been polled yet".to_owned()),
             Some(polled) if polled.is_too_long_ago(now, interval) => {
-                not_ready.push(format!("the hub was not polled since {}", polled.at));
+                not_ready.push(format!("the hub has not been polled since {}", polled.at));
             }
             Some(_) => {}
         }
@@ -133,7 +134,7 @@ impl Vitals {
     pub async fn ready(&self, interval: Duration) {
         loop {
             let mut change = std::pin::pin!(self.changes.notified());
-            // Whatever changes from here on is not missed.
+            // Registered before the check, so that no change is missed.
             change.as_mut().enable();
             if self.wellness(interval).not_ready.is_empty() {
                 return;
@@ -142,16 +143,16 @@ impl Vitals {
         }
     }
 
-    /// Whether it polled once and does so no longer.
-    pub fn stands_still(&self, interval: Duration) -> bool {
-        self.stands_still_at(Instant::now(), interval)
+    /// Returns true if the watch has polled once and has stopped polling.
+    pub fn has_stopped_polling(&self, interval: Duration) -> bool {
+        self.has_stopped_polling_at(Instant::now(), interval)
     }
 
-    fn stands_still_at(&self, now: Instant, interval: Duration) -> bool {
+    fn has_stopped_polling_at(&self, now: Instant, interval: Duration) -> bool {
         self.signs().polled.is_some_and(|polled| polled.is_too_long_ago(now, interval))
     }
 
-    /// A panic elsewhere leaves signs that are as good as before.
+    /// Locks the state. It is valid even after a panic elsewhere.
     fn signs(&self) -> MutexGuard<'_, Signs> {
         self.signs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,15 +170,15 @@ mod tests {
 
     const INTERVAL: Duration = Duration::from_secs(15);
 
-    /// What keeps the watch from being ready, so many seconds from now.
+    /// Returns the reasons why the watch is not ready, so many seconds from now.
     fn reasons(vitals: &Vitals, after: u64) -> Vec<String> {
         vitals.wellness_at(Instant::now() + Duration::from_secs(after), INTERVAL).not_ready
     }
 
     #[test]
-    fn a_watch_is_ready_once_it_polled_whatever_the_hub_answered_and_whatever_the_wall_clock_says() {
+    fn a_watch_is_ready_after_its_first_poll_whatever_the_hub_answered_and_the_wall_clock_says() {
         let vitals = Vitals::default();
-        assert_eq!(reasons(&vitals, 0), ["the hub was not polled yet"]);
+        assert_eq!(reasons(&vitals, 0), ["the hub has not been polled yet"]);
         for at in [100, Timestamp::now().get() / 1_000_000 + 7_200] {
             vitals.polled(Timestamp::from_secs(at), ApiOutcome::Refused);
             assert!(reasons(&vitals, 10).is_empty());
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_waits_for_a_watch_is_told_when_it_is_ready() {
+    async fn waiting_for_readiness_ends_when_the_watch_is_ready() {
         let vitals = Vitals::default();
         let waiting = tokio::spawn({
             let vitals = vitals.clone();
@@ -201,12 +202,12 @@ mod tests {
     }
 
     #[test]
-    fn a_watch_that_stands_still_or_can_not_write_is_not_ready_and_says_why() {
+    fn a_watch_that_stopped_polling_or_can_not_write_is_not_ready_and_gives_the_reason() {
         let vitals = Vitals::default();
         vitals.polled(Timestamp::from_secs(100), ApiOutcome::Ok);
         let after = |seconds| Instant::now() + Duration::from_secs(seconds);
-        assert!(!vitals.stands_still_at(after(70), INTERVAL) && vitals.stands_still_at(after(76), INTERVAL));
-        assert!(reasons(&vitals, 76)[0].starts_with("the hub was not polled since"));
+        assert!(!vitals.has_stopped_polling_at(after(70), INTERVAL) && vitals.has_stopped_polling_at(after(76), INTERVAL));
+        assert!(reasons(&vitals, 76)[0].starts_with("the hub has not been polled since"));
         vitals.committed(Err("the disk is full".to_owned()));
         assert_eq!(reasons(&vitals, 1), ["the journal can't be written: the disk is full"]);
         vitals.committed(Ok(()));

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`, for Kubernetes and its like.
+//! `/healthz` and `/readyz`, for Kubernetes and other orchestrators.
 
 use axum::Json;
 use axum::extract::State;
@@ -23,12 +23,13 @@ struct OfHub {
     wellness: Wellness,
 }
 
-/// The process answers.
+/// Answers as long as the process runs.
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Every hub was polled a moment ago, whatever it answered, and what was learned is kept; if not, the reasons.
+/// Answers 200 if every hub was polled recently, whatever it answered, and the journal can be written; otherwise 503 with the
+/// reasons.
 pub(super) async fn readyz(State(served): State<Served>) -> (StatusCode, Json<Readiness>) {
     let of_hub = |watched: &super::WatchedHub| OfHub {
         hub: watched.hub.to_string(),

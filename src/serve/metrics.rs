@@ -1,8 +1,8 @@
-//! `/metrics` in Prometheus' text format: the metrics that go out by OTLP under the names that OpenTelemetry's own translation gives
-//! them, and what the judge makes of the hub.
+//! `/metrics` in Prometheus' text format: the metrics that are also sent by OTLP, under the names of OpenTelemetry's own
+//! translation, and the live verdict on the hub.
 //!
-//! The hub and the sidecar beside it are two resources with metrics of the same names. As in that translation each has labels of its
-//! own (`job` is `service.name`, `instance` is `service.instance.id`), and the rest of its attributes stands in `target_info`.
+//! The hub and the sidecar are two resources with metrics of the same names. As in that translation, each has its own labels (`job`
+//! is `service.name`, `instance` is `service.instance.id`), and its other attributes are in `target_info`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -22,13 +22,13 @@ use crate::judge::verdict::Verdict;
 use crate::live::SoFar;
 use crate::watch::names;
 
-/// The type of the answer, as Prometheus wants it.
+/// The content type that Prometheus requires.
 const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// `GET /metrics`.
+/// Serves `GET /metrics`.
 pub(super) async fn metrics(State(served): State<Served>) -> Response {
     let mut page = Page::default();
-    page.put(names::PROMETHEUS_BUILD_INFO, "gauge", "The version that runs.", &[("version", env!("CARGO_PKG_VERSION"))], "1");
+    page.put(names::PROMETHEUS_BUILD_INFO, "gauge", "The running version.", &[("version", env!("CARGO_PKG_VERSION"))], "1");
     for hub in served.hubs.iter() {
         of_hub(&mut page, hub);
     }
@@ -37,17 +37,17 @@ pub(super) async fn metrics(State(served): State<Served>) -> Response {
 
 fn of_hub(page: &mut Page, hub: &WatchedHub) {
     let (name, environment) = (hub.hub.to_string(), hub.environment.to_string());
-    // The labels of the hub's own metrics, for what is said of the hub.
+    // The labels of the hub's own metrics, for gauges about the hub.
     let labels = [("job", names::HUB_SERVICE), ("instance", name.as_str()), ("deployment_environment_name", environment.as_str())];
     let gauge = |page: &mut Page, name, help, more: &[(&str, &str)], value: u64| {
         let labels: Vec<_> = labels.iter().chain(more).copied().collect();
         page.put(name, "gauge", help, &labels, &value.to_string());
     };
     let ready = hub.vitals.wellness(hub.interval).not_ready.is_empty();
-    gauge(page, names::PROMETHEUS_READY, "Whether the watch is well: see /readyz.", &[], u64::from(ready));
+    gauge(page, names::PROMETHEUS_READY, "1 if hubwatch is ready, else 0: see /readyz.", &[], u64::from(ready));
     if let Some(polled) = hub.vitals.polled_at() {
         let seconds = polled.get() / 1_000_000;
-        gauge(page, names::PROMETHEUS_LAST_POLL, "When the hub was last polled, whatever it answered.", &[], seconds);
+        gauge(page, names::PROMETHEUS_LAST_POLL, "Time of the last poll of the hub, whatever it answered.", &[], seconds);
     }
     if let Some(request) = hub.vitals.metrics() {
         request.resource_metrics.iter().for_each(|metrics| page.resource(metrics));
@@ -56,27 +56,27 @@ fn of_hub(page: &mut Page, hub: &WatchedHub) {
     let SoFar { assessment, .. } = &*so_far;
     for verdict in Verdict::ALL {
         let holds = u64::from(assessment.overall == *verdict);
-        let help = "The verdict so far: 1 for the one that holds.";
+        let help = "The verdict so far: 1 for the current one.";
         gauge(page, names::PROMETHEUS_VERDICT, help, &[("verdict", verdict.as_str())], holds);
     }
     for (criterion, judged) in &assessment.criteria {
         let of = [("criterion", criterion.id.as_str()), ("severity", criterion.severity.as_str())];
         let with = [of[0], of[1], ("verdict", judged.verdict.as_str())];
-        gauge(page, names::PROMETHEUS_CRITERION, "The verdict on each criterion so far.", &with, 1);
+        gauge(page, names::PROMETHEUS_CRITERION, "The verdict so far on each criterion.", &with, 1);
     }
     for gravity in Gravity::ALL {
         let open = |incident: &&Incident| incident.end.is_none() && incident.severity == *gravity;
         let count = assessment.incidents.iter().filter(open).count() as u64;
-        gauge(page, names::PROMETHEUS_INCIDENTS_OPEN, "Incidents that go on.", &[("severity", gravity.as_str())], count);
+        gauge(page, names::PROMETHEUS_INCIDENTS_OPEN, "Open incidents.", &[("severity", gravity.as_str())], count);
     }
 }
 
-/// Whose metrics they are, in labels.
+/// The resource of the metrics, as labels.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Target {
-    /// What each of its series has.
+    /// The labels of each series.
     labels: Vec<(String, String)>,
-    /// What else is known of it.
+    /// The other attributes, for `target_info`.
     info: Vec<(String, String)>,
 }
 
@@ -96,7 +96,7 @@ impl Target {
     }
 }
 
-/// The page under construction: the samples of a metric stand together, whichever hub they are of.
+/// The page under construction: Prometheus needs all samples of a metric together, also those of several hubs.
 #[derive(Debug, Default)]
 struct Page(BTreeMap<String, Family>);
 
@@ -117,14 +117,14 @@ impl Page {
         sample(self.family(name, kind, help), name, labels, value);
     }
 
-    /// The metrics of one resource, under its own labels.
+    /// Adds the metrics of one resource, under its own labels.
     fn resource(&mut self, metrics: &ResourceMetrics) {
         let all = metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics);
         let Some(resource) = metrics.resource.as_ref().filter(|_| all.clone().next().is_some()) else { return };
         let target = Target::of(resource);
         let (labels, info) = (pairs(&target.labels), pairs(&target.info));
         let whole: Vec<_> = labels.iter().chain(&info).copied().collect();
-        self.put(names::PROMETHEUS_TARGET_INFO, "gauge", "Whose metrics these are.", &whole, "1");
+        self.put(names::PROMETHEUS_TARGET_INFO, "gauge", "Attributes of the resource.", &whole, "1");
         all.for_each(|metric| self.otlp(metric, &labels));
     }
 
@@ -170,7 +170,7 @@ impl Page {
     }
 }
 
-/// OTLP counts each bucket for itself, Prometheus all up to its bound.
+/// Writes buckets. OTLP counts each bucket alone, Prometheus counts all values up to the bound.
 fn buckets(samples: &mut String, name: &str, point: &HistogramDataPoint, labels: &[(&str, &str)]) {
     let own = own_labels(&point.attributes);
     let labels = joined(labels, &own);
@@ -216,7 +216,7 @@ fn label_name(name: &str) -> String {
     name.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '_' }).collect()
 }
 
-/// The name that OpenTelemetry's translation gives a metric, as Prometheus itself does when it receives OTLP: its unit at the end, and
+/// Returns the metric's name in OpenTelemetry's translation, which Prometheus itself applies to OTLP: the unit at the end, and
 /// `_total` for counters.
 fn metric_name(name: &str, unit: &str, kind: &str) -> String {
     let mut name = label_name(name);
@@ -238,7 +238,7 @@ mod tests {
     use opentelemetry_proto::tonic::metrics::v1::Histogram;
 
     #[test]
-    fn names_are_those_of_opentelemetrys_translation() {
+    fn metric_names_follow_opentelemetrys_translation() {
         assert_eq!(metric_name("process.cpu.time", "s", "counter"), "process_cpu_time_seconds_total");
         assert_eq!(metric_name("mcphub.log.bytes", "By", "counter"), "mcphub_log_bytes_total");
         assert_eq!(metric_name("mcphub.mcp.clients", "{client}", "gauge"), "mcphub_mcp_clients");
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_add_up_and_hubs_stand_together_under_one_type() {
+    fn buckets_are_cumulative_and_all_hubs_are_under_one_type() {
         let mut page = Page::default();
         let point = HistogramDataPoint {
             count: 3,

@@ -1,5 +1,5 @@
-//! What `hubwatch run` serves about itself and what it watched: [`health`] for orchestrators, [`metrics`] for Prometheus, [`status`]
-//! for people, [`traces`] for reports made elsewhere. Read-only, and off unless an address is given.
+//! The HTTP server of `hubwatch run`: [`health`] for orchestrators, [`metrics`] for Prometheus, [`status`] for people, [`traces`]
+//! for reports made on another machine. Read-only, and off unless an address is set.
 
 mod health;
 mod metrics;
@@ -28,20 +28,20 @@ use crate::report::SignOff;
 use crate::watch::{Environment, HubName};
 use traces::SharedReader;
 
-/// How long answers that are under way may take once the watch has ended.
+/// How long open answers may take after the watch has ended.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 
-/// Why nothing can be served.
+/// The server can't start.
 #[derive(Debug, thiserror::Error)]
-#[error("can't listen on {address}: {reason}; give another address with --listen, or none")]
+#[error("can't listen on {address}: {reason}; use another address with --listen, or leave the flag out")]
 pub struct ServeError {
-    /// Where.
+    /// The address.
     address: SocketAddr,
-    /// Why not.
+    /// The system's error.
     reason: std::io::Error,
 }
 
-/// One hub that is watched, as much of it as is served.
+/// The served part of one watched hub.
 #[derive(Debug)]
 pub struct WatchedHub {
     hub: HubName,
@@ -52,13 +52,13 @@ pub struct WatchedHub {
     state_dir: PathBuf,
     journal: SharedReader,
     sign_off: SignOff,
-    /// Where people see traces.
+    /// The address of a trace's page.
     trace_url: Option<String>,
     made: status::Made,
 }
 
 impl WatchedHub {
-    /// A hub whose watch tells of itself by `vitals` and keeps its journal in `state_dir`.
+    /// Creates the served part of a hub whose watch updates `vitals` and keeps its journal in `state_dir`.
     pub fn new(hub: HubName, environment: Environment, interval: Duration, vitals: Vitals, state_dir: PathBuf) -> Self {
         Self {
             hub,
@@ -74,26 +74,26 @@ impl WatchedHub {
         }
     }
 
-    /// With what is judged meanwhile.
+    /// Adds the live judge.
     #[must_use]
     pub fn judged_by(self, live: Live) -> Self {
         Self { live, ..self }
     }
 
-    /// Whose report says who signs, and links to where people see traces: an address with `{trace_id}` in it.
+    /// Adds what the report needs: the signatures, and the address of a trace's page with `{trace_id}` in it.
     #[must_use]
     pub fn reported(self, sign_off: SignOff, trace_url: Option<String>) -> Self {
         Self { sign_off, trace_url, ..self }
     }
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Debug, Clone)]
 struct Served {
     hubs: Arc<Vec<WatchedHub>>,
 }
 
-/// A server that runs until it is dropped or ended.
+/// A server that runs until it is ended or dropped.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
@@ -102,13 +102,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// Listens and serves from now on. A port in use is an error: somebody counts on being answered there.
+    /// Starts to listen and serve. A port in use is an error, because clients rely on an answer there.
     pub async fn start(listen: Listen, hubs: Vec<WatchedHub>) -> Result<Self, ServeError> {
         let failed = |reason| ServeError { address: listen.0, reason };
         let listener = TcpListener::bind(listen.0).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         if !listen.is_loopback() {
-            tracing::warn!(%address, "whoever can connect here can read what was watched: let only those who may");
+            tracing::warn!(%address, "everyone who can connect here can read the recorded data: restrict access");
         }
         tracing::info!(%address, "serving the status page, /healthz, /readyz, /metrics, /dashboard.json and traces by id");
         let (stop, stopped) = oneshot::channel();
@@ -117,20 +117,20 @@ impl Server {
             router = router.layer(middleware::from_fn(only_by_address));
         }
         let serving = axum::serve(listener, router).with_graceful_shutdown(async {
-            // A server that was dropped is told to stop, too.
+            // A dropped server must stop, too.
             let _ = stopped.await;
         });
         Ok(Self { address, stop, task: tokio::spawn(serving.into_future()) })
     }
 
-    /// Where it listens; the port that was found where 0 was asked for.
+    /// Returns the address that it listens on, with the real port if 0 was configured.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Lets answers under way end, but not for long.
+    /// Waits a limited time for open answers, then stops.
     pub async fn end(self) {
-        // If nobody listens any more, it has ended already.
+        // An error means that the server has ended already.
         let _ = self.stop.send(());
         let task = self.task.abort_handle();
         if tokio::time::timeout(LAST_ANSWERS, self.task).await.is_err() {
@@ -139,22 +139,21 @@ impl Server {
     }
 }
 
-/// Whoever reads a journal from here can know that it is no backend that others write to.
+/// Adds a `Server` header, so that a client that reads a journal here knows that other programs don't write to it.
 async fn name_ourselves(mut response: Response) -> Response {
     const NAME: &str = concat!("hubwatch/", env!("CARGO_PKG_VERSION"));
     response.headers_mut().insert(header::SERVER, header::HeaderValue::from_static(NAME));
     response
 }
 
-/// Whoever is asked on this host alone is asked by an address or as `localhost`. A page of the internet whose name was made to lead
-/// here would have a browser ask by that name, and read the answer.
+/// Protects a loopback server from DNS rebinding: a page of the internet whose name resolves to this host would make a browser ask
+/// by that name and read the answer. Only addresses and `localhost` are allowed.
 async fn only_by_address(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
     if is_address(host) {
         return next.run(request).await;
     }
-    let help =
-        "ask by an address or as localhost; to be asked by another name, listen on an address that is not this host's alone\n";
+    let help = "use an IP address or localhost; to allow other names, listen on an address that is not loopback\n";
     (StatusCode::FORBIDDEN, help).into_response()
 }
 
@@ -176,7 +175,7 @@ fn router(served: Served) -> Router {
         .route("/report.json", get(status::report_json))
         .route("/metrics", get(metrics::metrics))
         .route("/api/v3/traces/{id}", get(traces::trace))
-        // Where Jaeger's UI shows a trace: a report's links lead somewhere.
+        // The path of a trace's page in Jaeger's UI, so that a report's links work here.
         .route("/trace/{id}", get(traces::trace))
         .with_state(served)
 }
@@ -186,7 +185,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_lead_here_are_told_from_addresses() {
+    fn only_addresses_and_localhost_are_accepted_as_host() {
         for host in ["127.0.0.1:9684", "localhost:9684", "localhost", "[::1]:9684", "[::1]", "10.0.0.7"] {
             assert!(is_address(host), "{host}");
         }

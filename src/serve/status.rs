@@ -1,5 +1,4 @@
-//! What people look at while the watch goes on: the status page, which is one file and asks for one JSON; `dashboard.json`; and the
-//! report as it would be now.
+//! Pages about a running watch: the status page, which is one file that loads one JSON; `dashboard.json`; and the report so far.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -20,44 +19,44 @@ use crate::report::link::{self, TraceLinks};
 use crate::report::{self, Given, Provenance, Report, baseline, figures, words};
 use crate::watch::Timestamp;
 
-/// The page; its style is the report's.
+/// The status page; it shares its style with the report.
 const PAGE: &str = include_str!("../../templates/status.html");
 
-/// Nothing but what the page itself holds, and nothing from anywhere else.
+/// Allows only what the page itself contains, and requests to this server.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
 frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
-/// The last incidents are shown, so many of them; the report has all.
+/// The page shows only the last incidents; the report has all.
 const SHOWN_INCIDENTS: usize = 25;
 
-/// How often the page asks again, at most.
+/// The shortest refresh time of the page.
 const FASTEST_REFRESH_MS: u128 = 2_000;
 
-/// How often it asks again, at least: a page that stands still must not look alive.
+/// The longest refresh time: a page that no longer updates must not look alive.
 const SLOWEST_REFRESH_MS: u128 = 15_000;
 
-/// Which of several hubs.
+/// The hub that the request asks for.
 #[derive(Debug, Deserialize)]
 pub(super) struct Which {
     hub: Option<String>,
 }
 
-/// `GET /`.
+/// Serves `GET /`, the status page.
 pub(super) async fn page() -> Response {
     let page = PAGE.replace("/*style*/", report::STYLE);
     ([(header::CONTENT_SECURITY_POLICY, POLICY), (header::CACHE_CONTROL, "no-cache")], Html(page)).into_response()
 }
 
-/// What the page shows.
+/// The content of the status page.
 #[derive(Debug, Serialize)]
 struct Status {
     hub: String,
     environment: String,
-    /// All that are watched, for choosing another one.
+    /// All watched hubs, for switching between them.
     hubs: Vec<String>,
     builds: Vec<String>,
     refresh_ms: u64,
-    /// What is wrong with the watch itself.
+    /// The reasons why the watch is not ready.
     not_ready: Vec<String>,
     as_of: Moment,
     /// `None` until the first Watch is committed.
@@ -85,9 +84,9 @@ struct ServerRow {
     transport: String,
     claims: String,
     judged: &'static str,
-    /// How it stands, with what is expected of it, in a word.
+    /// The server's state in one word, compared with its expected states.
     standing: &'static str,
-    /// The class of its colour.
+    /// The CSS class of the state.
     class: &'static str,
     why: String,
     tools: u32,
@@ -116,7 +115,7 @@ struct IncidentRow {
     planned: Option<String>,
 }
 
-/// `GET /status.json`: what the page shows. Not for programs: its form changes with the page.
+/// Serves `GET /status.json`, the data of the page. Not an API: its format changes with the page.
 pub(super) async fn status_json(State(served): State<Served>, Query(which): Query<Which>) -> Response {
     let Some(hub) = served.find(&which) else { return unknown(&served) };
     let now = Timestamp::now();
@@ -137,7 +136,7 @@ pub(super) async fn status_json(State(served): State<Served>, Query(which): Quer
     ([(header::CACHE_CONTROL, "no-store")], Json(status)).into_response()
 }
 
-/// `GET /dashboard.json`: the same as in the file.
+/// Serves `GET /dashboard.json`, the same content as the file.
 pub(super) async fn dashboard_json(State(served): State<Served>, Query(which): Query<Which>) -> Response {
     let Some(hub) = served.find(&which) else { return unknown(&served) };
     match hub.live.so_far().and_then(|so_far| dashboard::dashboard(&so_far, &hub.vitals.deployment())) {
@@ -146,7 +145,7 @@ pub(super) async fn dashboard_json(State(served): State<Served>, Query(which): Q
     }
 }
 
-/// `GET /report.json`: what `hubwatch report --format json` would say now.
+/// Serves `GET /report.json`, the output of `hubwatch report --format json` up to now.
 pub(super) async fn report_json(State(served): State<Served>, Query(which): Query<Which>) -> Response {
     let Some(hub) = served.find(&which) else { return unknown(&served) };
     match report(hub, Timestamp::now()) {
@@ -157,7 +156,7 @@ pub(super) async fn report_json(State(served): State<Served>, Query(which): Quer
 }
 
 impl Served {
-    /// The hub that was asked for, or the first one.
+    /// Returns the hub that was asked for, or the first one.
     fn find(&self, which: &Which) -> Option<&WatchedHub> {
         self.hubs.iter().find(|hub| which.hub.as_deref().is_none_or(|name| hub.hub.as_str() == name))
     }
@@ -168,21 +167,21 @@ impl Served {
 }
 
 fn unknown(served: &Served) -> Response {
-    (StatusCode::NOT_FOUND, format!("no such hub; these are watched: {}\n", served.names().join(", "))).into_response()
+    (StatusCode::NOT_FOUND, format!("unknown hub; watched hubs: {}\n", served.names().join(", "))).into_response()
 }
 
 fn not_yet() -> Response {
-    (StatusCode::SERVICE_UNAVAILABLE, "the hub was not polled yet\n").into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, "the hub has not been polled yet\n").into_response()
 }
 
-/// The last report that was made, and of what.
+/// The last report, and the state that it was made from.
 #[derive(Debug, Default)]
 pub(super) struct Made(Mutex<Option<(Arc<SoFar>, Arc<Report>)>>);
 
-/// The report so far; `None` before the first Watch. It is made once for each Watch, however many ask.
+/// Returns the report so far; `None` before the first Watch. It is made once for each Watch, however many clients ask.
 fn report(hub: &WatchedHub, now: Timestamp) -> Option<Arc<Report>> {
     let so_far = hub.live.so_far()?;
-    // What is kept is whole or not there: one that somebody panicked with is as good as before.
+    // The value is replaced as a whole, so it is valid even after a panic elsewhere.
     let mut made = hub.made.0.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((_, report)) = made.as_ref().filter(|(of, _)| Arc::ptr_eq(of, &so_far)) {
         return Some(report.clone());
@@ -245,10 +244,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     vec![
         ("Hub", or(report.hub.last_state.clone(), "never answered")),
         ("Polls answered", format!("{} of {}", coverage.polls_answered, coverage.polls)),
-        ("Incidents that go on", open.to_string()),
-        ("Processor, mean", or(shown(Measure::CpuMean), "not visible")),
+        ("Open incidents", open.to_string()),
+        ("CPU, average", or(shown(Measure::CpuMean), "not visible")),
         ("Memory, peak", or(shown(Measure::MemoryPeak), "not visible")),
-        ("API answers, mean", or(shown(Measure::ApiMean), "–")),
+        ("API response time, average", or(shown(Measure::ApiMean), "–")),
         ("Meta-tool calls", report.calls.total.to_string()),
         ("MCP clients, peak", or(report.clients.peak_mcp_clients.map(|peak| peak.to_string()), "–")),
         ("Log", words::bytes(report.log.bytes)),

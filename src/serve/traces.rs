@@ -1,4 +1,4 @@
-//! A trace by its id, in the form of Jaeger's v3 query API: a report can be made from another container.
+//! A trace by its id, in the format of Jaeger's v3 query API, so that a report can be made in another container.
 
 use axum::Json;
 use axum::extract::{Path, State};
@@ -13,7 +13,7 @@ use crate::backend::otlp_json::OtlpTraces;
 use crate::journal::{JournalError, JournalReader};
 use crate::watch::TraceId;
 
-/// Why there is no trace to give.
+/// The reason why no trace is returned.
 enum NoTrace {
     Malformed(String),
     Unknown,
@@ -23,8 +23,8 @@ enum NoTrace {
 impl IntoResponse for NoTrace {
     fn into_response(self) -> Response {
         let (status, message) = match self {
-            Self::Malformed(id) => (StatusCode::BAD_REQUEST, format!("malformed parameter trace_id: `{id}` is no trace id")),
-            // Jaeger's own words, which its clients know.
+            Self::Malformed(id) => (StatusCode::BAD_REQUEST, format!("malformed parameter trace_id: `{id}` is not a trace id")),
+            // Jaeger's own wording, which its clients know.
             Self::Unknown => (StatusCode::NOT_FOUND, "No traces found".to_owned()),
             Self::Journal(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         };
@@ -33,23 +33,23 @@ impl IntoResponse for NoTrace {
     }
 }
 
-/// `GET /api/v3/traces/{id}`: the parameters of time and form that Jaeger takes change nothing here.
+/// Serves `GET /api/v3/traces/{id}`. Jaeger's parameters of time and format are ignored.
 pub(super) async fn trace(State(served): State<Served>, Path(digits): Path<String>) -> Response {
     let Some(id) = trace_id(&digits) else { return NoTrace::Malformed(digits).into_response() };
-    // The file is read on a thread of its own: the watch goes on meanwhile.
+    // The file is read on a thread of its own, so that the watch is not blocked.
     let read = tokio::task::spawn_blocking(move || body(&served, id)).await;
     match read {
         Ok(Ok(Some(json))) => ([(header::CONTENT_TYPE, "application/json")], json).into_response(),
         Ok(Ok(None)) => NoTrace::Unknown.into_response(),
         Ok(Err(error)) => NoTrace::Journal(error).into_response(),
         Err(gone) => {
-            tracing::error!(error = %gone, "reading a trace ended early");
+            tracing::error!(error = %gone, "the task that reads a trace failed");
             NoTrace::Journal(JournalError::Gone).into_response()
         }
     }
 }
 
-/// Up to 32 hexadecimal digits; as for Jaeger, fewer are the lower ones.
+/// Parses up to 32 hexadecimal digits; like in Jaeger, fewer digits are the lower ones.
 fn trace_id(digits: &str) -> Option<TraceId> {
     TraceId::parse(&format!("{digits:0>32}"))
 }
@@ -60,17 +60,17 @@ fn body(served: &Served, id: TraceId) -> Result<Option<Vec<u8>>, JournalError> {
         if rows.is_empty() {
             continue;
         }
-        // What the journal gave back it was given encoded.
+        // The journal holds only encoded requests, so decoding doesn't fail.
         let requests = rows.iter().filter_map(|row| ExportTraceServiceRequest::decode(row.as_slice()).ok());
         let traces = OtlpTraces::merged(requests.flat_map(|request| request.resource_spans));
         let answer = TraceResponse { result: Some(traces), error: None };
-        // A struct of strings, numbers and lists always has a JSON form.
+        // A struct of strings, numbers and lists can always be written as JSON.
         return Ok(Some(serde_json::to_vec(&answer).unwrap_or_default()));
     }
     Ok(None)
 }
 
-/// Opens the journal when it is first asked, and keeps it open; one reader at a time bounds what answering costs.
+/// Opens the journal at the first request and keeps it open. One reader at a time bounds the cost of answering.
 #[derive(Debug)]
 pub(super) struct SharedReader {
     state_dir: std::path::PathBuf,
@@ -83,7 +83,7 @@ impl SharedReader {
     }
 
     fn read<T>(&self, read: impl FnOnce(&JournalReader) -> Result<T, JournalError>) -> Result<T, JournalError> {
-        // A reader only reads: one that somebody panicked with is as good as before.
+        // A reader only reads, so it is valid even after a panic elsewhere.
         let mut slot = self.reader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let reader = match slot.take().filter(JournalReader::is_current) {
             Some(reader) => reader,
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_read_as_jaeger_reads_them() {
+    fn trace_ids_are_parsed_like_in_jaeger() {
         assert_eq!(trace_id("1").map(|id| id.to_string()).as_deref(), Some("00000000000000000000000000000001"));
         assert!(trace_id("x").is_none() && trace_id(&"1".repeat(33)).is_none());
     }

@@ -1,4 +1,4 @@
-//! What is still to happen, in time order.
+//! Pending events, in time order.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::watch::Timestamp;
 /// An event that waits for its time.
 #[derive(Clone, Debug)]
 pub(super) struct Planned {
-    /// The life of the hub that it belongs to; `None` for what comes from outside. Dies with that life.
+    /// The life of the hub that the event belongs to, and that it ends with; `None` for external events.
     pub(super) life: Option<u32>,
     pub(super) event: Event,
 }
 
-/// Where an event stands among those of one instant: by when it was due at first, then by when it was planned.
+/// The order among events of one instant: by the original due time, then by when they were planned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     due: Timestamp,
@@ -33,19 +33,19 @@ impl Agenda {
         self.waiting.insert((at, Place { due: at, turn: self.planned }), planned);
     }
 
-    /// When the next event is due.
+    /// Returns the due time of the next event.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
         self.waiting.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// The next event that is due at `to`.
+    /// Takes the next event that is due at `to`.
     pub(super) fn take_due(&mut self, to: Timestamp) -> Option<(Timestamp, Place, Planned)> {
         let entry = self.waiting.first_entry()?;
         let (at, place) = *entry.key();
         (at <= to).then(|| (at, place, entry.remove()))
     }
 
-    /// Lets an event wait longer: whatever became due before something else still comes before it.
+    /// Postpones an event. Events that became due earlier still come first.
     pub(super) fn put_off(&mut self, until: Timestamp, place: Place, planned: Planned) {
         self.waiting.insert((until, place), planned);
     }
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_due_first_happens_first_though_it_was_planned_last() {
+    fn events_happen_in_the_order_of_their_due_times_not_of_their_planning() {
         let mut agenda = Agenda::default();
         agenda.plan(Timestamp::new(20), planned(20));
         agenda.plan(Timestamp::new(10), planned(10));

@@ -1,4 +1,4 @@
-//! The bodies of the hub's HTTP API, put together from cached parts: a period of 48 hours asks for tens of thousands of them.
+//! Bodies of the hub's HTTP API, assembled from cached parts because a period of 48 hours needs tens of thousands of them.
 
 use super::fields::{Fields, quote};
 use super::hub::{Hub, HubState, Server, ServerStatus};
@@ -6,27 +6,27 @@ use super::random::mix;
 use super::world::World;
 use crate::watch::Micros;
 
-/// What a request to the hub's API gets.
+/// The result of a request to the hub's API.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ApiAnswer {
-    /// No connection: the hub isn't there. Also what the npm hub's filtering statistics are here, for its 404 has no JSON body.
+    /// No connection: the hub isn't running. Also used for the npm hub's filtering statistics, whose 404 has no JSON body.
     Refused,
     /// An answer.
     Json {
         /// The body.
         body: Vec<u8>,
-        /// How long it took.
+        /// The response time.
         took: Micros,
     },
 }
 
 impl World {
-    /// `GET /api/health` (recordings: `health.json`).
+    /// Returns `GET /api/health` (recordings: `health.json`).
     pub(super) fn health(&self) -> ApiAnswer {
         self.answer(|hub| self.health_json(hub))
     }
 
-    /// `GET /api/servers` (recordings: `servers.json`).
+    /// Returns `GET /api/servers` (recordings: `servers.json`).
     pub(super) fn servers(&self) -> ApiAnswer {
         self.answer(|hub| {
             let servers = self.servers_json(hub);
@@ -34,7 +34,7 @@ impl World {
         })
     }
 
-    /// `GET /api/filtering/stats` (recordings: `filtering-stats.json`, forks only).
+    /// Returns `GET /api/filtering/stats` (recordings: `filtering-stats.json`, forks only).
     pub(super) fn filtering_stats(&self) -> ApiAnswer {
         if !self.profile.is_fork() {
             return ApiAnswer::Refused;
@@ -49,7 +49,7 @@ impl World {
         }
     }
 
-    /// A few milliseconds, the delay that the script asked for, and the time until the hub's thread is free.
+    /// Returns the response time: a few milliseconds, the delay of the script, and the time until the hub's thread is free.
     fn took(&self, hub: &Hub) -> Micros {
         let noise = 1_800 + mix(self.profile.seed ^ self.now.get()) % 3_400;
         Micros::new(noise + self.api_delay.get() + hub.busy_until.since(self.now).get())
@@ -77,7 +77,7 @@ impl World {
         format!("[{}]", servers.join(","))
     }
 
-    /// One server as the hub sees it: one that crashed is connected, has its tools, and an uptime of 0.
+    /// Returns one server as the hub reports it. A crashed one is connected, has its tools, and an uptime of 0.
     pub(super) fn server_json(&self, server: &Server) -> String {
         let connected = server.status == ServerStatus::Connected;
         let capabilities = Fields::new()
@@ -127,7 +127,7 @@ impl World {
             .object()
     }
 
-    /// The tools of the servers that the hub calls connected.
+    /// Returns the tools of the servers that the hub reports as connected.
     pub(super) fn listed_tools(&self, hub: &Hub) -> usize {
         hub.servers.iter().filter(|server| server.status == ServerStatus::Connected).count() * self.tools.len()
     }

@@ -1,18 +1,18 @@
-//! The two dialects of the event stream: the npm hub sends one object an event, the fork sends batches, except its greeting.
+//! The two dialects of the event stream: the npm hub sends one object per event; the fork sends batches, except for the greeting.
 
 use super::fields::{Fields, quote};
 use super::notice::Notice;
 use super::profile::{Flavor, Profile};
 use crate::watch::Timestamp;
 
-/// An event of the stream: to whom, and its text.
+/// An event of the stream and its receiver.
 pub(super) struct Frame {
     /// The one subscriber that gets it; `None` for all.
     pub(super) only: Option<String>,
     pub(super) text: String,
 }
 
-/// The event that tells of a notice at `now` by the hub's clock; `None` if the stream doesn't (recordings: `events.sse`).
+/// Returns the event of a notice at `now` by the hub's clock; `None` if the stream doesn't show it (recordings: `events.sse`).
 pub(super) fn frame(notice: &Notice, profile: &Profile, now: Timestamp) -> Option<Frame> {
     let (name, json, critical) = match notice {
         Notice::Logged(entry) => ("log", entry.event_json(profile.logger), true),
@@ -20,8 +20,10 @@ pub(super) fn frame(notice: &Notice, profile: &Profile, now: Timestamp) -> Optio
         Notice::Greeting { id, json } => {
             return Some(Frame { only: Some(id.clone()), text: event("hub_state", json) });
         }
-        Notice::Changed(members) => ("subscription_event", stamped(members, profile, now), false),
-        Notice::Heartbeat(connections) => ("heartbeat", stamped(&format!("\"connections\":{connections}"), profile, now), false),
+        Notice::Changed(members) => ("subscription_event", with_timestamp(members, profile, now), false),
+        Notice::Heartbeat(connections) => {
+            ("heartbeat", with_timestamp(&format!("\"connections\":{connections}"), profile, now), false)
+        }
         Notice::LogTruncated | Notice::ToolsChanged { .. } | Notice::Answered { .. } | Notice::Gone => return None,
     };
     let text = match profile.flavor {
@@ -31,8 +33,8 @@ pub(super) fn frame(notice: &Notice, profile: &Profile, now: Timestamp) -> Optio
     Some(Frame { only: None, text })
 }
 
-/// The npm hub writes the time as text, the fork as milliseconds.
-fn stamped(members: &str, profile: &Profile, now: Timestamp) -> String {
+/// Returns the time of an event: text in the npm hub, milliseconds in the fork.
+fn with_timestamp(members: &str, profile: &Profile, now: Timestamp) -> String {
     match profile.flavor {
         Flavor::Npm => format!("{{{members},\"timestamp\":{}}}", quote(&now.to_string())),
         Flavor::Fork => format!("{{{members},\"timestamp\":{}}}", now.get() / 1_000),
@@ -74,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_is_no_batch_and_goes_to_the_newcomer_only() {
+    fn a_greeting_is_not_a_batch_and_goes_only_to_the_new_subscriber() {
         let notice = Notice::Greeting { id: "s-1".into(), json: "{\"state\":\"ready\"}".into() };
         let frame = frame(&notice, &Profile::fork_pino(), Timestamp::new(0)).unwrap();
         assert_eq!(frame.only.as_deref(), Some("s-1"));

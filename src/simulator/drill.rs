@@ -1,4 +1,4 @@
-//! A period of a healthy hub in which every degradation scenario is exercised, each in a planned window.
+//! A period of a healthy hub that runs every degradation scenario, each in a planned window.
 
 use super::script::Script;
 use super::step::{Gemini, Step};
@@ -7,10 +7,10 @@ use crate::watch::{Micros, Timestamp};
 const SECOND: u64 = 1_000_000;
 const MINUTE: u64 = 60 * SECOND;
 
-/// One more than the strategy's ten clients at once, and one to spare.
+/// One client more than the ten at once of the strategy, and one spare.
 const LOAD_CLIENTS: usize = 12;
 
-/// A planned window, named after the scenario that is played in it.
+/// A planned window, named after its scenario.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Its name.
@@ -21,7 +21,7 @@ pub struct Window {
     pub to: Timestamp,
 }
 
-/// What happens, and what of it was announced.
+/// The steps and their announcements.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Drill {
     /// The steps, in time order.
@@ -31,10 +31,10 @@ pub struct Drill {
 }
 
 impl Drill {
-    /// A staging period of any length of ten minutes or more: ordinary clients as in a rehearsal, and no fault but in the windows.
+    /// Returns a staging period of ten minutes or more: ordinary clients as in a rehearsal, and faults only in the windows.
     pub fn period(start: Timestamp, length: Micros, seed: u64) -> Self {
         let mut drill = Self { steps: Script::ordinary(start, length, seed), windows: Vec::new() };
-        // Each scenario has its place; in a short period it is played faster.
+        // Each scenario has a fixed part of the period, so in a short period it runs faster.
         let part = |permille: u64| start.plus(Micros::new(length.get() / 1_000 * permille));
         let room = (length.get() / 1_000 * 90).min(8 * MINUTE);
         drill.isolation(part(200), room);
@@ -45,7 +45,7 @@ impl Drill {
         drill.sorted()
     }
 
-    /// A minute of a hub that has been running for long: half a minute of ordinary calls, then everything at once.
+    /// Returns a minute of a hub that has been running for long: half a minute of ordinary calls, then all scenarios.
     pub fn live(from: Timestamp) -> Self {
         let at = |second: u64| from.plus(Micros::new(second * SECOND));
         let mut drill = Self::default();
@@ -57,7 +57,7 @@ impl Drill {
         }
         drill.gemini_failure(at(32), 26 * SECOND);
         drill.server_crash(at(33), 26 * SECOND);
-        // Without calls: what is logged in a minute is held against the limit of a day.
+        // No calls: the log of one minute is compared with the limit of a day.
         drill.high_load(at(34), 24 * SECOND, false);
         drill.disconnects(at(35), 24 * SECOND);
         drill.sorted()
@@ -77,7 +77,7 @@ impl Drill {
         self.windows.push(Window { name, from, to: from.plus(Micros::new(room)) });
     }
 
-    /// Two clients at once are offered tools of their own.
+    /// Exposes different tools to two clients at the same time.
     fn isolation(&mut self, from: Timestamp, room: u64) {
         self.window("session_isolation", from, room);
         let at = |permille: u64| from.plus(Micros::new(room / 1_000 * permille));
@@ -88,7 +88,7 @@ impl Drill {
         }
     }
 
-    /// Gemini turns a call away three times (about 17 s), and the hub falls back.
+    /// Rejects a call three times with HTTP 429 (about 17 s); then the hub falls back to keywords.
     fn gemini_failure(&mut self, from: Timestamp, room: u64) {
         self.window("gemini_failure", from, room);
         let second = |second: u64| from.plus(Micros::new(second * SECOND));
@@ -97,7 +97,7 @@ impl Drill {
         self.step(from.plus(Micros::new(room - SECOND)), Step::DisconnectClient { name: "drill-gemini".into() });
     }
 
-    /// The hub starts the server again by itself.
+    /// Crashes a server, which the hub restarts by itself.
     fn server_crash(&mut self, from: Timestamp, room: u64) {
         self.window("server_crash", from, room);
         self.step(from.plus(Micros::new(2 * SECOND)), Step::KillServer { name: "filesystem".into() });
@@ -116,7 +116,7 @@ impl Drill {
         }
     }
 
-    /// Clients and subscribers leave at once.
+    /// Disconnects clients and subscribers at the same time.
     fn disconnects(&mut self, from: Timestamp, room: u64) {
         self.window("sse_disconnect", from, room);
         let at = |permille: u64| from.plus(Micros::new(room / 1_000 * permille));

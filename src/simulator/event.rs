@@ -1,16 +1,16 @@
-//! The things that the simulated world reacts to, steps included.
+//! The events of the simulated world, steps included.
 
 use std::sync::Arc;
 
 use super::lines::Saying;
 use super::step::{Gemini, Step};
 
-/// Something that happens at an instant of virtual time.
+/// An event at an instant of virtual time.
 #[derive(Clone, Debug)]
 pub(super) enum Event {
-    /// From the script.
+    /// A step of the script.
     Step(Step),
-    /// The hub says something.
+    /// The hub logs an entry.
     Say(Arc<Saying>),
     /// The hub's HTTP server accepts connections.
     Listen,
@@ -18,11 +18,11 @@ pub(super) enum Event {
     OpenLog,
     /// The hub starts all its servers.
     StartServers,
-    /// A server's start came to its end.
+    /// A server's start succeeded or failed.
     ServerSettled { name: String, attempt: u32 },
-    /// A hub whose defects are mended starts a crashed server again.
+    /// A hub without the known defects restarts a crashed server.
     Reconnect { name: String },
-    /// That start came to its end.
+    /// That start succeeded or failed.
     Reconnected { name: String },
     /// A client opened the MCP stream.
     OpenSession { session: String },
@@ -32,23 +32,23 @@ pub(super) enum Event {
     CloseSession { session: String },
     /// A client calls the meta-tool.
     Call(CallRequest),
-    /// A round of tries at Gemini ended.
+    /// A round of requests to Gemini ended.
     GeminiRound { call: u64, round: u32 },
     /// The lines about a closed connection begin.
     StormBegins { name: Arc<str>, session: String },
     /// The next lines about a closed connection.
     StormGoesOn { saying: Arc<Saying>, left: u32 },
-    /// Somebody opened the event stream.
+    /// A client opened the event stream.
     Subscribe { id: String },
-    /// Somebody left the event stream.
+    /// A client closed the event stream.
     Unsubscribe { id: String },
-    /// The workspace file's watcher has waited long enough.
+    /// The debounce time of the workspace file's watcher has passed.
     WorkspacesSettled { change: u64 },
-    /// Every ten seconds.
+    /// A heartbeat, every ten seconds.
     Heartbeat,
-    /// Shutting down: sessions are closed.
+    /// Shutdown: sessions are closed.
     CloseSessions,
-    /// Shutting down: everything else.
+    /// Shutdown: everything else.
     CleanUp,
     /// The process ends.
     Exit,
@@ -57,7 +57,7 @@ pub(super) enum Event {
 /// A call of the meta-tool.
 #[derive(Clone, Debug)]
 pub(super) struct CallRequest {
-    /// A number that finds the answer again.
+    /// A number that identifies the call.
     pub(super) id: u64,
     pub(super) session: String,
     pub(super) prompt: String,
@@ -65,8 +65,8 @@ pub(super) struct CallRequest {
 }
 
 impl Event {
-    /// Whether it happens even while the hub's one thread is busy: because it isn't the hub that does it, or because it is what
-    /// keeps the thread busy.
+    /// Returns true if the event happens even while the hub's only thread is busy: because the hub has no part in it, or because
+    /// the event itself keeps the thread busy.
     pub(super) fn ignores_busy_hub(&self) -> bool {
         match self {
             Self::StormGoesOn { .. } => true,

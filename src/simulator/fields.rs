@@ -1,4 +1,4 @@
-//! The data of a log line, in the order in which the hub writes it (a JSON map type would sort it).
+//! Data of a log line, in the hub's order (a JSON map type would sort it).
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ impl Fields {
         self.raw(key, format!("[{}]", quoted.join(",")))
     }
 
-    /// A value that already is JSON.
+    /// Adds a value that is JSON already.
     pub(super) fn raw(mut self, key: &str, json: impl std::fmt::Display) -> Self {
         let comma = if self.0.is_empty() { "" } else { "," };
         // Writing to a string can't fail.
@@ -32,13 +32,13 @@ impl Fields {
         self
     }
 
-    /// As a whole object.
+    /// Returns the whole object.
     pub(super) fn object(&self) -> String {
         format!("{{{}}}", self.0)
     }
 }
 
-/// A JSON string literal.
+/// Returns a JSON string literal.
 pub(super) fn quote(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }

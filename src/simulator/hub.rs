@@ -1,18 +1,18 @@
-//! The state of one life of a hub: from the start of its process to its end.
+//! The state of one life of a hub, from the start of its process to its end.
 
 use super::resources::Resources;
 use super::step::Gemini;
 use super::truth::{StopCause, UpCause};
 use crate::watch::{Micros, Timestamp};
 
-/// `state` of `/api/health`, as far as the simulator goes.
+/// The values of `state` in `/api/health` that the simulator uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum HubState {
     Starting,
     Ready,
-    /// `POST /api/restart`: the process stays, the servers are started anew.
+    /// `POST /api/restart`: the process continues, and the servers restart.
     Restarting,
-    /// After that, for good: a hub that was restarted is never called ready again.
+    /// After that, permanently: a restarted hub never reports `ready` again.
     Restarted,
     Stopping,
 }
@@ -29,7 +29,7 @@ impl HubState {
     }
 }
 
-/// `status` of a server in `/api/servers`: what the hub believes.
+/// `status` of a server in `/api/servers`, as the hub reports it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ServerStatus {
     Connecting,
@@ -54,16 +54,16 @@ pub(super) struct Server {
     pub(super) name: String,
     pub(super) starts: bool,
     pub(super) connects_after: Micros,
-    /// Counts its starts: an earlier one that was cut short no longer ends.
+    /// Number of its starts: the result of an aborted start is ignored.
     pub(super) attempt: u32,
-    /// Why it is being started.
+    /// The reason for its start.
     pub(super) starter: UpCause,
     pub(super) status: ServerStatus,
     pub(super) error: Option<String>,
     pub(super) last_started: Option<Timestamp>,
-    /// When it connected; `None` once its transport closed, so that its uptime is 0 although it is called connected.
+    /// When it connected; `None` after its transport closed, so that its uptime is 0 although the hub reports it as connected.
     pub(super) up_since: Option<Timestamp>,
-    /// Its process, while that lives.
+    /// Its process, while it is alive.
     pub(super) pid: Option<u32>,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Client {
     pub(super) session: String,
     /// Known after the handshake.
     pub(super) name: Option<String>,
-    /// The categories whose tools it sees.
+    /// The categories of the tools exposed to it.
     pub(super) exposed: Vec<String>,
 }
 
@@ -98,27 +98,27 @@ pub(super) struct Hub {
     pub(super) pid: u32,
     pub(super) started: Timestamp,
     pub(super) state: HubState,
-    /// Whether Node has loaded it, so that it handles signals.
+    /// True once Node has loaded the hub, so that it handles signals.
     pub(super) booted: bool,
-    /// Whether its port accepts connections.
+    /// True if its port accepts connections.
     pub(super) listening: bool,
     pub(super) servers: Vec<Server>,
     pub(super) clients: Vec<Client>,
     pub(super) calls: Vec<Call>,
     pub(super) subscribers: Vec<Subscriber>,
-    /// Counts changes of the workspace file, so that only the last of several close ones is reported.
+    /// Number of changes of the workspace file, so that only the last of several close ones is reported.
     pub(super) workspace_changes: u64,
     pub(super) last_event_at: Timestamp,
-    /// Until when its one thread is busy.
+    /// The end of the time for which its only thread is busy.
     pub(super) busy_until: Timestamp,
     pub(super) resources: Resources,
     pub(super) next_child: u32,
     pub(super) stop_cause: StopCause,
-    /// How many servers were connected before they were restarted: the fork counts their tools then.
+    /// Number of connected servers before their restart: the fork counts their tools then.
     pub(super) tools_before_restart: usize,
-    /// The names of the connections that were open at the shutdown: each has a stray line or two to come.
+    /// Names of the connections that were open at the shutdown: one or two late lines follow for each.
     pub(super) strays: Vec<String>,
-    /// Whether the filesystem server's transport had to be closed by the shutdown.
+    /// True if the shutdown had to close the filesystem server's transport.
     pub(super) closed_at_stop: Vec<String>,
 }
 
@@ -140,12 +140,12 @@ impl Hub {
         Some(self.calls.remove(index))
     }
 
-    /// Whether its servers can be acted upon: not while it starts, restarts or stops.
+    /// Returns true if its servers can be controlled: not while it starts, restarts or stops.
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.state, HubState::Ready | HubState::Restarted)
     }
 
-    /// Whether every server has come up or failed.
+    /// Returns true if the start of every server has succeeded or failed.
     pub(super) fn settled(&self) -> bool {
         self.servers.iter().all(|server| server.status != ServerStatus::Connecting)
     }

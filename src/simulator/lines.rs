@@ -1,4 +1,4 @@
-//! How each logger writes a log entry: the legacy file, the legacy stdout, pino, and the event stream.
+//! Formats of a log entry: the legacy file, the legacy stdout, pino, and the event stream.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -31,10 +31,10 @@ impl Level {
     }
 }
 
-/// In which order the hub's code handed its arguments to the logger.
+/// The order in which the hub's code passes its arguments to the logger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Shape {
-    /// As the logger wants them: `(message, data)`.
+    /// The correct order: `(message, data)`.
     Plain,
     /// The fork's checkpoints: `(data, message)`. The legacy logger writes them swapped, pino drops the data.
     Swapped,
@@ -45,7 +45,7 @@ enum Shape {
     DataAsCode,
 }
 
-/// What the hub has to say, before a logger gets hold of it.
+/// A log entry before a logger formats it.
 #[derive(Clone, Debug)]
 pub(super) struct Saying {
     level: Level,
@@ -80,12 +80,12 @@ impl Saying {
         Self { fields, ..self }
     }
 
-    /// With its arguments in the wrong order, as the fork's checkpoints are.
+    /// Swaps the arguments, like the fork's checkpoints.
     pub(super) fn swapped(self, fields: Fields) -> Self {
         Self { fields, shape: Shape::Swapped, ..self }
     }
 
-    /// As a hub writes it that hands its arguments over in the right order.
+    /// Restores the correct order, as in a hub without the defect.
     pub(super) fn in_order(self: Arc<Self>) -> Arc<Self> {
         match self.shape {
             Shape::Plain => self,
@@ -93,12 +93,12 @@ impl Saying {
         }
     }
 
-    /// An error whose text ends up in `code`.
+    /// Creates an error whose text ends up in `code`.
     pub(super) fn text_as_code(text: String, fields: Fields) -> Self {
         Self { fields, shape: Shape::TextAsCode, ..Self::new(Level::Error, text) }
     }
 
-    /// An error whose data ends up in `code`.
+    /// Creates an error whose data ends up in `code`.
     pub(super) fn data_as_code(text: &'static str, fields: Fields) -> Self {
         Self { fields, shape: Shape::DataAsCode, ..Self::new(Level::Error, text) }
     }
@@ -111,7 +111,7 @@ impl Saying {
         }
     }
 
-    /// `message` and `data` as the legacy logger writes them.
+    /// Returns `message` and `data` as the legacy logger writes them.
     fn legacy_parts(&self) -> (String, String) {
         match self.shape {
             Shape::Plain => (quote(&self.text), self.fields.object()),
@@ -121,7 +121,7 @@ impl Saying {
         }
     }
 
-    /// `message` and `data` as the fork with pino puts them on its event stream.
+    /// Returns `message` and `data` as the fork with pino sends them on its event stream.
     fn pino_event_parts(&self) -> (String, String) {
         match self.shape {
             Shape::Plain if self.code.is_none() => (quote(&self.text), self.fields.object()),
@@ -150,17 +150,17 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Written at `at`, when the hub's clock showed `stamped`.
+    /// Creates an entry written at `at`, when the hub's clock showed `stamped`.
     pub(super) fn new(at: Timestamp, stamped: Timestamp, pid: u32, hostname: Arc<str>, saying: Arc<Saying>) -> Self {
         Self { at, stamped, pid, hostname, saying }
     }
 
-    /// When the hub really wrote it, whatever its clock said.
+    /// Returns the real time of writing, independent of the hub's clock.
     pub fn at(&self) -> Timestamp {
         self.at
     }
 
-    /// Its line in the log file, without line end (recordings: `mcp-hub.log`).
+    /// Returns its line in the log file, without line end (recordings: `mcp-hub.log`).
     pub fn file_line(&self, logger: Logger) -> Cow<'_, str> {
         match (logger, &self.saying.shape) {
             (Logger::Pino, _) => Cow::Owned(self.pino_line()),
@@ -169,7 +169,7 @@ impl Entry {
         }
     }
 
-    /// Its line on stdout, without line end (recordings: `stdout.log`).
+    /// Returns its line on stdout, without line end (recordings: `stdout.log`).
     pub fn stdout_line(&self, logger: Logger) -> String {
         match logger {
             Logger::Pino => self.pino_line(),
@@ -177,7 +177,7 @@ impl Entry {
         }
     }
 
-    /// Its JSON object on the event stream (recordings: `events.sse`). With pino every `type` is `debug`, errors included.
+    /// Returns its JSON object on the event stream (recordings: `events.sse`). With pino every `type` is `debug`, errors included.
     pub fn event_json(&self, logger: Logger) -> String {
         match logger {
             Logger::Legacy => self.legacy_json(),

@@ -1,4 +1,4 @@
-//! A simulation whose virtual time follows the wall clock, and the connections that its hub holds open.
+//! A simulation whose virtual time follows the wall clock, and the open connections of its hub.
 
 use std::collections::HashMap;
 use std::io;
@@ -17,10 +17,10 @@ use super::sink::LogSink;
 use super::step::Gemini;
 use crate::watch::{Micros, Timestamp};
 
-/// How long Gemini takes when nobody said otherwise.
+/// Gemini's default response time.
 const GEMINI_TAKES: Micros = Micros::new(420_000);
 
-/// A hub in the wall clock's time.
+/// A hub in wall clock time.
 pub struct LiveSimulation {
     pub(super) simulation: Simulation,
     log: Box<dyn LogSink + Send>,
@@ -29,14 +29,14 @@ pub struct LiveSimulation {
     connections: Connections,
 }
 
-/// What is open to the hub's process. All of it closes when the process ends.
+/// The open connections to the hub's process. All of them close when the process ends.
 #[derive(Default)]
 struct Connections {
-    /// Grows with each end of the hub's process: connections made before belong to a process that is gone.
+    /// Number of ends of the hub's process: earlier connections belong to an ended process.
     generation: Arc<AtomicU64>,
     subscribers: HashMap<String, UnboundedSender<String>>,
     sessions: HashMap<String, Session>,
-    /// Which session and request each call in flight has to be answered to.
+    /// The session and request of each call in flight.
     calls: HashMap<u64, (String, serde_json::Value)>,
 }
 
@@ -46,24 +46,24 @@ struct Session {
 }
 
 impl LiveSimulation {
-    /// From now on `simulation`'s time is that of the wall clock, and its log file's lines go to `log`.
+    /// Creates a live simulation: the time of `simulation` follows the wall clock, and its log lines go to `log`.
     pub fn new(simulation: Simulation, log: Box<dyn LogSink + Send>) -> Self {
         let anchor = (simulation.now(), Instant::now());
         Self { simulation, log, anchor, gemini: None, connections: Connections::default() }
     }
 
-    /// The simulation itself, to schedule steps and to ask what it knows.
+    /// Returns the simulation itself, to schedule steps and to read its state.
     pub fn simulation(&mut self) -> &mut Simulation {
         &mut self.simulation
     }
 
-    /// What Gemini does with the calls that come in over the MCP endpoint from now on. `None`, as at first: it answers after 0.4 s
-    /// with the categories that the prompt's words point at.
+    /// Sets Gemini's answer to later calls over the MCP endpoint. With `None`, the default, it answers after 0.4 s with the
+    /// categories that the prompt's words suggest.
     pub fn set_gemini(&mut self, gemini: Option<Gemini>) {
         self.gemini = gemini;
     }
 
-    /// Lets everything happen up to the wall clock's time.
+    /// Advances to the wall clock's time.
     pub fn advance(&mut self) -> io::Result<()> {
         let to = self.anchor.0.plus(Micros::from_duration(self.anchor.1.elapsed()));
         let profile = self.simulation.world.profile.clone();
@@ -77,17 +77,17 @@ impl LiveSimulation {
         })
     }
 
-    /// Nobody serves the hub any more.
+    /// Ends the serving of the hub.
     pub(super) fn close_connections(&mut self) {
         self.connections.close_all();
     }
 
-    /// Whether the hub accepts connections.
+    /// Returns true if the hub accepts connections.
     pub(super) fn listening(&self) -> bool {
         self.simulation.world.hub.as_ref().is_some_and(|hub| hub.listening)
     }
 
-    /// Whether the MCP endpoint is there.
+    /// Returns true if the MCP endpoint exists.
     pub(super) fn endpoint_ready(&self) -> bool {
         self.simulation.world.hub.as_ref().is_some_and(|hub| hub.state == super::hub::HubState::Ready)
     }
@@ -96,7 +96,7 @@ impl LiveSimulation {
         Arc::clone(&self.connections.generation)
     }
 
-    /// Lets an event happen as soon as the hub has time for it.
+    /// Runs an event as soon as the hub has time for it.
     pub(super) fn happen(&mut self, event: Event) -> io::Result<()> {
         let now = self.anchor.0.plus(Micros::from_duration(self.anchor.1.elapsed()));
         self.simulation.world.plan(now, event);
@@ -119,7 +119,7 @@ impl LiveSimulation {
     pub(super) fn open_session(&mut self) -> io::Result<(String, UnboundedReceiver<String>)> {
         let session = self.simulation.world.new_id();
         let (stream, receiver) = unbounded_channel();
-        // A closed receiver only means that the client is gone already.
+        // A closed receiver means that the client is gone already.
         let _ = stream.send(format!("event: endpoint\ndata: /messages?sessionId={session}\n\n"));
         self.connections.sessions.insert(session.clone(), Session { stream, name: String::new() });
         self.happen(Event::OpenSession { session: session.clone() })?;
@@ -141,13 +141,13 @@ impl LiveSimulation {
         }
     }
 
-    /// The handshake is done: now the hub logs the client.
+    /// Completes the handshake: now the hub logs the client.
     pub(super) fn initialized(&mut self, session: &str) -> io::Result<()> {
         let name = self.connections.sessions.get(session).map(|session| session.name.clone()).unwrap_or_default();
         self.happen(Event::NameSession { session: session.to_owned(), name })
     }
 
-    /// A call of the meta-tool; its answer goes to the session's stream.
+    /// Starts a call of the meta-tool; its answer goes to the session's stream.
     pub(super) fn call(&mut self, session: &str, request: serde_json::Value, prompt: String) -> io::Result<()> {
         let id = self.simulation.world.next_call();
         self.connections.calls.insert(id, (session.to_owned(), request));
@@ -156,7 +156,7 @@ impl LiveSimulation {
         self.happen(Event::Call(CallRequest { id, session: session.to_owned(), prompt, gemini }))
     }
 
-    /// A JSON-RPC message to the client.
+    /// Sends a JSON-RPC message to the client.
     pub(super) fn send_message(&self, session: &str, message: &serde_json::Value) {
         self.connections.send_message(session, message);
     }
@@ -190,7 +190,7 @@ impl Connections {
 
     fn send_message(&self, session: &str, message: &serde_json::Value) {
         if let Some(session) = self.sessions.get(session) {
-            // A closed receiver only means that the client is gone already.
+            // A closed receiver means that the client is gone already.
             let _ = session.stream.send(format!("event: message\ndata: {message}\n\n"));
         }
     }

@@ -1,4 +1,4 @@
-//! The hub's MCP endpoint in the legacy HTTP+SSE transport: what it answers to each JSON-RPC message.
+//! The hub's MCP endpoint with the legacy HTTP+SSE transport: its answer to each JSON-RPC message.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use super::live::LiveSimulation;
 const INTERNAL_ERROR: i64 = -32_603;
 const METHOD_NOT_FOUND: i64 = -32_601;
 
-/// Takes a message of a client; answers go to its stream.
+/// Handles a client's message; answers go to its stream.
 pub(super) fn take_message(live: &mut LiveSimulation, session: &str, message: &Value) -> io::Result<()> {
     let method = message["method"].as_str().unwrap_or_default();
     match (method, message.get("id")) {
@@ -54,7 +54,7 @@ fn initialize(live: &mut LiveSimulation, session: &str, params: &Value) -> Value
     })
 }
 
-/// With prompt-based filtering it fails, as the fork's does.
+/// Lists the tools. With prompt-based filtering it fails, like the fork.
 fn list_tools(live: &LiveSimulation) -> RpcResult {
     let world = &live.simulation.world;
     if world.profile.is_fork() {
@@ -90,7 +90,7 @@ fn analyze(live: &mut LiveSimulation, session: &str, id: &Value, arguments: &Val
     live.call(session, id.clone(), prompt.to_owned())
 }
 
-/// Calls a tool of a server, which answers from the simulated world.
+/// Calls a server's tool; the simulated world answers.
 pub(super) fn run_tool(live: &LiveSimulation, server: &str, tool: &str) -> Result<Value, String> {
     let world = &live.simulation.world;
     let known = world.hub.iter().flat_map(|hub| &hub.servers).find(|known| known.name == server);

@@ -1,8 +1,8 @@
-//! A hub that behaves like the real ones, their bugs included.
+//! A simulated hub that behaves like the real ones, bugs included.
 //!
-//! It plays the two hubs that were recorded (`tests/recordings`), with each of their loggers, in virtual time: the same
-//! [`Profile`] and [`Step`]s give the same log file, byte for byte, the same API bodies and the same [`Truth`] about what really
-//! happened, which is what a watcher's findings can be measured against. Two days take a few seconds.
+//! It simulates the two recorded hubs (`tests/recordings`), with each of their loggers, in virtual time: the same [`Profile`] and
+//! [`Step`]s give the same log file, byte for byte, the same API bodies and the same [`Truth`] about the real events, with which a
+//! watcher's findings can be compared. Two days take a few seconds.
 //!
 //! [`Simulation`] is the pure core. [`serve()`] puts it behind a real port and lets its time follow the wall clock.
 

@@ -1,26 +1,26 @@
-//! What the hub lets the outside know: lines, events, answers.
+//! The hub's outputs: lines, events, answers.
 
 use super::lines::Entry;
 
-/// One thing that the hub put out.
+/// One output of the hub.
 #[derive(Clone, Debug)]
 pub(super) enum Notice {
     /// The log file was emptied.
     LogTruncated,
     /// A log entry.
     Logged(Entry),
-    /// `hub_state`, to everybody.
+    /// `hub_state`, to all subscribers.
     HubState(String),
     /// `hub_state`, to a new subscriber only.
     Greeting { id: String, json: String },
-    /// `subscription_event` with its type and the rest of its members.
+    /// `subscription_event` with its type and its other members.
     Changed(String),
     /// `heartbeat`.
     Heartbeat(usize),
-    /// The client was told that its tools changed.
+    /// The client was notified that its tools changed.
     ToolsChanged { session: String },
-    /// A call was answered, with the JSON text that the tool returns.
+    /// A call was answered with this JSON text of the tool.
     Answered { call: u64, text: String },
-    /// The hub's process is gone, and every connection with it.
+    /// The hub's process ended, and with it every connection.
     Gone,
 }

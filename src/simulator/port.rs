@@ -1,5 +1,4 @@
-//! A port that behaves like the hub's process behind it: while that doesn't run, connections are closed at once, and connections
-//! of a process that ended are dead.
+//! The hub's port. While the hub's process isn't running, connections are closed at once; connections to an ended process are dead.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,10 +20,10 @@ pub(super) struct HubPort {
 }
 
 impl HubPort {
-    /// The life of the hub that a new connection belongs to; `None` if it doesn't run.
+    /// Returns the life of the hub that a new connection belongs to; `None` if the hub isn't running.
     fn current_life(&self) -> Option<Life> {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        // A log that can't be written is reported by the ticker; here only whether the hub is there matters.
+        // The ticker reports an unwritable log; only the state of the hub matters here.
         let _ = live.advance();
         let generation = live.generation();
         live.listening().then(|| Life { began: generation.load(Ordering::SeqCst), generation })

@@ -1,4 +1,4 @@
-//! The hub's process, as the operating system would show it.
+//! The hub's process, as the operating system shows it.
 
 use crate::watch::{Micros, Timestamp};
 
@@ -9,7 +9,7 @@ pub struct SimulatedProcess {
     pub pid: u32,
     /// When it was started.
     pub start: Timestamp,
-    /// The CPU time that it has used since its start.
+    /// Its CPU time since its start.
     pub cpu_time: Micros,
     /// Its resident memory.
     pub rss_bytes: u64,
@@ -17,7 +17,7 @@ pub struct SimulatedProcess {
     pub fds: u32,
     /// Its threads.
     pub threads: u32,
-    /// Its children: the living stdio servers.
+    /// Its child processes: the living stdio servers.
     pub children: Vec<SimulatedChild>,
 }
 
@@ -26,6 +26,6 @@ pub struct SimulatedProcess {
 pub struct SimulatedChild {
     /// Its process id.
     pub pid: u32,
-    /// The server that it runs.
+    /// The server.
     pub server: String,
 }

@@ -1,8 +1,8 @@
-//! Which hub is simulated.
+//! Profiles of simulated hubs.
 
 use crate::watch::Micros;
 
-/// The two hubs that were recorded.
+/// The two recorded hubs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flavor {
     /// The public package, `mcp-hub@4.2.1` (recording `npm-4.2.1`): no meta-tool, no filtering.
@@ -11,7 +11,7 @@ pub enum Flavor {
     Fork,
 }
 
-/// How the hub writes its log.
+/// The format of the hub's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logger {
     /// Bare texts in a file that is emptied at each start; JSON on stdout (recordings `npm-4.2.1`, `fork-legacy`).
@@ -25,32 +25,32 @@ pub enum Logger {
 pub struct ServerPlan {
     /// Its name in the configuration.
     pub name: String,
-    /// Whether it comes up: the recorded `github` server never does, for want of a token.
+    /// False if it never starts: the recorded `github` server has no token.
     pub starts: bool,
-    /// How long it takes to connect, give or take a tenth. Servers that are fetched first (`npx`, `uvx`) take seconds.
+    /// Its connect time, with a tolerance of ten percent. Servers that are downloaded first (`npx`, `uvx`) take seconds.
     pub connects_after: Micros,
 }
 
 impl ServerPlan {
-    /// A server that connects as fast as the recorded filesystem server.
+    /// Creates a server that connects as fast as the recorded filesystem server.
     pub fn working(name: &str) -> Self {
         Self { name: name.to_owned(), starts: true, connects_after: Micros::new(536_000) }
     }
 
-    /// A server that never comes up.
+    /// Creates a server that never starts.
     pub fn failing(name: &str) -> Self {
         Self { name: name.to_owned(), starts: false, connects_after: Micros::new(124_000) }
     }
 }
 
-/// Everything that is fixed about a simulated hub.
+/// All constants of a simulated hub.
 #[derive(Clone, Debug)]
 pub struct Profile {
-    /// Which hub.
+    /// The hub.
     pub flavor: Flavor,
-    /// How it logs. [`Logger::Pino`] only with [`Flavor::Fork`].
+    /// Its logger. [`Logger::Pino`] only with [`Flavor::Fork`].
     pub logger: Logger,
-    /// Where all its noise comes from: the same seed and steps give the same lines, byte for byte.
+    /// The seed of all its noise: the same seed and steps give the same lines, byte for byte.
     pub seed: u64,
     /// The port in its lines and bodies.
     pub port: u16,
@@ -58,15 +58,15 @@ pub struct Profile {
     pub version: Option<String>,
     /// The process id of the first start; every later start has a higher one.
     pub pid: u32,
-    /// How many tools each working server has (14 in every recording).
+    /// Number of tools of each working server (14 in every recording).
     pub tools: usize,
-    /// The least and the most lines of a disconnect storm (1,963 and 3,696 in the recordings).
+    /// Minimum and maximum number of lines of a disconnect storm (1,963 and 3,696 in the recordings).
     pub storm_lines: (u32, u32),
     /// The configured servers.
     pub servers: Vec<ServerPlan>,
-    /// How long after its crash the hub starts a server again by itself. Neither recorded hub ever does.
+    /// The time after which the hub restarts a crashed server by itself. Neither recorded hub ever does.
     pub reconnects_after: Option<Micros>,
-    /// Whether the checkpoint lines keep their fields, session ids among them, with every logger. They don't in the recordings.
+    /// True if the checkpoint lines keep their fields, session ids included, with every logger. They don't in the recordings.
     pub logs_in_order: bool,
     /// `hostname` of the pino lines.
     pub hostname: String,
@@ -74,12 +74,12 @@ pub struct Profile {
     pub cwd: String,
     /// The hub's configuration file.
     pub config_file: String,
-    /// Whether it was started with `--watch`: then it reloads its configuration when that changes.
+    /// True if started with `--watch`, so that it reloads its configuration when the file changes.
     pub watches_config: bool,
 }
 
 impl Profile {
-    /// The public hub, as in the recording `npm-4.2.1`.
+    /// Returns the public hub, as in the recording `npm-4.2.1`.
     pub fn npm() -> Self {
         Self {
             flavor: Flavor::Npm,
@@ -100,7 +100,7 @@ impl Profile {
         }
     }
 
-    /// The fork with JSON lines, as in the recording `fork-pino`.
+    /// Returns the fork with JSON lines, as in the recording `fork-pino`.
     pub fn fork_pino() -> Self {
         Self {
             flavor: Flavor::Fork,
@@ -114,13 +114,13 @@ impl Profile {
         }
     }
 
-    /// The fork with its default logger, as in the recording `fork-legacy`.
+    /// Returns the fork with its default logger, as in the recording `fork-legacy`.
     pub fn fork_legacy() -> Self {
         Self { logger: Logger::Legacy, pid: 10_166, ..Self::fork_pino() }
     }
 
-    /// The fork as it should become: it starts crashed servers again after this time, loses no session ids, and a client that leaves
-    /// costs one line instead of a storm.
+    /// Returns the fork without the known defects: it restarts crashed servers after this time, keeps session ids, and logs one
+    /// line instead of a storm when a client leaves.
     pub fn mended(reconnects_after: Micros) -> Self {
         Self {
             version: Some("4.4.0".into()),

@@ -1,6 +1,6 @@
-//! What clients ask, and what the hub makes of it without Gemini.
+//! Prompts of clients, and the hub's keyword fallback without Gemini.
 
-/// A prompt for each category, as the recorded clients asked them, and a few more.
+/// A prompt for each category: those of the recorded clients, and a few more.
 const PROMPTS: [(&str, &str); 8] = [
     ("github", "Check my github pull requests"),
     ("filesystem", "List all files in the directory"),
@@ -12,7 +12,7 @@ const PROMPTS: [(&str, &str); 8] = [
     ("database", "Count the rows of the orders table with sql"),
 ];
 
-/// The words by which the fork guesses categories when Gemini is away.
+/// The words by which the fork chooses categories when Gemini fails.
 const KEYWORDS: [(&str, &[&str]); 8] = [
     ("github", &["github", "pull request", "issue", "repository"]),
     ("filesystem", &["file", "directory", "folder"]),
@@ -24,13 +24,13 @@ const KEYWORDS: [(&str, &[&str]); 8] = [
     ("memory", &["remember", "memory", "recall"]),
 ];
 
-/// A prompt that would lead to these categories.
+/// Returns a prompt that leads to these categories.
 pub(super) fn prompt_for(categories: &[String]) -> &'static str {
     let wanted = categories.first().map_or("github", String::as_str);
     PROMPTS.iter().find(|(category, _)| *category == wanted).map_or(PROMPTS[0].1, |(_, prompt)| prompt)
 }
 
-/// The fork's fallback: which categories the words of a prompt point at; `meta` if none.
+/// Returns the categories of the fork's fallback for the words of a prompt; `meta` if none.
 pub(super) fn by_keyword(prompt: &str) -> Vec<String> {
     let prompt = prompt.to_lowercase();
     let hits = KEYWORDS.iter().filter(|(_, words)| words.iter().any(|word| prompt.contains(word)));

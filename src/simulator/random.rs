@@ -1,4 +1,4 @@
-//! A tiny deterministic source of noise (splitmix64): the same seed gives the same hub, on every machine.
+//! A small deterministic random generator (splitmix64): the same seed gives the same hub on every machine.
 
 use crate::watch::Micros;
 
@@ -16,7 +16,7 @@ impl Random {
         mix(self.0)
     }
 
-    /// A number from `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, both included.
     pub(super) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high.saturating_sub(low) + 1)
     }
@@ -25,18 +25,18 @@ impl Random {
         Micros::new(self.between(low, high))
     }
 
-    /// True `permille` times in a thousand.
+    /// Returns true `permille` times in a thousand.
     pub(super) fn chance(&mut self, permille: u64) -> bool {
         self.next() % 1_000 < permille
     }
 
-    /// One of `from`, which must not be empty.
+    /// Returns one of `from`, which must not be empty.
     pub(super) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         let index = self.next() % from.len() as u64;
         &from[index as usize]
     }
 
-    /// An id as the hub makes them: a version 4 UUID.
+    /// Returns an id in the hub's format: a version 4 UUID.
     pub(super) fn uuid(&mut self) -> String {
         let high = (self.next() & !0xf000) | 0x4000;
         let low = (self.next() >> 2) | 0x8000_0000_0000_0000;
@@ -51,7 +51,7 @@ impl Random {
     }
 }
 
-/// The bits of `value`, scattered: noise that depends on nothing but its argument.
+/// Returns noise that depends only on the argument.
 pub(super) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

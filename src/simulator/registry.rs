@@ -1,5 +1,5 @@
-//! `workspaces.json`: where all hubs of a user note themselves, by their port. A hub that is killed leaves its entry behind, and one
-//! whose port is taken spoils the entry of the hub that has it (recordings `*-actions`).
+//! `workspaces.json`: the registry of all hubs of a user, by port. A killed hub leaves its entry behind, and a hub whose port is
+//! taken damages the entry of the hub that has the port (recordings `*-actions`).
 
 use std::collections::BTreeMap;
 
@@ -12,9 +12,9 @@ pub(super) struct Workspace {
     pub(super) cwd: String,
     pub(super) config_file: String,
     pub(super) pid: u32,
-    /// By the clock of that hub.
+    /// In the time of that hub's clock.
     pub(super) start: Timestamp,
-    /// `activeConnections`: set when somebody subscribes, and not when somebody leaves.
+    /// `activeConnections`: updated when a client subscribes, but not when it leaves.
     pub(super) connections: usize,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct Workspace {
 pub(super) struct Registry(pub(super) BTreeMap<u16, Workspace>);
 
 impl Registry {
-    /// `workspaces.allActive` of `/api/health`, and of the event about it.
+    /// Returns `workspaces.allActive` of `/api/health`, and of the event about it.
     pub(super) fn json(&self) -> String {
         let entries = self.0.iter().fold(Fields::new(), |fields, (port, workspace)| {
             let entry = Fields::new()

@@ -1,4 +1,4 @@
-//! What the hub's process uses: shaped like Node's heap and event loop, and a function of virtual time alone.
+//! Resource usage of the hub's process: shaped like Node's heap and event loop, and a pure function of virtual time.
 
 use super::random::mix;
 use crate::watch::{Micros, Timestamp};
@@ -22,7 +22,7 @@ pub(super) struct Resources {
 }
 
 impl Resources {
-    /// A process that was just started. The rates outlive a restart: they are the build's.
+    /// Starts a new process. The rates survive a restart, because they belong to the build.
     pub(super) fn new(seed: u64, at: Timestamp, permille: u32, leak_per_hour: u64) -> Self {
         Self { seed, since: at, cpu: Micros::new(0), permille, leaked: 0, leak_per_hour }
     }
@@ -35,7 +35,7 @@ impl Resources {
         self.leak_per_hour = leak_per_hour;
     }
 
-    /// The hub worked for so long.
+    /// Adds working time.
     pub(super) fn work(&mut self, micros: u64) {
         self.cpu = Micros::new(self.cpu.get() + micros);
     }

@@ -1,4 +1,4 @@
-//! Sessions to play: what happens when, faults included.
+//! Scripts of sessions, faults included.
 
 use super::random::Random;
 use super::step::{Gemini, Step};
@@ -10,29 +10,29 @@ const HOUR: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * HOUR;
 const MIB: u64 = 1024 * 1024;
 
-/// The connections of a day, and how many calls each makes at least and at most.
+/// The connections of a day, and the minimum and maximum number of calls of each.
 const CLIENTS_A_DAY: u64 = 10;
 const CALLS: (u64, u64) = (18, 34);
 
-/// Who makes the calls of a busy period.
+/// The clients that make the calls of a busy period.
 const LOAD_CLIENTS: [&str; 4] = ["load-a", "load-b", "load-c", "load-d"];
 
-/// Ready-made sessions. `github` fails to start in all of them, because the profiles say so.
+/// Ready-made sessions. `github` fails to start in all of them, because the profiles define it so.
 #[derive(Clone, Copy, Debug)]
 pub struct Script;
 
 impl Script {
-    /// A believable staging period of any length of ten minutes or more (made for 48 h): about ten clients a day that come and
-    /// go, a few hundred calls a day, some of them at once, and, each at a fixed part of the period, one episode of HTTP 429, one
-    /// crash of the filesystem server that takes stop and start some twelve minutes later, one short restart of the hub, memory
-    /// that grows slowly and then no more, and a few event subscribers. The hub runs to the end.
+    /// Returns a realistic staging period of ten minutes or more (made for 48 h): about ten clients a day that come and go, a few
+    /// hundred calls a day, some of them at once, and, each at a fixed part of the period, one episode of HTTP 429, one crash of
+    /// the filesystem server that is stopped and started some twelve minutes later, one short restart of the hub, memory that grows
+    /// slowly and then stays, and a few event subscribers. The hub runs to the end.
     pub fn rehearsal(start: Timestamp, length: Micros, seed: u64) -> Vec<(Timestamp, Step)> {
         let mut rehearsal = Rehearsal { start, length: length.get(), random: Random::new(seed), restarts: true, steps: Vec::new() };
         rehearsal.run();
         sorted(rehearsal.steps)
     }
 
-    /// What is ordinary in a rehearsal, without any fault: the hub starts, clients come, call and go, some subscribe.
+    /// Returns the ordinary part of a rehearsal, without faults: the hub starts, clients connect, call and leave, some subscribe.
     pub fn ordinary(start: Timestamp, length: Micros, seed: u64) -> Vec<(Timestamp, Step)> {
         let mut ordinary = Rehearsal { start, length: length.get(), random: Random::new(seed), restarts: false, steps: Vec::new() };
         ordinary.at(0, Step::StartHub);
@@ -41,8 +41,8 @@ impl Script {
         sorted(ordinary.steps)
     }
 
-    /// What makes a rehearsal a busy one: so many calls more, evenly spread over four clients that are there all the time but for the
-    /// restart, near which nobody calls.
+    /// Returns the extra calls of a busy rehearsal, evenly spread over four clients that stay connected except at the restart, near
+    /// which no calls are made.
     pub fn load(start: Timestamp, length: Micros, calls: u64) -> Vec<(Timestamp, Step)> {
         let mut load = Rehearsal { start, length: length.get(), random: Random::new(calls), restarts: true, steps: Vec::new() };
         if calls > 0 {
@@ -51,8 +51,8 @@ impl Script {
         sorted(load.steps)
     }
 
-    /// Forty seconds that show everything: three clients call at once, one meets HTTP 429, the filesystem server crashes and is
-    /// brought back by stop and start, clients leave, the hub stops.
+    /// Returns forty seconds that show everything: three clients call at once, one gets HTTP 429, the filesystem server crashes and
+    /// recovers by stop and start, clients leave, the hub stops.
     pub fn demo(start: Timestamp) -> Vec<(Timestamp, Step)> {
         let mut steps = vec![(0, Step::StartHub), (2_000, Step::Subscribe)];
         for (index, name) in ["editor", "assistant", "ci-agent"].into_iter().enumerate() {
@@ -82,7 +82,7 @@ struct Rehearsal {
     start: Timestamp,
     length: u64,
     random: Random,
-    /// Whether the hub is restarted inside, so that nobody calls then.
+    /// True if the hub is restarted in it, so that no calls are made then.
     restarts: bool,
     steps: Vec<(Timestamp, Step)>,
 }
@@ -110,12 +110,12 @@ impl Rehearsal {
         self.steps.push((self.start.plus(Micros::new(offset)), step));
     }
 
-    /// An offset that is `permille` of the way through the period.
+    /// Returns an offset that is `permille` of the way through the period.
     fn part(&self, permille: u64) -> u64 {
         self.length / 1_000 * permille
     }
 
-    /// Grows for the first half of the period, then no more.
+    /// Lets memory grow for the first half of the period, then stay.
     fn add_memory(&mut self) {
         self.at(MINUTE, Step::LeakMemory { bytes_per_hour: MIB / 2 });
         self.at(self.part(500), Step::LeakMemory { bytes_per_hour: 0 });
@@ -129,7 +129,7 @@ impl Rehearsal {
         self.at(repair + 400_000, Step::StartServer { name: "filesystem".into() });
     }
 
-    /// Three calls in a row that Gemini turns away.
+    /// Makes three calls in a row that Gemini rejects.
     fn add_rate_limit(&mut self) {
         let episode = self.part(620);
         self.at(episode, Step::ConnectClient { name: "nightly-agent".into() });
@@ -157,7 +157,7 @@ impl Rehearsal {
         }
     }
 
-    /// A client comes, makes its calls one after the other, and goes. Now and then a second one comes along.
+    /// Connects a client, makes its calls one after the other, and disconnects. Sometimes a second client comes along.
     fn add_visit(&mut self, visit: u64, share: u64) {
         let from = visit * share + MINUTE / 2 + self.random.between(0, share / 8);
         let until = (visit * share + share * 7 / 8).max(from + MINUTE);
@@ -168,7 +168,7 @@ impl Rehearsal {
         }
     }
 
-    /// A client that would be there at the hub's restart leaves before, so that no call is in flight then.
+    /// Lets a client leave before the hub's restart, so that no call is in flight then.
     fn add_client(&mut self, name: &str, from: u64, until: u64) {
         let restart = if self.restarts { self.restart() } else { u64::MAX / 2 };
         let until = if from < restart && restart < until + 30 * SECOND { restart.saturating_sub(30 * SECOND) } else { until };

@@ -1,4 +1,4 @@
-//! The simulated hub behind a real port.
+//! Serves the simulated hub on a real port.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,16 +25,16 @@ use super::mcp;
 use super::port::HubPort;
 use super::step::Step;
 
-/// How often virtual time follows when nobody asks.
+/// How often virtual time advances without requests.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long a handler waits between two looks at a server that is starting.
+/// Polling interval of a handler that waits for a starting server.
 const LOOK: Duration = Duration::from_millis(20);
 
 type Live = Arc<Mutex<LiveSimulation>>;
 
-/// Serves a live simulation on `listener` until `shutdown`: its virtual time follows the wall clock. While the simulated hub isn't
-/// running, connections are closed at once. Ends with the error of a log that can't be written.
+/// Serves a live simulation on `listener` until `shutdown`; its virtual time follows the wall clock. While the simulated hub isn't
+/// running, connections are closed at once. Returns the error of an unwritable log.
 pub async fn serve(
     simulation: Live,
     listener: tokio::net::TcpListener,
@@ -42,7 +42,7 @@ pub async fn serve(
 ) -> io::Result<()> {
     let port = HubPort { listener, live: Arc::clone(&simulation) };
     let server = axum::serve(port, router(Arc::clone(&simulation)));
-    // Open event streams would hold up a graceful end; they break off as with a real hub.
+    // Open event streams would block a graceful shutdown; they break off like those of a real hub.
     let ended = tokio::select! {
         result = server.into_future() => result,
         result = keep_time(Arc::clone(&simulation)) => result,
@@ -75,12 +75,12 @@ fn router(live: Live) -> Router {
         .with_state(live)
 }
 
-/// A panic elsewhere must not end the simulated hub.
+/// Locks the simulation. A panic elsewhere must not end the simulated hub.
 fn lock(live: &Live) -> MutexGuard<'_, LiveSimulation> {
     live.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A failed log write, as the ticker reports it, too.
+/// Returns a log write error in the form that the ticker also uses.
 fn broken(error: &io::Error) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response()
 }
@@ -111,7 +111,7 @@ async fn filtering_stats(State(live): State<Live>) -> Response {
     if is_fork {
         return answer(live, |live| live.simulation.filtering_stats()).await;
     }
-    // As Express says it.
+    // Express's wording.
     let body = "<pre>Cannot GET /api/filtering/stats</pre>\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
 }
@@ -139,7 +139,7 @@ async fn stop_server(State(live): State<Live>, Query(stopping): Query<Stopping>,
     change_server(live, step, name).await
 }
 
-/// Answers when all servers have settled, as the hub does.
+/// Answers when all servers have started or failed, like the hub.
 async fn restart(State(live): State<Live>) -> Response {
     let happened = lock(&live).happen(Event::Step(Step::RestartServers));
     if let Err(error) = happened {
@@ -161,7 +161,7 @@ async fn restart(State(live): State<Live>) -> Response {
     }
 }
 
-/// Answers when the server has settled, as the hub does.
+/// Answers when the server has started or failed, like the hub.
 async fn change_server(live: Live, step: Step, name: String) -> Response {
     let happened = lock(&live).happen(Event::Step(step));
     if let Err(error) = happened {
@@ -176,7 +176,7 @@ async fn change_server(live: Live, step: Step, name: String) -> Response {
     }
 }
 
-/// What the hub answers about a server; `None` while that is still starting.
+/// Returns the hub's answer about a server; `None` while the server is starting.
 fn server_state(live: &Live, name: &str) -> io::Result<Option<Response>> {
     let mut live = lock(live);
     live.advance()?;
@@ -265,13 +265,13 @@ async fn mcp_message(State(live): State<Live>, Query(id): Query<SessionId>, Json
     }
 }
 
-/// What ends when a client closes its stream.
+/// The action on a client closing its stream.
 enum End {
     Subscription(String),
     Session(String),
 }
 
-/// Tells the hub that a stream was closed.
+/// Notifies the hub that a stream was closed.
 struct OnEnd {
     live: Live,
     end: Option<End>,
@@ -280,13 +280,13 @@ struct OnEnd {
 impl Drop for OnEnd {
     fn drop(&mut self) {
         let mut live = lock(&self.live);
-        let told = match self.end.take() {
+        let notified = match self.end.take() {
             Some(End::Subscription(id)) => live.unsubscribe(id),
             Some(End::Session(session)) => live.close_session(session),
             None => Ok(()),
         };
-        // A log that can't be written is reported by the ticker.
-        drop(told);
+        // The ticker reports an unwritable log.
+        drop(notified);
     }
 }
 

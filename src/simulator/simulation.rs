@@ -1,5 +1,5 @@
-//! The simulator's handle: virtual time goes where its user says, and the hub's lines go where its user wants them. Other hubs of
-//! the same user can be there, too: they write the same log file and the same list of workspaces.
+//! The simulator's handle: the caller controls virtual time and receives the hub's lines. Other hubs of the same user can run, too:
+//! they write the same log file and the same list of workspaces.
 
 use std::io;
 
@@ -28,13 +28,13 @@ pub struct Simulation {
 pub struct Neighbour(usize);
 
 impl Simulation {
-    /// A hub that isn't running until [`Step::StartHub`]; virtual time begins at `start`.
+    /// Creates a hub that isn't running until [`Step::StartHub`]; virtual time begins at `start`.
     pub fn new(profile: Profile, start: Timestamp) -> Self {
         Self { world: World::new(profile, start), neighbours: Vec::new() }
     }
 
-    /// Another hub of the same user, which isn't running until its own [`Step::StartHub`]. With the port of a hub that runs it fails to
-    /// start.
+    /// Adds another hub of the same user, which isn't running until its own [`Step::StartHub`]. If its port is that of a running
+    /// hub, it fails to start.
     pub fn neighbour(&mut self, profile: Profile) -> Neighbour {
         self.neighbours.push(World::new(profile, self.world.now));
         Neighbour(self.neighbours.len() - 1)
@@ -47,18 +47,19 @@ impl Simulation {
         }
     }
 
-    /// Plans a step. One that lies in the virtual past happens at the next advance.
+    /// Plans a step. A step in the virtual past happens at the next advance.
     pub fn schedule(&mut self, at: Timestamp, step: Step) {
         self.world.plan(at, Event::Step(step));
     }
 
-    /// Lets everything happen that is due up to `to`, in time order, and writes the log file's lines. Virtual time never goes
-    /// back. A line that is written at `to` itself can carry a time that is up to a millisecond later: writing takes the hub time.
+    /// Runs all events that are due up to `to`, in time order, and writes the log file's lines. Virtual time never goes back. A
+    /// line that is written at `to` itself can carry a time that is up to a millisecond later, because writing takes the hub time.
     pub fn advance(&mut self, to: Timestamp, log: &mut dyn LogSink) -> io::Result<()> {
         self.advance_noticing(to, log, &mut |_| {})
     }
 
-    /// Like [`Self::advance`], and shows each log entry, from which the lines of stdout and the event stream can be made.
+    /// Advances like [`Self::advance`], and passes on each log entry, from which the lines of stdout and the event stream can be
+    /// made.
     pub fn advance_watched(&mut self, to: Timestamp, log: &mut dyn LogSink, watch: &mut dyn FnMut(&Entry)) -> io::Result<()> {
         self.advance_noticing(to, log, &mut |notice| {
             if let Notice::Logged(entry) = notice {
@@ -67,8 +68,8 @@ impl Simulation {
         })
     }
 
-    /// Like [`Self::advance`], and shows what each subscriber of the event stream hears: events in the hub's dialect, and `None` when
-    /// all connections break.
+    /// Advances like [`Self::advance`], and passes on what each subscriber of the event stream receives: events in the hub's dialect, and
+    /// `None` when all connections break.
     pub fn advance_streamed(&mut self, to: Timestamp, log: &mut dyn LogSink, hear: &mut dyn FnMut(Option<&str>)) -> io::Result<()> {
         let profile = self.world.profile.clone();
         let now = self.world.clock(to);
@@ -102,7 +103,7 @@ impl Simulation {
                     notice(each);
                 }
             }
-            self.tell_others(index, &known);
+            self.notify_others(index, &known);
         }
         self.worlds_mut().for_each(|world| world.wait_until(to));
         log.flush()
@@ -112,7 +113,7 @@ impl Simulation {
         std::iter::once(&mut self.world).chain(&mut self.neighbours)
     }
 
-    /// The hub in which the next thing happens, if one does up to `to`; the watched one is the first.
+    /// Returns the hub with the next event up to `to`, if there is one; the watched hub is the first.
     fn next(&self, to: Timestamp) -> Option<usize> {
         let worlds = std::iter::once(&self.world).chain(&self.neighbours).enumerate();
         let due = worlds.filter_map(|(index, world)| Some((world.next_due(to)?, index)));
@@ -126,8 +127,8 @@ impl Simulation {
         }
     }
 
-    /// What one hub did to the list of workspaces and to its port concerns the others.
-    fn tell_others(&mut self, changer: usize, known: &Registry) {
+    /// Passes one hub's changes of the workspace list and of its port on to the other hubs.
+    fn notify_others(&mut self, changer: usize, known: &Registry) {
         if self.neighbours.is_empty() {
             return;
         }
@@ -143,32 +144,32 @@ impl Simulation {
         }
     }
 
-    /// Virtual time.
+    /// Returns the virtual time.
     pub fn now(&self) -> Timestamp {
         self.world.now
     }
 
-    /// What `GET /api/health` gets now.
+    /// Returns the current answer of `GET /api/health`.
     pub fn health(&self) -> ApiAnswer {
         self.world.health()
     }
 
-    /// What `GET /api/servers` gets now.
+    /// Returns the current answer of `GET /api/servers`.
     pub fn servers(&self) -> ApiAnswer {
         self.world.servers()
     }
 
-    /// What `GET /api/filtering/stats` gets now.
+    /// Returns the current answer of `GET /api/filtering/stats`.
     pub fn filtering_stats(&self) -> ApiAnswer {
         self.world.filtering_stats()
     }
 
-    /// The hub's process; `None` when it isn't running.
+    /// Returns the hub's process; `None` when it isn't running.
     pub fn process(&self) -> Option<SimulatedProcess> {
         self.world.process()
     }
 
-    /// What really happened so far, in time order.
+    /// Returns the real events so far, in time order.
     pub fn truth(&self) -> &[Truth] {
         &self.world.truth
     }

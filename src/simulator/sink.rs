@@ -1,18 +1,18 @@
-//! Where the hub's log file goes.
+//! Destinations of the hub's log file.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-/// What a simulated hub writes its log file to.
+/// A destination of a simulated hub's log lines.
 pub trait LogSink {
-    /// The file is emptied: the legacy logger does that at every start of the hub.
+    /// Empties the file: the legacy logger does that at every start of the hub.
     fn truncate(&mut self) -> io::Result<()>;
 
-    /// One line, without its line end.
+    /// Writes one line, without its line end.
     fn line(&mut self, file_line: &str) -> io::Result<()>;
 
-    /// Everything written so far must be readable by others. Called at the end of each advance.
+    /// Makes everything written so far readable by others. Called at the end of each advance.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -31,14 +31,14 @@ impl LogSink for Vec<u8> {
     }
 }
 
-/// A log file on disk, opened for appending as the hub does: emptying it keeps the inode.
+/// A log file on disk, opened for appending like the hub does: emptying it keeps the inode.
 #[derive(Debug)]
 pub struct FileSink {
     file: BufWriter<File>,
 }
 
 impl FileSink {
-    /// Opens the file, or makes it; what is in it stays.
+    /// Opens the file or creates it; its content stays.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self { file: BufWriter::new(file) })
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_truncated_file_goes_on_from_its_beginning() {
+    fn a_truncated_file_is_written_from_its_beginning() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mcp-hub.log");
         let mut sink = FileSink::open(&path).unwrap();

@@ -1,10 +1,9 @@
-//! What can be made to happen to a simulated hub.
+//! Steps that a script can apply to a simulated hub.
 
 use super::profile::ServerPlan;
 use crate::watch::Micros;
 
-/// Something that happens at an instant. A step that makes no sense then (a call by a client that isn't there) does nothing, as
-/// with a real hub.
+/// A step at an instant. An impossible step (a call by a client that isn't connected) does nothing, as with a real hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The hub's process is started; a second start does nothing.
@@ -18,9 +17,9 @@ pub enum Step {
         /// The name it gives itself.
         name: String,
     },
-    /// The newest connection of that name is closed; the hub answers with a storm of lines. With a call in flight a fork doesn't
-    /// survive it: the call finds no session, and the line that says so goes through the error helper that stops the hub (known
-    /// from its public source, not from a recording).
+    /// The newest connection of that name is closed; the hub answers with a storm of lines. With a call in flight, a fork stops:
+    /// the call finds no session, and the line about it goes through the error helper that stops the hub (known from its public
+    /// source, not from a recording).
     DisconnectClient {
         /// The name it gave itself.
         name: String,
@@ -29,10 +28,10 @@ pub enum Step {
     Analyze {
         /// The name it gave itself.
         client: String,
-        /// What Gemini does with it.
+        /// Gemini's answer.
         gemini: Gemini,
     },
-    /// A server's process gets SIGKILL. The hub says `transport closed`, and goes on calling it connected.
+    /// A server's process gets SIGKILL. The hub logs `transport closed`, and keeps reporting the server as connected.
     KillServer {
         /// The server's name.
         name: String,
@@ -47,77 +46,77 @@ pub enum Step {
         /// The server's name.
         name: String,
     },
-    /// `POST /api/restart`: all servers are stopped and started anew, in the same process.
+    /// `POST /api/restart`: all servers are stopped and started again, in the same process.
     RestartServers,
-    /// The configuration loses a server, and the hub reloads it.
+    /// A server is removed from the configuration, and the hub reloads it.
     RemoveServer {
         /// The server's name.
         name: String,
     },
-    /// The configuration gets a server, and the hub reloads it.
+    /// A server is added to the configuration, and the hub reloads it.
     AddServer {
         /// The server.
         plan: ServerPlan,
     },
-    /// A server writes a text to its stderr at once. Only its first line gets a prefix in the hub's log.
+    /// A server writes a text to its stderr in one write. Only its first line gets a prefix in the hub's log.
     Stderr {
         /// The server's name.
         name: String,
         /// The text.
         text: String,
     },
-    /// From now on the hub's clock is so many microseconds ahead; negative is behind.
+    /// From now on the hub's clock is ahead by so many microseconds; negative is behind.
     SetClock {
-        /// How far.
+        /// The difference.
         ahead: i64,
     },
-    /// `POST /api/servers/start`: does nothing while the hub thinks that the server is connected.
+    /// `POST /api/servers/start`: does nothing while the hub reports the server as connected.
     StartServer {
         /// The server's name.
         name: String,
     },
-    /// Somebody opens the event stream.
+    /// A client opens the event stream.
     Subscribe,
-    /// The newest subscriber goes away.
+    /// The newest subscriber leaves.
     Unsubscribe,
     /// The hub logs a warning.
     Warn {
         /// Its text.
         text: String,
     },
-    /// From now on the hub's memory grows by so much; zero ends it.
+    /// From now on the hub's memory grows at this rate; zero ends it.
     LeakMemory {
-        /// How fast.
+        /// The rate.
         bytes_per_hour: u64,
     },
-    /// From now on the hub uses so much CPU time when nothing happens (3 at first).
+    /// From now on the idle hub uses this CPU time (3 at first).
     Cpu {
         /// Thousandths of a core.
         permille_of_core: u32,
     },
-    /// From now on every API answer takes so much longer.
+    /// From now on every API answer takes longer by this time.
     ApiDelay {
-        /// How much.
+        /// The additional time.
         delay: Micros,
     },
 }
 
-/// What Gemini does with a prompt.
+/// Gemini's answer to a prompt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Gemini {
-    /// It answers.
+    /// An answer.
     Answers {
-        /// How long it takes.
+        /// Its response time.
         after: Micros,
-        /// The categories that it finds.
+        /// The categories in it.
         categories: Vec<String>,
     },
     /// HTTP 429, three rounds of three tries, about 17 s in all; then keywords decide (recorded).
     RateLimited,
     /// HTTP 400 `API_KEY_INVALID`, after about 5 s: the hub logs an error and with that shuts itself down (recorded).
     KeyInvalid,
-    /// Any other error: the same error helper, so the same end (from the fork's public source).
+    /// Any other error: the same error helper, so also the hub's end (from the fork's public source).
     Fails,
-    /// It answers after half a second that nothing fits.
+    /// After half a second, the answer that no category fits.
     NoCategories,
 }

@@ -1,10 +1,10 @@
-//! The schemas of the filesystem server's tools, as in every recording: serialised once, then only copied.
+//! Schemas of the filesystem server's tools, as in every recording: serialised once, then copied.
 
 use serde_json::value::RawValue;
 
 use super::fields::quote;
 
-/// What a tool of a server answers about itself, in the recorded order and form.
+/// A tool's description of itself, in the recorded order and format.
 const RECORDED: &str = include_str!("tools.json");
 
 /// The tools of one server.
@@ -17,7 +17,7 @@ pub(super) struct Tools {
 }
 
 impl Tools {
-    /// The recorded fourteen, or as many of them as wanted; more are copies under other names.
+    /// Returns the recorded fourteen, or as many as wanted; more are copies under other names.
     pub(super) fn new(count: usize) -> Self {
         let recorded = recorded();
         let mut tools = Self { array: String::new(), names: Vec::new(), each: Vec::new() };
@@ -39,7 +39,7 @@ impl Tools {
         self.names.iter().any(|known| known == name)
     }
 
-    /// As the MCP endpoint lists them: each under its server's name.
+    /// Lists the tools like the MCP endpoint: each under its server's name.
     pub(super) fn namespaced(&self, server: &str) -> Vec<String> {
         let pairs = self.each.iter().zip(&self.names);
         pairs.map(|(json, name)| renamed(json, name, &format!("{server}__{name}"))).collect()
@@ -50,7 +50,7 @@ fn renamed(json: &str, from: &str, to: &str) -> String {
     json.replacen(&format!("\"name\":{}", quote(from)), &format!("\"name\":{}", quote(to)), 1)
 }
 
-/// The embedded tools with their names.
+/// Returns the embedded tools with their names.
 fn recorded() -> Vec<(String, String)> {
     #[derive(serde::Deserialize)]
     struct Named {

@@ -1,17 +1,17 @@
-//! What really happened: what a watcher's findings are measured against.
+//! The real events, with which a watcher's findings are compared.
 
 use crate::watch::{Micros, Timestamp};
 
-/// One thing that really happened.
+/// One real event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Truth {
-    /// When.
+    /// Its time.
     pub at: Timestamp,
-    /// What.
+    /// The event.
     pub what: Happening,
 }
 
-/// The kinds of things that happen.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Happening {
     /// The hub's process was started.
@@ -21,49 +21,49 @@ pub enum Happening {
     },
     /// The hub's port accepts connections.
     HubListening,
-    /// The hub's port is closed. The process may go on for a moment.
+    /// The hub's port is closed. The process may run for a moment longer.
     HubDeaf,
-    /// All servers came up or failed: the MCP endpoint is there.
+    /// The start of every server has succeeded or failed: the MCP endpoint exists.
     HubReady,
-    /// `POST /api/restart`: the process stays, its servers are started anew.
+    /// `POST /api/restart`: the process continues, and its servers restart.
     ServersRestarted,
-    /// The hub began to shut down by itself or by SIGTERM.
+    /// The hub began to shut down, by itself or by SIGTERM.
     HubStopping,
-    /// The hub's process is gone.
+    /// The hub's process ended.
     HubStopped {
-        /// Why.
+        /// The reason.
         cause: StopCause,
     },
     /// A server answers.
     ServerUp {
         /// Its name.
         name: String,
-        /// Who started it.
+        /// The cause of its start.
         cause: UpCause,
     },
-    /// A server is gone.
+    /// A server stopped working.
     ServerDown {
         /// Its name.
         name: String,
-        /// Why.
+        /// The reason.
         cause: DownCause,
     },
-    /// A server did not come up.
+    /// A server failed to start.
     ServerFailed {
         /// Its name.
         name: String,
     },
-    /// A server that did not work is stopped or disabled by somebody.
+    /// A server that did not work is stopped or disabled by a user.
     ServerPutAway {
         /// Its name.
         name: String,
     },
-    /// The hub's configuration has a server more.
+    /// A server was added to the hub's configuration.
     ServerAdded {
         /// Its name.
         name: String,
     },
-    /// The hub's configuration has a server less.
+    /// A server was removed from the hub's configuration.
     ServerRemoved {
         /// Its name.
         name: String,
@@ -81,7 +81,7 @@ pub enum Happening {
         name: Option<String>,
         /// Its session id.
         session: String,
-        /// How many equal lines the hub wrote about it at once (strays at the hub's shutdown not counted).
+        /// Number of equal lines that the hub wrote about it at once (without late ones at the hub's shutdown).
         lines: u32,
     },
     /// A call of the meta-tool ended.
@@ -94,23 +94,23 @@ pub enum Happening {
         start: Timestamp,
         /// When it ended.
         end: Timestamp,
-        /// How.
+        /// Its outcome.
         outcome: CallOutcome,
-        /// The part of the time that Gemini took, retries included.
+        /// Gemini's part of the time, retries included.
         gemini_us: Micros,
     },
-    /// One round of tries at Gemini ended with HTTP 429.
+    /// One round of requests to Gemini ended with HTTP 429.
     RateLimited {
-        /// The session whose call it was.
+        /// The session of the call.
         session: String,
     },
-    /// Somebody opened the event stream.
+    /// A client opened the event stream.
     Subscribed,
-    /// Somebody left the event stream.
+    /// A client closed the event stream.
     Unsubscribed,
 }
 
-/// Why a hub's process ended.
+/// The reasons for the end of a hub's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StopCause {
     /// SIGTERM from outside.
@@ -121,59 +121,59 @@ pub enum StopCause {
     OwnError,
 }
 
-/// Who started a server that came up.
+/// The causes of a server's start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpCause {
-    /// The hub, at its own start.
+    /// The hub's own start.
     HubStart,
-    /// Somebody: `POST /api/servers/start`.
+    /// A user: `POST /api/servers/start`.
     Asked,
-    /// Somebody who restarted all servers.
+    /// A user restarted all servers.
     Restarted,
-    /// It was put into the configuration.
+    /// It was added to the configuration.
     Added,
-    /// The hub by itself, after the server had crashed: only a hub whose defects are mended does that.
+    /// The hub by itself, after the server had crashed: only a hub without the known defects does that.
     Reconnected,
 }
 
-/// Why a server is gone.
+/// The reasons for a server's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DownCause {
     /// It crashed.
     Crashed,
-    /// Somebody stopped it.
+    /// A user stopped it.
     Stopped,
-    /// Somebody disabled it.
+    /// A user disabled it.
     Disabled,
-    /// Somebody restarted all servers.
+    /// A user restarted all servers.
     Restarted,
-    /// It was taken out of the configuration.
+    /// It was removed from the configuration.
     Removed,
-    /// The hub went, and took it along.
+    /// The hub ended.
     HubGone,
 }
 
-/// How a call of the meta-tool ended.
+/// The outcomes of a meta-tool call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallOutcome {
     /// Gemini answered.
     Answered {
-        /// Whether the client was told that its tools changed.
+        /// True if the client was notified that its tools changed.
         notified: bool,
     },
-    /// Gemini answered, but found no category.
+    /// Gemini answered without a category.
     NoCategories,
-    /// Gemini didn't answer; keywords decided.
+    /// Gemini failed; keywords decided.
     FellBack {
-        /// Whether the client was told that its tools changed.
+        /// True if the client was notified that its tools changed.
         notified: bool,
     },
-    /// The key was invalid; the hub stopped and nobody was answered.
+    /// The key was invalid; the hub stopped without an answer.
     KeyInvalid,
-    /// Gemini failed; the hub stopped and nobody was answered.
+    /// Gemini failed; the hub stopped without an answer.
     GeminiFailed,
-    /// The client had gone; the hub stopped over it.
+    /// The client had disconnected; the hub stopped because of it.
     SessionGone,
-    /// The hub was stopped or killed meanwhile.
+    /// The hub was stopped or killed during the call.
     HubGone,
 }

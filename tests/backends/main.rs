@@ -219,7 +219,7 @@ async fn a_tenant_and_credentials_are_sent_and_requested() {
 }
 
 #[test]
-fn an_invalid_backend_is_reported_with_the_valid_ones() {
+fn an_invalid_backend_is_rejected_with_the_valid_kinds() {
     let report_of = |backend: &str| {
         let reported = report_from(backend, &[]);
         (reported.code, reported.stderr)
@@ -227,7 +227,7 @@ fn an_invalid_backend_is_reported_with_the_valid_ones() {
     let (code, stderr) = report_of("zipkin=http://user:password@127.0.0.1:9");
     assert_eq!(code, Some(2), "{stderr}");
     assert!(
-        stderr.contains("there is no backend `zipkin`") && stderr.contains("jaeger=") && !stderr.contains("password"),
+        stderr.contains("unknown backend kind `zipkin`") && stderr.contains("jaeger=") && !stderr.contains("password"),
         "{stderr}"
     );
     let (code, stderr) = report_of("jaeger=127.0.0.1:16686");
@@ -236,7 +236,7 @@ fn an_invalid_backend_is_reported_with_the_valid_ones() {
     assert_eq!(code, Some(4), "{stderr}");
     assert!(stderr.contains("can't read /nonexistent/staging.jsonl"), "{stderr}");
     let nameless = hubwatch().args(["report", "--backend", "jaeger=http://127.0.0.1:9", "--format", "json"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&nameless.stderr).contains("say which with --name"));
+    assert!(String::from_utf8_lossy(&nameless.stderr).contains("set --name"));
 }
 
 fn export(to: &Path, more: &[&str]) -> (Option<i32>, String) {
@@ -289,7 +289,7 @@ fn an_empty_archive_is_not_a_success() {
     let folder = tempfile::tempdir().unwrap();
     let (code, output) = export_embedded(&folder.path().join("empty.jsonl"), &["--environment", "production"]);
     assert_eq!(code, Some(2), "{output}");
-    assert!(output.contains("demo-hub was not watched in environment production, but in staging"), "{output}");
+    assert!(output.contains("demo-hub has not been watched in environment production, but in staging"), "{output}");
 }
 
 /// The Collector writes one request of any spans per line, and may compress each line separately.

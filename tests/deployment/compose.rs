@@ -8,7 +8,7 @@ use crate::{assert_known, assert_readable, assert_understood, assert_valid, besi
 
 const FILES: [&str; 2] = ["docker/compose.yaml", "docker/compose.grafana.yaml"];
 
-/// The second on top of the first, as `docker compose -f … -f …` lays them: maps are merged, all else is replaced.
+/// Merges the second into the first, like `docker compose -f … -f …`: maps are merged, everything else is replaced.
 fn merged() -> Value {
     fn over(below: &mut Value, above: Value) {
         match (below, above) {
@@ -32,7 +32,7 @@ fn services(document: &Value) -> &Map<String, Value> {
 }
 
 #[test]
-fn they_are_what_the_compose_specification_allows() {
+fn the_files_are_valid_by_the_compose_specification() {
     for file in FILES {
         let documents = yaml(file);
         assert_eq!(documents.len(), 1);
@@ -42,7 +42,7 @@ fn they_are_what_the_compose_specification_allows() {
 }
 
 #[test]
-fn whatever_they_refer_to_is_there() {
+fn everything_they_refer_to_exists() {
     let both = merged();
     let volumes: BTreeSet<&str> = both["volumes"].as_object().unwrap().keys().map(String::as_str).collect();
     let mut used = BTreeSet::new();
@@ -66,7 +66,7 @@ fn whatever_they_refer_to_is_there() {
 }
 
 #[test]
-fn hubwatch_is_given_what_it_understands() {
+fn hubwatch_understands_its_arguments_and_variables() {
     let both = merged();
     for name in ["hubwatch", "report"] {
         let service = &services(&both)[name];
@@ -87,13 +87,13 @@ fn hubwatch_runs_hardened_and_within_its_limits() {
         assert_eq!((words(&service["cap_drop"]), words(&service["security_opt"])), (vec!["ALL"], vec!["no-new-privileges:true"]));
     }
     assert_eq!(services(&both)["hubwatch"]["cpus"], 0.1);
-    // Whichever of the two ends, the namespace of processes goes on.
+    // The PID namespace must outlive both containers.
     assert_eq!(services(&both)["hubwatch"]["pid"], services(&both)["hub"]["pid"]);
     assert_known("compose", "HUBWATCH_SHARED_PIDS");
 }
 
 #[test]
-fn the_collector_and_jaeger_read_the_variables_that_they_are_given() {
+fn the_collector_and_jaeger_read_their_variables() {
     let both = merged();
     let of = [("collector", "otel-config/collector/collector.yaml"), ("jaeger", "otel-config/jaeger/jaeger.yaml")];
     for (name, configuration) in of {

@@ -1,8 +1,8 @@
-//! docker/Dockerfile: what can be seen of it without a registry. The live tests build and run it.
+//! docker/Dockerfile: checks that need no registry. The live tests build and run the image.
 
 use crate::{assert_readable, root, text};
 
-/// The instructions, each with its arguments, on one line; comments left out.
+/// Returns the instructions with their arguments, one per line, without comments.
 fn instructions() -> Vec<(String, String)> {
     let lines: Vec<String> = text("docker/Dockerfile").lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     let joined = lines.join("\n").replace("\\\n", " ");
@@ -15,7 +15,7 @@ fn of<'a>(instructions: &'a [(String, String)], word: &str) -> Vec<&'a str> {
 }
 
 #[test]
-fn the_image_is_a_program_on_nothing_that_runs_as_nobody_and_checks_its_own_health() {
+fn the_image_is_an_unprivileged_program_on_scratch_with_a_health_check() {
     let all = instructions();
     let last = all.iter().rposition(|(word, _)| word == "FROM").unwrap();
     let image = &all[last..];
@@ -38,7 +38,7 @@ fn the_image_is_a_program_on_nothing_that_runs_as_nobody_and_checks_its_own_heal
 }
 
 #[test]
-fn what_the_image_takes_from_the_first_stage_is_made_there() {
+fn the_first_stage_builds_everything_that_the_image_copies() {
     let all = instructions();
     let last = all.iter().rposition(|(word, _)| word == "FROM").unwrap();
     let made = of(&all[..last], "RUN").join(" ");
@@ -46,7 +46,7 @@ fn what_the_image_takes_from_the_first_stage_is_made_there() {
         let from = copy.split_whitespace().find(|word| word.starts_with('/')).unwrap();
         assert!(copy.starts_with("--from=build ") && made.contains(from), "{from}");
     }
-    // The program is built by the script that the live tests and the release build it by.
+    // The live tests and the release build the program by the same script.
     assert!(made.contains(r#"packaging/static "linux-${TARGETARCH}" /out/hubwatch"#), "{made}");
     use std::os::unix::fs::PermissionsExt as _;
     let script = std::fs::metadata(root().join("packaging/static")).unwrap();
@@ -57,7 +57,7 @@ fn what_the_image_takes_from_the_first_stage_is_made_there() {
 }
 
 #[test]
-fn the_compiler_of_the_image_is_one_that_the_package_allows() {
+fn the_images_compiler_is_new_enough_for_the_package() {
     let from = instructions().into_iter().find(|(word, _)| word == "FROM").unwrap().1;
     let version = from.split("rust:").nth(1).unwrap().split('-').next().unwrap();
     assert_eq!(version, env!("CARGO_PKG_RUST_VERSION"));

@@ -1,4 +1,4 @@
-//! docker/kubernetes: what the API server would take, strictly.
+//! docker/kubernetes: validation like the API server's strict mode.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,8 @@ fn resources() -> Vec<Value> {
     FILES.into_iter().flat_map(yaml).collect()
 }
 
-/// The published definitions as `kubectl --validate=strict` takes them: no unknown fields; whole numbers where text or a number may stand.
+/// Returns the published definitions as `kubectl --validate=strict` applies them: no unknown fields; only whole numbers where text
+/// or a number is allowed.
 fn strict() -> Value {
     fn tighten(schema: &mut Value) {
         if schema["format"] == "int-or-string" {
@@ -34,7 +35,7 @@ fn strict() -> Value {
     schema
 }
 
-/// The definition that is of this group, version and kind.
+/// Returns the definition of this group, version and kind.
 fn schema_of(resource: &Value, all: &Value) -> Value {
     let (version, kind) = (resource["apiVersion"].as_str().unwrap(), resource["kind"].as_str().unwrap());
     let (group, version) = version.rsplit_once('/').unwrap_or(("", version));
@@ -48,7 +49,7 @@ fn schema_of(resource: &Value, all: &Value) -> Value {
 }
 
 #[test]
-fn they_are_what_kubernetes_takes() {
+fn the_resources_are_valid_by_kubernetes_definitions() {
     let all = strict();
     for resource in resources() {
         let what = format!("{} {}", resource["kind"], resource["metadata"]["name"]);
@@ -57,7 +58,7 @@ fn they_are_what_kubernetes_takes() {
 }
 
 #[test]
-fn a_slip_in_them_would_be_noticed() {
+fn the_validation_finds_a_typing_mistake() {
     let all = strict();
     let mut deployment = resources().into_iter().find(|resource| resource["kind"] == "Deployment").unwrap();
     deployment["spec"]["template"]["spec"]["initContainers"][0]["restartPolcy"] = json!("Always");
@@ -65,7 +66,7 @@ fn a_slip_in_them_would_be_noticed() {
     assert!(!validator.is_valid(&deployment));
 }
 
-/// The pods of all resources, each with the labels that it gets.
+/// Returns the pods of all resources with their labels.
 fn pods(resources: &[Value]) -> Vec<(&Value, &Value)> {
     let template = |resource: &'static str| match resource {
         "CronJob" => "/spec/jobTemplate/spec/template",
@@ -86,7 +87,7 @@ fn ours(resources: &[Value]) -> Vec<&Value> {
 }
 
 #[test]
-fn hubwatch_is_given_what_it_understands() {
+fn hubwatch_understands_its_arguments_and_variables() {
     let resources = resources();
     assert_eq!(ours(&resources).len(), 3);
     for container in ours(&resources) {
@@ -124,7 +125,7 @@ fn the_sidecar_is_a_native_one_that_sees_the_hubs_processes_and_never_makes_the_
 }
 
 #[test]
-fn whatever_they_refer_to_is_there() {
+fn everything_they_refer_to_exists() {
     let resources = resources();
     let names = |kind: &str| -> BTreeSet<&str> {
         let of_kind = resources.iter().filter(|resource| resource["kind"] == kind);
@@ -165,7 +166,7 @@ fn whatever_they_refer_to_is_there() {
 }
 
 #[test]
-fn a_verdict_is_not_asked_for_again() {
+fn a_verdict_is_not_retried() {
     use hubwatch::cli::Exit;
     let resources = resources();
     let specs = ["/spec", "/spec/jobTemplate/spec"];

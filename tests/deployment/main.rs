@@ -1,5 +1,5 @@
-//! The files that people deploy hubwatch with: valid by the published schemas, true to what the program understands, hardened as the
-//! README says.
+//! The deployment files: valid by the published schemas, with options that the program understands, and hardened as the README
+//! says.
 
 mod compose;
 mod dockerfile;
@@ -22,7 +22,7 @@ fn text(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// The documents of a YAML file.
+/// Returns the documents of a YAML file.
 fn yaml(path: &str) -> Vec<Value> {
     serde_saphyr::from_multiple(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
@@ -31,7 +31,7 @@ fn schema(name: &str) -> Value {
     serde_json::from_str(&text(&format!("tests/deployment/schemas/{name}"))).unwrap()
 }
 
-/// Complains of all that a schema has against a document.
+/// Fails with all violations of a schema.
 fn assert_valid(what: &str, document: &Value, schema: &Value) {
     let validator = jsonschema::validator_for(schema).unwrap();
     let complaints: Vec<String> =
@@ -39,13 +39,13 @@ fn assert_valid(what: &str, document: &Value, schema: &Value) {
     assert!(complaints.is_empty(), "{what}:\n{}", complaints.join("\n"));
 }
 
-/// A name of ours that is no setting's would be refused, or do nothing.
+/// Fails for an unknown variable with our prefix, which would be an error or have no effect.
 fn assert_known(what: &str, variable: &str) {
     let of_file = variable.strip_suffix(FILE_SUFFIX).and_then(of_variable).filter(|setting| setting.may_be_in_file());
     assert!(of_variable(variable).or(of_file).is_some(), "{what}: {variable}");
 }
 
-/// What is given to the program is what it understands.
+/// Fails if the program doesn't understand these arguments.
 fn assert_understood(what: &str, words: &[&str]) {
     let read = Cli::try_parse_from(std::iter::once("hubwatch").chain(words.iter().copied()));
     read.unwrap_or_else(|error| panic!("{what}: {error}"));
@@ -59,7 +59,7 @@ fn beside_docker(path: &str) -> PathBuf {
     root().join("docker").join(path)
 }
 
-/// Of a setting's value, given by a variable, whether it can be read.
+/// Fails if the program can't parse the value of this variable.
 fn assert_readable(what: &str, variable: &str, value: &str) {
     assert_known(what, variable);
     if let Some(setting) = of_variable(variable).filter(|_| !value.contains("${")) {

@@ -1,10 +1,10 @@
-//! packaging/hubwatch.service, by systemd's own checks.
+//! packaging/hubwatch.service, checked by systemd's own tools.
 
 use std::process::{Command, Output};
 
 use crate::{assert_understood, text};
 
-/// The most exposure that `systemd-analyze security` may find, in tenths; a service that says nothing has 96.
+/// The maximum exposure of `systemd-analyze security`, in tenths; an empty service has 96.
 const MOST_EXPOSED: &str = "20";
 
 fn unit() -> String {
@@ -12,7 +12,7 @@ fn unit() -> String {
 }
 
 #[test]
-fn the_service_is_started_by_a_command_that_is_understood_and_waits_for_readiness() {
+fn the_services_command_is_valid_and_it_waits_for_readiness() {
     let unit = unit();
     let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/hubwatch ")).unwrap();
     assert_understood("ExecStart", &command.split_whitespace().collect::<Vec<_>>());
@@ -22,7 +22,7 @@ fn the_service_is_started_by_a_command_that_is_understood_and_waits_for_readines
 }
 
 fn analyze(args: &[&str]) -> Option<Output> {
-    // The program that the unit names is not installed here: the one under test stands for it.
+    // The program of the unit is not installed here; the one under test replaces it.
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("hubwatch.service");
     std::fs::write(&path, unit().replace("/usr/local/bin/hubwatch", env!("CARGO_BIN_EXE_hubwatch"))).unwrap();
@@ -37,20 +37,20 @@ fn analyze(args: &[&str]) -> Option<Output> {
 
 fn assert_clean(output: &Output) {
     let said = String::from_utf8_lossy(&output.stderr);
-    // Of units elsewhere on the machine it may have its own opinions.
+    // It may complain about other units of the machine.
     let of_ours: Vec<&str> = said.lines().filter(|line| line.contains("hubwatch")).collect();
     assert!(output.status.success() && of_ours.is_empty(), "{said}\n{}", String::from_utf8_lossy(&output.stdout));
 }
 
 #[test]
-fn systemd_finds_nothing_wrong_with_it() {
+fn systemd_accepts_the_unit() {
     if let Some(output) = analyze(&["verify", "--man=no", "--recursive-errors=no"]) {
         assert_clean(&output);
     }
 }
 
 #[test]
-fn systemd_finds_it_hardened() {
+fn systemd_rates_it_as_hardened() {
     if let Some(output) = analyze(&["security", "--offline=true", "--no-pager", "--threshold", MOST_EXPOSED]) {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
     }

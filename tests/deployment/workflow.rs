@@ -1,15 +1,15 @@
-//! docker/github-actions.yaml: a promotion that the verdict decides.
+//! docker/github-actions.yaml: the verdict gates the promotion.
 
 use crate::{assert_known, assert_understood, assert_valid, schema, yaml};
 
 #[test]
-fn it_is_what_github_takes_and_gates_on_the_exit_code() {
+fn the_workflow_is_valid_and_gates_on_the_exit_code() {
     let path = "docker/github-actions.yaml";
     let workflow = yaml(path).remove(0);
     assert_valid(path, &workflow, &schema("github-workflow.json"));
     let steps = workflow["jobs"]["verdict"]["steps"].as_array().unwrap();
     let report = steps[0]["run"].as_str().unwrap();
-    // Nothing swallows the exit code, and the promotion waits for the job.
+    // Nothing hides the exit code, and the promotion depends on the job.
     assert!(!report.contains("|| ") && steps[0]["continue-on-error"].is_null());
     assert_eq!(workflow["jobs"]["promote"]["needs"], "verdict");
     let words: Vec<&str> = report.split("\"$HUBWATCH_IMAGE\" ").nth(1).unwrap().split_whitespace().collect();
@@ -19,7 +19,7 @@ fn it_is_what_github_takes_and_gates_on_the_exit_code() {
         assert!(steps[0]["env"][variable].is_string(), "{variable}");
     }
     assert!(steps[1]["run"].as_str().unwrap().contains("GITHUB_STEP_SUMMARY"));
-    assert!(steps[1..].iter().all(|step| step["if"] == "always()"), "what it found is shown whatever the verdict");
+    assert!(steps[1..].iter().all(|step| step["if"] == "always()"), "the report is shown whatever the verdict");
 }
 
 #[test]

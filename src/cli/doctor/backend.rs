@@ -8,7 +8,7 @@ use super::{DoctorArgs, probes};
 use crate::backend::period::Wanted;
 use crate::backend::{Backend, BackendError, file};
 use crate::base::secret;
-use crate::cli::{CliError, naming};
+use crate::cli::{CliError, known_hubs};
 use crate::config::Layers;
 use crate::config::backend::Chosen;
 use crate::config::destinations::Flags;
@@ -91,7 +91,7 @@ impl Subject {
     fn of(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Result<Self, CliError>, CliError> {
         let name = layers.hub_name(args.name.as_deref())?;
         let environment = layers.environment_name(args.environment.as_deref())?;
-        let known = match naming::watched(&layers.state_dir(args.state_dir.as_deref()), name.clone(), Some(&environment)) {
+        let known = match known_hubs::watched(&layers.state_dir(args.state_dir.as_deref()), name.clone(), Some(&environment)) {
             Ok(known) => known,
             Err(unknown) => return Ok(name.map(|hub| Self { hub, environment, journal: None }).ok_or(unknown)),
         };

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::reading::{BackendArgs, PeriodArgs};
+use super::period_source::{BackendArgs, PeriodArgs};
 use super::report::print;
 use super::{CliError, Exit};
 use crate::config::environment::Environment;

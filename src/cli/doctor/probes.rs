@@ -10,7 +10,7 @@ use super::finding::Finding;
 use crate::backend::probe::{Difference, Probe};
 use crate::backend::{Backend, BackendError, Trace};
 use crate::base::secret;
-use crate::cli::{CliError, reading};
+use crate::cli::{CliError, period_source};
 use crate::export::response::ExportResult;
 use crate::export::{Destination, SpawnError};
 use crate::journal::Signal;
@@ -149,7 +149,7 @@ async fn read_back(backend: &dyn Backend, written: Vec<Probe>, wait: Duration) -
     let mut looks = tokio::time::interval(LOOK);
     let unseen = |probe| Seen { probe, trace: Trace::default(), after: None, problem: None };
     let mut all: Vec<Seen> = written.into_iter().map(unseen).collect();
-    let bar = reading::progress(all.len() as u64, "reading the probes back: {pos} of {len} {bar:30}");
+    let bar = period_source::progress(all.len() as u64, "reading the probes back: {pos} of {len} {bar:30}");
     loop {
         looks.tick().await;
         look(backend, &mut all, begun).await;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::DoctorArgs;
 use super::finding::Finding;
 use crate::base::secret;
-use crate::cli::{CliError, naming, run};
+use crate::cli::{CliError, known_hubs, run};
 use crate::config::environment::{self, Environment};
 use crate::config::file::HubSection;
 use crate::config::{self, Layers};
@@ -58,7 +58,7 @@ async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Re
             let url = hub.value.clone();
             let state_dir = layers.state_dir(args.state_dir.as_deref());
             let environment = layers.environment_name(args.environment.as_deref())?;
-            name = Some(naming::of_address(layers, args.name.as_deref(), &hub, (&state_dir, &environment))?);
+            name = Some(known_hubs::of_address(layers, args.name.as_deref(), &hub, (&state_dir, &environment))?);
             let client = run::client(hub, &layers.hub_headers(&args.header)?, args.ca.as_deref().or(file.ca.as_deref()))?;
             let health = of_hub(&url, &client, &mut findings).await;
             (Some(url), health)

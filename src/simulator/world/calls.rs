@@ -4,14 +4,14 @@ use super::*;
 use crate::simulator::hub::Call;
 use crate::simulator::prompts::by_keyword;
 
-/// One round of three HTTP tries with the SDK's own backoff (recorded: 4.7 to 5.5 s, then 5.3 to 5.9 s, then 6.7 to 7.4 s).
+/// One round of three HTTP requests with the SDK's own backoff (recorded: 4.7 to 5.5 s, then 5.3 to 5.9 s, then 6.7 to 7.4 s).
 const ROUNDS: [u64; 3] = [4_900_000, 5_500_000, 6_900_000];
 const NO_CATEGORY_AFTER: Micros = Micros::new(500_000);
 const HANDSHAKE_RETRY: Micros = Micros::new(50_000);
 const CATEGORIES: &str = r#"["github","filesystem","web","docker","git","python","database","memory","vertex_ai","meta"]"#;
 const FETCHING: &str = "[GoogleGenerativeAI Error]: Error fetching from https://generativelanguage.googleapis.com/v1beta/models/gemini-2.5-flash:generateContent: ";
 
-/// What a call found out.
+/// The result of a call.
 struct Analysis {
     categories: Vec<String>,
     confidence: &'static str,
@@ -30,7 +30,7 @@ impl World {
         self.call(CallRequest { id, session, prompt, gemini });
     }
 
-    /// A client that is still shaking hands makes its call when it's done.
+    /// Starts a call. A client that is still in its handshake calls when it is done.
     fn analyze_after_handshake(&mut self, client: &str, gemini: Gemini) {
         let shaking = self.hub.as_ref().is_some_and(|hub| hub.clients.iter().any(|client| client.name.is_none()));
         if shaking {
@@ -104,7 +104,7 @@ impl World {
         let error = format!("{FETCHING}[429 Too Many Requests] Resource has been exhausted (e.g. check quota).");
         let prompt = Fields::new().text("prompt", &call.prompt);
         self.say(Saying::warn("Gemini rate limit exceeded during prompt analysis").with(prompt));
-        self.tell(Happening::RateLimited { session: call.session.clone() });
+        self.record(Happening::RateLimited { session: call.session.clone() });
         self.say(attempt_failed(round, &error));
         if (round as usize) < ROUNDS.len() {
             self.ask_gemini(call.id, round + 1);
@@ -132,11 +132,11 @@ impl World {
         self.fatal_error(call, saying, &error, CallOutcome::GeminiFailed);
     }
 
-    /// The fork's error helper, called with its default: it logs, and sends its own process SIGTERM.
+    /// Calls the fork's error helper with its default: it logs, and sends its own process SIGTERM.
     fn fatal_error(&mut self, call: &Call, saying: Saying, error: &str, outcome: CallOutcome) {
         self.say(saying);
         self.shutdown(StopCause::OwnError);
-        // The retry loop hears of it only when the sessions are being closed.
+        // The retry loop notices it only when the sessions are being closed.
         self.say_later(Micros::new(40_000), attempt_failed(1, error));
         if let Some(call) = self.hub.as_mut().and_then(|hub| hub.take_call(call.id)) {
             self.call_ended(call, outcome);
@@ -164,7 +164,8 @@ impl World {
         self.call_ended(call, outcome);
     }
 
-    /// Checkpoints 4 and 5: whether the client was notified; `None` if its session is gone, over which the hub stops itself.
+    /// Runs checkpoints 4 and 5. Returns whether the client was notified; `None` if its session is gone, which makes the hub stop
+    /// itself.
     fn update_tools(&mut self, session: &str, analysis: &Analysis) -> Option<bool> {
         if analysis.categories.is_empty() {
             let found = Fields::new()
@@ -186,7 +187,7 @@ impl World {
         Some(notified)
     }
 
-    /// From the fork's public source; no recording has it.
+    /// Logs that the session is missing, as in the fork's public source; no recording has it.
     fn session_missing(&mut self, session: &str) {
         let error = format!("Session {session} not found");
         let stack =
@@ -197,7 +198,7 @@ impl World {
         self.shutdown(StopCause::OwnError);
     }
 
-    /// Adds categories to what a client sees. Whether it was told.
+    /// Exposes more categories to a client. Returns true if the client was notified.
     pub(super) fn expose(&mut self, session: &str, categories: &[String]) -> bool {
         let Some(client) = self.hub.as_mut().and_then(|hub| hub.client_mut(session)) else { return false };
         let (known, added): (Vec<String>, Vec<String>) =
@@ -236,7 +237,7 @@ impl World {
 
     pub(super) fn call_ended(&mut self, call: Call, outcome: CallOutcome) {
         let end = self.hub.as_ref().map_or(self.now, |hub| hub.busy_until.max(self.now));
-        self.tell(Happening::CallEnded {
+        self.record(Happening::CallEnded {
             session: call.session,
             client: call.client,
             start: call.start,

@@ -1,12 +1,12 @@
-//! MCP clients: how they come, and the storm of lines when they go.
+//! MCP clients: their handshake, and the storm of lines when they disconnect.
 
 use super::*;
 use crate::simulator::hub::Client;
 
-/// What the hub calls a client that left before its handshake.
+/// The hub's name for a client that left before its handshake.
 const UNNAMED: &str = "Unknown";
 
-/// A storm's lines come at this rate: some 2,167 lines in a quarter of a second.
+/// Rate of a storm's lines: about 2,167 lines in a quarter of a second.
 const LINES_PER_TURN: u32 = 10;
 const TURN: Micros = Micros::new(1_000);
 
@@ -18,7 +18,7 @@ impl World {
         self.later(handshake, Event::NameSession { session, name });
     }
 
-    /// A client opened the MCP stream: the fork gives it a session and exposes the meta-tool.
+    /// Opens a client's MCP stream: the fork gives it a session and exposes the meta-tool.
     pub(super) fn open_session(&mut self, session: String) {
         let Some(hub) = &mut self.hub else { return };
         if hub.state != HubState::Ready {
@@ -37,7 +37,7 @@ impl World {
         }
     }
 
-    /// The first exposure changes nothing: the session was made with it.
+    /// Makes the first exposure, which changes nothing: the session was created with it.
     fn expose_first(&mut self, session: &str) {
         let meta = ["meta".to_owned()];
         if let Some(client) = self.hub.as_mut().and_then(|hub| hub.client_mut(session)) {
@@ -46,7 +46,7 @@ impl World {
         self.expose(session, &meta);
     }
 
-    /// The client finished its handshake.
+    /// Completes the client's handshake.
     pub(super) fn name_session(&mut self, session: &str, name: String) {
         let Some(client) = self.hub.as_mut().and_then(|hub| hub.client_mut(session)) else { return };
         if client.name.is_some() {
@@ -54,7 +54,7 @@ impl World {
         }
         client.name = Some(name.clone());
         self.say(Saying::info(format!("'{name}' client connected to MCP HUB")));
-        self.tell(Happening::ClientConnected { name, session: session.into() });
+        self.record(Happening::ClientConnected { name, session: session.into() });
     }
 
     pub(super) fn disconnect_client(&mut self, name: &str) {
@@ -68,14 +68,14 @@ impl World {
         clients.iter().rev().find(|client| client.name.as_deref() == Some(name)).map(|client| client.session.clone())
     }
 
-    /// The connection closed: the session is dropped at once, the storm comes a moment later.
+    /// Closes the connection: the session is dropped at once, the storm follows a moment later.
     pub(super) fn close_session(&mut self, session: &str) {
         let Some(name) = self.drop_session(session) else { return };
         let after = self.random.micros(35_000, 105_000);
         self.later(after, Event::StormBegins { name: name.into(), session: session.into() });
     }
 
-    /// Forgets a session, and says so in the fork. Gives the name that the lines about it will have.
+    /// Drops a session; the fork logs it. Returns the name that the lines about it will have.
     pub(super) fn drop_session(&mut self, session: &str) -> Option<String> {
         let hub = self.hub.as_mut()?;
         let index = hub.clients.iter().position(|client| client.session == session)?;
@@ -85,11 +85,11 @@ impl World {
         }
         let name = client.name.clone().unwrap_or_else(|| UNNAMED.to_owned());
         let lines = self.storm_size(session);
-        self.tell(Happening::ClientDisconnected { name: client.name, session: session.into(), lines });
+        self.record(Happening::ClientDisconnected { name: client.name, session: session.into(), lines });
         Some(name)
     }
 
-    /// How many lines the end of a session brings: a matter of the session, so that it is known beforehand.
+    /// Returns the number of lines at the end of a session. It depends only on the session, so that it is known beforehand.
     fn storm_size(&self, session: &str) -> u32 {
         let (least, most) = self.profile.storm_lines;
         let seed = session.bytes().fold(self.profile.seed, |seed, byte| seed.wrapping_mul(31) ^ u64::from(byte));
@@ -97,7 +97,7 @@ impl World {
         u32::try_from(size).unwrap_or(least)
     }
 
-    /// Closing calls itself until the stack is full. In about half of the recorded cases the error comes twice.
+    /// Logs the stack overflow of the recursive closing. In about half of the recorded cases the error comes twice.
     pub(super) fn storm_begins(&mut self, name: Arc<str>, session: String) {
         let mut left = self.storm_size(&session);
         if left == 1 {
@@ -122,7 +122,7 @@ impl World {
         }
         if left > turn {
             if let Some(hub) = &mut self.hub {
-                // Nothing else gets a turn until the next lines are written, so the storm stays in one piece.
+                // The hub does nothing else until the next lines are written, so the storm has no gaps.
                 hub.busy_until = hub.busy_until.max(self.now.plus(TURN).plus(LINE_COST));
                 hub.resources.work(TURN.get() / 2);
             }

@@ -1,9 +1,9 @@
-//! The configuration changes, and a hub that watches it reloads it, line by line as recorded.
+//! Changes of the configuration, which a hub with `--watch` reloads, line by line as recorded.
 
 use super::*;
 use crate::simulator::hub::ServerStatus;
 
-/// How long the process of a removed server takes to end.
+/// The time in which the process of a removed server ends.
 const REMOVED_ENDS: Micros = Micros::new(9_000);
 
 impl World {
@@ -23,9 +23,9 @@ impl World {
             self.say_closed_twice(name, REMOVED_ENDS);
         }
         if server.up_since.is_some() {
-            self.tell(Happening::ServerDown { name: name.into(), cause: DownCause::Removed });
+            self.record(Happening::ServerDown { name: name.into(), cause: DownCause::Removed });
         }
-        self.tell(Happening::ServerRemoved { name: name.into() });
+        self.record(Happening::ServerRemoved { name: name.into() });
         self.say_processed(0, 1);
         self.say(Saying::info(format!("Removed server {name}")));
         if self.profile.is_fork() {
@@ -45,15 +45,15 @@ impl World {
         let changes = self.changes(std::slice::from_ref(&plan.name), &[]);
         self.say_reload(&changes);
         self.say_processed(1, 0);
-        self.tell(Happening::ServerAdded { name: plan.name.clone() });
+        self.record(Happening::ServerAdded { name: plan.name.clone() });
         self.add_server(plan, UpCause::Added);
     }
 
-    /// A server that was added has come up or failed.
+    /// Handles the result of an added server's start.
     pub(super) fn added(&mut self, name: &str) {
         self.say(Saying::info(format!("Added new server '{name}'")));
         if self.profile.is_fork() {
-            // Those of the new one are registered before the others are registered anew.
+            // The tools of the new server are registered before the others are registered again.
             let tools = self.registered_tools();
             let connected = self.hub.as_mut().and_then(|hub| hub.server_mut(name)).is_some_and(|new| new.up_since.is_some());
             self.say_sync(tools - if connected { self.tools.len() } else { 0 });
@@ -62,12 +62,12 @@ impl World {
         self.changed("servers_updated", &changes);
     }
 
-    /// Only a hub that was started with `--watch` looks at its configuration again.
+    /// Reloads the configuration. Only a hub that was started with `--watch` does.
     fn reloads(&self) -> bool {
         self.profile.watches_config && self.hub.as_ref().is_some_and(Hub::is_settled)
     }
 
-    /// The tools of connected servers, and the fork's own.
+    /// Counts the tools of connected servers, and the fork's own.
     fn registered_tools(&self) -> usize {
         let servers = self.hub.iter().flat_map(|hub| &hub.servers);
         servers.filter(|server| server.status == ServerStatus::Connected).count() * self.tools.len() + 1

@@ -1,21 +1,21 @@
-//! What a hub does whose known defects are mended: neither recorded hub does it.
+//! A hub without the known defects. Neither recorded hub behaves like this.
 
 use super::*;
 use crate::simulator::hub::ServerStatus;
 use crate::simulator::truth::UpCause;
 
-/// A stdio server's start takes about so long.
+/// Approximate start time of a stdio server.
 const START: u64 = 576_000;
 
 impl World {
-    /// The hub noticed that a server's transport closed, and will start it again by itself.
+    /// Plans the restart of a server whose transport closed.
     pub(super) fn plan_reconnection(&mut self, name: &str) {
         if let Some(after) = self.profile.reconnects_after {
             self.later(after, Event::Reconnect { name: name.into() });
         }
     }
 
-    /// Starts a server that died. If somebody stopped or started it meanwhile there is nothing to do.
+    /// Restarts a crashed server, unless a user stopped or started it in the meantime.
     pub(super) fn reconnect(&mut self, name: &str) {
         let now = self.now;
         let Some(hub) = &mut self.hub else { return };
@@ -28,7 +28,7 @@ impl World {
         server.last_started = Some(now);
         server.pid = Some(child);
         hub.next_child += 11;
-        // No recorded line says so: the one about initializing is of all servers' start, which somebody asks for.
+        // Not recorded: the line about initializing is only written when all servers start.
         let after = self.about(START);
         self.later(after, Event::Reconnected { name: name.into() });
     }
@@ -42,6 +42,6 @@ impl World {
         server.status = ServerStatus::Connected;
         server.up_since = Some(now);
         self.say(Saying::info(format!("'{name}' MCP server connected")));
-        self.tell(Happening::ServerUp { name: name.into(), cause: UpCause::Reconnected });
+        self.record(Happening::ServerUp { name: name.into(), cause: UpCause::Reconnected });
     }
 }

@@ -1,7 +1,8 @@
-//! The simulated world: a hub, its servers and its clients, in virtual time. Pure: no clock, no I/O, no randomness but the seed's.
+//! The simulated world: a hub, its servers and its clients, in virtual time. Pure: no clock, no I/O, and all randomness comes from
+//! the seed.
 //!
-//! The hub has one thread. Every line costs it some time, and whatever comes meanwhile waits: so a storm delays everything else, as
-//! in the recordings.
+//! The hub has one thread. Every line costs it some time, and everything else waits: so a storm delays everything, as in the
+//! recordings.
 
 mod calls;
 mod clients;
@@ -31,7 +32,7 @@ use super::tools::Tools;
 use super::truth::{CallOutcome, DownCause, Happening, StopCause, Truth, UpCause};
 use crate::watch::{Micros, Timestamp};
 
-/// How long the hub's thread is busy with one line.
+/// Time for which one line keeps the hub's thread busy.
 const LINE_COST: Micros = Micros::new(20);
 
 /// CPU time per mille of a core that an idle hub uses.
@@ -44,20 +45,20 @@ pub(super) struct World {
     pub(super) api_delay: Micros,
     pub(super) now: Timestamp,
     pub(super) truth: Vec<Truth>,
-    /// Where all hubs of the user note themselves.
+    /// The registry of all hubs of the user.
     pub(super) registry: Registry,
-    /// Whether another hub has the port.
+    /// True if another hub has the port.
     pub(super) port_taken: bool,
     /// The configured servers: at first those of the profile.
     configured: Vec<ServerPlan>,
-    /// How far the hub's clock is ahead.
+    /// The difference of the hub's clock.
     clock_ahead: i64,
     hostname: Arc<str>,
     random: Random,
     agenda: Agenda,
     outbox: Vec<Notice>,
     life: u32,
-    /// Counts the starts of servers.
+    /// Number of server starts.
     attempts: u32,
     calls: u64,
     permille: u32,
@@ -89,33 +90,33 @@ impl World {
         }
     }
 
-    /// Plans something that comes from outside.
+    /// Plans an external event.
     pub(super) fn plan(&mut self, at: Timestamp, event: Event) {
         self.agenda.plan(at.max(self.now), Planned { life: None, event });
     }
 
-    /// When the next thing is due, if that is up to `to`.
+    /// Returns the time of the next event, if it is due up to `to`.
     pub(super) fn next_due(&self, to: Timestamp) -> Option<Timestamp> {
         self.agenda.next_due().filter(|due| *due <= to)
     }
 
-    /// Nothing more happens up to `to`.
+    /// Marks the time up to `to` as finished.
     pub(super) fn wait_until(&mut self, to: Timestamp) {
         self.now = self.now.max(to);
     }
 
-    /// The port that accepts connections.
+    /// Returns the port that accepts connections.
     pub(super) fn listens_on(&self) -> Option<u16> {
         self.hub.as_ref().filter(|hub| hub.listening).map(|_| self.profile.port)
     }
 
-    /// Another hub changed the list of workspaces, which this one watches.
+    /// Handles another hub's change of the workspace list, which this hub watches.
     pub(super) fn registry_changed(&mut self, registry: &Registry) {
         self.registry.clone_from(registry);
         self.workspaces_changed();
     }
 
-    /// Lets the next due thing happen; `None` when there is none up to `to`.
+    /// Runs the next due event; `None` when there is none up to `to`.
     pub(super) fn step(&mut self, to: Timestamp) -> Option<Vec<Notice>> {
         let (at, place, planned) = self.agenda.take_due(to)?;
         self.now = self.now.max(at);
@@ -195,7 +196,7 @@ impl World {
         }
     }
 
-    /// Plans something that dies with the hub.
+    /// Plans an event that is dropped when the hub ends.
     fn later(&mut self, after: Micros, event: Event) {
         self.agenda.plan(self.now.plus(after), Planned { life: Some(self.life), event });
     }
@@ -208,7 +209,7 @@ impl World {
         self.say_shared(Arc::new(saying));
     }
 
-    /// The hub writes a log entry, which takes its thread a moment.
+    /// Writes a log entry, which keeps the hub's thread busy for a moment.
     fn say_shared(&mut self, saying: Arc<Saying>) {
         let saying = if self.profile.logs_in_order { saying.in_order() } else { saying };
         let Some(hub) = &mut self.hub else { return };
@@ -221,23 +222,23 @@ impl World {
         self.outbox.push(Notice::Logged(entry));
     }
 
-    /// What the hub's clock shows at `at`.
+    /// Returns the hub's clock at `at`.
     pub(super) fn clock(&self, at: Timestamp) -> Timestamp {
         let distance = Micros::new(self.clock_ahead.unsigned_abs());
         if self.clock_ahead < 0 { at.minus(distance) } else { at.plus(distance) }
     }
 
-    fn tell(&mut self, what: Happening) {
+    fn record(&mut self, what: Happening) {
         self.truth.push(Truth { at: self.now, what });
     }
 
-    /// A time scaled by up to a fifth, as two starts of the same thing differ.
+    /// Returns a time changed by up to a fifth, because two starts of the same thing differ.
     fn about(&mut self, micros: u64) -> Micros {
         let spread = micros / 5;
         self.random.micros(micros - spread / 2, micros + spread / 2)
     }
 
-    /// The number of the next call of the meta-tool.
+    /// Returns the number of the next meta-tool call.
     pub(super) fn next_call(&mut self) -> u64 {
         self.calls += 1;
         self.calls
@@ -247,7 +248,7 @@ impl World {
         self.random.uuid()
     }
 
-    /// The process ended: nobody is connected any more.
+    /// Ends the process with all its connections.
     fn process_gone(&mut self, cause: StopCause) {
         let Some(hub) = self.hub.take() else { return };
         self.life += 1;
@@ -255,18 +256,18 @@ impl World {
             self.call_lost(call);
         }
         for client in hub.clients {
-            self.tell(Happening::ClientDisconnected { name: client.name, session: client.session, lines: 0 });
+            self.record(Happening::ClientDisconnected { name: client.name, session: client.session, lines: 0 });
         }
         for server in hub.servers.into_iter().filter(|server| server.up_since.is_some()) {
-            self.tell(Happening::ServerDown { name: server.name, cause: DownCause::HubGone });
+            self.record(Happening::ServerDown { name: server.name, cause: DownCause::HubGone });
         }
         if hub.listening {
-            self.tell(Happening::HubDeaf);
+            self.record(Happening::HubDeaf);
         }
         for _ in hub.subscribers {
-            self.tell(Happening::Unsubscribed);
+            self.record(Happening::Unsubscribed);
         }
-        self.tell(Happening::HubStopped { cause });
+        self.record(Happening::HubStopped { cause });
         self.outbox.push(Notice::Gone);
     }
 
@@ -274,7 +275,7 @@ impl World {
         self.call_ended(call, CallOutcome::HubGone);
     }
 
-    /// The hub's process, as the operating system would show it.
+    /// Returns the hub's process, as the operating system shows it.
     pub(super) fn process(&self) -> Option<SimulatedProcess> {
         let hub = self.hub.as_ref()?;
         let child = |server: &super::hub::Server| Some(SimulatedChild { pid: server.pid?, server: server.name.clone() });

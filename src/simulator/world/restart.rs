@@ -1,9 +1,9 @@
-//! `POST /api/restart`: all servers are stopped and started anew, in the same process, line by line as recorded.
+//! `POST /api/restart`: all servers are stopped and started again, in the same process, line by line as recorded.
 
 use super::*;
 use crate::simulator::hub::ServerStatus;
 
-/// How long the old processes take to end.
+/// The time in which the old processes end.
 const OLD_PROCESSES_END: Micros = Micros::new(50_000);
 
 impl World {
@@ -12,14 +12,14 @@ impl World {
             return;
         }
         self.set_state(HubState::Restarting);
-        self.tell(Happening::ServersRestarted);
+        self.record(Happening::ServersRestarted);
         self.say(Saying::info("Restarting MCP Hub"));
         self.say(self.config_loaded());
         self.close_servers();
         self.start_configured(UpCause::Restarted);
     }
 
-    /// The old processes end when the new ones are being started already.
+    /// Ends the old processes while the new ones are already starting.
     fn close_servers(&mut self) {
         let Some(hub) = &mut self.hub else { return };
         hub.tools_before_restart = hub.servers.iter().filter(|server| server.status == ServerStatus::Connected).count();
@@ -31,7 +31,7 @@ impl World {
                 self.say_closed_twice(&server.name, OLD_PROCESSES_END);
             }
             if server.up_since.is_some() {
-                self.tell(Happening::ServerDown { name: server.name, cause: DownCause::Restarted });
+                self.record(Happening::ServerDown { name: server.name, cause: DownCause::Restarted });
             }
         }
         let fields = Fields::new().raw("total", count).raw("successful", count).raw("failed", 0).raw("failedServers", "[]");

@@ -1,4 +1,4 @@
-//! The hub's stdio servers: how they come up, fail, crash and are stopped.
+//! The hub's stdio servers: starts, failures, crashes and stops.
 
 use super::*;
 use crate::simulator::hub::ServerStatus;
@@ -8,7 +8,7 @@ const ROOTS_NOTE: &str =
 const CLOSED: &str = "MCP error -32000: Connection closed";
 
 impl World {
-    /// Starts a server that isn't connected. The outcome comes as [`Event::ServerSettled`].
+    /// Starts a server that isn't connected. The result comes as [`Event::ServerSettled`].
     pub(super) fn start_server(&mut self, name: &str, starter: UpCause) {
         let now = self.now;
         self.attempts += 1;
@@ -58,7 +58,7 @@ impl World {
             server.status = ServerStatus::Connected;
             server.up_since = Some(now);
             self.say(Saying::info(format!("'{name}' MCP server connected")));
-            self.tell(Happening::ServerUp { name: name.into(), cause });
+            self.record(Happening::ServerUp { name: name.into(), cause });
         } else {
             self.server_failed(name);
         }
@@ -89,10 +89,10 @@ impl World {
             self.say(Saying::debug(format!("'{name}' failed to start connection: {CLOSED}")));
         }
         self.say(Saying::error("CONNECTION_ERROR", long).with(Fields::new().text("server", name).text("error", &error)));
-        self.tell(Happening::ServerFailed { name: name.into() });
+        self.record(Happening::ServerFailed { name: name.into() });
     }
 
-    /// SIGKILL: the hub notices that the transport closed, and draws no conclusion from it.
+    /// Kills a server: the hub notices the closed transport, and does nothing about it.
     pub(super) fn kill_server(&mut self, name: &str) {
         let Some(server) = self.hub.as_mut().and_then(|hub| hub.server_mut(name)) else { return };
         if server.pid.take().is_none() {
@@ -100,23 +100,23 @@ impl World {
         }
         let was_up = server.up_since.take().is_some();
         if was_up {
-            self.tell(Happening::ServerDown { name: name.into(), cause: DownCause::Crashed });
+            self.record(Happening::ServerDown { name: name.into(), cause: DownCause::Crashed });
             self.say_later(Micros::new(8_000), Saying::debug(format!("'{name}' transport closed")));
             self.plan_reconnection(name);
         }
     }
 
-    /// `POST /api/servers/stop`.
+    /// Runs `POST /api/servers/stop`.
     pub(super) fn stop_server(&mut self, name: &str) {
         self.put_away(name, ServerStatus::Disconnected, DownCause::Stopped);
     }
 
-    /// `POST /api/servers/stop?disable=true`.
+    /// Runs `POST /api/servers/stop?disable=true`.
     pub(super) fn disable_server(&mut self, name: &str) {
         self.put_away(name, ServerStatus::Disabled, DownCause::Disabled);
     }
 
-    /// A server that crashed has no transport left to close, so nothing is logged about it.
+    /// Stops a server. A crashed one has no transport left to close, so nothing is logged about it.
     fn put_away(&mut self, name: &str, status: ServerStatus, cause: DownCause) {
         let Some(server) = self.hub.as_mut().filter(|hub| hub.is_settled()).and_then(|hub| hub.server_mut(name)) else { return };
         let (was_alive, was_up) = (server.pid.take().is_some(), server.up_since.take().is_some());
@@ -127,21 +127,21 @@ impl World {
             self.say_closed_twice(name, Micros::new(12_000));
         }
         if was_up {
-            self.tell(Happening::ServerDown { name: name.into(), cause });
+            self.record(Happening::ServerDown { name: name.into(), cause });
         } else {
-            self.tell(Happening::ServerPutAway { name: name.into() });
+            self.record(Happening::ServerPutAway { name: name.into() });
         }
         self.servers_changed(name);
     }
 
-    /// Closing a connection on purpose is logged at once, and again when the process has ended.
+    /// Closes a connection on purpose, which is logged at once, and again when the process has ended.
     pub(super) fn say_closed_twice(&mut self, name: &str, after: Micros) {
         let closed = format!("'{name}' transport closed");
         self.say(Saying::debug(closed.clone()));
         self.say_later(after, Saying::debug(closed));
     }
 
-    /// The server writes to its stderr at once, however many lines that are.
+    /// Writes a text to the server's stderr in one write, however many lines it has.
     pub(super) fn say_stderr(&mut self, name: &str, text: &str) {
         let lives = self.hub.as_mut().and_then(|hub| hub.server_mut(name)).is_some_and(|server| server.pid.is_some());
         if lives {
@@ -149,7 +149,7 @@ impl World {
         }
     }
 
-    /// `POST /api/servers/start`: while the hub calls the server connected, it does nothing, but tells its subscribers.
+    /// Runs `POST /api/servers/start`: while the hub reports the server as connected, it only notifies its subscribers.
     pub(super) fn start_server_again(&mut self, name: &str) {
         let server = self.hub.as_mut().filter(|hub| hub.is_settled()).and_then(|hub| hub.server_mut(name));
         match server.map(|server| server.status) {

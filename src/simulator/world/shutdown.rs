@@ -4,17 +4,17 @@ use super::*;
 use crate::simulator::profile::Logger;
 
 impl World {
-    /// SIGTERM arrived, from outside or from the hub itself.
+    /// Handles SIGTERM, from outside or from the hub itself.
     pub(super) fn shutdown(&mut self, cause: StopCause) {
         let Some(hub) = self.hub.as_mut().filter(|hub| hub.state != HubState::Stopping) else { return };
         if !hub.booted {
-            // Node is still loading: nobody handles the signal.
+            // Node is still loading: no signal handler is installed.
             self.process_gone(cause);
             return;
         }
         hub.stop_cause = cause;
         self.set_state(HubState::Stopping);
-        self.tell(Happening::HubStopping);
+        self.record(Happening::HubStopping);
         self.say_stopping();
         self.later(Micros::new(1_000), Event::CloseSessions);
     }
@@ -25,7 +25,7 @@ impl World {
         self.say(Saying::info("Starting graceful shutdown process"));
     }
 
-    /// Each connection that is open gets its storm now, and a stray line or two at the very end.
+    /// Writes the storm of each open connection now, and a late line or two at the very end.
     pub(super) fn close_sessions(&mut self) {
         let open: Vec<String> = self.hub.iter().flat_map(|hub| &hub.clients).map(|client| client.session.clone()).collect();
         for session in &open {
@@ -54,7 +54,7 @@ impl World {
         self.say(Saying::info("MCP server endpoint closed"));
         self.say(Saying::info("Stopping HTTP server and closing all connections"));
         if self.hub.as_mut().is_some_and(|hub| std::mem::take(&mut hub.listening)) {
-            self.tell(Happening::HubDeaf);
+            self.record(Happening::HubDeaf);
         }
         self.say(Saying::info("Stopping MCP Hub and cleaning up resources"));
         self.say(Saying::info("Starting MCP Hub cleanup"));
@@ -81,7 +81,7 @@ impl World {
             self.say(Saying::debug(format!("'{name}' transport closed")));
         }
         for name in worked {
-            self.tell(Happening::ServerDown { name, cause: DownCause::HubGone });
+            self.record(Happening::ServerDown { name, cause: DownCause::HubGone });
         }
     }
 
@@ -121,7 +121,7 @@ impl World {
             self.say(Saying::debug("SSE client disconnected"));
         }
         if self.profile.logger == Logger::Legacy {
-            // With pino the process ends before this line is out.
+            // With pino the process ends before this line is written.
             self.say(Saying::info("HTTP server has been successfully stopped"));
         }
         self.deregister();

@@ -5,12 +5,12 @@ use crate::simulator::hub::{Server, ServerStatus};
 use crate::simulator::profile::Logger;
 use crate::simulator::resources::Resources;
 
-/// Node's own start, before the hub's first line.
+/// Node's own start time, before the hub's first line.
 const BOOT: Micros = Micros::new(350_000);
 
 const NOT_RUNNING: &str = "Error [ERR_SERVER_NOT_RUNNING]: Server is not running.\n    at Server.close (node:net:2284:12)\n    at Object.onceWrapper (node:events:638:28)\n    at Server.emit (node:events:524:28)\n    at emitCloseNT (node:net:2344:8)\n    at process.processTicksAndRejections (node:internal/process/task_queues:81:21)";
 
-/// Each start has a process id that is higher by this, plus a little.
+/// The minimum difference of process ids between two starts.
 const PID_STEP: u64 = 1_498;
 
 impl World {
@@ -20,7 +20,7 @@ impl World {
         }
         self.life += 1;
         let hub = self.new_hub();
-        self.tell(Happening::HubStarted { pid: hub.pid });
+        self.record(Happening::HubStarted { pid: hub.pid });
         self.hub = Some(hub);
         self.plan_start();
     }
@@ -86,13 +86,13 @@ impl World {
         }
         self.say(Saying::info("HTTP_SERVER_STARTED"));
         if self.port_taken {
-            // The fork goes on without a port, and takes the workspace entry of the hub that has it.
+            // The fork continues without a port, and overwrites the workspace entry of the hub that has the port.
             self.say(Saying::info(self.port_error()));
         } else {
             if let Some(hub) = &mut self.hub {
                 hub.listening = true;
             }
-            self.tell(Happening::HubListening);
+            self.record(Happening::HubListening);
         }
         self.register();
         self.say(Saying::info("Initializing workspace cache"));
@@ -111,7 +111,8 @@ impl World {
         format!("HTTP_SERVER_START_ERROR: EADDRINUSE: listen EADDRINUSE: address already in use :::{port}")
     }
 
-    /// Another hub has the port: the npm hub stops at once, and on its way out removes the workspace entry of that other hub.
+    /// Fails to start because another hub has the port: the npm hub stops at once, and removes the workspace entry of that other
+    /// hub.
     fn fail_to_listen(&mut self) {
         let port = self.profile.port;
         let reason = format!("listen EADDRINUSE: address already in use :::{port}");
@@ -131,7 +132,7 @@ impl World {
         self.process_gone(StopCause::OwnError);
     }
 
-    /// What comes between the HTTP server and the MCP servers, with the milliseconds at which it came.
+    /// Returns the lines between the HTTP server and the MCP servers, with their offsets in milliseconds.
     fn opening_lines(&self) -> Vec<(u64, Saying)> {
         let port = self.profile.port;
         let registry = if self.profile.is_fork() { "ollieb89" } else { "ravitemer" };
@@ -165,7 +166,7 @@ impl World {
         lines
     }
 
-    /// With pino the `pid` among them makes the key stand twice in the line.
+    /// Returns the workspace's fields. With pino, the `pid` among them makes the key appear twice in the line.
     fn workspace_fields(&self) -> Fields {
         let pid = self.hub.as_ref().map_or(0, |hub| hub.pid);
         Fields::new().raw("port", self.profile.port).text("cwd", &self.profile.cwd).raw("pid", pid).raw("config_files", 1)
@@ -181,7 +182,7 @@ impl World {
         self.start_configured(UpCause::HubStart);
     }
 
-    /// Starts every configured server; what was there before is gone.
+    /// Starts every configured server; earlier ones are dropped.
     pub(super) fn start_configured(&mut self, starter: UpCause) {
         let plans = self.configured.clone();
         let count = plans.len();
@@ -221,7 +222,7 @@ impl World {
         self.start_server(&name, starter);
     }
 
-    /// Every server has come up or failed.
+    /// Handles the moment when the start of every server has succeeded or failed.
     pub(super) fn finish_starts(&mut self) {
         match self.hub.as_ref().map(|hub| hub.state) {
             Some(HubState::Starting) => self.finish_start(),
@@ -230,7 +231,7 @@ impl World {
         }
     }
 
-    /// The rest of the hub's start.
+    /// Completes the hub's start.
     fn finish_start(&mut self) {
         self.say_start_summary();
         if self.profile.is_fork() {
@@ -239,7 +240,7 @@ impl World {
             self.say_llm_ready();
         }
         self.set_state(HubState::Ready);
-        self.tell(Happening::HubReady);
+        self.record(Happening::HubReady);
     }
 
     pub(super) fn say_start_summary(&mut self) {
@@ -266,7 +267,7 @@ impl World {
         self.say_sync(1);
     }
 
-    /// The fork registers all tools anew, of which it had so many before.
+    /// Registers all tools of the fork again; it had so many before.
     pub(super) fn say_sync(&mut self, tools: usize) {
         self.say(Saying::debug("syncCapabilities called with capabilityIds: null, affectedServers: null"));
         let kinds = "  Will sync capability IDs: [\"tools\",\"resources\",\"resourceTemplates\",\"prompts\"]";

@@ -4,10 +4,10 @@ use super::*;
 use crate::simulator::hub::Subscriber;
 use crate::simulator::random::mix;
 
-/// How long the workspace file must have been left alone before its change is reported.
+/// Debounce time of the workspace file's watcher.
 const SETTLE: Micros = Micros::new(103_000);
 const HEARTBEAT: Micros = Micros::new(10_000_000);
-/// Up to so many microseconds of CPU time go to garbage and timers between two heartbeats, beyond the usual.
+/// Maximum CPU time in microseconds for garbage collection and timers between two heartbeats, beyond the usual.
 const HEARTBEAT_WORK: u64 = 4_000;
 const ABORTED: &str = "Error: aborted\n    at abortIncoming (node:_http_server:796:17)\n    at socketOnClose (node:_http_server:790:3)\n    at Socket.emit (node:events:536:35)\n    at TCP.<anonymous> (node:net:343:12)";
 
@@ -28,10 +28,10 @@ impl World {
         let connected = Fields::new().text("clientId", &id).raw("totalConnections", total);
         self.say(Saying::debug("SSE client connected").with(connected));
         self.greet(id);
-        self.tell(Happening::Subscribed);
+        self.record(Happening::Subscribed);
     }
 
-    /// The file of the workspaces changed: its watcher waits until it has been left alone.
+    /// Handles a change of the workspace file: its watcher waits until no more changes follow.
     pub(super) fn workspaces_changed(&mut self) {
         let Some(hub) = self.hub.as_mut().filter(|hub| hub.booted) else { return };
         hub.workspace_changes += 1;
@@ -72,7 +72,7 @@ impl World {
         let fields = Fields::new().text("error", "aborted").text("stack", ABORTED);
         self.say(Saying::debug("SSE_CONNECTION_ERROR: aborted").with(fields));
         self.say(Saying::debug("SSE client disconnected"));
-        self.tell(Happening::Unsubscribed);
+        self.record(Happening::Unsubscribed);
     }
 
     pub(super) fn heartbeat(&mut self) {

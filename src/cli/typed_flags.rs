@@ -1,11 +1,11 @@
-//! The flags that were given, as they were typed.
+//! The flags of the command line, as typed.
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use crate::config::origin::GivenFlag;
+use crate::config::effective::GivenFlag;
 
-/// Those of the command and of its subcommands.
+/// Returns the flags of the command and of its subcommands.
 pub(super) fn flags(command: &Command, matches: &ArgMatches) -> Vec<GivenFlag> {
     let typed = |id: &str| matches.value_source(id) == Some(ValueSource::CommandLine);
     let of_flag = |arg: &clap::Arg| {
@@ -20,7 +20,7 @@ pub(super) fn flags(command: &Command, matches: &ArgMatches) -> Vec<GivenFlag> {
     if let Some((name, matches)) = matches.subcommand()
         && let Some(command) = command.find_subcommand(name)
     {
-        // A flag for all commands is known at each level.
+        // Global flags appear at each level.
         let below = self::flags(command, matches);
         flags.retain(|flag| below.iter().all(|other| other.name != flag.name));
         flags.extend(below);
@@ -36,7 +36,7 @@ mod tests {
     use crate::cli::Cli;
 
     #[test]
-    fn only_what_was_typed_is_given_and_switches_have_no_value() {
+    fn only_typed_flags_are_listed_and_switches_have_no_value() {
         let mut command = Cli::command();
         let typed = ["hubwatch", "-v", "run", "--hub", "http://a", "--header", "A: b", "--header", "C: d", "--stdin", "--listen"];
         let matches = command.try_get_matches_from_mut(typed).unwrap();

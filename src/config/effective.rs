@@ -1,4 +1,4 @@
-//! Which source each setting came from, for the line that a run begins with.
+//! Effective settings: those that differ from their defaults, with their sources. A run logs them in its first line.
 
 use std::fmt;
 
@@ -8,62 +8,62 @@ use super::Layers;
 use super::environment::Environment;
 use super::settings::{Kind, SETTINGS, Secrecy, Setting};
 
-/// A flag that was given: `--name` and the value, empty for a switch.
+/// A flag of the command line, such as `--name`, with its value (empty for a switch).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GivenFlag {
-    /// With its dashes.
+    /// The flag with its dashes.
     pub name: String,
-    /// As it was typed.
+    /// The value as typed.
     pub value: String,
 }
 
-/// A setting that somebody said, and where.
+/// A setting that is not left to its default.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// Its key in the file, or the flag for what has none.
+pub struct EffectiveSetting {
+    /// Its key in the file, or the flag if the file has no key.
     pub setting: String,
-    /// Its value, masked as far as it has to be.
+    /// Its value, masked if necessary.
     pub shown: String,
     /// The flag, variable or file.
     pub source: String,
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for EffectiveSetting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={} ({})", self.setting, self.shown, self.source)
     }
 }
 
 impl<E: Environment> Layers<E> {
-    /// Whatever does not hold by default alone, in the order of the file.
-    pub fn origins(&self, flags: &[GivenFlag]) -> Vec<Origin> {
-        let mut origins = Vec::new();
+    /// Returns all settings that are not left to their defaults, in the order of the file.
+    pub fn effective_settings(&self, flags: &[GivenFlag]) -> Vec<EffectiveSetting> {
+        let mut settings = Vec::new();
         for setting in SETTINGS {
             let flag = flags.iter().find(|flag| flag.name == setting.flag && !setting.flag.is_empty());
             let name = if setting.key.is_empty() { setting.variable } else { setting.key };
-            let origin = |shown, source| Origin { setting: name.to_owned(), shown, source };
+            let effective = |shown, source| EffectiveSetting { setting: name.to_owned(), shown, source };
             match flag {
-                Some(flag) => origins.push(origin(of_flag(setting, &flag.value), flag.name.clone())),
+                Some(flag) => settings.push(effective(of_flag(setting, &flag.value), flag.name.clone())),
                 None => {
                     let mut given: Vec<_> = setting.variables().iter().filter_map(|variable| self.variable(variable)).collect();
                     if given.is_empty() {
-                        origins.extend(self.in_file(setting).map(|shown| origin(shown, self.file_name())));
+                        settings.extend(self.in_file(setting).map(|shown| effective(shown, self.file_name())));
                     }
-                    let of_variable = given.drain(..).map(|given| origin(setting.shown(&given.value), given.source));
-                    origins.extend(of_variable);
+                    let of_variable = given.drain(..).map(|given| effective(setting.shown(&given.value), given.source));
+                    settings.extend(of_variable);
                 }
             }
         }
         let others = flags.iter().filter(|flag| SETTINGS.iter().all(|setting| setting.flag != flag.name));
-        origins.extend(others.map(|flag| Origin {
+        settings.extend(others.map(|flag| EffectiveSetting {
             setting: flag.name.trim_start_matches('-').to_owned(),
             shown: if flag.value.is_empty() { "true".to_owned() } else { flag.value.clone() },
             source: flag.name.clone(),
         }));
-        origins
+        settings
     }
 
-    /// What the file alone says of a setting.
+    /// Returns the file's value of a setting.
     fn in_file(&self, setting: &Setting) -> Option<String> {
         let Some((section, key)) = setting.key.split_once('.') else {
             return self.written.get(setting.key).map(|_| setting.shown("…"));
@@ -78,7 +78,7 @@ impl<E: Environment> Layers<E> {
         };
         match self.written.get(section)? {
             Value::Table(table) => table.get(key).map(shown),
-            // Several hubs: each one's value, in their order.
+            // Several hubs: the value of each, in their order.
             Value::Array(tables) => {
                 let values: Vec<String> =
                     tables.iter().filter_map(Value::as_table).filter_map(|table| table.get(key)).map(shown).collect();
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_setting_that_was_said_is_told_with_its_source_and_no_secret() {
+    fn effective_settings_name_their_sources_and_show_no_secret() {
         let variables = [
             ("HUBWATCH_HUB", "http://ada:s3cret@hub:7000"),
             ("HUBWATCH_HEADERS", "Authorization=s3cret"),
@@ -116,8 +116,8 @@ mod tests {
         let file = "[hub]\nname = 'a'\n[watch]\ninterval = '5s'\n[backend]\nbearer = 's3cret'\n[servers.github]\nexpected = ['disabled']\n[privacy]\nkeep = true\n";
         let flags = [("--name", "b"), ("--stdin", ""), ("--for", "48h"), ("--header", "A: s3cret")];
         let flags = flags.map(|(name, value)| GivenFlag { name: name.to_owned(), value: value.to_owned() });
-        let told: Vec<String> = layers(&variables, file).origins(&flags).iter().map(ToString::to_string).collect();
-        insta::assert_snapshot!(told.join("\n"), @r"
+        let lines: Vec<String> = layers(&variables, file).effective_settings(&flags).iter().map(ToString::to_string).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
         hub.url=http://hub:7000 (HUBWATCH_HUB)
         hub.name=b (--name)
         hub.stdin=true (--stdin)
@@ -131,13 +131,13 @@ mod tests {
         notify=[secret] (HUBWATCH_NOTIFY)
         for=48h (--for)
         ");
-        assert!(!told.join("").contains("s3cret"));
+        assert!(!lines.join("").contains("s3cret"));
     }
 
     #[test]
-    fn of_several_hubs_each_ones_value_is_told() {
+    fn with_several_hubs_the_value_of_each_is_listed() {
         let file = "[[hub]]\nurl = 'http://a:1'\n[[hub]]\nurl = 'http://b:1'\nname = 'b'\n";
-        let told: Vec<String> = layers(&[], file).origins(&[]).iter().map(ToString::to_string).collect();
-        assert_eq!(told, ["hub.url=http://a:1 | http://b:1 (hubwatch.toml)", "hub.name=b (hubwatch.toml)"]);
+        let lines: Vec<String> = layers(&[], file).effective_settings(&[]).iter().map(ToString::to_string).collect();
+        assert_eq!(lines, ["hub.url=http://a:1 | http://b:1 (hubwatch.toml)", "hub.name=b (hubwatch.toml)"]);
     }
 }

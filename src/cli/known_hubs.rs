@@ -1,8 +1,8 @@
-//! Which hub a command means, and where its state is: the same answer for every command.
+//! Finds the hub that a command is about, and its state folder, by the same rules for every command.
 //!
-//! A name that was given (flag, variable or file) goes before all. Without one, `run` and `validate` know the hub's address: the name by
-//! which the state folder knows that address, else the address itself. `report`, `export` and `mark` know no address: the only hub that
-//! the state folder knows in that environment.
+//! A configured name (flag, variable or file) has precedence. Without one, `run` and `validate` know the hub's address: they use
+//! the name that the state folder has for that address, else the address itself. `report`, `export` and `mark` know no address:
+//! they use the only hub of that environment in the state folder.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::config::{self, Layers, Sourced};
 use crate::journal::{FILE_NAME, JournalReader, KnownHub};
 use crate::watch::{self, HubName};
 
-/// The folder of the hubs of a configuration with several, in the state folder.
+/// The subfolder of the state folder for a configuration with several hubs.
 const HUBS: &str = "hubs";
 
 /// A hub that a state folder knows.
@@ -23,15 +23,15 @@ const HUBS: &str = "hubs";
 pub struct Known {
     /// The hub.
     pub hub: HubName,
-    /// Where it runs.
+    /// The hub's environment.
     pub environment: watch::Environment,
-    /// Its address, where it was noted.
+    /// Its address, if recorded.
     pub address: Option<String>,
-    /// Where its journal is.
+    /// The folder of its journal.
     pub state_dir: PathBuf,
 }
 
-/// The hub's name for a command that knows its address.
+/// Returns the hub's name for a command that knows its address.
 pub fn of_address(
     layers: &Layers<impl Environment>,
     flag: Option<&str>,
@@ -42,7 +42,7 @@ pub fn of_address(
         return Ok(name);
     }
     let shown = secret::without_credentials(&address.value);
-    // What can't be read now is told by whoever needs it.
+    // An unreadable folder is reported later, by the code that needs it.
     let known = all(state_dir).unwrap_or_default();
     let same = |known: &&Known| known.environment == *environment && known.address.as_deref() == Some(shown.as_str());
     if let Some(known) = known.iter().rev().find(same) {
@@ -51,30 +51,30 @@ pub fn of_address(
     Ok(config::parse(address.clone(), config::name_of_address)?)
 }
 
-/// The hub that is meant, and where its state is, for a command that reads what was watched. Without an environment it is sought in all.
+/// Finds the hub and its state folder for a command that reads Watches. Without an environment, all environments are searched.
 pub fn watched(state_dir: &Path, name: Option<HubName>, environment: Option<&watch::Environment>) -> Result<Known, CliError> {
     let all = all(state_dir)?;
     let is_here = |known: &&Known| environment.is_none_or(|environment| known.environment == *environment);
-    // A hub of several has a folder of its own, which comes last.
+    // With several hubs, each has its own folder, which comes last.
     let mut here: Vec<&Known> =
         all.iter().rev().filter(is_here).filter(|known| name.as_ref().is_none_or(|name| known.hub == *name)).collect();
-    // One hub by two addresses is one hub.
+    // A hub with two addresses is still one hub.
     here.sort_by_key(|known| (known.hub.as_str(), known.environment.as_str()));
     here.dedup_by(|one, other| (&one.hub, &one.environment) == (&other.hub, &other.environment));
     let problem = match (here.as_slice(), name, environment) {
         ([only], ..) => return Ok((*only).clone()),
         ([], Some(name), environment) => unknown(&name, environment, &all),
-        ([], None, Some(environment)) => format!("no hub was watched in environment {environment}{}", list(&all)),
-        ([], None, None) => format!("no hub was watched{}", list(&all)),
+        ([], None, Some(environment)) => format!("no hub has been watched in environment {environment}{}", list(&all)),
+        ([], None, None) => format!("no hub has been watched{}", list(&all)),
         (_, Some(name), _) => {
-            format!("{name} was watched in more than one environment: say which with --environment{}", list(&all))
+            format!("{name} has been watched in several environments: choose one with --environment{}", list(&all))
         }
-        (_, None, _) => format!("more than one hub was watched: say which with --name{}", list(&all)),
+        (_, None, _) => format!("several hubs have been watched: choose one with --name{}", list(&all)),
     };
     Err(CliError::Usage(problem))
 }
 
-/// All hubs that the state folder and those of several hubs in it know.
+/// Returns all hubs in the state folder and in its subfolders.
 fn all(state_dir: &Path) -> Result<Vec<Known>, CliError> {
     let mut folders = Vec::new();
     if let Ok(entries) = std::fs::read_dir(state_dir.join(HUBS)) {
@@ -101,17 +101,19 @@ fn unknown(name: &HubName, environment: Option<&watch::Environment>, all: &[Know
     let elsewhere: Vec<String> = all.iter().filter(|known| known.hub == *name).map(|known| known.environment.to_string()).collect();
     if let (Some(environment), false) = (environment, elsewhere.is_empty()) {
         let elsewhere = elsewhere.join(", ");
-        return format!("{name} was not watched in environment {environment}, but in {elsewhere}: say --environment");
+        return format!(
+            "{name} has not been watched in environment {environment}, but in {elsewhere}: choose one with --environment"
+        );
     }
     let names: Vec<&str> = all.iter().map(|known| known.hub.as_str()).collect();
     let meant = nearest(name.as_str(), names).map_or(String::new(), |meant| format!("; did you mean `{meant}`?"));
-    format!("no hub `{name}` was watched here{meant}{}", list(all))
+    format!("no hub `{name}` has been watched here{meant}{}", list(all))
 }
 
-/// The hubs that there are, for a message.
+/// Lists the known hubs for a message.
 fn list(all: &[Known]) -> String {
     let names: std::collections::BTreeSet<String> =
         all.iter().map(|known| format!("{} ({})", known.hub, known.environment)).collect();
     let names: Vec<String> = names.into_iter().collect();
-    if names.is_empty() { "; nothing was watched yet".to_owned() } else { format!("; known here: {}", names.join(", ")) }
+    if names.is_empty() { "; the state folder has no Watches".to_owned() } else { format!("; known here: {}", names.join(", ")) }
 }
