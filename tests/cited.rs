@@ -30,10 +30,10 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
     all
 }
 
-/// The comment in a line of Rust; a URL's `//` begins none.
+/// The comment in a line of Rust; the `//` of a URL or inside quotation marks begins none.
 fn comment(line: &str) -> Option<&str> {
-    let at = line.find("//").filter(|at| !line[..*at].ends_with(':') && line[..*at].matches('"').count().is_multiple_of(2))?;
-    Some(&line[at..])
+    let begins = |at: usize| !line[..at].ends_with(':') && line[..at].matches('"').count().is_multiple_of(2);
+    line.match_indices("//").map(|(at, _)| at).find(|at| begins(*at)).map(|at| &line[at..])
 }
 
 /// The paths of ours that a text names. A pattern with `*` or `…` stands for some files, and must have one.
