@@ -13,20 +13,20 @@ use crate::watch::{
     ToolCategorized, When,
 };
 
-use super::calls::{Calls, EndedCall, LineContext};
-use super::claims::{Claim, Claimed, Claims, Held, HeldLine, Requests, ServerClaim};
-use super::clients::Clients;
-use super::clocks::Clocks;
-use super::detail::{Detail, joined};
-use super::lane::{Brought, Lane};
-use super::line::{LogLine, parse};
-use super::mask::{self, Mask};
-use super::meaning::{self, Meaning};
-use super::merge::{LineSource, Merge, RETENTION, Sources};
+use super::lines::detail::{Detail, joined};
+use super::lines::line::{LogLine, parse};
+use super::lines::mask::{self, Mask};
+use super::lines::meaning::{self, Meaning};
 pub use super::polled::PollAnswer;
-use super::servers::{Noticed, Servers};
-use super::settle::{Identity, port_of};
-use super::storms::{Storms, Untimed};
+use super::sources::clocks::Clocks;
+use super::sources::lane::{Brought, Lane};
+use super::sources::merge::{LineSource, Merge, RETENTION, Sources};
+use super::sources::storms::{Storms, Untimed};
+use super::topics::calls::{Calls, EndedCall, LineContext};
+use super::topics::claims::{Claim, Claimed, Claims, Held, HeldLine, Requests, ServerClaim};
+use super::topics::clients::Clients;
+use super::topics::servers::{Noticed, Servers};
+use super::topics::settle::{Identity, port_of};
 
 /// A line whose time is known less well than this has no rate.
 const RATED: Micros = Micros::new(60_000_000);

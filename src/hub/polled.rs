@@ -6,11 +6,11 @@ use crate::watch::{
 };
 
 use super::api;
-use super::children::Child;
+use super::api::since;
 use super::interpret::{Evidence, Interpreter, PendingFact};
-use super::servers::Noticed;
-use super::settle::START_SLACK;
-use super::since;
+use super::topics::children::Child;
+use super::topics::servers::Noticed;
+use super::topics::settle::START_SLACK;
 
 /// What a poll brought back.
 #[derive(Debug, Clone)]

@@ -6,21 +6,21 @@ use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use super::api;
 use super::claims::{Claim, Claimed, Decision, HeldLine, ServerClaim, UNCONFIRMED_AFTER};
-use super::clocks::Reading;
-use super::interpret::{Interpreter, PollAnswer, RawLine, SAME_START, Said};
-use super::line::parse;
-use super::meaning::{self, Meaning};
 use super::servers::Asked;
-use super::since;
+use crate::hub::api;
+use crate::hub::api::since;
+use crate::hub::interpret::{Interpreter, PollAnswer, RawLine, SAME_START, Said};
+use crate::hub::lines::line::parse;
+use crate::hub::lines::meaning::{self, Meaning};
+use crate::hub::sources::clocks::Reading;
 use crate::watch::{
     ApiOutcome, ClaimRefusal, ClientDisconnected, HubExited, HubStarted, HubStopped, HubStopping, LogShared, Micros,
     ServerStartFailed, SharedSign, Source, Text, Timestamp, When,
 };
 
 /// The hub notes its own start a moment after its first line, by up to a second in the recordings.
-pub(super) const START_SLACK: Micros = Micros::new(2_000_000);
+pub(in crate::hub) const START_SLACK: Micros = Micros::new(2_000_000);
 
 /// Every hub empties the plain log when it starts: a start line this near to that is a hub's, not a server's output.
 const EMPTIED_NEAR: Micros = Micros::new(10_000_000);
@@ -30,14 +30,14 @@ const SHARED_AGAIN: Micros = Micros::new(3_600_000_000);
 
 /// Which process the hub's API says that it is. The start time is the hub's own and never changes while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Identity {
-    pub(super) pid: Option<u32>,
-    pub(super) started: Option<Timestamp>,
+pub(in crate::hub) struct Identity {
+    pub(in crate::hub) pid: Option<u32>,
+    pub(in crate::hub) started: Option<Timestamp>,
 }
 
 impl Identity {
     /// What the answer says of its process; `None` where the hub's entry is missing.
-    pub(super) fn of(health: &api::Health) -> Option<Self> {
+    pub(in crate::hub) fn of(health: &api::Health) -> Option<Self> {
         let workspace = health.workspace()?;
         Some(Self { pid: workspace.pid, started: workspace.started })
     }
@@ -233,13 +233,13 @@ impl Interpreter {
     }
 
     /// The process that answers, as far as it is known: its id, and the start that it says.
-    pub(super) fn process_of(&self, answer: &PollAnswer) -> (Option<u32>, Option<Timestamp>) {
+    pub(in crate::hub) fn process_of(&self, answer: &PollAnswer) -> (Option<u32>, Option<Timestamp>) {
         let process = answer.health.as_ref().ok().and(self.hub.identity.as_ref());
         (process.and_then(|process| process.pid), process.and_then(|process| process.started))
     }
 
     /// Decides on what lines claimed since the last poll. Gives the times of the list of servers, and whether that is whole.
-    pub(super) fn settle(&mut self, answer: &PollAnswer) -> (Asked, bool) {
+    pub(in crate::hub) fn settle(&mut self, answer: &PollAnswer) -> (Asked, bool) {
         self.learn_clock(answer);
         let ctx = self.settling(answer);
         if let Ok(health) = &answer.health {
@@ -297,7 +297,7 @@ impl Interpreter {
         meaning::of(&parsed.text) == Some(Meaning::HubStarting) && self.in_gap(line.when, port_of(&parsed.text), ctx)
     }
 
-    pub(super) fn take_up(&mut self, held: &HeldLine) {
+    pub(in crate::hub) fn take_up(&mut self, held: &HeldLine) {
         let mut line = parse(&held.text);
         line.time = line.time.or(held.stamped);
         let raw = RawLine {
@@ -559,7 +559,7 @@ impl Interpreter {
     }
 
     /// Takes a claim as it stands: there is nothing that could confirm it.
-    pub(super) fn believe(&mut self, claim: Claim) {
+    pub(in crate::hub) fn believe(&mut self, claim: Claim) {
         self.confirm(claim, None);
     }
 
@@ -581,7 +581,7 @@ impl Interpreter {
         self.requests.hub_started(When::At(started));
     }
 
-    pub(super) fn exited(&mut self, when: When) {
+    pub(in crate::hub) fn exited(&mut self, when: When) {
         self.hub.exit_reported = true;
         let near = |error: &&(Timestamp, Text)| when.latest().since(error.0) <= SAME_START;
         let cause = self.last_error.as_ref().filter(near).map(|(_, text)| text.clone());
@@ -606,7 +606,7 @@ impl Interpreter {
     }
 
     /// A line of another process: what it claims is not this hub's.
-    pub(super) fn is_of_other(&mut self, pid: u32, meaning: Option<Meaning<'_>>, at: Timestamp) {
+    pub(in crate::hub) fn is_of_other(&mut self, pid: u32, meaning: Option<Meaning<'_>>, at: Timestamp) {
         if let Some(kind) = meaning.and_then(Meaning::claims) {
             self.claims.refuse(kind, ClaimRefusal::OtherProcess);
         }
@@ -648,7 +648,7 @@ fn narrow(claims: &mut VecDeque<Claim>, decisions: &[Option<Decision>], ctx: &Se
 }
 
 /// The port in `Starting HTTP server on port P`.
-pub(super) fn port_of(text: &str) -> Option<u32> {
+pub(in crate::hub) fn port_of(text: &str) -> Option<u32> {
     text.strip_prefix("Starting HTTP server on port ")?.trim().parse().ok()
 }
 

@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::watch::{ChangeCause, ClaimKind, ClaimRefusal, Micros, RecordUid, Source, Text, Timestamp, When};
 
-use super::clocks::Clocks;
-use super::line::parse;
-use super::meaning::{self, Meaning};
-use super::merge::LineSource;
 use super::servers::Causes;
+use crate::hub::lines::line::parse;
+use crate::hub::lines::meaning::{self, Meaning};
+use crate::hub::sources::clocks::Clocks;
+use crate::hub::sources::merge::LineSource;
 
 /// More claims than any hub makes between two polls: a start of a hundred servers makes two or three hundred.
 pub const MAX_CLAIMS: usize = 512;

@@ -12,10 +12,10 @@ use crate::watch::{
     ChangeCause, ClaimRefusal, FactKind, Liveness, Micros, ServerChanged, ServerPoll, Source, Text, Timestamp, ToolsChanged, When,
 };
 
-use super::api;
 use super::children::{self, Child};
 use super::claims::{Claim, Decision, SAME_CLOSING, ServerClaim};
-use super::since;
+use crate::hub::api;
+use crate::hub::api::since;
 
 /// A connection counts up after one second. With the second that rounding takes, an uptime that is still 0 s after this is a dead
 /// server's.

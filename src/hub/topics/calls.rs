@@ -18,8 +18,8 @@ use crate::watch::{
     TraceId,
 };
 
-use super::detail::{Detail, joined};
-use super::meaning::Meaning;
+use crate::hub::lines::detail::{Detail, joined};
+use crate::hub::lines::meaning::Meaning;
 
 /// After how long without an end a call is given up. The hub's own worst case, three rounds of three Gemini requests with backoff,
 /// takes about 17 s (`captures/fork-pino`); ten minutes leave no doubt.
