@@ -3,12 +3,15 @@
 //! - [`lines`] reads text: what a line says and what it means;
 //! - [`sources`] joins the log, the hub's output and the event stream into one stream of lines;
 //! - [`api`] asks the hub and reads its answers;
-//! - [`interpret`] takes lines and polls in order, and keeps the facts that they lead to;
+//! - [`interpret`] takes lines in order and [`polled`] polls; [`amend`] joins what two sources show, and [`facts`] is the queue of what
+//!   they lead to;
 //! - [`topics`] turns lines and answers into facts.
 //!
 //! Tests hold this against recordings of real hubs, which lie in `tests/recordings`.
 
+mod amend;
 pub mod api;
+mod facts;
 pub mod interpret;
 mod lines;
 mod polled;

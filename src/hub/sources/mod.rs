@@ -7,5 +7,6 @@ pub mod clocks;
 pub mod events;
 pub mod lane;
 pub mod merge;
+pub mod raw;
 pub mod storms;
 pub mod subscription;

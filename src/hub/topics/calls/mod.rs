@@ -13,13 +13,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::watch::{
-    CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Micros, Notification, Pairing, RecordUid, SessionHash, Text, Timestamp,
-    TraceId,
-};
-
-use crate::hub::lines::detail::{Detail, joined};
+use crate::hub::facts::Said;
+use crate::hub::interpret::Interpreter;
+use crate::hub::lines::line::LogLine;
 use crate::hub::lines::meaning::Meaning;
+use crate::watch::{CallOutcome, GeminiFailure, Micros, RecordUid, SessionHash, Timestamp};
+
+mod call;
+
+use call::{Call, Stage};
+pub use call::{EndedCall, LineContext, StageEvent};
 
 /// After how long without an end a call is given up. The hub's own worst case, three rounds of three Gemini requests with backoff,
 /// takes about 17 s (`captures/fork-pino`); ten minutes leave no doubt.
@@ -38,15 +41,6 @@ const MAX_STRAY_ROUNDS: usize = 8 * MAX_ROUNDS;
 /// No round fails earlier than this: three requests with a backoff of one second and more between them took 4.7 s in the recordings.
 const SHORTEST_ROUND: Micros = Micros::new(2_000_000);
 
-/// How far a call has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Stage {
-    Entered,
-    AskingGemini,
-    GeminiDone,
-    Refused,
-}
-
 /// What was said just before an analysis ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Turn {
@@ -57,65 +51,6 @@ enum Turn {
     Recovered,
     /// It gave up.
     Fallback,
-}
-
-/// A step of a call with its time: an event of its span.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct StageEvent {
-    /// When.
-    pub at: Timestamp,
-    /// The line that told it.
-    pub name: Text,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-struct Call {
-    began: RecordUid,
-    started: Timestamp,
-    /// Whether its beginning was missed.
-    #[serde(default)]
-    partial: bool,
-    session: Option<SessionHash>,
-    stage: Stage,
-    ambiguous: bool,
-    gemini_asked: Option<Timestamp>,
-    gemini_done: Option<Timestamp>,
-    failed_rounds: u32,
-    failure: Option<GeminiFailure>,
-    fallback: bool,
-    recovered: bool,
-    notification: Option<Notification>,
-    categories: Option<Vec<String>>,
-    valid: Option<Vec<String>>,
-    added: Option<u32>,
-    confidence: Option<u32>,
-    response_complete: Option<bool>,
-    events: Vec<StageEvent>,
-}
-
-/// A call that ended, with all that its trace shows.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EndedCall {
-    /// The record that began it: its ids are derived from it.
-    pub began: RecordUid,
-    /// The fact.
-    pub fact: CallEnded,
-    /// When it ended.
-    pub ended: Timestamp,
-    /// When Gemini was asked.
-    pub gemini_asked: Option<Timestamp>,
-    /// Its steps.
-    pub events: Vec<StageEvent>,
-}
-
-impl EndedCall {
-    /// Gives its times by another clock.
-    pub fn retime(&mut self, by: impl Fn(Timestamp) -> Timestamp) {
-        self.fact.started = by(self.fact.started);
-        self.ended = by(self.ended);
-        self.gemini_asked = self.gemini_asked.map(&by);
-        self.events.iter_mut().for_each(|event| event.at = by(event.at));
-    }
 }
 
 /// The calls in flight.
@@ -136,19 +71,6 @@ pub struct Calls {
     /// The call that the latest line belonged to, so that the line's record can be linked to it.
     #[serde(skip)]
     touched: Option<RecordUid>,
-}
-
-/// Where and when a line was, and what it says beside its text.
-#[derive(Debug, Clone, Copy)]
-pub struct LineContext<'a> {
-    /// The line's record.
-    pub uid: RecordUid,
-    /// When it was written, as well as that is known.
-    pub at: Timestamp,
-    /// The session it names.
-    pub session: Option<SessionHash>,
-    /// The object beside its text.
-    pub data: Option<&'a str>,
 }
 
 impl Calls {
@@ -462,262 +384,25 @@ impl Calls {
     }
 }
 
-impl Call {
-    /// A call has a dozen steps; more would be garbage.
-    const MAX_EVENTS: usize = 64;
-
-    /// A call that this line shows first.
-    fn begun(line: LineContext<'_>, stage: Stage) -> Self {
-        Self {
-            began: line.uid,
-            started: line.at,
-            partial: false,
-            session: line.session,
-            stage,
-            ambiguous: false,
-            gemini_asked: None,
-            gemini_done: None,
-            failed_rounds: 0,
-            failure: None,
-            fallback: false,
-            recovered: false,
-            notification: None,
-            categories: None,
-            valid: None,
-            added: None,
-            confidence: None,
-            response_complete: None,
-            events: Vec::new(),
+impl Interpreter {
+    pub(in crate::hub) fn of_call(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) -> Option<RecordUid> {
+        let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
+        let context = LineContext { uid: said.uid, at: said.when.latest(), session, data: line.data };
+        let ended = self.calls.line(meaning, self.masked(&line.text).as_str(), context);
+        for call in &ended {
+            said.say(call.fact.clone());
         }
+        self.ended.extend(ended);
+        self.calls.touched()
     }
 
-    fn note(&mut self, text: &str, at: Timestamp) {
-        if self.events.len() < Self::MAX_EVENTS {
-            self.events.push(StageEvent { at, name: Text::new(text) });
-        }
-    }
-
-    /// Takes what the line says beside its text.
-    fn learn(&mut self, meaning: Meaning<'_>, data: Option<&str>) {
-        match meaning {
-            Meaning::GeminiAsked => self.valid = Detail::of(data).valid_categories,
-            Meaning::GeminiDone => {
-                let detail = Detail::of(data);
-                self.confidence = detail.confidence_permille();
-                self.categories = detail.categories;
-            }
-            Meaning::ExposureUpdated => {
-                let added = Detail::of(data).added_categories;
-                self.added = added.map(|added| u32::try_from(added.len()).unwrap_or(u32::MAX));
-            }
-            Meaning::CallSucceeded => {
-                self.response_complete = Detail::of(data).response.map(|response| response.is_complete());
-            }
-            _ => {}
-        }
-    }
-
-    fn categories_known(&self) -> Option<bool> {
-        let (found, valid) = (self.categories.as_ref()?, self.valid.as_ref()?);
-        Some(found.iter().all(|category| valid.contains(category)))
-    }
-
-    fn failed(&mut self, rounds: &[(Timestamp, GeminiFailure)]) {
-        self.failed_rounds = u32::try_from(rounds.len()).unwrap_or(u32::MAX);
-        self.failure = rounds.last().map(|(_, failure)| *failure);
-    }
-
-    fn gemini(&self) -> GeminiOutcome {
-        match (self.gemini_asked, self.gemini_done) {
-            (None, None) if self.partial && self.stage != Stage::Refused => GeminiOutcome::Unseen,
-            (None, None) => GeminiOutcome::NotAsked,
-            (Some(_), None) => GeminiOutcome::Unfinished,
-            (_, Some(_)) if self.fallback => GeminiOutcome::Failed,
-            (_, Some(_)) if self.recovered => GeminiOutcome::Recovered,
-            (_, Some(_)) => GeminiOutcome::Ok,
-        }
-    }
-
-    fn ended(self, at: Timestamp, outcome: CallOutcome, in_flight: usize) -> EndedCall {
-        let gemini_duration = self.gemini_asked.map(|asked| self.gemini_done.unwrap_or(at).since(asked));
-        let fact = CallEnded {
-            started: self.started,
-            duration: (!self.partial).then(|| at.since(self.started)),
-            outcome,
-            pairing: match (self.partial, self.ambiguous) {
-                (true, _) => Pairing::Partial,
-                (false, true) => Pairing::Guessed,
-                (false, false) => Pairing::Exact,
-            },
-            in_flight: u32::try_from(in_flight).unwrap_or(u32::MAX),
-            gemini: self.gemini(),
-            gemini_duration,
-            gemini_failed_rounds: self.failed_rounds,
-            gemini_failure: self.failure,
-            notification: self.notification,
-            session: self.session,
-            trace: TraceId::of_call(self.began),
-            categories: self.categories.as_deref().map(|categories| Text::new(joined(categories))),
-            categories_known: self.categories_known(),
-            categories_added: self.added,
-            confidence: self.confidence,
-            response_complete: self.response_complete,
-        };
-        EndedCall { began: self.began, ended: at.max(fact.started), fact, gemini_asked: self.gemini_asked, events: self.events }
+    /// The calls that ended since it was last asked; each is among the facts, too.
+    pub fn ended_calls(&mut self) -> Vec<EndedCall> {
+        let mut ended = std::mem::take(&mut self.ended);
+        ended.iter_mut().for_each(|call| call.retime(|at| self.clocks.wall(at)));
+        ended
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::watch::WatcherId;
-
-    const STEPS: [Meaning<'static>; 4] = [Meaning::CallEntered, Meaning::GeminiAsked, Meaning::GeminiDone, Meaning::CallSucceeded];
-
-    fn context(at: u64, offset: u64, session: Option<usize>) -> LineContext<'static> {
-        let session = session.map(|session| SessionHash::of(&session.to_string(), &[0; 32]));
-        let uid = RecordUid::of_line(WatcherId::from_seed(b"test"), "log", 0, offset);
-        LineContext { uid, at: Timestamp::new(at), session, data: None }
-    }
-
-    /// Plays the calls' steps in the order given (each entry is the call whose next step happens); returns the ended calls and
-    /// the true sum of durations.
-    fn play(order: &[usize], calls: usize, sessions: bool) -> (Vec<EndedCall>, u64) {
-        let mut machine = Calls::default();
-        let mut next = vec![0; calls];
-        let mut started = vec![0; calls];
-        let (mut ended, mut sum) = (Vec::new(), 0);
-        for (index, &call) in order.iter().enumerate() {
-            let at = 1_000 * (index as u64 + 1);
-            let step = STEPS[next[call]];
-            next[call] += 1;
-            match step {
-                Meaning::CallEntered => started[call] = at,
-                Meaning::CallSucceeded => sum += at - started[call],
-                _ => {}
-            }
-            ended.extend(machine.line(step, "step", context(at, index as u64, sessions.then_some(call))));
-        }
-        assert_eq!(machine.in_flight(), 0);
-        (ended, sum)
-    }
-
-    /// How long a call took whose beginning was seen.
-    fn taken(call: &EndedCall) -> u64 {
-        call.fact.duration.unwrap().get()
-    }
-
-    fn interleavings() -> impl Strategy<Value = (usize, Vec<usize>)> {
-        (1..8usize).prop_flat_map(|calls| {
-            let steps: Vec<usize> = (0..calls).flat_map(|call| [call; 4]).collect();
-            (Just(calls), Just(steps).prop_shuffle())
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn for_any_interleaving_the_number_of_calls_and_the_sum_of_durations_are_right((calls, order) in interleavings()) {
-            let (ended, sum) = play(&order, calls, false);
-            prop_assert_eq!(ended.len(), calls);
-            prop_assert_eq!(ended.iter().map(taken).sum::<u64>(), sum);
-        }
-
-        #[test]
-        fn with_sessions_every_call_is_exact((calls, order) in interleavings()) {
-            let (ended, sum) = play(&order, calls, true);
-            prop_assert_eq!(ended.iter().map(taken).sum::<u64>(), sum);
-            prop_assert!(ended.iter().all(|call| call.fact.pairing == Pairing::Exact));
-        }
-    }
-
-    #[test]
-    fn a_call_that_nobody_ends_is_lost_after_a_while() {
-        let mut calls = Calls::default();
-        calls.line(Meaning::CallEntered, "entry", context(0, 0, None));
-        assert!(calls.give_up(Timestamp::new(LOST_AFTER.get() - 1)).is_empty());
-        let lost = calls.give_up(Timestamp::new(LOST_AFTER.get()));
-        assert_eq!(lost[0].fact.outcome, CallOutcome::Lost);
-    }
-
-    #[test]
-    fn calls_in_flight_are_aborted_when_the_hub_stops() {
-        let mut calls = Calls::default();
-        calls.line(Meaning::CallEntered, "entry", context(0, 0, None));
-        let ended = calls.line(Meaning::HubStopping { signal: "SIGTERM" }, "stop", context(9, 1, None));
-        assert_eq!(ended[0].fact.outcome, CallOutcome::Aborted);
-    }
-
-    /// Plays these lines, one a second; gives the calls that ended.
-    fn say(machine: &mut Calls, lines: &[(Meaning<'static>, Option<usize>)]) -> Vec<EndedCall> {
-        let line = |(index, (meaning, session)): (usize, &(Meaning<'static>, Option<usize>))| {
-            machine.line(*meaning, "line", context(1_000_000 * (index as u64 + 1), index as u64, *session))
-        };
-        lines.iter().enumerate().flat_map(line).collect()
-    }
-
-    #[test]
-    fn a_call_whose_beginning_was_missed_is_counted_without_a_duration_and_with_what_was_seen_of_it() {
-        let failed = Meaning::GeminiFailed(GeminiFailure::RateLimited);
-        let lines = [
-            (failed, None),
-            (failed, None),
-            (failed, None),
-            (Meaning::GeminiFallback, None),
-            (Meaning::GeminiDone, Some(1)),
-            (Meaning::CallSucceeded, Some(1)),
-            (Meaning::CallErred, Some(2)),
-        ];
-        let ended = say(&mut Calls::default(), &lines);
-        let [fallen_back, erred] = ended.as_slice() else { panic!("{ended:?}") };
-        assert!(ended.iter().all(|call| (call.fact.duration, call.fact.pairing) == (None, Pairing::Partial)));
-        assert_eq!((fallen_back.fact.outcome, fallen_back.fact.gemini), (CallOutcome::Fallback, GeminiOutcome::Failed));
-        assert_eq!((fallen_back.fact.gemini_failed_rounds, fallen_back.fact.gemini_duration), (3, None));
-        assert_eq!((erred.fact.outcome, erred.fact.gemini), (CallOutcome::Error, GeminiOutcome::Unseen));
-    }
-
-    #[test]
-    fn the_last_lines_of_a_call_that_was_told_as_aborted_are_no_other_call_but_those_of_the_next_process_are() {
-        for sessions in [[Some(1); 2], [None; 2]] {
-            let mut machine = Calls::default();
-            let stop = Meaning::HubStopping { signal: "SIGTERM" };
-            let lines = [
-                (Meaning::CallEntered, sessions[0]),
-                (Meaning::GeminiAsked, sessions[0]),
-                (stop, None),
-                (Meaning::GeminiDone, sessions[1]),
-                (Meaning::CallSucceeded, sessions[1]),
-            ];
-            let ended = say(&mut machine, &lines);
-            assert_eq!(ended.iter().map(|call| call.fact.outcome).collect::<Vec<_>>(), [CallOutcome::Aborted], "{sessions:?}");
-            let lines = [(Meaning::CallEntered, None), (stop, None), (Meaning::HubStarting, None), (Meaning::CallSucceeded, None)];
-            let outcomes: Vec<_> = say(&mut machine, &lines).iter().map(|call| call.fact.outcome).collect();
-            assert_eq!(outcomes, [CallOutcome::Aborted, CallOutcome::Ok], "{sessions:?}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn wherever_the_view_begins_each_end_is_one_call_and_only_whole_ones_have_a_duration(
-            (calls, order) in interleavings(), skipped in 0..28usize,
-        ) {
-            let (mut machine, mut next) = (Calls::default(), vec![0; calls]);
-            let (mut whole, mut ends, mut ended) = (vec![false; calls], 0, Vec::new());
-            for (index, &call) in order.iter().enumerate() {
-                let step = STEPS[next[call]];
-                next[call] += 1;
-                if index < skipped {
-                    continue;
-                }
-                whole[call] |= step == Meaning::CallEntered;
-                ends += usize::from(step == Meaning::CallSucceeded);
-                ended.extend(machine.line(step, "step", context(1_000 * (index as u64 + 1), index as u64, Some(call))));
-            }
-            prop_assert_eq!(ended.len(), ends);
-            let seen_whole = whole.iter().filter(|whole| **whole).count();
-            prop_assert_eq!(ended.iter().filter(|call| call.fact.duration.is_some()).count(), seen_whole);
-            prop_assert_eq!(machine.in_flight(), 0);
-        }
-    }
-}
+mod tests;
