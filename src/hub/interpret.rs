@@ -13,14 +13,14 @@ use crate::hub::lines::meaning::Meaning;
 use crate::hub::sources::clocks::Clocks;
 use crate::hub::sources::lane::Lane;
 use crate::hub::sources::merge::{LineSource, Merge};
-use crate::hub::sources::storms::{Storms, Untimed};
+use crate::hub::sources::storms::Storms;
 use crate::hub::topics::calls::Calls;
 use crate::hub::topics::calls::EndedCall;
 use crate::hub::topics::claims::{Claim, Claims};
 use crate::hub::topics::clients::Clients;
 use crate::hub::topics::held::Held;
 use crate::hub::topics::hub_life::HubLife;
-use crate::hub::topics::log::{Notable, RATED};
+use crate::hub::topics::log::Notable;
 use crate::hub::topics::requests::Requests;
 use crate::hub::topics::servers::Servers;
 use crate::watch::{GeminiRoundFailed, Level, RecordUid, SharedSign, Source, Text, Timestamp, When};
@@ -183,22 +183,10 @@ impl Interpreter {
         let lane = self.lane(raw.source);
         let when = lane.when(written, &raw);
         lane.count(&line, raw.size);
-        let untimed = Untimed::new(raw.text, line.time_at.clone());
         let counted_with = if hidden { LineSource::Log } else { raw.source };
         // Also where nothing is known of the hub's clock: a log of last week was not written just now.
         let earlier = line.time.zip(self.facts_since).is_some_and(|(said, since)| self.clocks.ours(said) < since);
-        // A storm is a rate. Lines of an earlier process, or of a time that is not known, are collapsed and counted apart.
-        let has_rate = !raw.historic && !earlier && when.width() <= RATED;
-        if !has_rate {
-            let earliest = if raw.historic && line.time.is_none() { Timestamp::new(0) } else { when.earliest() };
-            self.history_since = Some(self.history_since.map_or(earliest, |since| since.min(earliest)));
-        }
-        let collapses = !self.keeps_storms;
-        let storms = if has_rate { &mut self.lane(counted_with).storms } else { &mut self.history };
-        let collapsed = collapses && storms.line(untimed, &line.text, raw.size, when.latest());
-        if collapsed {
-            self.lane(raw.source).collapsed();
-        }
+        let collapsed = self.collapses(&line, &raw, when, counted_with, earlier);
         let call = if raw.historic || earlier { None } else { self.learn(&line, &raw, when) };
         let original = (!collapsed).then(|| self.mask.text(raw.text));
         let text = match line.text {

@@ -9,7 +9,7 @@ use crate::hub::facts::Said;
 use crate::hub::interpret::Interpreter;
 use crate::hub::lines::detail::{Detail, joined};
 use crate::hub::lines::line::LogLine;
-use crate::hub::lines::meaning::Meaning;
+use crate::hub::lines::meaning::{Meaning, background_lines, call_lines, hub_lines, process_lines, server_lines};
 use crate::watch::{
     ClientConnected, ClientDisconnected, ExposureChanged, Micros, SessionClosed, SessionHash, SessionOpened, Text, Timestamp, When,
 };
@@ -133,7 +133,8 @@ impl Interpreter {
             Meaning::SessionClosed(session) => {
                 said.say(SessionClosed { session: Some(SessionHash::of(session, self.mask.key())) });
             }
-            _ => {}
+            Meaning::ClientDisconnected(_) => {}
+            process_lines!() | hub_lines!() | server_lines!() | background_lines!() | call_lines!() => {}
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::hub::api::since;
 use crate::hub::facts::Said;
 use crate::hub::interpret::Interpreter;
 use crate::hub::lines::line::LogLine;
-use crate::hub::lines::meaning::Meaning;
+use crate::hub::lines::meaning::{Meaning, background_lines, call_lines, client_lines, server_lines};
 use crate::hub::polled::PollAnswer;
 use crate::hub::sources::merge::LineSource;
 use crate::hub::sources::raw::RawLine;
@@ -145,7 +145,8 @@ impl Interpreter {
                 }
                 self.hub.stops_alone = true;
             }
-            _ => {}
+            Meaning::HubStartFailed => {}
+            server_lines!() | client_lines!() | background_lines!() | call_lines!() | Meaning::ExposureUpdated => {}
         }
         None
     }

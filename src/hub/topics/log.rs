@@ -4,10 +4,12 @@ use crate::hub::interpret::Interpreter;
 use crate::hub::lines::line::LogLine;
 use crate::hub::lines::mask;
 use crate::hub::sources::merge::LineSource;
-use crate::watch::{Level, LogShape, Micros, Text, Timestamp};
+use crate::hub::sources::raw::RawLine;
+use crate::hub::sources::storms::Untimed;
+use crate::watch::{Level, LogShape, Micros, Text, Timestamp, When};
 
 /// A line whose time is known less well than this has no rate.
-pub(in crate::hub) const RATED: Micros = Micros::new(60_000_000);
+const RATED: Micros = Micros::new(60_000_000);
 
 /// What is told of lines without a rate is of this time at least.
 pub(in crate::hub) const HISTORY: Micros = Micros::new(3600 * 1_000_000);
@@ -34,6 +36,33 @@ impl Interpreter {
             (Some(false), None) if self.has_output => None,
             (log, _) => log,
         }
+    }
+
+    /// Whether the line stands behind a storm's count. A storm is a rate. Lines of an earlier process, or of a time that is not known,
+    /// are collapsed and counted apart.
+    pub(in crate::hub) fn collapses(
+        &mut self,
+        line: &LogLine<'_>,
+        raw: &RawLine<'_>,
+        when: When,
+        counted_with: LineSource,
+        earlier: bool,
+    ) -> bool {
+        let untimed = Untimed::new(raw.text, line.time_at.clone());
+        let has_rate = !raw.historic && !earlier && when.width() <= RATED;
+        if !has_rate {
+            let earliest = if raw.historic && line.time.is_none() { Timestamp::new(0) } else { when.earliest() };
+            self.history_since = Some(self.history_since.map_or(earliest, |since| since.min(earliest)));
+        }
+        if self.keeps_storms {
+            return false;
+        }
+        let storms = if has_rate { &mut self.lane(counted_with).storms } else { &mut self.history };
+        let collapsed = storms.line(untimed, &line.text, raw.size, when.latest());
+        if collapsed {
+            self.lane(raw.source).collapsed();
+        }
+        collapsed
     }
 
     /// Whether the log beside this source can't show the line: objects in the plain file, and what the runtime itself writes.

@@ -2,7 +2,7 @@
 
 use crate::hub::facts::Said;
 use crate::hub::interpret::Interpreter;
-use crate::hub::lines::meaning::Meaning;
+use crate::hub::lines::meaning::{Meaning, call_lines, client_lines, hub_lines, process_lines, server_lines};
 use crate::watch::{
     BreakerChanged, CategorizationFailed, LogWriteFailed, MarketplaceFailed, ServersStarted, SubscriberFailed, Text,
     ToolCategorized,
@@ -23,7 +23,7 @@ impl Interpreter {
             Meaning::ServersStarted { up, total } => said.say(ServersStarted { up, total }),
             Meaning::SubscriberFailed(error) => said.say(SubscriberFailed { error: self.masked(error) }),
             Meaning::LogWriteFailed(error) => said.say(LogWriteFailed { error: self.masked(error) }),
-            _ => {}
+            process_lines!() | hub_lines!() | server_lines!() | client_lines!() | call_lines!() | Meaning::ExposureUpdated => {}
         }
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::hub::facts::Said;
 use crate::hub::interpret::Interpreter;
 use crate::hub::lines::line::LogLine;
-use crate::hub::lines::meaning::Meaning;
+use crate::hub::lines::meaning::{Meaning, background_lines, client_lines, hub_lines, server_lines};
 use crate::watch::{CallOutcome, GeminiFailure, Micros, RecordUid, SessionHash, Timestamp};
 
 mod call;
@@ -83,7 +83,19 @@ impl Calls {
             Meaning::CallErred => return self.end(text, line, true).into_iter().collect(),
             Meaning::HubStopping { .. } => return self.stopping(line.at),
             Meaning::HubStarting => return self.abort(line.at),
-            _ => self.advance(meaning, text, line),
+            Meaning::GeminiFailed(failure) => self.round_failed(text, failure, line.at),
+            Meaning::GeminiRecovered => self.turn = Turn::Recovered,
+            Meaning::GeminiFallback => self.turn = Turn::Fallback,
+            Meaning::GeminiDone => self.analysed(text, line),
+            Meaning::GeminiAsked | Meaning::CallRefused => self.advance(self.latest_entered(line), meaning, text, line),
+            // Without a session the beginning of a session can't be told from a call's step.
+            Meaning::ExposureUpdated if line.session.is_none() => {}
+            Meaning::CallUpdating
+            | Meaning::CallUpdated
+            | Meaning::CallNotified(_)
+            | Meaning::ExposureUpdated
+            | Meaning::NoCategories => self.advance(self.latest_analysed(line), meaning, text, line),
+            hub_lines!() | server_lines!() | client_lines!() | background_lines!() => {}
         }
         Vec::new()
     }
@@ -107,7 +119,7 @@ impl Calls {
         lost.into_iter()
             .map(|call| match call.stage {
                 Stage::Refused => call.ended(now, CallOutcome::Refused, in_flight),
-                _ => call.ended(now, CallOutcome::Lost, in_flight),
+                Stage::Entered | Stage::AskingGemini | Stage::GeminiDone => call.ended(now, CallOutcome::Lost, in_flight),
             })
             .collect()
     }
@@ -131,28 +143,21 @@ impl Calls {
         given_up
     }
 
-    fn advance(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext<'_>) {
+    /// A step of the call at this place. What only some steps tell is taken by name, the others leave their time alone.
+    fn advance(&mut self, place: Option<usize>, meaning: Meaning<'_>, text: &str, line: LineContext<'_>) {
+        let Some(call) = place.and_then(|index| self.in_flight.get_mut(index)) else { return };
+        call.note(text, line.at);
+        call.learn(meaning, line.data);
         match meaning {
-            Meaning::GeminiFailed(failure) => self.round_failed(text, failure, line.at),
-            Meaning::GeminiRecovered => self.turn = Turn::Recovered,
-            Meaning::GeminiFallback => self.turn = Turn::Fallback,
-            Meaning::GeminiDone => self.analysed(text, line),
-            _ => {
-                let Some(call) = self.pick(meaning, line).and_then(|index| self.in_flight.get_mut(index)) else { return };
-                call.note(text, line.at);
-                call.learn(meaning, line.data);
-                match meaning {
-                    Meaning::GeminiAsked => {
-                        call.stage = Stage::AskingGemini;
-                        call.gemini_asked = Some(line.at);
-                    }
-                    Meaning::CallNotified(notification) => call.notification = Some(notification),
-                    Meaning::CallRefused => call.stage = Stage::Refused,
-                    _ => {}
-                }
-                self.touched = Some(call.began);
+            Meaning::GeminiAsked => {
+                call.stage = Stage::AskingGemini;
+                call.gemini_asked = Some(line.at);
             }
+            Meaning::CallNotified(notification) => call.notification = Some(notification),
+            Meaning::CallRefused => call.stage = Stage::Refused,
+            _ => {}
         }
+        self.touched = Some(call.began);
     }
 
     fn round_failed(&mut self, text: &str, failure: GeminiFailure, at: Timestamp) {
@@ -278,27 +283,21 @@ impl Calls {
         asking.filter(|(_, call)| call.stage == Stage::AskingGemini && of_session(call)).map(|(index, _)| index).collect()
     }
 
-    /// The call that a line belongs to. These lines follow their predecessor in the same turn of the hub's event loop: of the calls at
-    /// the right stage the latest one is meant.
-    fn pick(&self, meaning: Meaning<'_>, line: LineContext<'_>) -> Option<usize> {
-        let of_session = |call: &Call| line.session.is_none() || call.session == line.session;
-        let mut calls = self.in_flight.iter().enumerate().filter(|(_, call)| of_session(call));
-        match meaning {
-            Meaning::GeminiAsked | Meaning::CallRefused => {
-                calls.rfind(|(_, call)| call.stage == Stage::Entered).map(|(index, _)| index)
-            }
-            // Without a session the beginning of a session can't be told from a call's step.
-            Meaning::ExposureUpdated if line.session.is_none() => None,
-            Meaning::CallUpdating
-            | Meaning::CallUpdated
-            | Meaning::CallNotified(_)
-            | Meaning::ExposureUpdated
-            | Meaning::NoCategories => {
-                let done = calls.filter(|(_, call)| call.stage == Stage::GeminiDone);
-                done.max_by_key(|(_, call)| call.gemini_done).map(|(index, _)| index)
-            }
-            _ => None,
-        }
+    /// The calls that a line can belong to, with their places.
+    fn of_session(&self, line: LineContext<'_>) -> impl DoubleEndedIterator<Item = (usize, &Call)> {
+        let of_session = move |call: &Call| line.session.is_none() || call.session == line.session;
+        self.in_flight.iter().enumerate().filter(move |(_, call)| of_session(call))
+    }
+
+    /// The call that a line belongs to which follows its beginning in the same turn of the hub's event loop: the latest one.
+    fn latest_entered(&self, line: LineContext<'_>) -> Option<usize> {
+        self.of_session(line).rfind(|(_, call)| call.stage == Stage::Entered).map(|(index, _)| index)
+    }
+
+    /// The call that a line belongs to which follows an analysis in the same turn of the hub's event loop: the latest one.
+    fn latest_analysed(&self, line: LineContext<'_>) -> Option<usize> {
+        let done = self.of_session(line).filter(|(_, call)| call.stage == Stage::GeminiDone);
+        done.max_by_key(|(_, call)| call.gemini_done).map(|(index, _)| index)
     }
 
     fn end(&mut self, text: &str, line: LineContext<'_>, erred: bool) -> Option<EndedCall> {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::hub::api;
 use crate::hub::interpret::Interpreter;
-use crate::hub::lines::meaning::Meaning;
+use crate::hub::lines::meaning::{Meaning, background_lines, call_lines, client_lines, hub_lines, process_lines};
 use crate::hub::topics::claims::{Claimed, SAME_CLOSING, ServerClaim};
 use crate::hub::topics::servers::picture::is_dead;
 use crate::watch::{ChangeCause, FactKind, Liveness, ServerChanged, Source, Text, Timestamp, When};
@@ -278,7 +278,9 @@ impl Interpreter {
             Meaning::ServerConnected(name) => ServerClaim::Connected(Text::new(name)),
             Meaning::ServerClosed(name) => ServerClaim::Closed { server: Text::new(name), twice: false },
             Meaning::ServerFailed { server, error } => ServerClaim::Failed { server: Text::new(server), error: self.masked(error) },
-            _ => return None,
+            process_lines!() | hub_lines!() | client_lines!() | background_lines!() | call_lines!() | Meaning::ExposureUpdated => {
+                return None;
+            }
         }))
     }
 }
