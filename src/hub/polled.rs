@@ -1,16 +1,9 @@
 //! What a poll shows: the hub's API and process at one instant, and what changed since the last.
 
-use crate::watch::{
-    ApiOutcome, ApiPoll, FactKind, FilteringPoll, HubReachable, HubStateChanged, HubUnreachable, LogFilePoll, Micros, Poll,
-    ProcessPoll, ServerPoll, Source, Text, Timestamp, When,
-};
-
-use super::api;
-use super::children::Child;
-use super::interpret::{Evidence, Interpreter, PendingFact};
-use super::servers::Noticed;
-use super::settle::START_SLACK;
-use super::since;
+use crate::hub::api;
+use crate::hub::interpret::Interpreter;
+use crate::hub::topics::children::Child;
+use crate::watch::{ApiOutcome, ApiPoll, FilteringPoll, LogFilePoll, Micros, Poll, ProcessPoll, ServerPoll, Text, Timestamp};
 
 /// What a poll brought back.
 #[derive(Debug, Clone)]
@@ -84,118 +77,6 @@ impl Interpreter {
             *error = self.masked(error.as_str());
         }
         polls
-    }
-
-    fn poll_hub(&mut self, answer: &PollAnswer) {
-        // A proxy's page or another program's answer is no hub's.
-        let answered = answer.health.is_ok();
-        let since = self.hub.last_answered.unwrap_or(answer.asked);
-        let when = When::between(since, answer.now);
-        match (self.hub.reachable, answered) {
-            (Some(true), false) | (None, false) => self.lost(answer, when),
-            (Some(false), true) => {
-                let restarted = self.hub.started.map(|started| started.latest() > since);
-                let still_away = self.hub.last_unanswered.filter(|at| (since..=answer.now).contains(at)).unwrap_or(since);
-                self.say(self.answered_since(still_away, answer.now), HubReachable { restarted });
-            }
-            _ => {}
-        }
-        self.exit(answer, when);
-        self.hub.reachable = Some(answered);
-        self.hub.failures = if answer.health.is_ok() { 0 } else { self.hub.failures.saturating_add(1) };
-        self.hub.process_seen = answer.process.is_some();
-        if answered {
-            self.hub.last_answered = Some(answer.now);
-        } else {
-            self.hub.last_unanswered = Some(answer.asked);
-        }
-        if let Ok(health) = &answer.health {
-            // The event stream may have told a newer state while the answer was on its way. Both times are the hub's.
-            let outdated = health.timestamp.zip(self.hub.state_said).is_some_and(|(answered, said)| answered < said);
-            if !outdated {
-                self.state(&health.state, when);
-            }
-        }
-    }
-
-    /// When a hub that was away began to answer. A process that is new answers from its start on.
-    fn answered_since(&self, still_away: Timestamp, now: Timestamp) -> When {
-        let noticed = When::between(still_away, now);
-        let started = self.hub.started.filter(|started| still_away <= started.earliest() && started.latest() <= now);
-        since::narrowed(noticed, started.map(|started| When::between(started.earliest(), started.latest().plus(START_SLACK))))
-    }
-
-    /// The hub was looked for at this time, and did not answer.
-    pub fn still_away(&mut self, at: Timestamp) {
-        self.hub.last_unanswered = Some(self.clocks.steady(at));
-    }
-
-    fn lost(&mut self, answer: &PollAnswer, when: When) {
-        let outcome = answer.health.as_ref().err().copied().unwrap_or(ApiOutcome::Unreachable);
-        self.say(when, HubUnreachable { outcome });
-        let unknown = self.servers.hub_gone(when);
-        self.noticed(unknown);
-        self.hub.state = None;
-        self.hub.state_said = None;
-        self.hub.lost = Some(when);
-        self.hub.usurper = None;
-    }
-
-    /// The process was there and is gone, and no line said that it would go.
-    fn exit(&mut self, answer: &PollAnswer, when: When) {
-        let gone = self.hub.process_seen && answer.process.is_none() && answer.health.is_err();
-        if gone && !self.hub.stopping && !self.hub.exit_reported {
-            self.exited(when);
-        }
-    }
-
-    /// The event stream tells the hub's state and its process. `said` is by the hub's clock.
-    pub fn stream_state(&mut self, state: &str, pid: Option<u32>, said: Option<Timestamp>, read: Timestamp) {
-        let read = self.clocks.steady(read);
-        let when = said.map_or(When::At(read), |said| self.clocks.written(said, read, read));
-        if let Some(pid) = pid {
-            self.expect_process(pid);
-            self.stream_pid = Some(pid);
-        }
-        match state {
-            "restarting" => self.requests.restart(false, when),
-            "restarted" => self.requests.restart(true, when),
-            _ => {}
-        }
-        self.hub.state_said = self.hub.state_said.max(said);
-        let before = self.hub.state.replace(state.to_owned());
-        if let Some(before) = before.filter(|before| before != state) {
-            let kind = HubStateChanged { from: Text::new(before), to: Text::new(state) }.into();
-            self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::EventStream, kind });
-        }
-    }
-
-    fn state(&mut self, state: &str, when: When) {
-        let before = self.hub.state.replace(state.to_owned());
-        if let Some(before) = before.filter(|before| before != state) {
-            self.say(when, HubStateChanged { from: Text::new(before), to: Text::new(state) });
-        }
-    }
-
-    /// The event stream tells that something was done with these servers.
-    pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, said: Option<Timestamp>, read: Timestamp) {
-        let read = self.clocks.steady(read);
-        let when = said.map_or(When::At(read), |said| self.clocks.written(said, read, read));
-        if configured { self.requests.configured(servers, when) } else { self.requests.requested(servers, when) }
-    }
-
-    pub(super) fn say(&mut self, when: When, kind: impl Into<FactKind>) {
-        self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Poll, kind: kind.into() });
-    }
-
-    pub(super) fn noticed(&mut self, noticed: impl IntoIterator<Item = Noticed>) {
-        let pending = noticed.into_iter().map(|noticed| PendingFact {
-            evidence: Evidence::Watch,
-            when: noticed.when,
-            source: noticed.source,
-            kind: noticed.kind,
-        });
-        self.facts.extend(pending);
     }
 
     fn api_poll(&self, answer: &PollAnswer) -> ApiPoll {

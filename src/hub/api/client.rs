@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
-use super::api::{Answer, FilteringStats, Health, Servers};
+use super::answers::{Answer, FilteringStats, Health, Servers};
 use crate::base::causes;
 use crate::watch::{ApiOutcome, Micros};
 

@@ -59,7 +59,7 @@ impl Detail {
 
     /// The confidence in thousandths.
     pub fn confidence_permille(&self) -> Option<u32> {
-        self.confidence.and_then(super::api::permille)
+        self.confidence.and_then(crate::hub::api::permille)
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
-use super::client::HubClient;
 use super::events::{EventReader, Heard};
 use crate::base::backoff::Backoff;
+use crate::hub::api::client::HubClient;
 
 /// Hubs send a heartbeat every ten seconds: three that are missing mean that nobody is there any more.
 pub const SILENCE: Duration = Duration::from_secs(35);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::api::{self, Health};
+use super::answers::{self, Health};
 use super::client::HubClient;
 use crate::watch::ApiOutcome;
 
@@ -132,7 +132,7 @@ impl Lookout {
     fn longest(&self, now: Instant) -> Option<Duration> {
         match &self.known {
             Known::Away { .. } => Some(LONGEST.min(self.interval)),
-            Known::Here { state, .. } if api::is_passing(state) => Some(self.interval),
+            Known::Here { state, .. } if answers::is_passing(state) => Some(self.interval),
             Known::Here { .. } if self.sign.is_some_and(|sign| now.duration_since(sign) < EAGER) => {
                 Some(LONGEST.min(self.interval))
             }
@@ -148,7 +148,7 @@ mod tests {
     const INTERVAL: Duration = Duration::from_secs(15);
 
     fn health(state: &str) -> Result<Health, ApiOutcome> {
-        let answer = serde_json::json!({"state": state, "server_id": api::SERVER_ID});
+        let answer = serde_json::json!({"state": state, "server_id": answers::SERVER_ID});
         Ok(serde_json::from_value(answer).unwrap())
     }
 

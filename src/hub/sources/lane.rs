@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::watch::{Level, LogShape, LogVolume, Micros, Timestamp, When};
 
-use super::interpret::RawLine;
-use super::line::LogLine;
 use super::storms::Storms;
+use crate::hub::interpret::RawLine;
+use crate::hub::lines::line::LogLine;
 
 /// One source of lines.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

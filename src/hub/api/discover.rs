@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::api::Workspace;
+use super::answers::Workspace;
 
 /// Why no hub was found.
 #[derive(Debug, thiserror::Error)]

@@ -6,8 +6,8 @@ use std::ops::Range;
 use foldhash::quality::RandomState;
 use serde::{Deserialize, Serialize};
 
-use super::mask::{self, Mask};
-use super::meaning;
+use crate::hub::lines::mask::{self, Mask};
+use crate::hub::lines::meaning;
 use crate::watch::{Bytes, Count, Micros, Storm, Text, Timestamp};
 
 /// How many equal lines go out before the rest is collapsed: enough to see what it was, few enough to cost nothing.

@@ -3,22 +3,22 @@
 //! An age says how long ago something was when the hub answered, whatever the hub's clock says. The answer was made between our request
 //! and its arrival.
 
-use super::api;
-use super::servers::Asked;
+use super::answers;
+use crate::hub::topics::servers::Asked;
 use crate::watch::{Micros, Timestamp, When};
 
 /// Uptimes are whole seconds, rounded down.
 const ROUNDED_DOWN: Micros = Micros::new(1_000_000);
 
 /// Returns when the connection came up whose uptime the hub tells, by our clock.
-pub fn connected(seen: &api::Server, times: Asked) -> Option<When> {
-    let uptime = api::seconds(seen.uptime);
+pub fn connected(seen: &answers::Server, times: Asked) -> Option<When> {
+    let uptime = answers::seconds(seen.uptime);
     let counts = seen.status == "connected" && uptime > Micros::default();
     counts.then(|| When::between(times.asked.minus(uptime).minus(ROUNDED_DOWN), times.now.minus(uptime)))
 }
 
 /// Returns when the hub began to start a server, by our clock.
-pub fn started(seen: &api::Server, times: Asked) -> Option<When> {
+pub fn started(seen: &answers::Server, times: Asked) -> Option<When> {
     let age = times.hub_now.since(seen.last_started?);
     Some(When::between(times.asked.minus(age), times.now.minus(age)))
 }
@@ -39,13 +39,13 @@ mod tests {
         Timestamp::from_secs(1_000 + second)
     }
 
-    fn server(uptime: f64) -> api::Server {
-        api::Server {
+    fn server(uptime: f64) -> answers::Server {
+        answers::Server {
             name: "files".into(),
             transport: None,
             status: "connected".into(),
             error: None,
-            capabilities: api::Capabilities { tools: api::Length(1) },
+            capabilities: answers::Capabilities { tools: answers::Length(1) },
             uptime,
             last_started: Some(at(5_000)),
         }
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn a_start_is_as_long_ago_as_the_hub_s_own_clock_says() {
         assert_eq!(started(&server(0.0), times()), Some(When::between(at(0).minus(Micros::new(2_000_000)), at(0))));
-        assert_eq!(started(&api::Server { last_started: None, ..server(0.0) }, times()), None);
+        assert_eq!(started(&answers::Server { last_started: None, ..server(0.0) }, times()), None);
     }
 
     #[test]

@@ -5,7 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::watch::{Micros, Timestamp, When};
+use crate::hub::facts::Said;
+use crate::hub::interpret::Interpreter;
+use crate::hub::lines::detail::{Detail, joined};
+use crate::hub::lines::line::LogLine;
+use crate::hub::lines::meaning::{Meaning, background_lines, call_lines, hub_lines, process_lines, server_lines};
+use crate::watch::{
+    ClientConnected, ClientDisconnected, ExposureChanged, Micros, SessionClosed, SessionHash, SessionOpened, Text, Timestamp, When,
+};
 
 /// Lines of one disconnect follow each other within about 0.3 s in the recordings; stray copies at the hub's shutdown find no open
 /// connection. Two seconds of quiet separate two disconnects of clients with the same name.
@@ -94,6 +101,41 @@ impl Clients {
     pub fn hub_ended(&mut self) -> Vec<String> {
         let open = std::mem::take(&mut self.by_name).into_iter();
         open.flat_map(|(name, connections)| std::iter::repeat_n(name, connections.open as usize)).collect()
+    }
+}
+
+impl Interpreter {
+    pub(in crate::hub) fn of_client(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) {
+        match meaning {
+            Meaning::ClientConnected(name) => {
+                self.clients.connected(name);
+                said.say(ClientConnected { client: Text::new(name) });
+            }
+            Meaning::ClientClosing(name) => self.clients.closing(name, said.when),
+            Meaning::ClientDisconnected(name) if self.clients.disconnected(name, said.when) => {
+                said.say(ClientDisconnected { client: Text::new(name) });
+            }
+            Meaning::SessionOpened => {
+                let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
+                let categories = Detail::of(line.data).initial_categories;
+                said.say(SessionOpened { session, categories: categories.map(|categories| Text::new(joined(&categories))) });
+            }
+            Meaning::ExposureUpdated => {
+                let detail = Detail::of(line.data);
+                if let (Some(added), Some(all)) =
+                    (detail.added_categories.filter(|added| !added.is_empty()), detail.total_categories)
+                {
+                    let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
+                    let (added, categories) = (Text::new(joined(&added)), Text::new(joined(&all)));
+                    said.say(ExposureChanged { session, added, categories });
+                }
+            }
+            Meaning::SessionClosed(session) => {
+                said.say(SessionClosed { session: Some(SessionHash::of(session, self.mask.key())) });
+            }
+            Meaning::ClientDisconnected(_) => {}
+            process_lines!() | hub_lines!() | server_lines!() | background_lines!() | call_lines!() => {}
+        }
     }
 }
 

@@ -6,13 +6,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
-use crate::watch::{ChangeCause, ClaimKind, ClaimRefusal, Micros, RecordUid, Source, Text, Timestamp, When};
-
-use super::clocks::Clocks;
-use super::line::parse;
-use super::meaning::{self, Meaning};
-use super::merge::LineSource;
-use super::servers::Causes;
+use crate::hub::interpret::Interpreter;
+use crate::hub::sources::clocks::Clocks;
+use crate::watch::{ClaimKind, ClaimRefusal, ClaimsDropped, Count, Micros, RecordUid, Source, Text, Timestamp, When};
 
 /// More claims than any hub makes between two polls: a start of a hundred servers makes two or three hundred.
 pub const MAX_CLAIMS: usize = 512;
@@ -30,15 +26,6 @@ pub const UNCONFIRMED_AFTER: Micros = Micros::new(10 * 60 * 1_000_000);
 /// A hub that closes a server's connection says so twice: at once, and when the process has ended (10 to 45 ms later on the recorded
 /// hubs; a process that does not end at once is killed after 4 s). A crash is said once.
 pub const SAME_CLOSING: Micros = Micros::new(5_000_000);
-
-/// The hub tells its subscribers of a request when that is done, at once after the line, in batches of 0.1 s.
-const REQUEST_AFTER: Micros = Micros::new(1_000_000);
-
-/// A line about a changed configuration follows when the server has connected again: a hub gives it a minute.
-const CONFIGURED_AFTER: Micros = Micros::new(60_000_000);
-
-/// Traces of requests that are kept.
-const MAX_TRACES: usize = 256;
 
 /// What a line claims of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -311,247 +298,51 @@ impl Claims {
     }
 }
 
-/// Why a server changed, as a trace says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-enum Trace {
-    /// The hub told its subscribers that a request was done.
-    Request,
-    /// The hub said that the configuration changed.
-    Configuration,
-}
-
-/// The traces that requests to the hub's API and changes of its configuration leave.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Requests {
-    traces: VecDeque<(String, When, Trace)>,
-    /// From when to when all servers are restarted on request, as the hub's state and its lines say.
-    restarts: VecDeque<(When, Option<When>)>,
-    /// Whether the hub's state confirms that.
-    restarting: bool,
-    /// Since when the event stream has been heard without a break: what was requested since then has left its trace.
-    #[serde(skip)]
-    heard_since: Option<Timestamp>,
-}
-
-impl Requests {
-    /// The event stream was joined.
-    pub fn heard_from(&mut self, at: Timestamp) {
-        self.heard_since = Some(at);
+impl Interpreter {
+    /// Whether lines claim what only a poll can settle.
+    pub fn has_undecided(&self) -> bool {
+        !self.claims.is_empty() || !self.held.is_empty()
     }
 
-    /// The event stream ended: a request leaves no trace from now on.
-    pub fn unheard(&mut self) {
-        self.heard_since = None;
-    }
-
-    /// The hub's event stream says that a request about these servers was done.
-    pub fn requested(&mut self, servers: impl IntoIterator<Item = String>, when: When) {
-        servers.into_iter().for_each(|server| self.trace(server, when, Trace::Request));
-    }
-
-    /// The configuration of these servers changed.
-    pub fn configured(&mut self, servers: impl IntoIterator<Item = String>, when: When) {
-        servers.into_iter().for_each(|server| self.trace(server, when, Trace::Configuration));
-    }
-
-    fn trace(&mut self, server: String, when: When, trace: Trace) {
-        if self.traces.len() >= MAX_TRACES {
-            self.traces.pop_front();
+    /// The watch ends: says what lines claimed that nothing has decided. A watch that goes on from here decides it.
+    pub fn ends(&mut self, now: Timestamp) {
+        let now = self.clocks.steady(now);
+        for (claim, count) in self.claims.undecided() {
+            let refusal = ClaimRefusal::Undecided;
+            self.say_from_log(When::At(now), ClaimsDropped { claim, count: Count::new(count), refusal });
         }
-        self.traces.push_back((server, when, trace));
     }
 
-    /// A restart of all servers began or is over.
-    pub fn restart(&mut self, done: bool, when: When) {
-        match self.restarts.back_mut().filter(|(_, end)| end.is_none()) {
-            Some((_, end)) if done => *end = Some(when),
-            // The state and the line say the same.
-            Some(_) => {}
-            None if done => {}
-            None => {
-                if self.restarts.len() >= MAX_TRACES {
-                    self.restarts.pop_front();
+    /// A claim waits for the next poll.
+    pub(in crate::hub) fn claim(&mut self, claim: Claim) {
+        if self.lines_alone {
+            self.believe(claim);
+            return;
+        }
+        if let Claimed::Server(what) = &claim.what {
+            if let ServerClaim::Closed { server, .. } = what {
+                let again = self.claims.is_second_closing(server.as_str(), claim.when);
+                if again || self.servers.closed_just_before(server.as_str(), claim.when) {
+                    return;
                 }
-                self.restarts.push_back((when, None));
+            }
+            let servers = &self.servers;
+            if !self.claims.make_room(|name| servers.knows(name)) {
+                self.claims.refuse(ClaimKind::ServerChange, ClaimRefusal::TooMany);
+                return;
             }
         }
-    }
-
-    /// What the hub's state says of restarts: `restarting` until all are up, then `restarted` for good.
-    pub fn state(&mut self, state: &str) {
-        self.restarting = matches!(state, "restarting" | "restarted");
-    }
-
-    /// Another process of the hub started: what was asked of the one before is over.
-    pub fn hub_started(&mut self, when: When) {
-        self.traces.retain(|(_, at, _)| at.latest() >= when.earliest());
-        self.restarts.retain(|(begin, _)| begin.latest() >= when.earliest());
-        self.restarting = false;
-    }
-
-    /// What is older than this can explain nothing that is still undecided.
-    pub fn forget_before(&mut self, at: Timestamp) {
-        self.traces.retain(|(_, when, _)| when.latest() >= at);
-        self.restarts.retain(|(_, end)| end.is_none_or(|end| end.latest() >= at));
-    }
-
-    fn in_restart(&self, when: When) -> bool {
-        let inside = |(begin, end): &(When, Option<When>)| {
-            let begun = when.latest().plus(REQUEST_AFTER) >= begin.earliest();
-            begun && end.is_none_or(|end| when.earliest() <= end.latest().plus(REQUEST_AFTER))
-        };
-        self.restarting && self.restarts.iter().any(inside)
-    }
-
-    fn traced(&self, server: &str, trace: Trace, when: When, after: Micros) -> bool {
-        let fits = |(name, at, kind): &(String, When, Trace)| {
-            let not_before = at.latest().plus(REQUEST_AFTER) >= when.earliest();
-            name == server && *kind == trace && not_before && at.earliest() <= when.latest().plus(after)
-        };
-        self.traces.iter().any(fits)
-    }
-}
-
-impl Causes for Requests {
-    fn of_stop(&self, server: &str, when: When, on_purpose: bool) -> ChangeCause {
-        if on_purpose && self.traced(server, Trace::Configuration, when, CONFIGURED_AFTER) {
-            ChangeCause::Configured
-        } else if on_purpose || self.in_restart(when) || self.traced(server, Trace::Request, when, REQUEST_AFTER) {
-            ChangeCause::Requested
-        } else {
-            ChangeCause::Unprompted
+        if !self.claims.has_room_for(&claim.what)
+            && let Some(oldest) = self.claims.take_oldest_of_named_process(&claim.what)
+        {
+            // Its line names the hub's process: it can't be another hub's, and nothing will show what was so long ago.
+            self.believe(oldest);
         }
+        self.claims.push(claim);
     }
 
-    fn of_start(&self, server: &str, when: When) -> Option<ChangeCause> {
-        if self.traced(server, Trace::Configuration, when, REQUEST_AFTER) {
-            Some(ChangeCause::Configured)
-        } else if self.in_restart(when) || self.traced(server, Trace::Request, when, REQUEST_AFTER) {
-            Some(ChangeCause::Requested)
-        } else {
-            None
-        }
-    }
-
-    fn would_show(&self, when: When) -> bool {
-        self.heard_since.is_some_and(|since| since <= when.earliest())
-    }
-}
-
-/// A line of a process of which it is not known whether it is the hub's.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct HeldLine {
-    /// The process.
-    pub pid: u32,
-    /// What it was read from.
-    pub source: LineSource,
-    /// Its text.
-    pub text: String,
-    /// Its record.
-    pub uid: RecordUid,
-    /// Its length in the file.
-    pub size: u64,
-    /// The time that a container's runtime gave it.
-    pub stamped: Option<Timestamp>,
-    /// When its source was read to the end before.
-    #[serde(default)]
-    pub earliest: Timestamp,
-    /// When it was read.
-    pub read: Timestamp,
-    /// When it was written.
-    pub when: When,
-}
-
-impl HeldLine {
-    /// Whether this is what it says.
-    pub fn means(&self, meaning: Meaning<'_>) -> bool {
-        meaning::of(&parse(&self.text).text) == Some(meaning)
-    }
-}
-
-/// The most that is held of them.
-const MAX_HELD: usize = 512;
-const MAX_HELD_BYTES: usize = 1024 * 1024;
-
-/// Processes that were found to be other hubs'. More are forgotten, and found again.
-const MAX_OTHERS: usize = 64;
-
-/// The lines of processes of which it is not known yet whether they are the hub's: until the API says which it is.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Held {
-    lines: VecDeque<HeldLine>,
-    bytes: usize,
-    others: VecDeque<u32>,
-}
-
-impl Held {
-    /// Whether the process is another hub's, as far as is known.
-    pub fn is_other(&self, pid: u32) -> bool {
-        self.others.contains(&pid)
-    }
-
-    /// A process starts: one of that number that was another hub's is over.
-    pub fn begins(&mut self, pid: u32) {
-        self.others.retain(|other| *other != pid);
-    }
-
-    /// The process is another hub's.
-    pub fn note_other(&mut self, pid: u32) {
-        if !self.is_other(pid) {
-            if self.others.len() >= MAX_OTHERS {
-                self.others.pop_front();
-            }
-            self.others.push_back(pid);
-        }
-    }
-
-    /// Holds a line. Gives the oldest back when there are too many.
-    pub fn hold(&mut self, line: HeldLine) -> Option<HeldLine> {
-        // Of thousands of equal lines one is enough.
-        if self.lines.back().is_some_and(|last| last.pid == line.pid && last.text == line.text) {
-            return None;
-        }
-        self.bytes += line.text.len();
-        self.lines.push_back(line);
-        let mut let_go = None;
-        while self.lines.len() > MAX_HELD || self.bytes > MAX_HELD_BYTES {
-            let Some(oldest) = self.lines.pop_front() else { break };
-            self.bytes -= oldest.text.len();
-            let_go.get_or_insert(oldest);
-        }
-        let_go
-    }
-
-    /// The lines that are held.
-    pub fn lines(&self) -> impl Iterator<Item = &HeldLine> {
-        self.lines.iter()
-    }
-
-    /// More is known of the hub's clock: the times of lines that wait are corrected.
-    pub fn retime(&mut self, clocks: &Clocks) {
-        for line in &mut self.lines {
-            if let Some(said) = parse(&line.text).time.or(line.stamped) {
-                line.when = clocks.corrected(line.when, said, line.earliest, line.read);
-            }
-        }
-    }
-
-    /// Takes out those of one process.
-    pub fn take_of(&mut self, pid: u32) -> VecDeque<HeldLine> {
-        let (taken, kept): (VecDeque<HeldLine>, VecDeque<HeldLine>) = self.take().into_iter().partition(|line| line.pid == pid);
-        self.bytes = kept.iter().map(|line| line.text.len()).sum();
-        self.lines = kept;
-        taken
-    }
-
-    /// Whether any are held.
-    pub fn is_empty(&self) -> bool {
-        self.lines.is_empty()
-    }
-
-    /// Takes all out.
-    pub fn take(&mut self) -> VecDeque<HeldLine> {
-        self.bytes = 0;
-        std::mem::take(&mut self.lines)
+    /// Takes a claim as it stands: there is nothing that could confirm it.
+    pub(in crate::hub) fn believe(&mut self, claim: Claim) {
+        self.confirm(claim, None);
     }
 }

@@ -2,6 +2,76 @@
 
 use crate::watch::{Breaker, ClaimKind, GeminiFailure, Notification};
 
+/// A pattern: the lines that begin or end a process of the hub, and so end the calls in flight.
+macro_rules! process_lines {
+    () => {
+        Meaning::HubStarting | Meaning::HubStopping { .. }
+    };
+}
+
+/// A pattern: the other lines about the hub itself. With these patterns each topic's `match` names all meanings.
+macro_rules! hub_lines {
+    () => {
+        Meaning::HubStopped
+            | Meaning::ServersRestarting { .. }
+            | Meaning::ServerConfigured(_)
+            | Meaning::HubStartFailed
+            | Meaning::StopsAlone { .. }
+    };
+}
+
+/// A pattern: the lines about servers.
+macro_rules! server_lines {
+    () => {
+        Meaning::ServerStarting(_) | Meaning::ServerConnected(_) | Meaning::ServerClosed(_) | Meaning::ServerFailed { .. }
+    };
+}
+
+/// A pattern: the lines about clients and their sessions.
+macro_rules! client_lines {
+    () => {
+        Meaning::ClientConnected(_)
+            | Meaning::ClientDisconnected(_)
+            | Meaning::ClientClosing(_)
+            | Meaning::SessionOpened
+            | Meaning::SessionClosed(_)
+    };
+}
+
+/// A pattern: the lines about what the hub does beside serving its clients.
+macro_rules! background_lines {
+    () => {
+        Meaning::Breaker(_)
+            | Meaning::ToolCategorized { .. }
+            | Meaning::CategorizationFailed { .. }
+            | Meaning::MarketplaceFailed(_)
+            | Meaning::ServersStarted { .. }
+            | Meaning::SubscriberFailed(_)
+            | Meaning::LogWriteFailed(_)
+    };
+}
+
+/// A pattern: the lines about meta-tool calls. [`Meaning::ExposureUpdated`] is about a call or about a session's beginning.
+macro_rules! call_lines {
+    () => {
+        Meaning::CallEntered
+            | Meaning::GeminiAsked
+            | Meaning::GeminiDone
+            | Meaning::CallUpdating
+            | Meaning::CallNotified(_)
+            | Meaning::CallUpdated
+            | Meaning::CallSucceeded
+            | Meaning::CallErred
+            | Meaning::CallRefused
+            | Meaning::GeminiFailed(_)
+            | Meaning::GeminiRecovered
+            | Meaning::GeminiFallback
+            | Meaning::NoCategories
+    };
+}
+
+pub(in crate::hub) use {background_lines, call_lines, client_lines, hub_lines, process_lines, server_lines};
+
 /// What a line says that is worth a fact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meaning<'a> {
@@ -116,10 +186,9 @@ impl Meaning<'_> {
         match self {
             Self::HubStarting => Some(ClaimKind::HubStart),
             Self::HubStopping { .. } | Self::HubStopped => Some(ClaimKind::HubStop),
-            Self::ServerStarting(_) | Self::ServerConnected(_) | Self::ServerClosed(_) | Self::ServerFailed { .. } => {
-                Some(ClaimKind::ServerChange)
-            }
-            _ => None,
+            server_lines!() => Some(ClaimKind::ServerChange),
+            Self::ServersRestarting { .. } | Self::ServerConfigured(_) | Self::HubStartFailed | Self::StopsAlone { .. } => None,
+            client_lines!() | background_lines!() | call_lines!() | Self::ExposureUpdated => None,
         }
     }
 
@@ -139,25 +208,10 @@ impl Meaning<'_> {
 
     /// Whether the line belongs to a meta-tool call, or ends those in flight.
     pub const fn concerns_calls(self) -> bool {
-        matches!(
-            self,
-            Self::HubStarting
-                | Self::HubStopping { .. }
-                | Self::CallEntered
-                | Self::GeminiAsked
-                | Self::GeminiDone
-                | Self::CallUpdating
-                | Self::CallNotified(_)
-                | Self::CallUpdated
-                | Self::CallSucceeded
-                | Self::CallErred
-                | Self::CallRefused
-                | Self::GeminiFailed(_)
-                | Self::GeminiRecovered
-                | Self::GeminiFallback
-                | Self::NoCategories
-                | Self::ExposureUpdated
-        )
+        match self {
+            process_lines!() | call_lines!() | Self::ExposureUpdated => true,
+            hub_lines!() | server_lines!() | client_lines!() | background_lines!() => false,
+        }
     }
 }
 

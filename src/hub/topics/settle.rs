@@ -4,56 +4,25 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use serde::{Deserialize, Serialize};
-
-use super::api;
-use super::claims::{Claim, Claimed, Decision, HeldLine, ServerClaim, UNCONFIRMED_AFTER};
-use super::clocks::Reading;
-use super::interpret::{Interpreter, PollAnswer, RawLine, SAME_START, Said};
-use super::line::parse;
-use super::meaning::{self, Meaning};
-use super::servers::Asked;
-use super::since;
+use crate::hub::api::{self, since};
+use crate::hub::facts::Said;
+use crate::hub::interpret::Interpreter;
+use crate::hub::polled::PollAnswer;
+use crate::hub::topics::claims::{Claim, Claimed, Decision, ServerClaim, UNCONFIRMED_AFTER};
+use crate::hub::topics::hub_life::{SAME_START, START_SLACK};
+use crate::hub::topics::identity::Identity;
+use crate::hub::topics::servers::Asked;
 use crate::watch::{
-    ApiOutcome, ClaimRefusal, ClientDisconnected, HubExited, HubStarted, HubStopped, HubStopping, LogShared, Micros,
-    ServerStartFailed, SharedSign, Source, Text, Timestamp, When,
+    ApiOutcome, ClaimRefusal, ClientDisconnected, HubStopped, HubStopping, Micros, ServerStartFailed, SharedSign, Text, Timestamp,
+    When,
 };
-
-/// The hub notes its own start a moment after its first line, by up to a second in the recordings.
-pub(super) const START_SLACK: Micros = Micros::new(2_000_000);
 
 /// Every hub empties the plain log when it starts: a start line this near to that is a hub's, not a server's output.
 const EMPTIED_NEAR: Micros = Micros::new(10_000_000);
 
-/// That a log is shared is said again after this time, so that each part of a long period says it.
-const SHARED_AGAIN: Micros = Micros::new(3_600_000_000);
-
-/// Which process the hub's API says that it is. The start time is the hub's own and never changes while it runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Identity {
-    pub(super) pid: Option<u32>,
-    pub(super) started: Option<Timestamp>,
-}
-
-impl Identity {
-    /// What the answer says of its process; `None` where the hub's entry is missing.
-    pub(super) fn of(health: &api::Health) -> Option<Self> {
-        let workspace = health.workspace()?;
-        Some(Self { pid: workspace.pid, started: workspace.started })
-    }
-
-    /// Another number or another start is another process.
-    fn differs(&self, other: &Self) -> bool {
-        fn differ<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
-            one.zip(other).is_some_and(|(one, other)| one != other)
-        }
-        differ(self.pid, other.pid) || differ(self.started, other.started)
-    }
-}
-
 /// How the hub answered, as far as that decides on claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answered {
+pub(in crate::hub) enum Answered {
     /// As a hub does.
     Hub,
     /// Nobody is there.
@@ -63,26 +32,26 @@ enum Answered {
 }
 
 /// What a poll decides claims by.
-struct Settling<'a> {
-    answer: &'a PollAnswer,
-    answered: Answered,
+pub(in crate::hub) struct Settling<'a> {
+    pub(in crate::hub) answer: &'a PollAnswer,
+    pub(in crate::hub) answered: Answered,
     /// How far the hub's clock is ahead of ours, in microseconds.
-    ahead: i64,
+    pub(in crate::hub) ahead: i64,
     /// The process, where the API says it.
-    process: Option<Identity>,
+    pub(in crate::hub) process: Option<Identity>,
     /// What stands in its place and is another hub's.
-    usurper: Option<Identity>,
+    pub(in crate::hub) usurper: Option<Identity>,
     /// Whether it is another process than before, and since when by our clock.
-    replaced: Option<Timestamp>,
-    port: Option<u32>,
-    times: Asked,
+    pub(in crate::hub) replaced: Option<Timestamp>,
+    pub(in crate::hub) port: Option<u32>,
+    pub(in crate::hub) times: Asked,
     /// Whether the hub's list of servers is whole.
-    complete: bool,
+    pub(in crate::hub) complete: bool,
 }
 
 impl Settling<'_> {
     /// The claims whose lines were read before the request went out could have shown in the answer.
-    fn knew_of(&self, read: Timestamp) -> bool {
+    pub(in crate::hub) fn knew_of(&self, read: Timestamp) -> bool {
         read <= self.answer.asked
     }
 
@@ -99,26 +68,14 @@ impl Settling<'_> {
     }
 
     /// When the present process started, by our clock.
-    fn started(&self) -> Option<Timestamp> {
+    pub(in crate::hub) fn started(&self) -> Option<Timestamp> {
         let started = self.process.as_ref().and_then(|process| process.started)?;
         Some(started.shifted(self.ahead.saturating_neg()))
     }
 }
 
 impl Interpreter {
-    /// What the answer says of the hub's clock.
-    fn reading(answer: &PollAnswer) -> Option<Reading> {
-        let health = answer.health.as_ref().ok()?;
-        let (asked, answered) = (answer.asked, answer.asked.plus(answer.health_duration));
-        if let Some(said) = health.timestamp {
-            return Some(Reading { said, asked, answered });
-        }
-        let (servers, duration) = answer.servers.as_ref()?;
-        let said = servers.as_ref().ok()?.timestamp?;
-        Some(Reading { said, asked, answered: answered.plus(*duration) })
-    }
-
-    fn settling<'a>(&self, answer: &'a PollAnswer) -> Settling<'a> {
+    pub(in crate::hub) fn settling<'a>(&self, answer: &'a PollAnswer) -> Settling<'a> {
         let ahead = self.clocks.ahead_by(Self::reading(answer)).unwrap_or(0);
         let health = answer.health.as_ref().ok();
         let said = health.and_then(Identity::of);
@@ -175,71 +132,8 @@ impl Interpreter {
         }
     }
 
-    /// Whether the hub's entry is of the process that answers. The entries stand in a file that all hubs of a user write: a second fork
-    /// whose port is taken lives on without it, with the first one's entry overwritten by its own. A process can't have begun after
-    /// what it did.
-    fn is_of_who_answers(&self, process: &Identity, answer: &PollAnswer, ahead: i64) -> bool {
-        // The event stream names the process that it comes from.
-        if let Some((streamed, pid)) = self.stream_pid.zip(process.pid) {
-            return streamed == pid;
-        }
-        // What was found to be another hub's stays so while the hub goes on answering, though its servers are restarted.
-        if self.hub.usurper.as_ref() == Some(process) {
-            return false;
-        }
-        // Its clock was set: what it began later may have an earlier time.
-        if self.clocks.was_set() {
-            return true;
-        }
-        let Some(started) = process.started else { return true };
-        let servers = answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().ok());
-        let hub_now = servers.and_then(|list| list.timestamp).unwrap_or_else(|| answer.now.shifted(ahead));
-        let older = |server: &api::Server| {
-            let up_since =
-                (server.uptime > 0.0 && server.status == "connected").then(|| hub_now.minus(api::seconds(server.uptime)));
-            [server.last_started, up_since].into_iter().flatten().any(|begun| begun.plus(START_SLACK) < started)
-        };
-        !servers.is_some_and(|list| list.servers.iter().any(older))
-    }
-
-    /// What the first answer says of the hub's process, before its lines are read: lines of another process than the last run knew may
-    /// be of this one, and their times are by its clock. Gives when it started, by our clock.
-    pub fn expect(&mut self, answer: &PollAnswer) -> Option<Timestamp> {
-        let answer = &self.steady_answer(answer);
-        self.learn_clock(answer);
-        let ctx = self.settling(answer);
-        self.hub.port = ctx.port.or(self.hub.port);
-        let begun = ctx.started();
-        let pid = ctx.process.and_then(|process| process.pid);
-        pid.into_iter().for_each(|pid| self.expect_process(pid));
-        begun.map(|begun| self.clocks.wall(begun))
-    }
-
-    /// Takes up what an answer shows of the hub's clock. What waits was dated by what was known before.
-    fn learn_clock(&mut self, answer: &PollAnswer) {
-        if self.clocks.learn(Self::reading(answer)) {
-            self.claims.retime(&self.clocks);
-            self.held.retime(&self.clocks);
-        }
-    }
-
-    /// The process that gave this answer: its id, and when it says that it started. `None` where that is not known, and of an answer
-    /// that is none.
-    pub fn process_that_answers(&self, answer: &PollAnswer) -> Option<(u32, Option<Timestamp>)> {
-        answer.health.as_ref().ok()?;
-        let answer = &self.steady_answer(answer);
-        let process = self.settling(answer).process.or_else(|| self.hub.identity.clone())?;
-        Some((process.pid?, process.started))
-    }
-
-    /// The process that answers, as far as it is known: its id, and the start that it says.
-    pub(super) fn process_of(&self, answer: &PollAnswer) -> (Option<u32>, Option<Timestamp>) {
-        let process = answer.health.as_ref().ok().and(self.hub.identity.as_ref());
-        (process.and_then(|process| process.pid), process.and_then(|process| process.started))
-    }
-
     /// Decides on what lines claimed since the last poll. Gives the times of the list of servers, and whether that is whole.
-    pub(super) fn settle(&mut self, answer: &PollAnswer) -> (Asked, bool) {
+    pub(in crate::hub) fn settle(&mut self, answer: &PollAnswer) -> (Asked, bool) {
         self.learn_clock(answer);
         let ctx = self.settling(answer);
         if let Ok(health) = &answer.health {
@@ -264,58 +158,9 @@ impl Interpreter {
         (ctx.times, ctx.complete)
     }
 
-    /// The lines of processes that nobody knew: those of the hub's own are taken in now, the others are not about it.
-    fn settle_held(&mut self, ctx: &Settling<'_>) {
-        if self.held.is_empty() || ctx.answered != Answered::Hub {
-            return;
-        }
-        let present = ctx.process.as_ref().or(self.hub.identity.as_ref()).and_then(|process| process.pid);
-        let Some(present) = present else { return };
-        let held = self.held.take();
-        let failed: Vec<u32> = held.iter().filter(|line| line.means(Meaning::HubStartFailed)).map(|line| line.pid).collect();
-        let begun = held.iter().filter(|line| !failed.contains(&line.pid) && self.began_meanwhile(line, ctx));
-        let begun: Vec<u32> = begun.map(|line| line.pid).collect();
-        for line in held {
-            if line.pid == present || begun.contains(&line.pid) {
-                if !self.accepted.contains(&line.pid) {
-                    self.accepted.push(line.pid);
-                }
-                self.take_up(&line);
-            } else if ctx.knew_of(line.read) {
-                self.is_of_other(line.pid, meaning::of(&parse(&line.text).text), line.read);
-                self.held.note_other(line.pid);
-            } else {
-                let _ = self.held.hold(line);
-            }
-        }
-    }
-
-    /// Whether the line is the start of a process that was the hub between the one before and the present one: it began on the hub's
-    /// port while the hub was not seen.
-    fn began_meanwhile(&self, line: &HeldLine, ctx: &Settling<'_>) -> bool {
-        let parsed = parse(&line.text);
-        meaning::of(&parsed.text) == Some(Meaning::HubStarting) && self.in_gap(line.when, port_of(&parsed.text), ctx)
-    }
-
-    pub(super) fn take_up(&mut self, held: &HeldLine) {
-        let mut line = parse(&held.text);
-        line.time = line.time.or(held.stamped);
-        let raw = RawLine {
-            source: held.source,
-            text: &held.text,
-            uid: held.uid,
-            size: held.size,
-            stamped: held.stamped,
-            read: held.read,
-            earliest: held.earliest,
-            historic: false,
-        };
-        self.learn(&line, &raw, held.when);
-    }
-
     /// Between the last answer of the process before and the start of the present one the hub was in nobody's sight: what happened on
     /// its port then was the hub's.
-    fn in_gap(&self, when: When, port: Option<u32>, ctx: &Settling<'_>) -> bool {
+    pub(in crate::hub) fn in_gap(&self, when: When, port: Option<u32>, ctx: &Settling<'_>) -> bool {
         let from = self.hub.last_answered.unwrap_or_default();
         let until = match (ctx.replaced, &ctx.process, self.hub.reachable) {
             (Some(started), ..) => started,
@@ -485,7 +330,7 @@ impl Interpreter {
     }
 
     /// It is so: the facts are told with the line's own time.
-    fn confirm(&mut self, claim: Claim, ctx: Option<&Settling<'_>>) {
+    pub(in crate::hub) fn confirm(&mut self, claim: Claim, ctx: Option<&Settling<'_>>) {
         let Claim { uid, ordinal, mut when, said: stated, source, pid, what, .. } = claim;
         let mut said = Said { uid, when, source, facts: Vec::new(), ordinal };
         match what {
@@ -526,68 +371,6 @@ impl Interpreter {
         self.facts.append(&mut said.facts);
     }
 
-    fn confirm_start(&mut self, pid: Option<u32>, open: &std::collections::BTreeMap<String, u32>, said: &mut Said) {
-        let when = said.when;
-        // It was replaced between two polls, and nothing said that it would go.
-        if self.hub.identity.is_some() && !self.hub.stopping && !self.hub.exit_reported && self.hub.last_answered.is_some() {
-            let since = self.hub.last_answered.unwrap_or_default().min(when.latest());
-            // A line without a time of its own may be of any time since its source was read before.
-            self.exited(When::between(since, when.latest()));
-        }
-        for client in self.clients.ended_of(open) {
-            said.say(ClientDisconnected { client: Text::new(client) });
-        }
-        self.hub_begins(pid, when);
-        self.hub.start_told = true;
-        said.say(HubStarted { pid });
-        let unknown = self.servers.hub_started(when, Source::Log);
-        said.noticed(unknown);
-        self.requests.hub_started(when);
-        self.abort_calls(pid, said);
-    }
-
-    /// The calls in flight ended with the process, where that was not known when the line was read.
-    fn abort_calls(&mut self, pid: Option<u32>, said: &mut Said) {
-        if pid.is_some() {
-            return;
-        }
-        let aborted = self.calls.abort_begun_by(said.when.latest());
-        for call in &aborted {
-            said.say(call.fact.clone());
-        }
-        self.ended.extend(aborted);
-    }
-
-    /// Takes a claim as it stands: there is nothing that could confirm it.
-    pub(super) fn believe(&mut self, claim: Claim) {
-        self.confirm(claim, None);
-    }
-
-    /// Another process answers than before, and no line told of it.
-    fn replaced_silently(&mut self, started: Timestamp, ctx: &Settling<'_>) {
-        let since = self.hub.last_answered.unwrap_or(ctx.answer.asked).min(started);
-        let ended = When::between(since, started);
-        if !self.hub.stopping && !self.hub.exit_reported {
-            self.exited(ended);
-        }
-        // The log would have said it before, unless it can't be seen.
-        self.hub_ended(ended);
-        let pid = ctx.process.as_ref().and_then(|process| process.pid);
-        self.hub_begins(pid, When::At(started));
-        self.hub.start_told = true;
-        self.say(When::At(started), HubStarted { pid });
-        let unknown = self.servers.hub_started(When::At(started), Source::Poll);
-        self.noticed(unknown);
-        self.requests.hub_started(When::At(started));
-    }
-
-    pub(super) fn exited(&mut self, when: When) {
-        self.hub.exit_reported = true;
-        let near = |error: &&(Timestamp, Text)| when.latest().since(error.0) <= SAME_START;
-        let cause = self.last_error.as_ref().filter(near).map(|(_, text)| text.clone());
-        self.say(when, HubExited { pid: self.hub.pid, cause });
-    }
-
     fn refuse(&mut self, claim: &Claim, refusal: ClaimRefusal) {
         self.claims.refuse(claim.what.kind(), refusal);
         let sign = match (refusal, &claim.what) {
@@ -602,22 +385,6 @@ impl Interpreter {
         };
         if let Some(sign) = sign {
             self.is_shared(sign, claim.pid, claim.read);
-        }
-    }
-
-    /// A line of another process: what it claims is not this hub's.
-    pub(super) fn is_of_other(&mut self, pid: u32, meaning: Option<Meaning<'_>>, at: Timestamp) {
-        if let Some(kind) = meaning.and_then(Meaning::claims) {
-            self.claims.refuse(kind, ClaimRefusal::OtherProcess);
-        }
-        self.is_shared(SharedSign::OtherProcess, Some(pid), at);
-    }
-
-    fn is_shared(&mut self, sign: SharedSign, pid: Option<u32>, at: Timestamp) {
-        let told = self.shared.get(&sign);
-        if told.is_none_or(|told| at.since(*told) >= SHARED_AGAIN) {
-            self.shared.insert(sign, at);
-            self.say_from_log(When::At(at), LogShared { sign, pid });
         }
     }
 }
@@ -645,11 +412,6 @@ fn narrow(claims: &mut VecDeque<Claim>, decisions: &[Option<Decision>], ctx: &Se
             Ordering::Greater => When::between(first(claim).max(earliest), latest),
         };
     }
-}
-
-/// The port in `Starting HTTP server on port P`.
-pub(super) fn port_of(text: &str) -> Option<u32> {
-    text.strip_prefix("Starting HTTP server on port ")?.trim().parse().ok()
 }
 
 fn same_port(one: Option<u32>, other: Option<u32>) -> bool {

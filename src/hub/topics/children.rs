@@ -2,7 +2,7 @@
 
 use crate::watch::{Bytes, Micros, ServerPoll, Timestamp};
 
-use super::api;
+use crate::hub::api;
 
 /// A server's process is started this long at most before the hub calls the server connected: a slow `npx` download included.
 pub const SLOW_START: Micros = Micros::new(300_000_000);
