@@ -23,7 +23,7 @@ use super::line::{LogLine, parse};
 use super::mask::{self, Mask};
 use super::meaning::{self, Meaning};
 use super::merge::{LineSource, Merge, RETENTION, Sources};
-pub use super::polled::PollAnswer;
+pub use super::polled::{PollAnswer, Sent};
 use super::servers::{Noticed, Servers};
 use super::settle::{Identity, port_of};
 use super::storms::{Storms, Untimed};
@@ -444,7 +444,7 @@ impl Interpreter {
     /// The event stream was joined.
     pub fn stream_joined(&mut self, at: Timestamp) {
         self.joined = true;
-        self.requests.heard_from(at);
+        self.requests.heard_from(self.clocks.steady(at));
         self.stream_pid = None;
         self.stream_read = Some(self.clocks.steady(at));
         self.stream.begin_anew();
@@ -466,7 +466,10 @@ impl Interpreter {
         let raw = RawLine { read: self.clocks.steady(raw.read), earliest: self.clocks.steady(raw.earliest), ..raw };
         let mut line = parse(raw.text);
         line.time = line.time.or(raw.stamped);
-        let written = line.time.map(|said| self.clocks.written(said, raw.earliest, raw.read));
+        let written = line.time.map(|said| match raw.source {
+            LineSource::EventStream => self.clocks.sent(said, raw.earliest, raw.read),
+            LineSource::Log | LineSource::Output => self.clocks.written(said, raw.earliest, raw.read),
+        });
         // The sources don't agree on how often a line came, so a storm is the log's; but what the log can't show is counted with it.
         let hidden = self.is_hidden_from_log(&line, raw.source);
         if raw.source == LineSource::EventStream {

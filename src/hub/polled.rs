@@ -37,6 +37,17 @@ pub struct PollAnswer {
     pub own_subscribers: u32,
 }
 
+/// When a message of the event stream was sent, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// By the hub's clock, if it says so.
+    pub said: Option<Timestamp>,
+    /// When the stream was last read before, by ours.
+    pub earliest: Timestamp,
+    /// When it was read.
+    pub read: Timestamp,
+}
+
 impl Interpreter {
     /// Takes a poll in.
     pub fn poll(&mut self, answer: &PollAnswer) -> Poll {
@@ -149,10 +160,14 @@ impl Interpreter {
         }
     }
 
-    /// The event stream tells the hub's state and its process. `said` is by the hub's clock.
-    pub fn stream_state(&mut self, state: &str, pid: Option<u32>, said: Option<Timestamp>, read: Timestamp) {
-        let read = self.clocks.steady(read);
-        let when = said.map_or(When::At(read), |said| self.clocks.written(said, read, read));
+    fn sent(&self, sent: Sent) -> When {
+        let (earliest, read) = (self.clocks.steady(sent.earliest), self.clocks.steady(sent.read));
+        sent.said.map_or(When::At(read), |said| self.clocks.sent(said, earliest, read))
+    }
+
+    /// The event stream tells the hub's state and its process.
+    pub fn stream_state(&mut self, state: &str, pid: Option<u32>, sent: Sent) {
+        let when = self.sent(sent);
         if let Some(pid) = pid {
             self.expect_process(pid);
             self.stream_pid = Some(pid);
@@ -162,7 +177,7 @@ impl Interpreter {
             "restarted" => self.requests.restart(true, when),
             _ => {}
         }
-        self.hub.state_said = self.hub.state_said.max(said);
+        self.hub.state_said = self.hub.state_said.max(sent.said);
         let before = self.hub.state.replace(state.to_owned());
         if let Some(before) = before.filter(|before| before != state) {
             let kind = HubStateChanged { from: Text::new(before), to: Text::new(state) }.into();
@@ -178,9 +193,8 @@ impl Interpreter {
     }
 
     /// The event stream tells that something was done with these servers.
-    pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, said: Option<Timestamp>, read: Timestamp) {
-        let read = self.clocks.steady(read);
-        let when = said.map_or(When::At(read), |said| self.clocks.written(said, read, read));
+    pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, sent: Sent) {
+        let when = self.sent(sent);
         if configured { self.requests.configured(servers, when) } else { self.requests.requested(servers, when) }
     }
 

@@ -17,7 +17,7 @@ impl World {
 
     /// Starts a server that died. If somebody stopped or started it meanwhile there is nothing to do.
     pub(super) fn reconnect(&mut self, name: &str) {
-        let now = self.now;
+        let now = self.clock(self.now);
         let Some(hub) = &mut self.hub else { return };
         let child = hub.next_child;
         let Some(server) = hub.server_mut(name) else { return };
