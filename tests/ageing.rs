@@ -1,5 +1,7 @@
 //! The journal keeps what it has when a clock is wrong, and drops what is old when one is right.
 
+mod played;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -240,4 +242,33 @@ async fn after_a_month_without_a_run_what_is_old_goes_bit_by_bit_and_the_last_tw
     machine.watches(2 * DAY - 3 * HOUR).await;
     let old = machine.kept().await;
     assert!(old >= 2 * DAY / STEP, "{old}");
+}
+
+#[tokio::test]
+async fn the_whole_period_is_in_the_report_of_a_watch_whose_clock_was_thirty_days_ahead_for_three_seconds() {
+    let month = (30 * DAY) as f64;
+    let mut played = played::Played::up(played::Logger::Pino).await;
+    played.runs(75.0, 600.0).await;
+    played.jumps(month).await;
+    played.poll(month + 601.0).await;
+    played.poll(month + 603.0).await;
+    played.jumps(-month).await;
+    played.runs(615.0, 1_800.0).await;
+    let told = played.ends().await;
+    let covered = |from: f64, to: f64| {
+        let parts = told.watches.iter().map(|watch| {
+            let (from, to) = (watch.interval.start().max(played::at(from)), watch.interval.end().min(played::at(to)));
+            to.since(from).get()
+        });
+        parts.sum::<u64>()
+    };
+    assert_eq!(covered(0.0, 600.0), 600_000_000, "what was watched before is there");
+    // The clock says 603 s when it is set back.
+    assert_eq!(covered(603.0, 1_800.0), 1_197_000_000, "what was watched afterwards is there");
+    let history = told.judged().history;
+    assert!(history.coverage.covered_us >= 1_797_000_000, "{:?}", history.coverage);
+    assert!(history.servers.0["files"].down.is_empty() && history.hub.down_us == 0, "{:?}", history.servers.0["files"]);
+    assert_eq!(told.ends_and_starts(), ["started"], "no process of the hub began or ended");
+    // The three seconds themselves are kept where the clock put them, a month later.
+    assert_eq!(told.incidents(), ["clock_jumped ", "watch_gap "]);
 }

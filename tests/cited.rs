@@ -4,8 +4,19 @@ use std::path::{Path, PathBuf};
 
 /// Folders that a comment may cite a file of.
 const FOLDERS: [&str; 13] = [
-    "benches/", "captures/", "docker/", "docs/", "examples/", "fuzz/", "notes/", "otel-config/", "packaging/", "spec/", "src/",
-    "templates/", "tests/",
+    "benches/",
+    "captures/",
+    "docker/",
+    "docs/",
+    "examples/",
+    "fuzz/",
+    "notes/",
+    "otel-config/",
+    "packaging/",
+    "spec/",
+    "src/",
+    "templates/",
+    "tests/",
 ];
 
 /// Sources that a clone doesn't have.
@@ -41,7 +52,8 @@ fn cited(text: &str) -> Vec<&str> {
     let ends = |letter: char| !(letter.is_ascii_alphanumeric() || "_-./*".contains(letter));
     let paths = FOLDERS.iter().flat_map(|folder| {
         text.match_indices(folder).filter_map(move |(at, _)| {
-            let whole_word = text[..at].chars().next_back().is_none_or(|before| !(before.is_alphanumeric() || "/-_.".contains(before)));
+            let whole_word =
+                text[..at].chars().next_back().is_none_or(|before| !(before.is_alphanumeric() || "/-_.".contains(before)));
             let rest = &text[at..];
             let path = rest[..rest.find(ends).unwrap_or(rest.len())].trim_end_matches(['.', '/']);
             (whole_word && path.contains('/')).then_some(path)
@@ -66,8 +78,11 @@ fn comments_cite_files_that_are_there() {
             for (number, line) in text.lines().enumerate() {
                 let Some(comment) = comment(line) else { continue };
                 let place = || format!("{}:{}", file.strip_prefix(root()).unwrap().display(), number + 1);
-                missing.extend(cited(comment).into_iter().filter(|path| !is_there(path)).map(|path| format!("{}: {path}", place())));
-                missing.extend(ELSEWHERE.iter().filter(|cited| comment.contains(**cited)).map(|cited| format!("{}: {cited}", place())));
+                missing
+                    .extend(cited(comment).into_iter().filter(|path| !is_there(path)).map(|path| format!("{}: {path}", place())));
+                missing.extend(
+                    ELSEWHERE.iter().filter(|cited| comment.contains(**cited)).map(|cited| format!("{}: {cited}", place())),
+                );
             }
         }
     }

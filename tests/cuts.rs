@@ -4,6 +4,7 @@ mod period;
 
 use std::collections::BTreeMap;
 
+use hubwatch::backend::period::CONTEXT;
 use hubwatch::judge::exact::Exact;
 use hubwatch::judge::history::History;
 use hubwatch::judge::{Assessment, Judge};
@@ -12,11 +13,13 @@ use period::*;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-/// Tenths of a second of a period of two hours.
-const LENGTH: u64 = 72_000;
+/// Tenths of a second of a period of six hours.
+const LENGTH: u64 = 216_000;
 const TENTH: u64 = 100_000;
-/// Every quarter of a minute a Watch ends.
-const WATCH: u64 = 150;
+/// Every minute a Watch ends.
+const WATCH: u64 = 600;
+/// The longest time that a planned window lasts.
+const LONGEST: u64 = 144_000;
 
 fn at(tenth: u64) -> Timestamp {
     START.plus(Micros::new(tenth * TENTH))
@@ -42,7 +45,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (1..3_000u64).prop_map(Event::Silent),
         2 => proptest::sample::select(CallOutcome::ALL).prop_map(Event::Call),
         1 => (1..30u64).prop_map(Event::Errors),
-        1 => (1..6_000u64).prop_map(Event::Mark),
+        1 => (1..=LONGEST).prop_map(Event::Mark),
         1 => Just(Event::Exit),
     ]
 }
@@ -116,9 +119,9 @@ fn period_of(events: &[(u64, bool, Event)]) -> Vec<Watch> {
 
 fn part(watches: &[Watch], from: u64, to: u64) -> Assessment {
     let mut judge = Judge::between(Vec::new(), (at(from), at(to)), None);
-    // A report reads a quarter of an hour more at both ends.
+    // A report reads a quarter of an hour more after it, and before it what can tell of a window that goes on.
     let margin = Micros::new(900_000_000);
-    let near = |watch: &&Watch| watch.interval.end() >= at(from).minus(margin) && watch.interval.start() <= at(to).plus(margin);
+    let near = |watch: &&Watch| watch.interval.end() >= at(from).minus(CONTEXT) && watch.interval.start() <= at(to).plus(margin);
     watches.iter().filter(near).for_each(|watch| drop(judge.take(watch)));
     judge.assess(at(to))
 }

@@ -48,6 +48,8 @@ async fn an_old_log_without_times_raises_no_alert_no_incident_and_counts_no_erro
 
     let report = hub.report();
     assert_eq!(report["incidents"].as_array().unwrap().len(), 1, "{:#}", report["incidents"]);
+    // What happened at a time that is not known, before anybody watched, is not of now.
+    assert_eq!(report["calls"]["gemini_failed_rounds"], 0, "{:#}", report["calls"]);
     // The event stream tells of errors from now on; what the log held are hundreds.
     assert!(report["log"]["errors"].as_u64() < Some(10), "{:#}", report["log"]);
 }

@@ -264,18 +264,60 @@ async fn who_restarts_a_dead_server_by_hand_is_seen_in_its_status() {
 
 #[tokio::test]
 async fn who_restarts_a_dead_server_by_hand_is_seen_in_the_event_stream() {
-    let mut played = Played::up(Logger::Plain).await;
+    for logger in BOTH {
+        let mut played = Played::up(logger).await;
+        played.joins(61.0);
+        crashes(&mut played, 65.0).await;
+        played.poll(75.0).await;
+        played.streams(84.2, "subscription_event", updated(84.2)).await;
+        connects(&mut played, 84.8).await;
+        played.streams(84.8, "subscription_event", updated(84.8)).await;
+        played.runs(90.0, 105.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Unprompted), (Up, Requested)], "{logger:?}");
+        assert_eq!(told.judged().history.servers.0["files"].down[0].ending, Some(Ending::ByHand), "{logger:?}");
+    }
+}
+
+/// The hub tells its subscribers that a request about its server is done.
+fn updated(second: f64) -> serde_json::Value {
+    serde_json::json!({"type": "servers_updated", "changes": {"modified": ["files"]}, "timestamp": played::at(second).to_string()})
+}
+
+#[tokio::test]
+async fn a_request_while_the_hub_s_clock_is_set_is_of_the_time_when_the_stream_told_of_it() {
+    for set_to in [-86_400.0, -57.0, 57.0, 86_400.0] {
+        let mut played = Played::up(Logger::Plain).await;
+        played.joins(61.0);
+        crashes(&mut played, 65.0).await;
+        played.poll(75.0).await;
+        played.hub.ahead = set_to;
+        // What the hub noted before stays as it noted it.
+        played.hub.started -= set_to;
+        played.hub.servers.insert("files", Server { last_started: Some(0.5 - set_to), ..Server::crashed(1.0) });
+        played.streams(84.2, "subscription_event", updated(84.2 + set_to)).await;
+        connects(&mut played, 84.8).await;
+        played.streams(84.8, "subscription_event", updated(84.8 + set_to)).await;
+        played.runs(90.0, 105.0).await;
+        let told = played.ends().await;
+        assert_eq!(changes(&told), [(Down, Unprompted), (Up, Requested)], "{set_to}");
+    }
+}
+
+#[tokio::test]
+async fn the_event_stream_shows_the_lines_of_a_log_that_is_gone() {
+    let mut played = Played::up(Logger::Pino).await;
     played.joins(61.0);
-    crashes(&mut played, 65.0).await;
-    played.poll(75.0).await;
-    let updated = serde_json::json!({"type": "servers_updated", "changes": {"modified": ["files"]}, "timestamp": played::at(84.2).to_string()});
-    played.streams(84.2, "subscription_event", updated).await;
-    connects(&mut played, 84.8).await;
-    let updated = serde_json::json!({"type": "servers_updated", "changes": {"modified": ["files"]}, "timestamp": played::at(84.8).to_string()});
-    played.streams(84.8, "subscription_event", updated).await;
-    played.runs(90.0, 105.0).await;
+    std::fs::remove_file(played.log()).unwrap();
+    played.looks(64.0).await;
+    let closed =
+        serde_json::json!({"type": "info", "message": "'files' transport closed", "timestamp": played::at(65.3).to_string()});
+    played.hub.servers.insert("files", Server::crashed(1.0));
+    played.streams(65.35, "log", closed).await;
+    played.runs(75.0, 105.0).await;
     let told = played.ends().await;
-    assert_eq!(changes(&told), [(Down, Unprompted), (Up, Requested)]);
+    assert_eq!(changes(&told), [(Down, Unprompted)]);
+    assert_eq!(told.changed_at("files", Down, 60.0), Some(65.3), "to the moment, as no poll can");
 }
 
 #[tokio::test]
@@ -289,7 +331,24 @@ async fn a_hub_that_reconnects_its_server_by_itself_did_it_itself() {
         played.runs(90.0, 105.0).await;
         let told = played.ends().await;
         assert_eq!(changes(&told), [(Down, Unprompted), (Up, Unprompted)], "{logger:?}");
+        assert_eq!(told.judged().history.servers.0["files"].down[0].ending, Some(Ending::Recovered), "{logger:?}");
     }
+}
+
+#[tokio::test]
+async fn who_joined_the_event_stream_while_the_clock_was_thirty_days_ahead_sees_that_nobody_asked() {
+    let month = 30.0 * 86_400.0;
+    let mut played = Played::up(Logger::Plain).await;
+    played.jumps(month).await;
+    played.joins(month + 60.5);
+    played.poll(month + 62.0).await;
+    played.jumps(-month).await;
+    crashes(&mut played, 65.0).await;
+    played.poll(75.0).await;
+    connects(&mut played, 84.8).await;
+    played.runs(90.0, 105.0).await;
+    let told = played.ends().await;
+    assert_eq!(changes(&told), [(Down, Unprompted), (Up, Unprompted)]);
 }
 
 #[tokio::test]

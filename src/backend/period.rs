@@ -9,6 +9,7 @@ use futures_util::future::try_join;
 use futures_util::{StreamExt as _, stream};
 
 use super::{Backend, BackendError, Reading, Trace, TraceWatches};
+use crate::judge::planned::LONGEST;
 use crate::watch::{
     Count, DecodeError, Environment, FactId, FactKind, HubName, Micros, Slot, Timestamp, Watch, WatcherFact, WatcherId, amend,
 };
@@ -16,9 +17,12 @@ use crate::watch::{
 /// Maximum parts of a slot's trace. It has one part unless it is larger than backends accept; more parts than this are a bug.
 const MAX_PARTS: u32 = 64;
 
-/// Watches this long before and after the period are read as well, for the state at its beginning and for late facts. Their slots
-/// are read anyway.
+/// Watches this long after the period are read as well, for late facts. Their slots are read anyway.
 const MARGIN: Micros = Micros::new(15 * 60 * 1_000_000);
+
+/// Watches this long before it are read as well, for the state at its beginning: a planned window that began then may go on, and its
+/// begin is told nowhere else.
+pub const CONTEXT: Micros = Micros::new(LONGEST.get() + MARGIN.get());
 
 /// The Watches to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,9 +38,18 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Returns the slots to request: one more on each side, because a Watch belongs to the slot of its end.
+    /// Returns the slots of the period: one more on each side, because a Watch belongs to the slot of its end.
     pub fn slots(&self) -> impl ExactSizeIterator<Item = Slot> + use<> {
-        let (first, last) = (Slot::of(self.from).0.saturating_sub(1), Slot::of(self.to).0 + 1);
+        self.slots_since(self.from)
+    }
+
+    /// Returns the slots to request: those of the period, and those before it whose planned windows may go on.
+    pub fn slots_with_context(&self) -> impl ExactSizeIterator<Item = Slot> + use<> {
+        self.slots_since(self.from.minus(CONTEXT))
+    }
+
+    fn slots_since(&self, from: Timestamp) -> impl ExactSizeIterator<Item = Slot> + use<> {
+        let (first, last) = (Slot::of(from).0.saturating_sub(1), Slot::of(self.to).0 + 1);
         let count = u32::try_from(last - first + 1).unwrap_or(u32::MAX);
         (0..count).map(move |index| Slot(first + u64::from(index)))
     }
@@ -45,9 +58,9 @@ impl Wanted {
         watch.interval.start() <= self.to && watch.interval.end() >= self.from
     }
 
-    /// Returns whether the judge needs it: it touches the period, or lies within [`MARGIN`] of it.
+    /// Returns whether the judge needs it: it touches the period, or lies near to it.
     fn concerns(&self, watch: &Watch) -> bool {
-        watch.interval.start() <= self.to.plus(MARGIN) && watch.interval.end() >= self.from.minus(MARGIN)
+        watch.interval.start() <= self.to.plus(MARGIN) && watch.interval.end() >= self.from.minus(CONTEXT)
     }
 }
 
@@ -62,7 +75,7 @@ pub struct Found {
     pub incomplete: Vec<Incomplete>,
     /// Messages about lost data of unknown times.
     pub cuts: Vec<String>,
-    /// Requested slots.
+    /// Requested slots of the period.
     pub slots: u64,
     /// Slots without Watches.
     pub empty_slots: u64,
@@ -207,21 +220,25 @@ async fn slots(
     mut give: impl FnMut(Watches) -> ControlFlow<()>,
 ) -> Result<ControlFlow<(), Found>, BackendError> {
     let (mut found, mut runs) = (Found { cuts: backend.cuts().to_vec(), ..Found::default() }, BTreeMap::new());
-    let count = wanted.slots().len() as u64;
+    let (first, count) = (Slot::of(wanted.from).0.saturating_sub(1), wanted.slots_with_context().len() as u64);
+    let mut done = 0;
     let ask = |slot: Slot| async move {
         let part = |part| backend.watches(slot.trace_id(&wanted.hub, &wanted.environment, part));
         (slot, all_parts(part, |trace| !trace.exists && trace.partial.is_none()).await)
     };
-    let mut answers = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());
+    let mut answers = stream::iter(wanted.slots_with_context()).map(ask).buffered(backend.concurrency());
     while let Some((slot, parts)) = answers.next().await {
         let mut watches = Watches::new();
+        // What is missing before the period is missing in no figure of it.
+        let (mut before, is_before) = (Found::default(), slot.0 < first);
         for trace in parts? {
-            watches.extend(decoded(slot, trace, &mut found));
+            watches.extend(decoded(slot, trace, if is_before { &mut before } else { &mut found }));
         }
-        found.slots += 1;
-        found.empty_slots += u64::from(watches.is_empty());
+        found.slots += u64::from(!is_before);
+        found.empty_slots += u64::from(!is_before && watches.is_empty());
+        done += 1;
         watches.values().filter(|watch| wanted.touches(watch)).for_each(|watch| note(watch, &mut found, &mut runs));
-        progress(found.slots, count);
+        progress(done, count);
         if give(watches).is_break() {
             return Ok(ControlFlow::Break(()));
         }

@@ -96,10 +96,10 @@ pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Resu
     let wanted = Wanted { hub, environment, from: period.from, to: period.to };
     let failed = |reason| CliError::Output { path: args.out.clone(), reason };
     let mut archive = Archive::create(&args.out).map_err(failed)?;
-    let bar = progress(wanted.slots().len() as u64, "archiving: {pos} of {len} quarter-hours {bar:30}");
+    let bar = progress(wanted.slots_with_context().len() as u64, "archiving: {pos} of {len} quarter-hours {bar:30}");
     let (from, of) = (&*backend, &wanted);
     let ask = |slot: Slot| async move { (slot, period::parts(from, of, slot).await) };
-    let mut slots = stream::iter(wanted.slots()).map(ask).buffered(backend.concurrency());
+    let mut slots = stream::iter(wanted.slots_with_context()).map(ask).buffered(backend.concurrency());
     let (mut traces, mut watch_spans, mut partial_traces) = (0, 0, 0);
     while let Some((slot, parts)) = slots.next().await {
         let parts = parts?;

@@ -151,7 +151,7 @@ pub async fn make(job: Job) -> Result<Exit, CliError> {
     let Source { backend, hub, state_dir, running } =
         period_source::open(job.backend.as_ref(), &job.state_dir, job.name.clone(), &job.environment)?;
     let wanted = Wanted { hub, environment: job.environment.clone(), from: job.period.from, to: job.period.to };
-    let bar = progress(wanted.slots().len() as u64, "reading: {pos} of {len} quarter-hours {bar:30}");
+    let bar = progress(wanted.slots_with_context().len() as u64, "reading: {pos} of {len} quarter-hours {bar:30}");
     let baseline = baseline::read(&state_dir, &wanted.hub, &wanted.environment, wanted.to);
     let hours_from = baseline.baseline.as_ref().map(|baseline| baseline.at.0);
     let begin = || Judge::between(job.rules.clone(), (wanted.from, wanted.to), hours_from);

@@ -26,7 +26,7 @@ use crate::hub::topics::servers::Servers;
 use crate::watch::{GeminiRoundFailed, Level, RecordUid, SharedSign, Source, Text, Timestamp, When};
 
 pub use super::facts::{Evidence, Harvest, PendingFact};
-pub use super::polled::PollAnswer;
+pub use super::polled::{PollAnswer, Sent};
 pub use super::sources::raw::{Interpreted, RawLine};
 
 /// All that is carried from line to line and from poll to poll.
@@ -172,7 +172,10 @@ impl Interpreter {
         let raw = RawLine { read: self.clocks.steady(raw.read), earliest: self.clocks.steady(raw.earliest), ..raw };
         let mut line = parse(raw.text);
         line.time = line.time.or(raw.stamped);
-        let written = line.time.map(|said| self.clocks.written(said, raw.earliest, raw.read));
+        let written = line.time.map(|said| match raw.source {
+            LineSource::EventStream => self.clocks.sent(said, raw.earliest, raw.read),
+            LineSource::Log | LineSource::Output => self.clocks.written(said, raw.earliest, raw.read),
+        });
         // The sources don't agree on how often a line came, so a storm is the log's; but what the log can't show is counted with it.
         let hidden = self.is_hidden_from_log(&line, raw.source);
         if raw.source == LineSource::EventStream {

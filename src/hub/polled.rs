@@ -30,6 +30,17 @@ pub struct PollAnswer {
     pub own_subscribers: u32,
 }
 
+/// When a message of the event stream was sent, as far as that is known.
+#[derive(Debug, Clone, Copy)]
+pub struct Sent {
+    /// By the hub's clock, if it says so.
+    pub said: Option<Timestamp>,
+    /// When the stream was last read before, by ours.
+    pub earliest: Timestamp,
+    /// When it was read.
+    pub read: Timestamp,
+}
+
 impl Interpreter {
     /// Takes a poll in.
     pub fn poll(&mut self, answer: &PollAnswer) -> Poll {

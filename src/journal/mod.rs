@@ -344,6 +344,17 @@ pub struct Stats {
     pub oldest_unsent: Option<Timestamp>,
     /// Records dropped since the journal was created.
     pub dropped: Drops,
+    /// Losses of its files since the last question after which they were created again.
+    pub created_again: Vec<CreatedAgain>,
+}
+
+/// The journal's files were lost while they were in use, and were created again with all that it held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CreatedAgain {
+    /// The state folder.
+    pub folder: PathBuf,
+    /// How they were lost.
+    pub loss: Loss,
 }
 
 /// Lines of one minute and level.

@@ -12,8 +12,8 @@ use super::file_loss::{JournalFiles, Loss};
 use super::recovery::{self, Recovered};
 use super::retention::{self, Limits, Retention};
 use super::{
-    Commit, FILE_NAME, JournalError, KnownHub, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal, SpanRow,
-    SpanRowKind, Stats, hubs, schema, spool,
+    Commit, CreatedAgain, FILE_NAME, JournalError, KnownHub, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal,
+    SpanRow, SpanRowKind, Stats, hubs, schema, spool,
 };
 use crate::clocks::{self, ReadClocks};
 use crate::journal::DestinationName;
@@ -82,6 +82,8 @@ struct Writer {
     files: JournalFiles,
     /// The loss for which the last commit failed.
     lost: Option<Loss>,
+    /// Losses that were made good and that nobody was told of yet.
+    created_again: Vec<CreatedAgain>,
     /// The lock file, locked while it is open.
     lock: File,
     /// Set to stop the writer. The last field, so that it is dropped after the connection and the lock.
@@ -113,8 +115,18 @@ impl Journal {
         let (commits, committed) = watch::channel(0);
         let retention = Retention::new(limits, state_dir.to_owned());
         let files = JournalFiles::of_open(state_dir, &lock);
-        let writer =
-            Writer { connection, recipients: Vec::new(), commits, retention, clocks, files, lost: None, lock, closing: None };
+        let writer = Writer {
+            connection,
+            recipients: Vec::new(),
+            commits,
+            retention,
+            clocks,
+            files,
+            lost: None,
+            created_again: Vec::new(),
+            lock,
+            closing: None,
+        };
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.work(waiting)).map_err(folder)?;
         let (watcher, run, session_key, checkpoint) = identity;
@@ -351,6 +363,7 @@ impl Writer {
         let spans: i64 = self.connection.query_row("SELECT count(*) FROM span", [], |row| row.get(0))?;
         self.files = JournalFiles::of_open(&folder, &self.lock);
         let spans = u64::try_from(spans).unwrap_or(0);
+        self.created_again.push(CreatedAgain { folder, loss });
         tracing::warn!(path = %path.display(), spans, "the state folder was lost ({loss}) and was created again with all data of the journal");
         Ok(())
     }
@@ -430,10 +443,11 @@ impl Writer {
         Ok(())
     }
 
-    fn stats(&self) -> Result<Stats, JournalError> {
+    fn stats(&mut self) -> Result<Stats, JournalError> {
         let (unsent, oldest_unsent) = spool::unsent(&self.connection)?;
         let size = Bytes::new(retention::size(&self.connection)?);
-        Ok(Stats { size, unsent, oldest_unsent, dropped: retention::dropped(&self.connection)? })
+        let dropped = retention::dropped(&self.connection)?;
+        Ok(Stats { size, unsent, oldest_unsent, dropped, created_again: std::mem::take(&mut self.created_again) })
     }
 }
 

@@ -42,7 +42,6 @@ impl LiveJudge {
     /// Takes a Watch in, each one of a watcher after the one before.
     pub fn take(&mut self, watch: Watch) -> News {
         let amends = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::FactAmended(_))));
-        let end = watch.interval.end();
         let news = if amends {
             self.recent.push_back(watch);
             amend(self.recent.make_contiguous());
@@ -56,13 +55,16 @@ impl LiveJudge {
             self.recent.push_back(watch);
             News::Incidents(incidents)
         };
-        self.settle(end);
+        self.settle();
         news
     }
 
-    fn settle(&mut self, now: Timestamp) {
-        let old = |watch: &Watch| now.since(watch.interval.end()) > KEPT;
-        while self.recent.len() > MAX_KEPT || self.recent.front().is_some_and(old) {
+    /// How old the first of them is, is told by what was watched since: a clock may jump.
+    fn settle(&mut self) {
+        let age = |recent: &VecDeque<Watch>| {
+            recent.iter().skip(1).map(|watch| watch.interval.length().get()).fold(0, u64::saturating_add)
+        };
+        while self.recent.len() > MAX_KEPT || age(&self.recent) > KEPT.get() {
             if let Some(watch) = self.recent.pop_front() {
                 self.settled.take(&watch);
             }
@@ -82,5 +84,35 @@ impl LiveJudge {
     /// What the period up to `to` has come to.
     pub fn assess(&self, to: Timestamp) -> Assessment {
         self.judge.assess(to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::watch::Interval;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+        #[test]
+        fn a_clock_thirty_days_ahead_for_three_seconds_settles_nothing_early_and_keeps_nothing_longer(
+            watches in proptest::collection::vec(any::<Watch>(), 12),
+        ) {
+            let month = Micros::new(30 * 86_400_000_000);
+            let mut judge = LiveJudge::new(Vec::new(), Timestamp::new(0), None);
+            let mut now = Timestamp::from_secs(1_795_000_000);
+            for (number, mut watch) in watches.into_iter().enumerate() {
+                let (ahead, length) = if number == 4 { (month, 3) } else { (Micros::new(0), 30) };
+                let end = now.plus(Micros::new(length * 1_000_000));
+                watch.interval = Interval::new(now.plus(ahead), end.plus(ahead));
+                watch.facts.clear();
+                now = end;
+                judge.take(watch);
+                // Four Watches of half a minute after it are two minutes.
+                prop_assert_eq!(judge.recent.len(), 5.min(number + 1), "{}", number);
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What belongs to a period, so that the parts of a period that was cut add up to the whole.
 //!
 //! - A fact belongs to the period in which it happened (its latest instant), also if a Watch beyond the cut tells of it: a report reads
-//!   a quarter of an hour more at both ends.
+//!   more at both ends.
 //! - A Watch belongs to the period in which it ends, with its poll and its volumes (lines, bytes, what the sidecar counted).
 //! - Time is split at the cut: covered time, down time, planned time.
 //! - What happens at the very instant of a cut belongs to the side on which its Watch begins.

@@ -99,6 +99,13 @@ fn losses(history: &History, all: &mut Vec<String>) {
             journal.reason, journal.path
         ));
     }
+    for created in &own.created_again {
+        let (at, path, reason) = (minute(created.at), &created.path, &created.reason);
+        all.push(format!(
+            "The sidecar's state folder {path} was lost while it was in use ({reason}); it was created again at {at} with all that \
+             the journal held."
+        ));
+    }
     for lost in &own.state_lost {
         let (at, half, effect) = (minute(lost.at), &lost.half, lost.effect());
         all.push(format!("The last run's {half} could not be read at {at} ({}): {effect}.", lost.reason));

@@ -9,13 +9,13 @@ use super::commit::Pending;
 use super::state::Lost;
 use crate::hub::events::Heard;
 use crate::hub::framing::Unframer;
-use crate::hub::interpret::{Interpreter, RawLine};
+use crate::hub::interpret::{Interpreter, RawLine, Sent};
 use crate::hub::merge::LineSource;
 use crate::journal::JournalError;
 use crate::tail::{self, Batch, Follower, Line, Pipe, TailEvent};
 use crate::watch::{
-    Bytes, GenerationId, LineRecord, LogBatch, LogReplaced, LogTruncated, LogUnreadable, RecordForm, Text, Timestamp, WatcherId,
-    When,
+    Bytes, GenerationId, LineRecord, LogBatch, LogReplaced, LogTruncated, LogUnreadable, Micros, RecordForm, Text, Timestamp,
+    WatcherId, When,
 };
 
 /// How many bytes of the log are taken in at a time and go out as one request: about five hundred lines. A request with what is said
@@ -30,6 +30,9 @@ const STREAM_NAME: &str = "events";
 
 /// So many records of the event stream go out before the next look at the log.
 const STREAM_BATCH: u32 = 512;
+
+/// What comes at shorter distances than this may have waited together: the hub was heard before the first of it.
+const BURST: Micros = Micros::new(1_000_000);
 
 /// Where the reading of one source of lines stands.
 #[derive(Debug, Default)]
@@ -95,7 +98,9 @@ pub(super) struct StreamIntake {
     pub connections: u64,
     /// Lines that came on this connection.
     heard: u64,
-    reading: Reading,
+    /// When something last came.
+    pub latest: Option<Timestamp>,
+    pub reading: Reading,
 }
 
 /// What a look at the log came to.
@@ -121,7 +126,15 @@ impl PipeIntake {
 
 impl StreamIntake {
     pub fn new(connections: u64) -> Self {
-        Self { standing: Standing::Off, gap: false, connections, heard: 0, reading: Reading::default() }
+        Self { standing: Standing::Off, gap: false, connections, heard: 0, latest: None, reading: Reading::default() }
+    }
+
+    /// Something came: what it holds was not there when the stream was last read to its end, at the time that this gives.
+    fn came(&mut self, now: Timestamp) -> Timestamp {
+        if let Some(before) = self.latest.replace(now).filter(|before| now.since(*before) >= BURST) {
+            self.reading.reached = Some(before);
+        }
+        self.reading.reached.unwrap_or(now)
     }
 }
 
@@ -209,6 +222,7 @@ impl Sidecar {
         self.stream.standing = Standing::Joined;
         self.stream.connections += 1;
         self.stream.heard = 0;
+        (self.stream.latest, self.stream.reading.reached) = (Some(now), Some(now));
         self.assembler.interpreter.stream_joined(now);
     }
 
@@ -226,12 +240,14 @@ impl Sidecar {
 
     /// What was heard on the event stream.
     pub async fn heard(&mut self, heard: Vec<Heard>, now: Timestamp) -> Result<(), JournalError> {
+        let earliest = self.stream.came(now);
+        let sent = |said| Sent { said, earliest, read: now };
         for heard in heard {
             match heard {
-                Heard::Line(text) => self.streamed_line(&text, now),
-                Heard::State { state, pid, at } => self.assembler.interpreter.stream_state(&state, pid, at, now),
+                Heard::Line(text) => self.streamed_line(&text, earliest, now),
+                Heard::State { state, pid, at } => self.assembler.interpreter.stream_state(&state, pid, sent(at)),
                 Heard::Servers { names, configured, at } => {
-                    self.assembler.interpreter.stream_servers(names, configured, at, now);
+                    self.assembler.interpreter.stream_servers(names, configured, sent(at));
                 }
                 Heard::Unreadable => self.lost.unreadable_answers += 1,
                 Heard::Heartbeat | Heard::Other => {}
@@ -243,9 +259,11 @@ impl Sidecar {
         if alone || self.records.records() >= STREAM_BATCH { self.commit(now).await } else { Ok(()) }
     }
 
-    fn streamed_line(&mut self, text: &str, now: Timestamp) {
-        // A log that shows everything makes these lines dispensable: the stream is joined for what no line says.
-        if self.log_shows_checkpoints() == Some(true) {
+    fn streamed_line(&mut self, text: &str, earliest: Timestamp, now: Timestamp) {
+        // A log that shows everything makes these lines dispensable: the stream is joined for what no line says. One that is gone
+        // shows nothing any more.
+        let is_there = self.log.as_ref().is_some_and(|log| log.present) || self.pipe.as_ref().is_some_and(|pipe| !pipe.ended);
+        if is_there && self.log_shows_checkpoints() == Some(true) {
             self.stream.heard += 1;
             return;
         }
@@ -261,7 +279,7 @@ impl Sidecar {
             size,
             stamped: None,
             read: now,
-            earliest: now,
+            earliest,
             historic: false,
         });
         // The log's own lines go out as they are; the stream adds only what that log can't show.

@@ -290,7 +290,7 @@ impl Sidecar {
             (None, true) => Visibility::Missing,
             (None, false) => Visibility::Off,
         };
-        self.describe_itself(&mut closing.sidecar).await?;
+        self.describe_itself(&mut closing.sidecar, now).await?;
         let finished = self.assembler.polled(&answer, closing);
         self.keep(finished);
         self.commit(now).await
@@ -301,8 +301,10 @@ impl Sidecar {
         let closing = self.closing();
         let finished = self.assembler.clock_jumped(before, now, jump, closing);
         // What was read before was read before in the new time, too.
+        self.stream.latest = self.stream.latest.map(|latest| latest.shifted(jump));
         let log = self.log.iter_mut().map(|log| &mut log.reading);
-        for reading in log.chain(self.pipe.iter_mut().map(|pipe| &mut pipe.reading)) {
+        let piped = self.pipe.iter_mut().map(|pipe| &mut pipe.reading);
+        for reading in log.chain(piped).chain([&mut self.stream.reading]) {
             reading.reached = reading.reached.map(|reached| reached.shifted(jump));
         }
         self.keep(finished);

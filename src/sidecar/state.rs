@@ -6,9 +6,9 @@ use super::Sidecar;
 use super::assemble::Closing;
 use super::intake::Standing;
 use crate::export;
-use crate::journal::JournalError;
+use crate::journal::{CreatedAgain, JournalError};
 use crate::process::OwnUse;
-use crate::watch::{Bytes, Count, Micros, SidecarPoll, Sources, Visibility};
+use crate::watch::{Bytes, Count, JournalCreatedAgain, Micros, SidecarPoll, Sources, Text, Timestamp, Visibility, When};
 
 /// What was lost, or read late, since the last Watch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ impl Sent {
 
 impl Sidecar {
     /// What the sidecar keeps and costs.
-    pub(super) async fn describe_itself(&mut self, own: &mut SidecarPoll) -> Result<(), JournalError> {
+    pub(super) async fn describe_itself(&mut self, own: &mut SidecarPoll, now: Timestamp) -> Result<(), JournalError> {
         let Some(process) = &mut self.own else { return Ok(()) };
         if let Some(OwnUse { rss, rss_peak, cpu_time }) = process.read() {
             own.rss = Some(rss);
@@ -51,6 +51,10 @@ impl Sidecar {
         own.journal = stats.size;
         own.dropped = stats.dropped.since(&self.dropped);
         self.dropped = stats.dropped;
+        for CreatedAgain { folder, loss } in stats.created_again {
+            let (path, reason) = (Text::new(folder.to_string_lossy()), Text::new(loss.to_string()));
+            self.assembler.interpreter.notice(When::At(now), JournalCreatedAgain { path, reason });
+        }
         Ok(())
     }
 

@@ -95,7 +95,7 @@ impl World {
             .raw("error", or_null(server.error.as_deref()))
             .raw("capabilities", capabilities.object())
             .raw("uptime", server.up_since.map_or(0, |since| self.now.since(since).get() / 1_000_000))
-            .raw("lastStarted", or_null(server.last_started.map(|at| self.clock(at).to_string()).as_deref()))
+            .raw("lastStarted", or_null(server.last_started.map(|at| at.to_string()).as_deref()))
             .raw("authorizationUrl", "null")
             .raw("serverInfo", if connected { info } else { "null" })
             .text("config_source", &self.profile.config_file)

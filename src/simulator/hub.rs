@@ -60,6 +60,7 @@ pub(super) struct Server {
     pub(super) starter: UpCause,
     pub(super) status: ServerStatus,
     pub(super) error: Option<String>,
+    /// As it noted it then: by its clock.
     pub(super) last_started: Option<Timestamp>,
     /// When it connected; `None` after its transport closed, so that its uptime is 0 although the hub reports it as connected.
     pub(super) up_since: Option<Timestamp>,

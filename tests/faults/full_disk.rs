@@ -129,9 +129,25 @@ impl Tmpfs {
     }
 
     fn run(&self, folder: &Path, hub: &str) -> Program {
+        Program::start(&mut self.command(folder, hub))
+    }
+
+    fn command(&self, folder: &Path, hub: &str) -> Command {
         let mut command = self.enter(env!("CARGO_BIN_EXE_hubwatch"));
         settle(&mut command, folder, hub);
-        Program::start(command.env("PATH", program::PATH))
+        command.env("PATH", program::PATH);
+        command
+    }
+
+    /// Runs it with its pages.
+    fn serve(&self, folder: &Path, hub: &str) -> Program {
+        Program::start(self.command(folder, hub).args(["--listen", "127.0.0.1:0"]))
+    }
+
+    /// `mount` with these arguments, of the state folder; whether that was allowed.
+    fn mounts(&self, arguments: &[&str], state: &Path) -> bool {
+        let mut mount = self.enter("mount");
+        mount.args(arguments).arg(state.canonicalize().unwrap()).stderr(Stdio::null()).status().unwrap().success()
     }
 
     /// Takes it away while files on it are open.
@@ -213,7 +229,7 @@ async fn a_state_folder_that_is_unmounted_is_made_again_with_all_that_it_held() 
     scene.counted("the first lines are counted").await;
     assert!(!state.join("journal.db").exists(), "it is on the file system that goes");
     disk.unmount(&state);
-    let told = || stderr(scene.path()).contains("it was made again with all that the journal held");
+    let told = || stderr(scene.path()).contains("was created again with all data of the journal");
     until("it says that the folder was lost and made again", scene.path(), told).await;
     scene.write("it goes on").await;
     scene.counted("it goes on to count").await;
@@ -222,4 +238,73 @@ async fn a_state_folder_that_is_unmounted_is_made_again_with_all_that_it_held() 
     let kept = rusqlite::Connection::open(state.join("journal.db")).unwrap();
     let first: i64 = kept.query_row("SELECT min(sequence) FROM span WHERE kind = 'watch'", [], |row| row.get(0)).unwrap();
     assert_eq!(first, 0, "what was kept before is there");
+}
+
+/// What `/readyz` says, once it has this status and says this.
+async fn readiness(what: &str, folder: &Path, status: u16, says: &str) {
+    let address = || stderr(folder).lines().find_map(|line| Some(line.split_once("address=")?.1.trim().to_owned()));
+    until("it says where it serves", folder, || address().is_some()).await;
+    let url = format!("http://{}/readyz", address().unwrap());
+    hubwatch::base::tls::choose_provider();
+    let begun = std::time::Instant::now();
+    loop {
+        let answer = reqwest::get(&url).await.unwrap();
+        let (seen, body) = (answer.status().as_u16(), answer.text().await.unwrap());
+        if seen == status && body.contains(says) {
+            return;
+        }
+        assert!(begun.elapsed() < program::PATIENCE, "{what}: {seen} {body}; {}", stderr(folder));
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_is_not_ready_while_its_state_folder_is_full_or_gone_and_says_why() {
+    if program::has_no_namespaces() {
+        return;
+    }
+    let scene = Scene::set().await;
+    let state = scene.path().join("state");
+    let disk = Tmpfs::over(&state, scene.path()).await.expect("nothing can be mounted here; see HUBWATCH_NO_NAMESPACES");
+    let child = disk.serve(scene.path(), &scene.hub);
+    readiness("it is ready", scene.path(), 200, "\"ready\":true").await;
+    while !stderr(scene.path()).contains(SAYS_SO) {
+        disk.fill();
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    readiness("the disk is full", scene.path(), 503, "disk is full").await;
+    disk.make_room();
+    readiness("there is room", scene.path(), 200, "\"ready\":true").await;
+    disk.unmount(&state);
+    readiness("the folder is unmounted", scene.path(), 503, "is lost").await;
+    readiness("it was created again", scene.path(), 200, "\"ready\":true").await;
+    child.stop(scene.path()).await;
+}
+
+/// A file system can't be made read-only while files on it are open for writing: the system refuses that (EBUSY). A read-only mount
+/// over it binds only those who open files from then on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_state_folder_that_becomes_read_only_stops_no_run_and_a_run_that_begins_on_it_says_so_and_ends() {
+    if program::has_no_namespaces() {
+        return;
+    }
+    let mut scene = Scene::set().await;
+    let state = scene.path().join("state");
+    let disk = Tmpfs::over(&state, scene.path()).await.expect("nothing can be mounted here; see HUBWATCH_NO_NAMESPACES");
+    let child = disk.serve(scene.path(), &scene.hub);
+    scene.write("the first lines arrive").await;
+    scene.counted("the first lines are counted").await;
+    assert!(!disk.mounts(&["-o", "remount,ro"], &state), "files on it are open for writing");
+    let path = state.canonicalize().unwrap();
+    assert!(disk.mounts(&["--bind", path.to_str().unwrap()], &state));
+    assert!(disk.mounts(&["-o", "remount,ro,bind"], &state));
+    scene.write("lines are sent on").await;
+    scene.counted("its open files take what it learns").await;
+    readiness("it is ready", scene.path(), 200, "\"ready\":true").await;
+    child.stop(scene.path()).await;
+    scene.check();
+    let output = disk.command(scene.path(), &scene.hub).stderr(Stdio::piped()).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("Read-only file system"), "{told}");
 }

@@ -5,13 +5,15 @@
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use hubwatch::backend::embedded::Embedded;
 use hubwatch::backend::period::{self, Wanted};
 use hubwatch::export::Tally;
 use hubwatch::hub::events::EventReader;
 use hubwatch::hub::interpret::PollAnswer;
-use hubwatch::journal::{Journal, JournalReader, Opened};
+use hubwatch::journal::{Clocks, Journal, JournalReader, Limits, Opened};
 use hubwatch::judge::incident::IncidentKind;
 use hubwatch::judge::{Assessment, Judge};
 use hubwatch::sidecar::{Lines, LogSource, Setup, Sidecar};
@@ -162,6 +164,10 @@ pub struct Played {
     sidecar: Sidecar,
     logger: Logger,
     now: f64,
+    /// How far the clock of the machine, on which both run, has jumped.
+    jumped: f64,
+    /// The machine's clocks, as the journal reads them.
+    clocks: Arc<Mutex<Clocks>>,
     first: bool,
     pub hub: Hub,
 }
@@ -171,7 +177,10 @@ impl Played {
     pub fn begin(logger: Logger) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::File::create(folder.path().join("mcp-hub.log")).unwrap();
-        let opened = Journal::open(&folder.path().join("state")).unwrap();
+        let clocks = Arc::new(Mutex::new(Clocks { wall: at(-10.0), monotonic: Duration::ZERO }));
+        let read = clocks.clone();
+        let read = Box::new(move || *read.lock().unwrap());
+        let opened = Journal::open_by(&folder.path().join("state"), Limits::default(), read).unwrap();
         let sidecar = sidecar(&folder.path().join("mcp-hub.log"), &opened, None, at(-10.0));
         let hub = Hub {
             answers: Err(ApiOutcome::Refused),
@@ -184,7 +193,7 @@ impl Played {
             ahead: 0.0,
             servers: BTreeMap::new(),
         };
-        Self { folder, opened, sidecar, logger, now: -10.0, first: true, hub }
+        Self { folder, opened, sidecar, logger, now: -10.0, jumped: 0.0, clocks, first: true, hub }
     }
 
     /// The same, after the hub has started and its server came up, and with a minute of polls.
@@ -251,10 +260,30 @@ impl Played {
     }
 
     async fn look(&mut self, second: f64) {
-        self.now = self.now.max(second);
+        self.pass(second);
         if !self.first {
             self.sidecar.read_log(at(self.now)).await.unwrap();
         }
+    }
+
+    /// The time goes on to then.
+    fn pass(&mut self, second: f64) {
+        self.now = self.now.max(second);
+        let monotonic = Duration::from_secs_f64(self.now - self.jumped + 10.0);
+        *self.clocks.lock().unwrap() = Clocks { wall: at(self.now), monotonic };
+    }
+
+    /// The clock of the machine jumps by so many seconds.
+    pub async fn jumps(&mut self, by: f64) {
+        let before = self.now;
+        (self.now, self.jumped) = (before + by, self.jumped + by);
+        self.pass(self.now);
+        self.sidecar.clock_jumped(at(before), at(self.now), (by * 1e6) as i64).await.unwrap();
+    }
+
+    /// The log is looked at.
+    pub async fn looks(&mut self, second: f64) {
+        self.look(second).await;
     }
 
     /// Whether the hub is taken for one that stops with its last event-stream subscriber.
@@ -281,7 +310,7 @@ impl Played {
 
     /// A poll.
     pub async fn poll(&mut self, second: f64) {
-        self.now = self.now.max(second);
+        self.pass(second);
         let answer = self.hub.answer(second);
         if std::mem::take(&mut self.first) {
             self.sidecar.first_poll(&answer);

@@ -123,6 +123,15 @@ impl Clocks {
         if at > read || self.ahead.is_none() { When::between(earliest.min(read), read) } else { When::At(at) }
     }
 
+    /// When a message of the event stream was sent that says `said`, on the steady line. The stream is in order and waits for nobody:
+    /// what was not there when it was last read, at `earliest`, was sent after that, whatever the hub's clock says.
+    pub fn sent(&self, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
+        match self.written(said, earliest, read) {
+            When::At(at) if fits(at, earliest, read) => When::At(at),
+            When::At(_) | When::Between { .. } => When::between(earliest.min(read), read),
+        }
+    }
+
     /// The same once more is known of the clock. A line of before it was set keeps the time that fits.
     pub fn corrected(&self, before: When, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
         let at = self.ours(said);
@@ -177,6 +186,18 @@ mod tests {
         clocks.learn(reading(0, 0, 3_000));
         assert_eq!(clocks.written(at(100), at(9), at(10)), window, "the clock was set forward since the last answer");
         assert_eq!(clocks.written(at(5), at(9), at(10)), When::At(at(5)), "it came late");
+    }
+
+    #[test]
+    fn no_message_of_the_stream_was_sent_before_it_was_last_read_though_the_hub_s_clock_was_set_back_meanwhile() {
+        let mut clocks = Clocks::default();
+        clocks.learn(reading(0, 0, 3_000));
+        assert_eq!(clocks.sent(at(95), at(90), at(100)), When::At(at(95)));
+        assert_eq!(clocks.sent(at(5), at(90), at(100)), When::between(at(90), at(100)), "set back");
+        assert_eq!(clocks.sent(at(500), at(90), at(100)), When::between(at(90), at(100)), "set forward");
+        clocks.jump(30 * 86_400_000_000);
+        assert_eq!(clocks.sent(at(95 + 30 * 86_400), at(90), at(100)), When::At(at(95)), "both clocks are one");
+        assert_eq!(clocks.sent(at(95), at(90), at(100)), When::At(at(95)), "the hub has a clock of its own");
     }
 
     #[test]

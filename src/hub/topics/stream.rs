@@ -1,14 +1,14 @@
 //! The event stream: when it is joined, and what it tells beside lines.
 
 use crate::hub::facts::{Evidence, PendingFact};
-use crate::hub::interpret::Interpreter;
+use crate::hub::interpret::{Interpreter, Sent};
 use crate::watch::{HubStateChanged, Source, StreamJoined, StreamLeft, Text, Timestamp, When};
 
 impl Interpreter {
     /// The event stream was joined.
     pub fn stream_joined(&mut self, at: Timestamp) {
         self.joined = true;
-        self.requests.heard_from(at);
+        self.requests.heard_from(self.clocks.steady(at));
         self.stream_pid = None;
         self.stream_read = Some(self.clocks.steady(at));
         self.stream.begin_anew();
@@ -25,10 +25,14 @@ impl Interpreter {
         }
     }
 
-    /// The event stream tells the hub's state and its process. `said` is by the hub's clock.
-    pub fn stream_state(&mut self, state: &str, pid: Option<u32>, said: Option<Timestamp>, read: Timestamp) {
-        let read = self.clocks.steady(read);
-        let when = said.map_or(When::At(read), |said| self.clocks.written(said, read, read));
+    fn sent(&self, sent: Sent) -> When {
+        let (earliest, read) = (self.clocks.steady(sent.earliest), self.clocks.steady(sent.read));
+        sent.said.map_or(When::At(read), |said| self.clocks.sent(said, earliest, read))
+    }
+
+    /// The event stream tells the hub's state and its process.
+    pub fn stream_state(&mut self, state: &str, pid: Option<u32>, sent: Sent) {
+        let when = self.sent(sent);
         if let Some(pid) = pid {
             self.expect_process(pid);
             self.stream_pid = Some(pid);
@@ -38,7 +42,7 @@ impl Interpreter {
             "restarted" => self.requests.restart(true, when),
             _ => {}
         }
-        self.hub.state_said = self.hub.state_said.max(said);
+        self.hub.state_said = self.hub.state_said.max(sent.said);
         let before = self.hub.state.replace(state.to_owned());
         if let Some(before) = before.filter(|before| before != state) {
             let kind = HubStateChanged { from: Text::new(before), to: Text::new(state) }.into();
@@ -47,9 +51,8 @@ impl Interpreter {
     }
 
     /// The event stream tells that something was done with these servers.
-    pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, said: Option<Timestamp>, read: Timestamp) {
-        let read = self.clocks.steady(read);
-        let when = said.map_or(When::At(read), |said| self.clocks.written(said, read, read));
+    pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, sent: Sent) {
+        let when = self.sent(sent);
         if configured { self.requests.configured(servers, when) } else { self.requests.requested(servers, when) }
     }
 }

@@ -224,6 +224,16 @@ impl Counted {
         }
     }
 
+    /// The clock jumped at the end of a Watch.
+    pub fn clock_jumped(&mut self, by: i64) {
+        let tides = [&mut self.errors, &mut self.hourly, &mut self.log];
+        tides.into_iter().chain(self.rounds.values_mut()).for_each(|tide| tide.clock_jumped(by));
+        for (window, last) in self.storms.lines.values_mut() {
+            window.clock_jumped(by);
+            *last = last.map(|last| last.shifted(by));
+        }
+    }
+
     /// What is no longer beyond its threshold is over.
     pub fn advance(&mut self, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
         if let Some(fact) = self.opened_before.take() {

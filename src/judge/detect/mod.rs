@@ -130,6 +130,13 @@ impl Detectors {
             self.counted.advance(end, &sight, &mut self.register);
             self.register.advance(end);
         }
+        // Also of a jump that lies before the period: its windows are by the clock after it.
+        for fact in &watch.facts {
+            if let FactKind::Watcher(WatcherFact::ClockJumped(jump)) = &fact.kind {
+                self.counted.clock_jumped(jump.jump);
+                self.servers.clock_jumped(jump.jump);
+            }
+        }
         self.register.news()
     }
 

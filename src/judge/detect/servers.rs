@@ -39,6 +39,14 @@ impl ServerLives {
         }
     }
 
+    /// The clock jumped at the end of a Watch.
+    pub fn clock_jumped(&mut self, by: i64) {
+        for ServerLife { cycles, attempts } in self.0.values_mut() {
+            cycles.clock_jumped(by);
+            attempts.clock_jumped(by);
+        }
+    }
+
     /// The times when they were down, as their histories have them.
     pub fn lived(&mut self, servers: Vec<ServerNews>, sight: &Sight<'_>, register: &mut Register) {
         for news in servers {

@@ -36,6 +36,13 @@ impl Window {
         self.sum
     }
 
+    /// The clock jumped: what is remembered was as long ago as before, whatever the clock says.
+    pub fn clock_jumped(&mut self, by: i64) {
+        for (at, _) in &mut self.events {
+            *at = at.shifted(by);
+        }
+    }
+
     /// The first and the last of what is not forgotten.
     pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         Some((self.events.front()?.0, self.events.back()?.0))
@@ -82,6 +89,12 @@ impl Tide {
         }
     }
 
+    /// The clock jumped.
+    pub fn clock_jumped(&mut self, by: i64) {
+        self.window.clock_jumped(by);
+        self.last = self.last.map(|last| last.shifted(by));
+    }
+
     /// It is over, whatever is left in the window.
     pub fn end(&mut self, kind: IncidentKind, subject: &str, at: Timestamp, register: &mut Register) {
         *self = Self::default();
@@ -92,6 +105,22 @@ impl Tide {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_happened_while_the_clock_was_thirty_days_ahead_for_three_seconds_was_as_long_ago_as_it_was() {
+        let (month, wide) = (30 * 86_400_000_000, Micros::new(60_000_000));
+        let mut window = Window::default();
+        window.push(Timestamp::from_secs(100), 1);
+        window.clock_jumped(month);
+        let ahead = |second| Timestamp::from_secs(second).shifted(month);
+        assert_eq!(window.within(wide, ahead(101)), 1);
+        window.push(ahead(102), 1);
+        window.clock_jumped(-month);
+        window.push(Timestamp::from_secs(104), 1);
+        assert_eq!(window.span(), Some((Timestamp::from_secs(100), Timestamp::from_secs(104))));
+        assert_eq!(window.within(wide, Timestamp::from_secs(104)), 3);
+        assert_eq!(window.within(wide, Timestamp::from_secs(163)), 1);
+    }
 
     #[test]
     fn what_is_older_than_the_window_does_not_count() {

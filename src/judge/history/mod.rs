@@ -142,7 +142,12 @@ pub struct History {
     memory: LeakWatch,
     sources: SourceClock,
     course: Course,
+    /// When the hub was watched for the first time.
+    began: Option<Timestamp>,
 }
+
+/// A fact whose time is known less well than this, and that can be of before the watch began, is not of now.
+const HISTORY: Micros = Micros::new(15 * 60 * 1_000_000);
 
 /// How the last Watch was come by.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -188,6 +193,7 @@ impl History {
             memory: LeakWatch::default(),
             sources: SourceClock::default(),
             course: Course::default(),
+            began: None,
         }
     }
 
@@ -267,6 +273,11 @@ impl History {
         before.jumped || before.missing != now.missing || before.watcher.is_some_and(|watcher| Some(watcher) != now.watcher)
     }
 
+    /// Whether it was in the log, without a time of its own, before the hub was watched for the first time.
+    fn is_history(&self, fact: &Fact) -> bool {
+        fact.when.width() > HISTORY && self.began.is_some_and(|began| fact.when.earliest() < began)
+    }
+
     fn fact(&mut self, fact: &Fact, watch: &Watch, plans: &Plans) {
         let place = self.period.of_fact(fact, watch);
         if place == Place::Beyond || place == Place::Before && !self.period.is_context(fact, watch) {
@@ -276,7 +287,10 @@ impl History {
         let at = Moment(when.latest());
         let planned = plans.at(at.0);
         self.change(fact, when, watch, planned, counts);
-        if !counts {
+        if let FactKind::Watcher(WatcherFact::WatcherStarted(started)) = &fact.kind {
+            self.began = self.began.or((!started.resumed).then_some(at.0));
+        }
+        if !counts || self.is_history(fact) {
             return;
         }
         self.clients.fact(&fact.kind);

@@ -38,6 +38,8 @@ pub struct SidecarHistory {
     pub cpu_over_us: u64,
     /// Damaged journals: what could be read of each was kept.
     pub recovered: Vec<RecoveredJournal>,
+    /// Times when the journal's files were lost while they were in use, and were created again with all that it held.
+    pub created_again: Vec<CreatedAgain>,
     /// Parts of an earlier run's state that could not be read and began anew.
     pub state_lost: Vec<LostState>,
 }
@@ -53,6 +55,17 @@ pub struct RecoveredJournal {
     pub reason: String,
     /// How many of its rows could be read.
     pub rows: u64,
+}
+
+/// A journal whose files were lost while they were in use.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CreatedAgain {
+    /// When it was created again.
+    pub at: Moment,
+    /// Where.
+    pub path: String,
+    /// How the files were lost.
+    pub reason: String,
 }
 
 /// A part of an earlier run's state that could not be read.
@@ -92,6 +105,10 @@ impl SidecarHistory {
         if let FactKind::Watcher(WatcherFact::JournalRecovered(found)) = kind {
             let (path, reason, rows) = (found.path.to_string(), found.reason.to_string(), found.rows.get());
             self.recovered.push(RecoveredJournal { at, path, reason, rows });
+        }
+        if let FactKind::Watcher(WatcherFact::JournalCreatedAgain(created)) = kind {
+            let (path, reason) = (created.path.to_string(), created.reason.to_string());
+            self.created_again.push(CreatedAgain { at, path, reason });
         }
         if let FactKind::Watcher(WatcherFact::StateLost(lost)) = kind {
             self.state_lost.push(LostState { at, half: lost.half.to_string(), reason: lost.reason.to_string() });

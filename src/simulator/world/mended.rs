@@ -17,7 +17,7 @@ impl World {
 
     /// Restarts a crashed server, unless a user stopped or started it in the meantime.
     pub(super) fn reconnect(&mut self, name: &str) {
-        let now = self.now;
+        let now = self.clock(self.now);
         let Some(hub) = &mut self.hub else { return };
         let child = hub.next_child;
         let Some(server) = hub.server_mut(name) else { return };

@@ -10,7 +10,7 @@ const CLOSED: &str = "MCP error -32000: Connection closed";
 impl World {
     /// Starts a server that isn't connected. The result comes as [`Event::ServerSettled`].
     pub(super) fn start_server(&mut self, name: &str, starter: UpCause) {
-        let now = self.now;
+        let now = self.clock(self.now);
         self.attempts += 1;
         let attempt = self.attempts;
         let Some(hub) = &mut self.hub else { return };

@@ -109,6 +109,17 @@ record! {
 }
 
 record! {
+    /// The journal's files were lost while they were in use (removed, renamed, unmounted), and were created again with all that the
+    /// journal held.
+    pub struct JournalCreatedAgain {
+        /// The state folder.
+        pub path: Text = names::PATH,
+        /// How they were lost.
+        pub reason: Text = names::REASON,
+    }
+}
+
+record! {
     /// A part of the last run's state could not be read: it begins anew.
     pub struct StateLost {
         /// Which half.
@@ -132,6 +143,7 @@ facts! {
         MarkEnded = "hubwatch.mark.ended",
         RuleStated = "hubwatch.rule",
         JournalRecovered = "hubwatch.journal_recovered",
+        JournalCreatedAgain = "hubwatch.journal_created_again",
         StateLost = "hubwatch.state_lost",
     }
 }
