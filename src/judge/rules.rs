@@ -363,10 +363,7 @@ impl Rules {
         let group = entry.id.split_once('.').and_then(|(group, _)| Group::parse(group));
         let group = group.ok_or_else(|| {
             let groups: Vec<&str> = Group::ALL.iter().map(|group| group.as_str()).collect();
-            RuleError::Wrong {
-                place: place(),
-                problem: format!("the id must begin with one of {} and a dot", groups.join(", ")),
-            }
+            RuleError::Wrong { place: place(), problem: format!("the id must begin with one of {} and a dot", groups.join(", ")) }
         })?;
         let mut criterion = Criterion::new(entry.id.clone(), group, severity);
         criterion.change(entry).map_err(|problem| RuleError::Wrong { place: place(), problem })?;
@@ -483,7 +480,8 @@ impl RuleFile {
         let text = toml::to_string(self).map_err(|error| RuleError::Form(error.to_string()))?;
         if text.len() > MAX_TEXT_BYTES {
             let place = text.lines().take(2).collect::<Vec<_>>().join(" ");
-            let problem = format!("the entry is longer than {MAX_TEXT_BYTES} bytes, the most that a Watch can carry: shorten its texts");
+            let problem =
+                format!("the entry is longer than {MAX_TEXT_BYTES} bytes, the most that a Watch can carry: shorten its texts");
             return Err(RuleError::Wrong { place, problem });
         }
         Ok(text)

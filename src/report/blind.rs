@@ -107,9 +107,7 @@ fn losses(history: &History, all: &mut Vec<String>) {
     };
     let (watches, calls) = (of(DroppedKind::Watches), of(DroppedKind::Calls));
     if watches > 0 || calls > 0 {
-        all.push(format!(
-            "The sidecar's journal was full: {watches} Watches and {calls} call spans were dropped from it."
-        ));
+        all.push(format!("The sidecar's journal was full: {watches} Watches and {calls} call spans were dropped from it."));
     }
     let rest = [DroppedKind::Logs, DroppedKind::Metrics].map(of);
     if rest.iter().any(|dropped| *dropped > 0) {
@@ -120,9 +118,6 @@ fn losses(history: &History, all: &mut Vec<String>) {
         ));
     }
     if own.rejected > 0 {
-        all.push(format!(
-            "A destination permanently rejected {} records; they are kept in the sidecar's journal.",
-            own.rejected
-        ));
+        all.push(format!("A destination permanently rejected {} records; they are kept in the sidecar's journal.", own.rejected));
     }
 }

@@ -214,7 +214,11 @@ const FIGURES: &[(&str, Measure, Noise)] = &[
     ("Memory, peak", Measure::MemoryPeak, Noise::Varies(|series| means(&series.rss_bytes.points, |point| point.max))),
     ("API response time, average", Measure::ApiMean, Noise::Varies(|series| means(&series.api_us.points, |point| point.mean))),
     ("API response time, p95", Measure::ApiP95, Noise::Varies(|series| means(&series.api_us.points, |point| point.p95))),
-    ("Meta-tool call duration, average", Measure::CallsMean, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
+    (
+        "Meta-tool call duration, average",
+        Measure::CallsMean,
+        Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean)),
+    ),
     ("Meta-tool call duration, p95", Measure::CallsP95, Noise::Varies(|series| means(&series.calls_us.points, |point| point.p95))),
     ("Gemini part, average", Measure::GeminiMean, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
     ("Failed meta-tool calls", Measure::CallsFailedShare, Noise::None),

@@ -11,9 +11,7 @@ pub fn rows(report: &Report) -> Vec<Row> {
     let (own, log) = (&report.sidecar, &report.log);
     let said = |value: Option<u64>, say: fn(u64) -> String| value.map_or_else(|| "–".to_owned(), say);
     let count = |value: u64| value.to_string();
-    let lag = own.worst_lag.map(|worst| {
-        format!("{}, at {}", words::duration(worst.lag_us), words::minute(worst.at))
-    });
+    let lag = own.worst_lag.map(|worst| format!("{}, at {}", words::duration(worst.lag_us), words::minute(worst.at)));
     let cpu = own.cpu_us.map(|used| {
         let second = u128::from(used) * 1_000_000 / u128::from(own.cpu_over_us.max(1));
         format!("{} ({} per second)", words::duration(used), words::duration(u64::try_from(second).unwrap_or(u64::MAX)))

@@ -133,7 +133,8 @@ fn when(measure: Measure, judgement: &Assessment) -> Option<String> {
             dated("from", &downs.iter().map(|down| down.from).collect::<Vec<_>>())
         }
         Measure::ServersDisconnections => {
-            let downs = unplanned(required(judgement).filter(|server| server.disconnections_unplanned > 0).flat_map(|server| &server.down));
+            let downs =
+                unplanned(required(judgement).filter(|server| server.disconnections_unplanned > 0).flat_map(|server| &server.down));
             dated("at", &downs.iter().map(|down| down.from).collect::<Vec<_>>())
         }
         Measure::HubDownTime => dated("from", &unplanned(&hub.unreachable).iter().map(|down| down.from).collect::<Vec<_>>()),
@@ -177,9 +178,8 @@ fn disconnected_servers(judgement: &Assessment) -> Vec<&str> {
 }
 
 fn failed_scenarios(judgement: &Assessment) -> Vec<&str> {
-    let failed = |(criterion, judged): &&(Criterion, Judged)| {
-        criterion.group == Group::Degradation && judged.verdict == Verdict::Fail
-    };
+    let failed =
+        |(criterion, judged): &&(Criterion, Judged)| criterion.group == Group::Degradation && judged.verdict == Verdict::Fail;
     judgement.criteria.iter().filter(failed).map(|(criterion, _)| criterion.title.as_str()).collect()
 }
 

@@ -111,7 +111,11 @@ fn gemini(history: &History) -> Option<Recommendation> {
         GeminiFailure::SafetyFilter => "Check the prompts that Gemini's safety filter blocks.",
         GeminiFailure::Failed => "Find out why Gemini requests failed: check network, model name and API key.",
     };
-    Some(recommend(action, format!("{rounds} rounds failed, the last one: {}", words::gemini_failure(failure)), &["integration.gemini_without_errors"]))
+    Some(recommend(
+        action,
+        format!("{rounds} rounds failed, the last one: {}", words::gemini_failure(failure)),
+        &["integration.gemini_without_errors"],
+    ))
 }
 
 /// Returns what to do about a number beyond its limit.
@@ -201,7 +205,9 @@ fn not_exercised(judgement: &Assessment) -> Vec<Recommendation> {
             "integration.meta_tool_succeeds" | "integration.gemini_without_errors" | "performance.meta_tool_time" => {
                 "These checks need traffic: let a client call the meta-tool during the period."
             }
-            "integration.session_isolation" => "This check needs traffic: connect two clients at once, and let each of them choose its own tools.",
+            "integration.session_isolation" => {
+                "This check needs traffic: connect two clients at once, and let each of them choose its own tools."
+            }
             "stability.degradation_passes" => {
                 "Test the resilience scenarios between `hubwatch mark begin` and `hubwatch mark end`: make Gemini fail, kill a server's \
                  process, disconnect a client, connect ten clients at once."
@@ -227,7 +233,11 @@ fn too_short(judgement: &Assessment) -> Option<Recommendation> {
     let wanted = words::duration(judgement.rules.min_period.get());
     let watched = words::duration(judgement.history.coverage.covered_us);
     let ids: Vec<&str> = undecided(judgement).map(|(criterion, _)| criterion.id.as_str()).collect();
-    Some(recommend(format!("Watch for at least {wanted} before you ask for a verdict."), format!("watched so far: {watched}"), &ids))
+    Some(recommend(
+        format!("Watch for at least {wanted} before you ask for a verdict."),
+        format!("watched so far: {watched}"),
+        &ids,
+    ))
 }
 
 #[cfg(test)]

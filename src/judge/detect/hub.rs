@@ -101,7 +101,10 @@ impl HubLife {
             None => {
                 // Something that answers without being a hub may stand before one: whether it was there is not known.
                 let (title, effect) = if sight.history.hub.another_answers {
-                    ("No hub has answered since the watch started".to_owned(), "unknown: another program answers at the hub's address")
+                    (
+                        "No hub has answered since the watch started".to_owned(),
+                        "unknown: another program answers at the hub's address",
+                    )
                 } else {
                     ("The watch started before the hub".to_owned(), "none: the hub was not running yet")
                 };

@@ -87,7 +87,9 @@ impl Polled {
         // Rounded up it is beyond a whole number exactly where it is beyond it unrounded.
         let share = Exact::permille(rss, limit.unwrap_or(host)).map_or(0, Exact::ceil);
         let (kind, title, effect) = match limit {
-            Some(_) => (IncidentKind::MemoryNearLimit, "The hub is near its memory limit", "above the limit the kernel kills the hub"),
+            Some(_) => {
+                (IncidentKind::MemoryNearLimit, "The hub is near its memory limit", "above the limit the kernel kills the hub")
+            }
             None => (IncidentKind::MemoryHigh, "The hub uses much of the host's memory", "the host may run out of it"),
         };
         levels.push(Level::above(sight, kind, share, title, effect));
