@@ -190,7 +190,7 @@ fn a_restart_lasts_as_long_in_its_incident_as_in_the_down_time() {
         let incident = of_kind(&assessment, IncidentKind::HubDown)[0];
         assert_eq!((hub.down_us, only(&hub.unreachable).from.0), (8_400_000, stop));
         assert_eq!((incident.start.0, incident.end.map(|end| end.0)), (stop, Some(start)));
-        assert_eq!(incident.title, "The hub stopped in good order");
+        assert_eq!(incident.title, "The hub shut down cleanly");
         assert_eq!(verdict(&assessment, UPTIME), Verdict::Fail);
     }
 }
@@ -472,7 +472,7 @@ fn down_time_of_several_servers_is_said_to_be_a_sum_and_that_of_one_is_not() {
         let report = reported(&watches);
         let rows = report["criteria"].as_array().unwrap();
         let row = rows.iter().find(|row| row["id"] == "integration.servers_connected").unwrap();
-        let expected = if both { "down 4 m (sum over 2 servers)" } else { "down 2 m" };
+        let expected = if both { "down time 4 min (sum over 2 servers)" } else { "down time 2 min" };
         assert!(row["value"].as_str().unwrap().split(", ").any(|value| value == expected), "{both}: {row:#}");
     }
 }

@@ -241,7 +241,7 @@ fn gemini_fails_again_and_again_by_kind() {
     let (limited, filtered) = (GeminiFailure::RateLimited, GeminiFailure::SafetyFilter);
     none(kind, &with(&[(10, limited), (11, filtered), (30, limited)]));
     let failing = one(kind, &with(&[(10, limited), (12, limited), (13, limited)]));
-    assert_eq!((failing.count, failing.title.as_str()), (3, "Gemini failed in 3 rounds"));
+    assert_eq!((failing.count, failing.title.as_str()), (3, "3 Gemini rounds failed"));
     assert!(failing.cause.unwrap().contains("429"));
 }
 

@@ -113,7 +113,7 @@ fn a_log_that_was_read_for_five_minutes_of_a_day_vouches_for_nothing() {
     }
     let row = criterion(&report, "integration.logging_without_loss");
     assert_eq!((&row["ground"], row["coverage_permille"].as_u64()), (&"too_little_coverage".into(), Some(3)));
-    assert!(row["why"].as_str().unwrap().contains("the hub's log was read for 0.3 % of the period (needed: 95 %)"), "{row:#}");
+    assert!(row["why"].as_str().unwrap().contains("the hub's log was read for only 0.3 % of the period (needed: 95 %)"), "{row:#}");
     // That it could not be read has happened, however much else of it was read.
     assert_eq!(verdict_of(&reported(&watches), "integration.logging_without_loss"), "fail");
 }
@@ -130,7 +130,7 @@ fn a_process_that_was_seen_at_few_polls_vouches_for_nothing() {
     for id in ["performance.cpu", "performance.memory"] {
         let row = criterion(&report, id);
         assert_eq!((&row["verdict"], &row["ground"]), (&"inconclusive".into(), &"too_little_coverage".into()), "{row:#}");
-        assert!(row["why"].as_str().unwrap().contains("the hub's process was seen for 1.7 % of the period"), "{row:#}");
+        assert!(row["why"].as_str().unwrap().contains("the hub's process was seen for only 1.7 % of the period"), "{row:#}");
     }
     assert_eq!(limit(&report, "performance.cpu", "cpu.mean")["source"], "process");
 }

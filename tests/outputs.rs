@@ -21,7 +21,7 @@ fn good() -> Report {
     let mut report = example();
     for row in &mut report.criteria {
         row.verdict = parsed("pass".into());
-        row.why = "within its limits".to_owned();
+        row.why = "within limits".to_owned();
         row.evidence.clear();
     }
     for point in &mut report.integration_points {
@@ -54,7 +54,7 @@ fn empty() -> Report {
     value["hub"]["timeline"]["stretches"] = serde_json::json!([]);
     value["baseline"] = serde_json::Value::Null;
     value["overall"]["verdict"] = "inconclusive".into();
-    value["overall"]["because"] = serde_json::json!(["only 0 s were watched; a verdict needs 1 d"]);
+    value["overall"]["because"] = serde_json::json!(["Only 0 s watched (needed for a verdict: 1 d)"]);
     report.clone_from(&parsed(value));
     report
 }
@@ -182,24 +182,24 @@ fn differences_are_told_only_beyond_what_varies_anyway() {
     let (report, mut earlier) = (example(), example());
     let mean = report.api.mean_us.unwrap();
     set(&mut earlier, "api.mean", Some(mean + mean / 50));
-    assert_eq!(change(&compared(&report, &earlier), "API answers, mean"), Change::Same);
+    assert_eq!(change(&compared(&report, &earlier), "API response time, average"), Change::Same);
     set(&mut earlier, "api.mean", Some(mean * 100));
-    assert_eq!(change(&compared(&report, &earlier), "API answers, mean"), Change::Better);
-    assert_eq!(change(&compared(&earlier, &report), "API answers, mean"), Change::Worse);
+    assert_eq!(change(&compared(&report, &earlier), "API response time, average"), Change::Better);
+    assert_eq!(change(&compared(&earlier, &report), "API response time, average"), Change::Worse);
     set(&mut earlier, "api.mean", None);
-    assert_eq!(change(&compared(&report, &earlier), "API answers, mean"), Change::Unknown);
+    assert_eq!(change(&compared(&report, &earlier), "API response time, average"), Change::Unknown);
     // Two ends of the process instead of one can be chance; thirty can't.
     let ends = |count: u64| {
         let mut report = example();
         set(&mut report, "hub.ends", Some(count));
         report
     };
-    assert_eq!(change(&compared(&ends(2), &ends(1)), "Ends of the hub's process"), Change::Same);
-    assert_eq!(change(&compared(&ends(30), &ends(1)), "Ends of the hub's process"), Change::Worse);
+    assert_eq!(change(&compared(&ends(2), &ends(1)), "Hub process stops"), Change::Same);
+    assert_eq!(change(&compared(&ends(30), &ends(1)), "Hub process stops"), Change::Worse);
     // That it ends at all, or no longer does, is no chance.
     for some in [1, 2, 4] {
-        assert_eq!(change(&compared(&ends(some), &ends(0)), "Ends of the hub's process"), Change::Worse);
-        assert_eq!(change(&compared(&ends(0), &ends(some)), "Ends of the hub's process"), Change::Better);
+        assert_eq!(change(&compared(&ends(some), &ends(0)), "Hub process stops"), Change::Worse);
+        assert_eq!(change(&compared(&ends(0), &ends(some)), "Hub process stops"), Change::Better);
     }
 }
 
@@ -208,7 +208,7 @@ fn what_adds_up_is_compared_as_if_both_periods_were_as_long() {
     let (report, mut earlier) = (example(), example());
     earlier.coverage.covered_us /= 4;
     let comparison = compared(&report, &earlier);
-    let down = comparison.figures.iter().find(|figure| figure.name == "Servers down").unwrap();
+    let down = comparison.figures.iter().find(|figure| figure.name == "Server down time").unwrap();
     assert_eq!((down.before, down.change), (down.now.map(|now| now * 4), Change::Better));
     assert!(comparison.caveats.iter().any(|caveat| caveat.contains("scaled")), "{:?}", comparison.caveats);
 }
@@ -234,7 +234,7 @@ fn a_comparison_is_shown_with_the_criteria_that_changed_and_what_makes_it_hard()
     let markdown = rendered(&report, Template::Markdown);
     insta::assert_snapshot!("comparison", markdown.split("### Compared with").nth(1).unwrap().split("## 6.").next().unwrap());
     for text in [&markdown, &rendered(&report, Template::Summary)] {
-        assert!(text.contains("Compared with build 4.2.9: 1 figure is better, 0 worse; 9 verdicts are other ones"), "{text}");
+        assert!(text.contains("Compared with build 4.2.9: 1 figure is better, 0 worse; 9 verdicts changed"), "{text}");
     }
     let page = rendered(&report, Template::Html);
     assert!(page.contains("Compared with build 4.2.9") && page.contains("better: −"));
@@ -244,7 +244,7 @@ fn a_comparison_is_shown_with_the_criteria_that_changed_and_what_makes_it_hard()
 #[test]
 fn what_is_no_report_or_one_of_another_form_is_refused() {
     let parse = |json: &str| Compared::parse(json.as_bytes()).unwrap_err();
-    assert!(parse("{}").contains("no report.json of hubwatch"));
+    assert!(parse("{}").contains("not a report.json of hubwatch"));
     let mut newer = serde_json::to_value(example()).unwrap();
     newer["version"] = 99.into();
     assert!(parse(&newer.to_string()).contains("version 99"));

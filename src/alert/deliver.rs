@@ -18,34 +18,34 @@ use crate::judge::incident::Incident;
 use crate::live::follow::Audience;
 use crate::watch::Micros;
 
-/// A target that doesn't take a message in this time has not taken it.
+/// Timeout of a request to a target.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first wait after a failure; each further one is twice as long.
+/// The first pause after a failure; each further one is twice as long.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// The longest wait: a target that is back hears of everything within five minutes.
+/// The longest pause: a target that is back gets all alerts within five minutes.
 const LONGEST_WAIT: Duration = Duration::from_secs(5 * 60);
 
-/// The waits of our own accord.
+/// The pauses between retries, unless the target asks for another one.
 const WAITS: Backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
 
-/// What begins within this time goes out as one message: a hub that dies takes its servers with it.
+/// Incidents within this time go into one message: a hub that dies takes its servers with it.
 const GATHER: Duration = Duration::from_secs(1);
 
-/// So many messages may follow each other at once before the limit of an hour counts.
+/// How many messages may be sent in a burst before the hourly rate limit applies.
 const BURST: u32 = 5;
 
-/// More than this nobody reads in one message, and a chat would refuse it; the rest is the next message.
+/// The most alerts in one message, so that a chat accepts it; the rest goes into the next one.
 const MOST: usize = 20;
 
-/// How long the last messages may take once the watch has ended.
+/// Timeout of the last messages at shutdown.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The ledger is looked through for old entries at least this often.
+/// The ledger is searched for old entries at least this often.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// How long the wall clock has to go on without a jump before anything is forgotten.
+/// How long the wall clock must run without a jump before old entries are removed.
 const HOLD: Duration = Duration::from_secs(3600);
 
 /// Why alerts can't be sent.
@@ -65,7 +65,7 @@ pub struct Alerts {
     targets: Vec<(mpsc::UnboundedSender<Heard>, JoinHandle<()>)>,
 }
 
-/// What a courier hears.
+/// A change of incidents, as a courier gets it.
 #[derive(Debug, Clone)]
 enum Heard {
     Changed(Vec<Incident>),
@@ -73,7 +73,7 @@ enum Heard {
 }
 
 impl Alerts {
-    /// Starts a task for each target. What targets were told is kept in `state_dir`.
+    /// Starts a task for each target. Its ledger is kept in `state_dir`.
     pub fn start(targets: Vec<Target>, sender: &Sender, state_dir: &Path) -> Result<Self, AlertsError> {
         crate::base::tls::choose_provider();
         let mut started = Vec::new();
@@ -88,7 +88,7 @@ impl Alerts {
             }
             let http = builder.build().map_err(|error| AlertsError::Setup(causes::of(&error)))?;
             let path = state_dir.join(target.file_name());
-            tracing::info!(to = target.name, kind = ?target.kind, from = %target.level, "incidents are told");
+            tracing::info!(to = target.name, kind = ?target.kind, from = %target.level, "alerts are sent to this target");
             let (to, from) = mpsc::unbounded_channel();
             let courier = Courier {
                 endpoint: target.endpoint()?,
@@ -111,10 +111,10 @@ impl Alerts {
         Ok(Self { targets: started })
     }
 
-    /// Never waits.
+    /// Passes a change to all couriers without waiting.
     fn tell(&self, heard: &Heard) {
         for (target, _) in &self.targets {
-            // A task ends only when it is told to, or by a panic that was reported.
+            // A task ends only at shutdown, or by a panic that was reported.
             let _ = target.send(heard.clone());
         }
     }
@@ -142,16 +142,16 @@ impl Audience for Alerts {
     }
 }
 
-/// What was kept; nothing where nothing was, or what can't be read: then an alert is told twice rather than never.
+/// Reads a ledger. A missing or unreadable file gives an empty one: an alert is sent twice rather than never.
 fn read(path: &Path) -> Ledger {
     let Ok(bytes) = std::fs::read(path) else { return Ledger::default() };
     serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-        tracing::warn!(path = %path.display(), %error, "what was told of alerts can't be read: alerts that go on are told again");
+        tracing::warn!(path = %path.display(), %error, "the alert ledger can't be read: open alerts are sent again");
         Ledger::default()
     })
 }
 
-/// One target's task.
+/// The task of one target.
 struct Courier {
     target: Target,
     endpoint: reqwest::Url,
@@ -202,7 +202,7 @@ impl Courier {
                 }
             }
         }
-        // The end of the watch: what is due is told now or by the next run.
+        // At shutdown: due alerts are sent now or by the next run.
         let now = self.look();
         let due = self.ledger.due(self.terms, now);
         if !due.is_empty()
@@ -220,7 +220,7 @@ impl Courier {
         }
     }
 
-    /// The present, by which what is new in the ledger begins to age.
+    /// Reads both clocks and notes the age of new entries in the ledger.
     fn look(&mut self) -> Clocks {
         let now = (self.clocks)();
         self.ledger.look(now);
@@ -234,7 +234,7 @@ impl Courier {
         }
     }
 
-    /// How long nothing will be due, if nothing happens.
+    /// Returns how long nothing will be due, if nothing happens.
     fn idle(&self, now: Clocks) -> Duration {
         let next = self.ledger.next(self.terms, now).map(|next| Duration::from_micros(next.get()));
         next.unwrap_or(IDLE).clamp(Duration::from_millis(100), IDLE)
@@ -255,39 +255,39 @@ impl Courier {
         }
         self.ledger.told(due, now);
         self.keep().await;
-        tracing::info!(target = self.target.name, alerts = due.len(), "told");
+        tracing::info!(target = self.target.name, alerts = due.len(), "alerts sent");
         Ok(())
     }
 
-    /// Each doubling of the failures is told, not each failure.
+    /// Logs a failure, but only at each doubling of their number.
     fn complain(&self, refused: &Refused, failures: u32) {
         if failures.is_power_of_two() {
             let why = &refused.why;
-            tracing::warn!(target = self.target.name, failures, why, "an alert could not be told; it is tried again");
+            tracing::warn!(target = self.target.name, failures, why, "sending alerts failed; retrying");
         }
     }
 
-    /// Elsewhere: the disk may be slow, and this thread watches the hub.
+    /// Writes the ledger on another thread: the disk may be slow, and this thread watches the hub.
     fn keep(&self) -> impl Future<Output = ()> + Send + use<> {
         let (path, ledger) = (self.path.clone(), self.ledger.clone());
         let target = path.clone();
         async move {
             let kept = tokio::task::spawn_blocking(move || crate::base::atomic::write_json(&target, &ledger)).await;
             if let Err(error) = kept.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
-                tracing::warn!(path = %path.display(), %error, "what was told can't be kept: a restart would tell it again");
+                tracing::warn!(path = %path.display(), %error, "the alert ledger can't be written: a restart would send alerts again");
             }
         }
     }
 }
 
-/// A message that was not taken.
+/// A message that the target did not accept.
 struct Refused {
     why: String,
-    /// How long the target wants to be left alone.
+    /// The pause that the target asks for (`Retry-After`).
     wait: Option<Duration>,
 }
 
-/// The limit of messages: a bucket of tokens that fills again evenly.
+/// The rate limit of messages: a token bucket.
 #[derive(Debug)]
 struct Bucket {
     each: Duration,
@@ -300,7 +300,7 @@ impl Bucket {
         Self { each: Duration::from_secs(3600) / an_hour.max(1), full_at: None }
     }
 
-    /// Takes a token; says how long to wait for the next.
+    /// Takes a token and returns how long to wait for the next one.
     fn take(&mut self, now: Instant) -> Duration {
         let full_at = self.full_at.map_or(now, |full_at| full_at.max(now)) + self.each;
         self.full_at = Some(full_at);

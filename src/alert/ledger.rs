@@ -1,9 +1,8 @@
-//! What a target was told, and what it must be told now. Pure: whoever asks says what time it is, by both clocks. A wall clock that jumps
-//! makes nothing old, silences nothing and lets nothing be forgotten.
+//! Decides which alerts a target gets, and remembers which it got. Pure: the caller passes the time of both clocks. A jump of the wall
+//! clock neither ages, silences nor removes an alert.
 //!
-//! An incident is told once when it begins (or, for an escalation, once it has lasted long enough), again at long intervals while it
-//! lasts, and once when it is over. The same incident, however often it is learned of and in however many runs, has the same id and
-//! is told once.
+//! An incident is sent once when it begins (for an escalation: once it has lasted long enough), again at long intervals while it lasts,
+//! and once when it ends. The same incident has the same id in every run, and is sent once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,58 +13,57 @@ use crate::judge::incident::{Gravity, Incident, IncidentKind};
 use crate::judge::moment::Moment;
 use crate::watch::{Micros, Timestamp};
 
-/// What is over is remembered for so long, lest a late amendment tells it again.
+/// How long resolved alerts are kept, so that a late change does not send them again.
 const REMEMBERED: Micros = Micros::new(48 * 3600 * 1_000_000);
 
-/// An incident that was over before anybody could be told is news for this long: a run that takes up an old journal does not tell
-/// what happened days ago.
+/// How old an incident may be that ended before it was sent: a run that resumes an old journal does not send what happened days ago.
 const NEWS: Micros = Micros::new(3600 * 1_000_000);
 
-/// When a target is told of what.
+/// The conditions for sending an alert to a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// The least grave incidents that it is told of.
+    /// The lowest severity that is sent.
     pub level: Gravity,
-    /// How long an incident must last before.
+    /// How long an incident must last before it is sent.
     pub after: Micros,
-    /// How often it is told again.
+    /// How often it is repeated.
     pub repeat: Micros,
 }
 
-/// What has become of an incident.
+/// The status of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// It goes on, or just happened.
+    /// It lasts, or has just happened.
     Firing,
     /// It is over.
     Resolved,
 }
 
-/// Something to tell.
+/// An alert to send.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
     /// The incident.
     pub incident: Incident,
-    /// What has become of it.
+    /// Its status.
     pub status: Status,
-    /// Whether it was told before.
+    /// Whether it was sent before.
     pub again: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Entry {
     incident: Incident,
-    /// When it was last told that it goes on.
+    /// When it was last sent as firing.
     told: Option<Moment>,
-    /// When it was told that it is over, or found not worth telling.
+    /// When it was sent as resolved, or was found too old to send.
     closed: Option<Moment>,
-    /// The same times, and those of the incident, as this run learned of them.
+    /// These times and those of the incident, by the monotonic clock of this run.
     #[serde(skip)]
     ages: Ages,
 }
 
-/// What an entry's times are by the monotonic clock, as far as they are known.
+/// The times of an entry by the monotonic clock, where known.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Ages {
     begun: Option<Since>,
@@ -73,33 +71,33 @@ struct Ages {
     told: Option<Since>,
 }
 
-/// What a target was told, by the id that it was told first: an incident that turns out to have begun at another time has another id,
-/// and is the same alert.
+/// The alerts that a target got, by the id under which each was first sent. An incident whose start is corrected gets another id, but stays
+/// the same alert.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ledger {
     entries: BTreeMap<String, Entry>,
 }
 
 impl Ledger {
-    /// Takes in an incident as it is now.
+    /// Takes the present state of an incident.
     pub fn take(&mut self, incident: Incident, terms: Terms) {
         if let Some(known) = self.entries.values_mut().find(|entry| entry.incident.id == incident.id) {
             known.learn(incident);
             return;
         }
-        // What was planned nobody needs to be woken for; what is less grave than the level nobody asked for.
+        // Planned incidents and those below the target's level are not sent.
         if incident.planned.is_none() && severity(incident.severity) >= severity(terms.level) {
             self.enter(incident.id.clone(), Entry { incident, told: None, closed: None, ages: Ages::default() });
         }
     }
 
-    /// Takes in all the incidents that there are. What is known here and is not among them was not so after all: if it is there under
-    /// another beginning it is the same alert, told or told to be over as it was; otherwise what was open is over.
+    /// Takes the full current set of incidents and retracts any other. An alert whose incident is in the set with another start stays the
+    /// same alert, sent or resolved as it was. Any other open alert ends.
     pub fn take_all(&mut self, all: Vec<Incident>, terms: Terms, now: Timestamp) {
         let ids: BTreeSet<&str> = all.iter().map(|incident| incident.id.as_str()).collect();
         let strays = self.entries.iter().filter(|(_, entry)| !ids.contains(entry.incident.id.as_str()));
         let mut strays: Vec<(bool, String)> = strays.map(|(id, entry)| (!entry.is_open(), id.clone())).collect();
-        // What goes on looks for itself first.
+        // Open alerts choose first.
         strays.sort();
         for (_, id) in strays {
             let Some(mut entry) = self.entries.remove(&id) else { continue };
@@ -119,12 +117,12 @@ impl Ledger {
         }
     }
 
-    /// Takes note of how old everything is that is new here. Asked often, so that it ages with the monotonic clock from then on.
+    /// Notes the age of new entries. Called often, so that they age with the monotonic clock from then on.
     pub fn look(&mut self, now: Clocks) {
         self.entries.values_mut().for_each(|entry| entry.look(now));
     }
 
-    /// Under this id, unless another alert was told by it.
+    /// Adds the entry under this id, or under a longer one if another alert has it.
     fn enter(&mut self, mut id: String, entry: Entry) {
         while self.entries.contains_key(&id) {
             id.push('+');
@@ -132,13 +130,13 @@ impl Ledger {
         self.entries.insert(id, entry);
     }
 
-    /// What must be told now.
+    /// Returns the alerts to send now.
     pub fn due(&self, terms: Terms, now: Clocks) -> Vec<Notice> {
         let entries = self.entries.iter().filter(|(_, entry)| entry.closed.is_none());
         entries.filter_map(|(id, entry)| entry.due(id, terms, now)).collect()
     }
 
-    /// How long it takes until [`due`](Self::due) has something that it has not now, if nothing happens meanwhile.
+    /// Returns how long it takes until [`due`](Self::due) has something new, if nothing happens meanwhile.
     pub fn next(&self, terms: Terms, now: Clocks) -> Option<Micros> {
         let open = self.entries.values().filter(|entry| entry.is_open());
         let wait = |entry: &Entry| match entry.told {
@@ -148,7 +146,7 @@ impl Ledger {
         open.map(wait).min().map(Micros::new)
     }
 
-    /// These were told.
+    /// Notes that these were sent.
     pub fn told(&mut self, notices: &[Notice], now: Clocks) {
         for notice in notices {
             let Some(entry) = self.entries.get_mut(&notice.incident.id) else { continue };
@@ -160,7 +158,7 @@ impl Ledger {
         }
     }
 
-    /// Forgets what nobody will ask about again. Only for a wall clock that has held for long.
+    /// Removes entries that are no longer needed. Call it only if the wall clock has not jumped for long.
     pub fn forget(&mut self, terms: Terms, now: Clocks) {
         for entry in self.entries.values_mut().filter(|entry| entry.closed.is_none()) {
             if entry.is_old_news(terms, now) {
@@ -172,14 +170,14 @@ impl Ledger {
 }
 
 impl Incident {
-    /// Whether another one, with another beginning, can be this one: of the same, and at the same time.
+    /// Returns whether another incident can be this one with another start: same trouble and subject, and overlapping.
     fn may_be(&self, other: &Self) -> bool {
         let touches = |one: &Self, other: &Self| one.end.is_none_or(|end| end.0 >= other.start.0);
         (trouble(other.kind), &other.subject) == (trouble(self.kind), &self.subject) && touches(other, self) && touches(self, other)
     }
 }
 
-/// What is down since before the time that is judged looks as if it had never worked: the trouble is the same.
+/// Maps kinds that mean the same trouble: a server that is down since before the judged time looks as if it had never been up.
 const fn trouble(kind: IncidentKind) -> IncidentKind {
     match kind {
         IncidentKind::ServerNeverUp => IncidentKind::ServerDown,
@@ -189,7 +187,7 @@ const fn trouble(kind: IncidentKind) -> IncidentKind {
 }
 
 impl Entry {
-    /// Takes in how it is now. What was told to be over and goes on after all is told as news.
+    /// Takes the present state. An incident that was sent as resolved and reopens is sent again as new.
     fn learn(&mut self, incident: Incident) {
         if self.closed.is_some() && incident.end.is_none() {
             (self.told, self.closed, self.ages) = (None, None, Ages::default());
@@ -199,9 +197,9 @@ impl Entry {
         }
         let known = std::mem::replace(&mut self.incident, incident);
         if self.told.is_some() {
-            // What the present look at the past no longer reaches began before it all the same.
+            // The judged time may begin after the incident: keep the earlier start.
             self.incident.start = self.incident.start.min(known.start);
-            // An alert stays what it was told as.
+            // An alert keeps the kind under which it was sent.
             if known.kind != self.incident.kind {
                 self.incident =
                     Incident { kind: known.kind, severity: known.severity, title: known.title, ..self.incident.clone() };
@@ -209,7 +207,7 @@ impl Entry {
         }
     }
 
-    /// Not over, as far as is known, and not told to be.
+    /// Returns whether it lasts and was not sent as resolved.
     fn is_open(&self) -> bool {
         self.closed.is_none() && self.incident.end.is_none()
     }
@@ -223,12 +221,12 @@ impl Entry {
         since(&mut self.ages.told, self.told);
     }
 
-    /// How long ago the incident began.
+    /// Returns the time since the incident began.
     fn begun(&self, now: Clocks) -> Micros {
         self.ages.begun.unwrap_or_else(|| Since::new(self.incident.start.0, now)).age(now)
     }
 
-    /// How long ago it was told that it goes on.
+    /// Returns the time since it was last sent as firing.
     fn told(&self, told: Moment, now: Clocks) -> Micros {
         self.ages.told.unwrap_or_else(|| Since::new(told.0, now)).age(now)
     }
@@ -237,7 +235,7 @@ impl Entry {
         let incident = || Incident { id: id.to_owned(), ..self.incident.clone() };
         let notice = |status| Some(Notice { incident: incident(), status, again: self.told.is_some() });
         match (self.told, self.incident.end) {
-            // What is over is told as having happened first, so that a target that knows only open alerts gets both.
+            // An incident that is already over is sent as firing first: some targets accept "resolved" only for a known alert.
             (None, _) if self.is_old_news(terms, now) => None,
             (None, _) if self.begun(now) >= terms.after => notice(Status::Firing),
             (None, _) => None,
@@ -246,7 +244,8 @@ impl Entry {
         }
     }
 
-    /// It was over too soon for this target, or too long ago for any: by both clocks, for a run may begin while the wall clock is wrong.
+    /// Returns whether it was too short for this target or ended too long ago. Both clocks must agree on the age: a run may begin while the wall
+    /// clock is wrong.
     fn is_old_news(&self, terms: Terms, now: Clocks) -> bool {
         let Some(end) = self.incident.end.filter(|_| self.told.is_none()) else { return false };
         let by_wall = Since::new(end.0, now);
@@ -255,7 +254,7 @@ impl Entry {
     }
 }
 
-/// The order of gravities, the worst last.
+/// Returns the order of severities, the worst last.
 const fn severity(gravity: Gravity) -> u8 {
     match gravity {
         Gravity::Notice => 0,

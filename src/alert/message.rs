@@ -1,17 +1,17 @@
-//! The words and forms of alerts.
+//! The text and the payloads of alert messages.
 
 use serde_json::{Value, json};
 
 use super::ledger::{Notice, Status};
 use super::target::Kind;
-use crate::judge::incident::Incident;
+use crate::judge::incident::{Incident, IncidentKind};
 use crate::report::words;
 use crate::watch::{Micros, Timestamp};
 
-/// The version of the webhook's form.
+/// The version of the webhook's payload.
 pub const VERSION: u32 = 1;
 
-/// Whose alerts they are.
+/// The hub that the alerts are about.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sender {
     /// The hub.
@@ -22,7 +22,7 @@ pub struct Sender {
     pub build: Option<String>,
 }
 
-/// A message's body. `lasts`: Alertmanager takes an alert for over when it hears nothing of it for so long.
+/// Makes the body of a message. `lasts`: Alertmanager resolves an alert that is not repeated within this time.
 pub fn body(kind: Kind, sender: &Sender, notices: &[Notice], now: Timestamp, lasts: Micros) -> Value {
     match kind {
         Kind::Webhook => webhook(sender, notices, now),
@@ -61,7 +61,7 @@ fn webhook(sender: &Sender, notices: &[Notice], now: Timestamp) -> Value {
     })
 }
 
-/// A line for each alert. Slack's three special characters are escaped as its documentation wants it; others show them as they are.
+/// Writes one line for each alert. Slack's documentation asks to escape these three characters.
 fn text(sender: &Sender, notices: &[Notice]) -> String {
     let mut lines = vec![format!("hubwatch: {} ({})", sender.hub, sender.environment)];
     lines.extend(notices.iter().map(line));
@@ -70,13 +70,50 @@ fn text(sender: &Sender, notices: &[Notice]) -> String {
 
 fn line(notice: &Notice) -> String {
     let incident = &notice.incident;
-    let cause = incident.cause.as_ref().map_or(String::new(), |cause| format!(" – {cause}"));
+    let since = words::minute(incident.start);
     match notice.status {
-        Status::Resolved => format!("✅ over after {}: {}", lasted(incident), incident.title),
+        Status::Resolved => format!("✅ resolved after {}: {} (from {since} UTC)", lasted(incident), incident.title),
         Status::Firing => {
-            let again = if notice.again { "still, " } else { "" };
-            format!("{} {again}{} since {}: {}{cause}", sign(incident), incident.severity, incident.start, incident.title)
+            let again = if notice.again { "still " } else { "" };
+            let cause = incident.cause.as_ref().map_or(String::new(), |cause| format!(" Cause: {cause}."));
+            let (severity, title, effect) = (incident.severity, &incident.title, &incident.effect);
+            let next = next_step(incident.kind);
+            format!("{} {again}{severity} since {since} UTC: {title}.{cause} Effect: {effect}. Next: {next}.", sign(incident))
         }
+    }
+}
+
+/// Returns what to do about an incident.
+const fn next_step(kind: IncidentKind) -> &'static str {
+    match kind {
+        IncidentKind::HubDown => "check the hub's process and the end of its log, then start it",
+        IncidentKind::HubAwaited => "start the hub, or check the address that hubwatch watches",
+        IncidentKind::ApiFailing => "look for failed requests in the hub's log",
+        IncidentKind::ApiSlow => "check the hub's CPU usage and what blocks its event loop",
+        IncidentKind::ServerDown => "restart the server (stop it, then start it)",
+        IncidentKind::ServerNeverUp => "check the server's command, its credentials and its last error",
+        IncidentKind::ServerFlapping | IncidentKind::ServerReconnecting => "check the server's own log and its connection",
+        IncidentKind::ToolsLost => "restart the server and check its tool list",
+        IncidentKind::ToolsChanged => "check that the server's version is the expected one",
+        IncidentKind::CallsSlow => "open the call's trace and check Gemini's response times",
+        IncidentKind::CallsFailing => "open the call's trace and read its error",
+        IncidentKind::NotificationsFailing => "reconnect the clients",
+        IncidentKind::GeminiFailing => "check Gemini's quota, the API key and the network",
+        IncidentKind::BreakerOpen => "check why Gemini requests fail",
+        IncidentKind::ErrorSpike | IncidentKind::ErrorRate => "read the errors in the hub's log",
+        IncidentKind::ClientsUnusual | IncidentKind::ClientsExcessive => "check which clients are connected",
+        IncidentKind::CpuHigh => "check the load and profile the hub",
+        IncidentKind::MemoryHigh | IncidentKind::MemoryNearLimit => "raise the memory limit or restart the hub",
+        IncidentKind::MemoryGrowth => "compare heap snapshots of the hub",
+        IncidentKind::LogGrowth => "lower the log level or rotate the log",
+        IncidentKind::LogStorm => "find out why the line repeats",
+        IncidentKind::LogStormKnown => "nothing: rotate the log if it gets too large",
+        IncidentKind::LogWriteFailed => "check free space and permissions of the log's folder",
+        IncidentKind::LogUnreadable => "check the path and permissions of the log file",
+        IncidentKind::DiskLow => "free space on the log's disk",
+        IncidentKind::WatchGap => "check that hubwatch runs and is not suspended",
+        IncidentKind::ClockJumped => "check the time synchronization of the host",
+        IncidentKind::BuildChanged => "report on each build separately (--from and --to)",
     }
 }
 
@@ -103,7 +140,7 @@ fn alertmanager(sender: &Sender, notice: &Notice, forgotten: Timestamp) -> Value
         // Two incidents of the same kind and subject are two alerts.
         "incident": incident.id,
     });
-    // Alertmanager takes an empty label for none.
+    // Alertmanager treats an empty label as absent.
     if !incident.subject.is_empty() {
         labels["subject"] = incident.subject.clone().into();
     }
@@ -118,7 +155,7 @@ fn alertmanager(sender: &Sender, notice: &Notice, forgotten: Timestamp) -> Value
     json!({ "labels": labels, "annotations": annotations, "startsAt": incident.start, "endsAt": ends.to_string() })
 }
 
-/// `server_down` as alert rules are named: `McpHubServerDown`.
+/// Makes an alert name: `server_down` becomes `McpHubServerDown`.
 fn alert_name(kind: &str) -> String {
     let capital = |word: &str| {
         let mut characters = word.chars();
@@ -130,7 +167,7 @@ fn alert_name(kind: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::incident::{Gravity, IncidentKind};
+    use crate::judge::incident::Gravity;
     use crate::judge::moment::Moment;
 
     fn notices() -> Vec<Notice> {
@@ -185,8 +222,8 @@ mod tests {
     fn a_chat_gets_a_line_for_each_alert_with_its_special_characters_escaped() {
         insta::assert_snapshot!(bodies(Kind::Slack)["text"].as_str().unwrap(), @r"
         hubwatch: hub-a (staging)
-        ❌ critical since 2026-11-01T06:00:00.000Z: Server filesystem is down – its connection closed &lt;early&gt; &amp; twice
-        ✅ over after 1 m 30 s: Server filesystem is down
+        ❌ critical since 2026-11-01 06:00 UTC: Server filesystem is down. Cause: its connection closed &lt;early&gt; &amp; twice. Effect: its tools answer nothing. Next: restart the server (stop it, then start it).
+        ✅ resolved after 1 min 30 s: Server filesystem is down (from 2026-11-01 06:00 UTC)
         ");
     }
 

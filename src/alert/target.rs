@@ -1,4 +1,4 @@
-//! Where alerts go.
+//! Alert targets: their addresses, formats and limits.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use reqwest::{Certificate, Url};
 use crate::base::secret::Secret;
 use crate::judge::incident::Gravity;
 
-/// What a target understands.
+/// The format that a target accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Our own JSON.
+    /// The JSON of hubwatch.
     Webhook,
-    /// The incoming webhooks of Slack, Mattermost and their like: a text.
+    /// Incoming webhooks of Slack, Mattermost and similar chats: a text.
     Slack,
     /// Alertmanager's API, version 2.
     Alertmanager,
@@ -29,24 +29,24 @@ impl std::str::FromStr for Kind {
             "webhook" => Ok(Self::Webhook),
             "slack" => Ok(Self::Slack),
             "alertmanager" => Ok(Self::Alertmanager),
-            _ => Err("it is none of webhook, slack, alertmanager"),
+            _ => Err("valid kinds: webhook, slack, alertmanager"),
         }
     }
 }
 
-/// How often an alert that lasts is told again: once a shift or so is a reminder, not a nuisance.
+/// How often an open alert is repeated: about once a shift.
 pub const REPEAT: Duration = Duration::from_secs(4 * 3600);
 
-/// Alertmanager forgets what it isn't told again within five minutes, and sorts out repetitions itself.
+/// Alertmanager resolves alerts that are not repeated within five minutes, and deduplicates them itself.
 pub const REPEAT_ALERTMANAGER: Duration = Duration::from_secs(60);
 
-/// How many messages an hour a target gets: one every two minutes, each with all there is to say by then.
+/// The default limit of messages per hour: one every two minutes, each with all due alerts.
 pub const AN_HOUR: u32 = 30;
 
-/// The same for Alertmanager, which is told again each minute and is no person.
+/// Higher limit for Alertmanager, which must be refreshed every minute.
 pub const AN_HOUR_ALERTMANAGER: u32 = 600;
 
-/// An alert that Alertmanager isn't told again lasts at least so long, as it does by Alertmanager's own default (`resolve_timeout`).
+/// The minimum time until Alertmanager resolves an alert that is not repeated: its own default (`resolve_timeout`).
 const LASTS: Duration = Duration::from_secs(5 * 60);
 
 /// A target.
@@ -54,17 +54,17 @@ const LASTS: Duration = Duration::from_secs(5 * 60);
 pub struct Target {
     /// Its name in logs and in the state folder.
     pub name: String,
-    /// What it understands.
+    /// The format that it accepts.
     pub kind: Kind,
-    /// Where it is. It may hold a credential: never shown.
+    /// Its address. It may contain a credential: never shown.
     pub url: Secret,
     /// Headers that go with every message.
     pub headers: Vec<(String, Secret)>,
-    /// The least grave incidents that it is told of.
+    /// The lowest severity that is sent.
     pub level: Gravity,
-    /// How long an incident must last before it is told of it: more than nothing makes the target an escalation.
+    /// How long an incident must last before it is sent: more than zero makes the target an escalation.
     pub after: Duration,
-    /// How often it is told again while an incident lasts.
+    /// How often an open alert is repeated.
     pub repeat: Duration,
     /// The most messages an hour.
     pub an_hour: u32,
@@ -78,17 +78,17 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Why a target can't be used. What was given is not shown: it may hold a credential.
+/// Why a target can't be used. Errors never show the given values: they may contain a credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TargetError {
-    /// The address is none.
-    #[error("the alert target `{0}` has no address that can be used: give one like https://hooks.example.com/…")]
+    /// The address is invalid.
+    #[error("alert target `{0}`: invalid address; write one like https://hooks.example.com/…")]
     Url(String),
     /// A header that HTTP doesn't allow.
-    #[error("the alert target `{0}` has a header that HTTP doesn't allow: `{1}`")]
+    #[error("alert target `{0}`: invalid HTTP header `{1}`")]
     Header(String, String),
     /// A certificate authority that can't be used.
-    #[error("the alert target `{name}` has a certificate authority that can't be used: {path}: {reason}")]
+    #[error("alert target `{name}`: can't use the certificate authority {path}: {reason}")]
     Authority {
         /// Whose.
         name: String,
@@ -100,19 +100,19 @@ pub enum TargetError {
 }
 
 impl Target {
-    /// How long it takes an alert for one that goes on without being told again: five repetitions, as often as they may be sent.
+    /// Returns how long an alert stays open without a refresh: five repetitions at the allowed rate.
     pub(super) fn lasts(&self) -> Duration {
         let each = Duration::from_secs(3600) / self.an_hour.max(1);
         LASTS.max(self.repeat.max(each).saturating_mul(5))
     }
 
-    /// The file in the state folder that keeps what it was told.
+    /// Returns the name of its ledger in the state folder.
     pub(crate) fn file_name(&self) -> String {
         let safe = |character: char| if character.is_ascii_alphanumeric() { character } else { '_' };
         format!("alerts-{}.json", self.name.chars().map(safe).collect::<String>())
     }
 
-    /// The address that messages are posted to.
+    /// Returns the address that messages are posted to.
     pub(super) fn endpoint(&self) -> Result<Url, TargetError> {
         let wrong = || TargetError::Url(self.name.clone());
         let mut url = Url::parse(self.url.reveal()).map_err(|_| wrong())?;
@@ -126,7 +126,7 @@ impl Target {
         Ok(url)
     }
 
-    /// The certificate authorities, if there are any of its own.
+    /// Reads the target's own certificate authorities.
     pub(super) fn authorities(&self) -> Result<Vec<Certificate>, TargetError> {
         let Some(path) = &self.ca else { return Ok(Vec::new()) };
         let wrong = |reason| TargetError::Authority { name: self.name.clone(), path: path.clone(), reason };
@@ -134,7 +134,7 @@ impl Target {
         crate::base::tls::authorities(&pem).map_err(wrong)
     }
 
-    /// The headers as HTTP has them.
+    /// Returns the headers for the HTTP client.
     pub(super) fn header_map(&self) -> Result<HeaderMap, TargetError> {
         let mut map = HeaderMap::new();
         for (name, value) in &self.headers {

@@ -162,7 +162,7 @@ fn figure(of: Measure, measured: Measured, criteria: &[Criterion], coverage: Exa
     let (exact, samples, why) = match measured {
         Measured::Value { value, samples } => (Some(value), samples, None),
         Measured::NotVisible(why) => (None, 0, Some(format!("not visible: {why}"))),
-        Measured::NotExercised(why) => (None, 0, Some(format!("not exercised: {why}"))),
+        Measured::NotExercised(why) => (None, 0, Some(format!("not tested: {why}"))),
         Measured::TooLittle(why) => (None, 0, Some(why)),
         Measured::NotApplicable(why) => (None, 0, Some(format!("not applicable: {why}"))),
     };
@@ -255,7 +255,7 @@ fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradatio
     let decisive = limits.iter().filter(|judged| !judged.passed_over).rev().max_by_key(said);
     let (verdict, ground, samples, coverage_permille, why) = match decisive {
         Some(judged) => (judged.verdict, judged.ground, judged.samples, judged.coverage_permille, judged.why.clone()),
-        None => (Verdict::Inconclusive, Ground::NotVisible, 0, 0, "nothing measures it".to_owned()),
+        None => (Verdict::Inconclusive, Ground::NotVisible, 0, 0, "it has no measure".to_owned()),
     };
     Judged { verdict, ground, samples, coverage_permille, why, limits, waiver: None }
 }
@@ -269,7 +269,7 @@ fn decide(criterion: &Criterion, limit: &Limit, measured: &Measured, coverage: E
     let (value, samples) = match measured {
         Measured::Value { value, samples } => (*value, *samples),
         Measured::NotVisible(why) => return (Verdict::Inconclusive, Ground::NotVisible, format!("not visible: {why}")),
-        Measured::NotExercised(why) => return (Verdict::Inconclusive, Ground::NotExercised, format!("not exercised: {why}")),
+        Measured::NotExercised(why) => return (Verdict::Inconclusive, Ground::NotExercised, format!("not tested: {why}")),
         Measured::TooLittle(why) => return (Verdict::Inconclusive, Ground::TooFewSamples, why.clone()),
         Measured::NotApplicable(why) => return (Verdict::NotApplicable, Ground::NotApplicable, why.clone()),
     };
@@ -295,7 +295,7 @@ fn decide(criterion: &Criterion, limit: &Limit, measured: &Measured, coverage: E
     if limit.warns().is_some_and(|bound| bound.is_beyond(value)) {
         return (Verdict::Warn, Ground::Measured, beyond(limit, value, limit.warns()));
     }
-    (Verdict::Pass, Ground::Measured, "within its limits".to_owned())
+    (Verdict::Pass, Ground::Measured, "within limits".to_owned())
 }
 
 /// What a value comes to over the whole period if the time that was not seen had nothing of it.
@@ -313,11 +313,11 @@ fn beyond(limit: &Limit, value: Exact, bound: Option<Bound>) -> String {
 
 fn too_few(criterion: &Criterion, limit: &Limit, samples: u64) -> String {
     let (title, advice) = (limit.measure.title(), limit.measure.basis().advice());
-    format!("{title}: {samples} samples are too few (needed: {}): {advice}", criterion.min_samples)
+    format!("{title}: only {samples} samples (needed: {}); {advice}", criterion.min_samples)
 }
 
 fn too_little(criterion: &Criterion, limit: &Limit, coverage: Exact) -> String {
     let (basis, bound) = (limit.measure.basis(), needed(criterion));
     let (seen, wanted) = (number::value(Unit::Permille, coverage, &[bound]), number::limit(Unit::Permille, bound.limit));
-    format!("{} for {seen} of the period (needed: {wanted}): {}", basis.what(), basis.advice())
+    format!("{} for only {seen} of the period (needed: {wanted}); {}", basis.what(), basis.advice())
 }

@@ -1,4 +1,4 @@
-//! Incidents: what somebody should look at, with its start, end, cause, effect and evidence. [`detect`](super::detect) finds them.
+//! Incidents: events that need attention, each with its start, end, cause, effect and evidence. [`detect`](super::detect) finds them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::moment::Moment;
 use crate::watch::{FactId, TraceId, terms};
 
-/// More evidence than this nobody looks through; the count says how much there is.
+/// Limit of the evidence that is kept; `count` has the full number.
 pub const MAX_EVIDENCE: usize = 20;
 
 terms! {
@@ -14,7 +14,7 @@ terms! {
     pub enum Gravity {
         /// Something that must work did not.
         Critical = "critical",
-        /// Something worked worse than it should, or we could not see.
+        /// Something worked worse than it should, or could not be observed.
         Warning = "warning",
         /// Worth knowing.
         Notice = "notice",
@@ -28,29 +28,29 @@ terms! {
         HubDown = "hub_down",
         /// The watch began before there was a hub.
         HubAwaited = "hub_awaited",
-        /// The hub answered, but not as a hub does.
+        /// The hub answered unexpectedly.
         ApiFailing = "api_failing",
         /// The API took too long to answer.
         ApiSlow = "api_slow",
-        /// A server that worked ceased to.
+        /// A server that worked went down.
         ServerDown = "server_down",
         /// A server never worked.
         ServerNeverUp = "server_never_up",
-        /// A server went down and came back again and again.
+        /// A server went down and came back repeatedly.
         ServerFlapping = "server_flapping",
-        /// The hub tried again and again to connect to a server.
+        /// The hub repeatedly tried to connect to a server.
         ServerReconnecting = "server_reconnecting",
-        /// A server that works offers no tools any more.
+        /// A server that works lost all its tools.
         ToolsLost = "tools_lost",
-        /// A server that works offers another number of tools.
+        /// The number of tools of a server that works changed.
         ToolsChanged = "tools_changed",
         /// Meta-tool calls took too long.
         CallsSlow = "calls_slow",
         /// Meta-tool calls ended in errors.
         CallsFailing = "calls_failing",
-        /// Clients could not be told that their tools changed.
+        /// Clients were not notified of their changed tools.
         NotificationsFailing = "notifications_failing",
-        /// Gemini failed again and again.
+        /// Gemini failed repeatedly.
         GeminiFailing = "gemini_failing",
         /// The hub stopped asking the LLM.
         BreakerOpen = "breaker_open",
@@ -72,7 +72,7 @@ terms! {
         MemoryGrowth = "memory_growth",
         /// The log grows fast.
         LogGrowth = "log_growth",
-        /// The log repeats a line again and again.
+        /// The log repeats a line many times.
         LogStorm = "log_storm",
         /// The log repeats a line because of a known defect of the hub.
         LogStormKnown = "log_storm_known",
@@ -82,11 +82,11 @@ terms! {
         LogUnreadable = "log_unreadable",
         /// The log's file system is nearly full.
         DiskLow = "disk_low",
-        /// Nobody watched.
+        /// hubwatch was not watching.
         WatchGap = "watch_gap",
         /// The host's clock jumped.
         ClockJumped = "clock_jumped",
-        /// Another build runs than before.
+        /// The build changed.
         BuildChanged = "build_changed",
     }
 }
@@ -101,30 +101,30 @@ pub enum Evidence {
     Trace(#[schemars(with = "String")] TraceId),
 }
 
-/// Something that somebody should look at.
+/// An event that needs attention.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Incident {
-    /// The same whenever and wherever the same Watches are judged: kind, subject and start.
+    /// Kind, start and subject: the same wherever the same Watches are judged.
     pub id: String,
     /// What kind.
     pub kind: IncidentKind,
     /// How bad.
     pub severity: Gravity,
-    /// What it is about: a server's name, a line of the log. Empty where the kind says all.
+    /// What it is about: a server's name or a log line. Empty where the kind is enough.
     pub subject: String,
     /// When it began.
     pub start: Moment,
-    /// When it ended; `None` while it goes on.
+    /// When it ended; `None` while it lasts.
     pub end: Option<Moment>,
     /// What happened.
     pub title: String,
-    /// Why, where it is known.
+    /// The cause, if known.
     pub cause: Option<String>,
-    /// What it did.
+    /// The effect.
     pub effect: String,
-    /// How often what it is made of happened.
+    /// How often its event happened.
     pub count: u64,
-    /// What shows it, at most [`MAX_EVIDENCE`].
+    /// The evidence, at most [`MAX_EVIDENCE`].
     pub evidence: Vec<Evidence>,
     /// The planned disturbance that it was part of.
     pub planned: Option<String>,

@@ -118,7 +118,7 @@ fn servers(measure: Measure, history: &History) -> Measured {
             match recoveries().max() {
                 Some(slowest) => counted(slowest, recoveries().count() as u64),
                 None if polls == 0 => Measured::NotVisible(never.to_owned()),
-                None => Measured::NotExercised("no server went down and came back".to_owned()),
+                None => Measured::NotExercised("no server went down and recovered".to_owned()),
             }
         }
         Measure::ServersRecoveredByHand => {
@@ -128,7 +128,7 @@ fn servers(measure: Measure, history: &History) -> Measured {
                 0 if polls == 0 => Measured::NotVisible(never.to_owned()),
                 // That none is known to be by hand does not mean that none was.
                 _ if by_hand == 0 && unexplained > 0 => Measured::TooLittle(unexplained_recoveries(unexplained)),
-                0 => Measured::NotExercised("no server went down and came back".to_owned()),
+                0 => Measured::NotExercised("no server went down and recovered".to_owned()),
                 all => counted(by_hand, all),
             }
         }
@@ -139,7 +139,7 @@ fn servers(measure: Measure, history: &History) -> Measured {
 fn unexplained_recoveries(count: u64) -> String {
     let (recoveries, them) = if count == 1 { ("1 recovery", "it") } else { (&*format!("{count} recoveries"), "them") };
     format!(
-        "{recoveries} without a known cause: nothing tells whether the hub or a person brought {them} about; \
+        "{recoveries} of unknown cause: either the hub or a person may have caused {them}; \
          let hubwatch join the event stream, which shows requests to the hub's API"
     )
 }
@@ -153,7 +153,7 @@ fn shows_recovery(outage: &Outage) -> bool {
 fn calls(measure: Measure, history: &History) -> Measured {
     let (calls, judged) = (&history.calls, &history.calls.judged);
     if calls.total == 0 && history.coverage.calls_visible == 0 {
-        return Measured::NotVisible("no source showed the lines of meta-tool calls".to_owned());
+        return Measured::NotVisible("no source showed meta-tool calls".to_owned());
     }
     if measure == Measure::GeminiNotFallenBack {
         return match calls.gemini_failed {
@@ -172,12 +172,12 @@ fn calls(measure: Measure, history: &History) -> Measured {
         return Measured::NotExercised("no meta-tool call was made".to_owned());
     }
     let whole = |duration: Option<u64>| duration.map(Exact::whole);
-    let untimed = "no call without a failed Gemini round was seen whole";
+    let untimed = "no call without a failed Gemini round was seen from beginning to end";
     match measure {
         Measure::CallsFailedShare => valued(Exact::permille(judged.failed, judged.total), judged.total, ""),
         Measure::CallsInvalid => {
             let share = Exact::permille(judged.responses_invalid, judged.responses_seen);
-            valued(share, judged.responses_seen, "no source showed whole responses")
+            valued(share, judged.responses_seen, "no source showed complete responses")
         }
         Measure::CallsNotificationsFailed => counted(judged.notifications_failed, judged.total),
         Measure::CallsMean => valued(judged.mean(), judged.timed, untimed),
@@ -192,8 +192,8 @@ fn no_fallback_needed(calls: &CallHistory) -> String {
     let (rounds, of_calls) = (calls.gemini_failed_rounds, calls.gemini_failed_rounds_of_calls);
     match rounds {
         0 => "Gemini never failed".to_owned(),
-        1.. if of_calls == 0 => format!("Gemini failed in {rounds} rounds, but the calls that they belong to were not seen to end"),
-        1.. => format!("Gemini failed in {rounds} rounds, but each of these calls was answered by Gemini after a retry"),
+        1.. if of_calls == 0 => format!("{rounds} Gemini rounds failed, but the end of their calls was not seen"),
+        1.. => format!("{rounds} Gemini rounds failed, but Gemini answered each of these calls after a retry"),
     }
 }
 
@@ -214,7 +214,7 @@ fn log(measure: Measure, history: &History) -> Measured {
         _ if judged.watches == 0 => Measured::NotVisible(LOG_UNREAD.to_owned()),
         _ => match log.growth_per_day() {
             Some(growth) => Measured::Value { value: growth, samples: judged.polls },
-            None => Measured::TooLittle("the log's end was reached too seldom to tell how much it grows".to_owned()),
+            None => Measured::TooLittle("hubwatch reached the end of the log too seldom to measure its growth".to_owned()),
         },
     }
 }
@@ -224,7 +224,7 @@ fn process(measure: Measure, history: &History) -> Measured {
     let unseen = "the hub's process could not be seen; run hubwatch on its host (--pid, where it isn't found), let containers share their \
                   PID namespace (shareProcessNamespace, or HUBWATCH_SHARED_PIDS), or mount the hub's control group (HUBWATCH_CGROUP)";
     let seen = process.samples > 0;
-    let young = "the process was not watched beyond its first minute";
+    let young = "the process was seen for less than a minute";
     let why = if seen { young } else { unseen };
     let (host_polls, limit_polls) = (process.host_mean().1, process.limit_peak().1);
     match measure {
@@ -299,8 +299,8 @@ fn sessions(measure: Measure, history: &History) -> Measured {
     }
     match (clients.isolation_seen, clients.isolation_broken, clients.sessions_told_apart) {
         (_, 1.., _) => counted(clients.isolation_broken, clients.isolation_seen.max(1)),
-        (0, 0, 0) => Measured::NotVisible("the sessions' lines do not say which session they are about".to_owned()),
-        (0, 0, _) => Measured::NotExercised("no two sessions with tools of their own were open at once".to_owned()),
+        (0, 0, 0) => Measured::NotVisible("the log lines do not name their session".to_owned()),
+        (0, 0, _) => Measured::NotExercised("no two sessions with their own tools were open at once".to_owned()),
         (seen, 0, _) => counted(0, seen),
     }
 }
@@ -308,7 +308,7 @@ fn sessions(measure: Measure, history: &History) -> Measured {
 fn load(measure: Measure, history: &History) -> Measured {
     let load = &history.api.under_load;
     if load.polls == 0 {
-        return Measured::NotExercised("never were so many clients connected at once".to_owned());
+        return Measured::NotExercised("too few clients were connected at once".to_owned());
     }
     match measure {
         Measure::LoadApiMean => valued(load.mean(), load.answers(), "the hub never answered under load"),
@@ -331,9 +331,9 @@ fn degradation(measure: Measure, degradations: &Degradations) -> Measured {
     let Degradations { exercised, not_exercised, failed } = *degradations;
     match measure {
         _ if exercised + not_exercised == 0 => {
-            Measured::NotApplicable("no degradation criterion applies to this hub, or is switched on".to_owned())
+            Measured::NotApplicable("every degradation criterion is switched off or does not apply to this hub".to_owned())
         }
-        _ if exercised == 0 => Measured::NotExercised("no degradation was exercised".to_owned()),
+        _ if exercised == 0 => Measured::NotExercised("no degradation scenario was tested".to_owned()),
         Measure::DegradationFailed => counted(failed, exercised),
         _ => counted(not_exercised, exercised + not_exercised),
     }

@@ -40,10 +40,11 @@ impl Bound {
         self.strict && self.limit > 0
     }
 
-    /// The limit in words, with its sign.
+    /// Returns the limit in words. A plain limit is the highest value that is allowed; any other one has its sign.
     pub fn words(self, unit: Unit) -> String {
         match (self.limit, self.below) {
-            (0, false) => "allowed: none".to_owned(),
+            (0, false) => "allowed: 0".to_owned(),
+            (at, false) if !self.strict => format!("limit {}", limit(unit, at)),
             (at, _) => format!("limit {} {}", self.sign(), limit(unit, at)),
         }
     }
@@ -139,7 +140,7 @@ fn trimmed((text, shown): (String, Exact)) -> (String, Exact) {
 const SECOND_US: u64 = 1_000_000;
 const MINUTE_US: u64 = 60 * SECOND_US;
 
-/// Microseconds: `850 ms`, `12 m 3 s`, `1 d 2 h`.
+/// Microseconds: `850 ms`, `12 min 3 s`, `1 d 2 h`.
 fn duration(value: Exact, detail: u32) -> (String, Exact) {
     if value.is_zero() {
         return ("0 s".to_owned(), value);
@@ -159,7 +160,7 @@ fn duration(value: Exact, detail: u32) -> (String, Exact) {
 fn parts(value: Exact, detail: u32) -> (String, Exact) {
     let micros = value.floor();
     let (seconds, digits) = (micros / SECOND_US, detail.saturating_sub(1));
-    let named = [(seconds / 86_400, 86_400, "d"), (seconds / 3_600 % 24, 3_600, "h"), (seconds / 60 % 60, 60, "m")];
+    let named = [(seconds / 86_400, 86_400, "d"), (seconds / 3_600 % 24, 3_600, "h"), (seconds / 60 % 60, 60, "min")];
     let first = named.iter().position(|(number, ..)| *number > 0).unwrap_or(2);
     let mut shown = 0;
     let mut told = Vec::new();
@@ -230,7 +231,7 @@ mod tests {
                 Some("MB" | "s") => 1_000_000,
                 Some("GB") => 1_000_000_000,
                 Some("TB") => 1_000_000_000_000,
-                Some("m") => 60_000_000,
+                Some("min") => 60_000_000,
                 Some("h") => 3_600_000_000,
                 Some("d") => 86_400_000_000u64,
                 Some(_) => return None,
@@ -303,7 +304,7 @@ mod tests {
         assert_eq!(value(Unit::Permille, Exact::permille(1, 100_000).unwrap(), &[]), "0.001 %", "one of many is not none");
         assert_eq!(limit(Unit::Permille, 10), "1 %");
         assert_eq!(limit(Unit::Micros, 1_234_567), "1.234567 s");
-        assert_eq!([limit(Unit::Bytes, 100_000_000), limit(Unit::Micros, 5_400_000_000)], ["100 MB", "1 h 30 m"]);
+        assert_eq!([limit(Unit::Bytes, 100_000_000), limit(Unit::Micros, 5_400_000_000)], ["100 MB", "1 h 30 min"]);
     }
 
     #[test]
@@ -311,7 +312,7 @@ mod tests {
         let shown = |unit, number| value(unit, Exact::whole(number), &[]);
         let durations = [0, 12, 1_500, 999_960, 2_000_000, 61_000_000, 3_600_000_000, 90_061_000_000];
         let durations = durations.map(|micros| shown(Unit::Micros, micros));
-        assert_eq!(durations, ["0 s", "12 µs", "1.5 ms", "1 s", "2 s", "1 m 1 s", "1 h", "1 d 1 h"]);
+        assert_eq!(durations, ["0 s", "12 µs", "1.5 ms", "1 s", "2 s", "1 min 1 s", "1 h", "1 d 1 h"]);
         assert_eq!(
             [999, 1_000, 999_999, 100_000_000].map(|size| shown(Unit::Bytes, size)),
             ["999 B", "1.0 kB", "1.0 MB", "100.0 MB"]

@@ -1,4 +1,4 @@
-//! What stands in the way of a verdict on the whole period, whatever its criteria came to.
+//! Obstacles: reasons why the period as a whole can get no verdict, whatever its criteria say.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ terms! {
     }
 }
 
-/// Something that stands in the way of a verdict.
+/// A reason why there is no verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Obstacle {
     /// What kind.
@@ -33,35 +33,35 @@ pub struct Obstacle {
     pub why: String,
 }
 
-/// A watch of this share of the shortest period (per cent) is as long as it: it begins and ends between two polls.
+/// A watch that covers this share (per cent) of the shortest period is long enough: it begins and ends between two polls.
 const LONG_ENOUGH: u64 = 95;
 
-/// The obstacles of a period.
+/// Returns the obstacles of a period.
 pub(super) fn obstacles(coverage: &Coverage, rules: &Rules, unreadable_rules: &[String], criteria: &[Said]) -> Vec<Obstacle> {
     let mut all = Vec::new();
     let wanted = rules.min_period.get();
     if coverage.period_us < wanted || coverage.covered_us < wanted / 100 * LONG_ENOUGH {
         let watched = Length(Micros::new(coverage.covered_us / 60_000_000 * 60_000_000));
-        let why = format!("only {watched} were watched; a verdict needs {}", Length(rules.min_period));
+        let why = format!("only {watched} watched (needed for a verdict: {})", Length(rules.min_period));
         all.push(Obstacle { kind: ObstacleKind::TooShort, why });
     }
     if coverage.builds.len() > 1 {
         let why = format!(
-            "the build changed inside the period ({}): report on the time of one of them with --from and --to",
+            "the build changed during the period ({}): report on one build's time with --from and --to",
             coverage.builds.join(", then ")
         );
         all.push(Obstacle { kind: ObstacleKind::TwoBuilds, why });
     }
     if coverage.has_two_hubs() {
-        let why = "two watchers watched two different hubs under one name: give each its own with --name".to_owned();
+        let why = "two different hubs were watched under the same name: give each hub its own with --name".to_owned();
         all.push(Obstacle { kind: ObstacleKind::TwoHubs, why });
     }
     all.extend(unreadable_rules.iter().map(|error| Obstacle {
         kind: ObstacleKind::UnreadableRule,
-        why: format!("the watch stated a rule that this hubwatch can't use: {error}"),
+        why: format!("the watch uses a rule that this version of hubwatch can't read: {error}"),
     }));
     if !verdict::is_anything_judged(criteria) {
-        let why = "no must criterion was judged, since each is not applicable to this hub or switched off: see `enabled` and the \
+        let why = "no must criterion was judged: each is switched off or does not apply to this hub; see `enabled` and the \
                    `has_…` keys of [judge] in hubwatch.toml"
             .to_owned();
         all.push(Obstacle { kind: ObstacleKind::NothingJudged, why });

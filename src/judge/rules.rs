@@ -40,7 +40,7 @@ impl<'de> Deserialize<'de> for Length {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let read = |text: &str| std::time::Duration::try_from(text.parse::<jiff::SignedDuration>().ok()?).ok();
-        let problem = || serde::de::Error::custom(format!("`{text}` is no duration; write one like 30s, 5m or 24h"));
+        let problem = || serde::de::Error::custom(format!("invalid duration `{text}`; write 30s, 5m or 24h"));
         read(&text).map(|duration| Self(Micros::from_duration(duration))).ok_or_else(problem)
     }
 }
@@ -195,22 +195,22 @@ pub struct AlertEntry {
     /// Within which time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Length>,
-    /// Whether anybody wants to know.
+    /// Whether it is an incident at all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enabled: Option<bool>,
 }
 
-/// `[[waiver]]`: somebody answers for a criterion that has no verdict. It does not excuse one that failed.
+/// `[[waiver]]`: accepts that a criterion has no verdict. It does not excuse a failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Waiver {
     /// Which criterion.
     pub criterion: String,
-    /// Why it can be done without.
+    /// Why the verdict is not needed.
     pub reason: String,
-    /// Who says so.
+    /// Who is responsible for the waiver.
     pub by: String,
-    /// Until when that holds, such as `2026-12-31T00:00:00Z`.
+    /// When the waiver expires, such as `2026-12-31T00:00:00Z`.
     pub until: Moment,
 }
 
@@ -363,10 +363,7 @@ impl Rules {
         let group = entry.id.split_once('.').and_then(|(group, _)| Group::parse(group));
         let group = group.ok_or_else(|| {
             let groups: Vec<&str> = Group::ALL.iter().map(|group| group.as_str()).collect();
-            RuleError::Wrong {
-                place: place(),
-                problem: format!("its name must begin with one of {}, and a dot", groups.join(", ")),
-            }
+            RuleError::Wrong { place: place(), problem: format!("the id must begin with one of {} and a dot", groups.join(", ")) }
         })?;
         let mut criterion = Criterion::new(entry.id.clone(), group, severity);
         criterion.change(entry).map_err(|problem| RuleError::Wrong { place: place(), problem })?;
@@ -389,7 +386,7 @@ impl Rules {
                 what: "state of a server",
                 name: unknown.clone(),
                 suggestion: nearest(unknown, SERVER_STATES),
-                hint: "; there are connected, connecting, disconnected, unauthorized, disabled",
+                hint: "; valid states: connected, connecting, disconnected, unauthorized, disabled",
             });
         }
         self.expected_servers.insert(name.to_owned(), entry.expected.clone());
@@ -404,7 +401,7 @@ impl Rules {
             return Err(RuleError::Unknown { place: place(), what: "criterion", name, suggestion, hint: "" });
         }
         if waiver.reason.trim().is_empty() || waiver.by.trim().is_empty() {
-            let problem = "a waiver needs a reason and the name of who answers for it".to_owned();
+            let problem = "a waiver needs a `reason`, and in `by` the name of the person who is responsible for it".to_owned();
             return Err(RuleError::Wrong { place: place(), problem });
         }
         self.waivers.retain(|known| known.criterion != waiver.criterion);
@@ -448,7 +445,7 @@ impl Limit {
         match (self.warn, self.fail) {
             (None, None) => Err(format!("the limit of {} has neither `warn` nor `fail`", self.measure)),
             (Some(warn), Some(fail)) if !ordered(warn, fail) => {
-                Err(format!("{}: `warn` ({warn}) lies beyond `fail` ({fail}), so it would never warn", self.measure))
+                Err(format!("{}: `warn` ({warn}) lies beyond `fail` ({fail}), so it would never apply", self.measure))
             }
             _ => Ok(()),
         }
@@ -483,7 +480,8 @@ impl RuleFile {
         let text = toml::to_string(self).map_err(|error| RuleError::Form(error.to_string()))?;
         if text.len() > MAX_TEXT_BYTES {
             let place = text.lines().take(2).collect::<Vec<_>>().join(" ");
-            let problem = format!("it is longer than {MAX_TEXT_BYTES} bytes, which is what a Watch can carry: shorten its texts");
+            let problem =
+                format!("the entry is longer than {MAX_TEXT_BYTES} bytes, the most that a Watch can carry: shorten its texts");
             return Err(RuleError::Wrong { place, problem });
         }
         Ok(text)
@@ -559,11 +557,11 @@ mod tests {
         a criterion of your own needs a `severity` and `limits`
         "#);
         insta::assert_snapshot!(refused("[[waiver]]\ncriterion = 'stability.no_memory_leaks'\nreason = 'r'\nby = 'b'\nuntil = '2026-12-01T00:00:00Z'\n"), @r#"[[waiver]] criterion = "stability.no_memory_leaks": there is no criterion `stability.no_memory_leaks`; did you mean `stability.no_memory_leak`?"#);
-        insta::assert_snapshot!(refused("[servers.github]\nexpected = ['disconected']\n"), @"[servers.github] expected: there is no state of a server `disconected`; did you mean `disconnected`?; there are connected, connecting, disconnected, unauthorized, disabled");
-        insta::assert_snapshot!(refused("[[criterion]]\nid = 'speed.x'\nseverity = 'info'\nlimits = [{ measure = 'api.p95', fail = 1 }]\n"), @r#"[[criterion]] id = "speed.x": its name must begin with one of integration, performance, stability, degradation, and a dot"#);
-        insta::assert_snapshot!(refused("[[criterion]]\nid = 'performance.cpu'\nlimits = [{ measure = 'cpu.mean', warn = 20 }]\n"), @r#"[[criterion]] id = "performance.cpu": cpu.mean: `warn` (20) lies beyond `fail` (10), so it would never warn"#);
+        insta::assert_snapshot!(refused("[servers.github]\nexpected = ['disconected']\n"), @"[servers.github] expected: there is no state of a server `disconected`; did you mean `disconnected`?; valid states: connected, connecting, disconnected, unauthorized, disabled");
+        insta::assert_snapshot!(refused("[[criterion]]\nid = 'speed.x'\nseverity = 'info'\nlimits = [{ measure = 'api.p95', fail = 1 }]\n"), @r#"[[criterion]] id = "speed.x": the id must begin with one of integration, performance, stability, degradation and a dot"#);
+        insta::assert_snapshot!(refused("[[criterion]]\nid = 'performance.cpu'\nlimits = [{ measure = 'cpu.mean', warn = 20 }]\n"), @r#"[[criterion]] id = "performance.cpu": cpu.mean: `warn` (20) lies beyond `fail` (10), so it would never apply"#);
         assert!(refused("[[criterion]]\nid = 'a.b'\nlimits = [{ measure = 'cpu.meen', fail = 1 }]\n").contains("cpu.meen"));
-        assert!(refused("[judge]\nmin_period = 'long'\n").contains("no duration"));
+        assert!(refused("[judge]\nmin_period = 'long'\n").contains("invalid duration"));
         assert!(
             refused("[[waiver]]\ncriterion = 'performance.cpu'\nreason = ' '\nby = 'b'\nuntil = '2026-12-01T00:00:00Z'\n")
                 .contains("reason")

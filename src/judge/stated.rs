@@ -1,4 +1,4 @@
-//! The rules that hold: the built-in ones, then what the watch stated, then what is said here.
+//! The effective rules: the built-in ones, overridden by those of the watch, overridden by those of the report's own configuration.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -7,25 +7,25 @@ use super::rules::{RuleFile, Rules, parse};
 use crate::watch::{FactKind, Watch, WatcherFact, terms};
 
 terms! {
-    /// Who said something differently from the built-in rules.
+    /// Where an override of the built-in rules comes from.
     pub enum RuleSource {
-        /// The watch, in its Watches.
+        /// The watch's configuration, which its Watches carry.
         Watch = "watch",
-        /// The configuration where this was judged.
+        /// The configuration of the command that judged.
         Here = "here",
     }
 }
 
-/// A rule that differs from the built-in ones.
+/// An override of a built-in rule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Override {
     /// The rule, in the form of the configuration.
     pub rule: String,
-    /// Who said it.
+    /// Where it comes from.
     pub source: RuleSource,
 }
 
-/// The rules that hold, and where they come from.
+/// The effective rules and their sources.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct RuleBook {
     here: Vec<RuleFile>,
@@ -41,7 +41,7 @@ impl RuleBook {
         book
     }
 
-    /// Takes up what a Watch states. The first one of a slot and of a run states all that differs.
+    /// Takes the overrides from a Watch. The first Watch of a slot and of a run carries all of them.
     pub fn take(&mut self, watch: &Watch) {
         let mut stated = Vec::new();
         let mut begins = false;
@@ -67,24 +67,24 @@ impl RuleBook {
             }
         }
         for file in &self.here {
-            // The configuration was checked when it was read; a rule that was stated can make no name of it unknown.
+            // The configuration was checked when it was read. A rule of the watch can't make one of its names unknown.
             if let Err(error) = self.effective.apply(file) {
                 self.unreadable.push(error.to_string());
             }
         }
     }
 
-    /// The rules that hold.
+    /// Returns the effective rules.
     pub const fn rules(&self) -> &Rules {
         &self.effective
     }
 
-    /// Stated rules that can't be used.
+    /// Returns errors of the watch's rules that can't be used.
     pub fn unreadable(&self) -> &[String] {
         &self.unreadable
     }
 
-    /// What differs from the built-in rules. What was stated and is said here, too, is told once.
+    /// Returns the overrides of the built-in rules. An override that both sources have is listed once.
     pub fn overrides(&self) -> Vec<Override> {
         let stated = self.stated.iter().map(|rule| Override { rule: rule.clone(), source: RuleSource::Watch });
         let here = self.here.iter().flat_map(|file| file.entries().unwrap_or_default());

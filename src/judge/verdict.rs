@@ -4,11 +4,11 @@ use super::criterion::Severity;
 use crate::watch::terms;
 
 terms! {
-    /// What a criterion, or the whole period, came to.
+    /// The result of a criterion or of the whole period.
     pub enum Verdict {
         /// It holds.
         Pass = "pass",
-        /// It holds, but barely; or something that should hold doesn't.
+        /// It holds, but barely; or a criterion that should hold does not.
         Warn = "warn",
         /// It does not hold.
         Fail = "fail",
@@ -19,37 +19,37 @@ terms! {
     }
 }
 
-/// The overall rule, as the report prints it.
-pub const RULE: &str = "FAIL if any must criterion fails; otherwise NO VERDICT if any must criterion is inconclusive and not waived, or \
-something stands in the way of a verdict on the whole period (it is too short, it is about two builds or two hubs, no must criterion \
-was judged); otherwise WARN if any should criterion fails, anything warns or an inconclusive must is waived; otherwise PASS. Info \
-criteria, and those that are not applicable or switched off, never decide.";
+/// The rule of the overall verdict, as the report prints it.
+pub const RULE: &str = "FAIL if a must criterion fails. Otherwise NO VERDICT if a must criterion is inconclusive and not waived, or if \
+the period can't be judged as a whole (too short, two builds, two hubs, or no must criterion judged). Otherwise WARN if a should \
+criterion fails, if any of both warns, or if an inconclusive must criterion is waived. Otherwise PASS. Info criteria, and criteria that \
+are not applicable or switched off, never count.";
 
-/// The verdict on the whole period: a total function of what its criteria came to.
+/// Returns the verdict on the whole period: a total function of the verdicts of its criteria.
 pub fn overall(criteria: &[Said], obstructed: bool) -> Verdict {
     let start = if obstructed || !is_anything_judged(criteria) { Verdict::Inconclusive } else { Verdict::Pass };
     let effects = criteria.iter().map(|said| said.effect());
     effects.fold(start, |worst, effect| if weight(effect) > weight(worst) { effect } else { worst })
 }
 
-/// Whether there is a must criterion that applies: where nothing is asked of a build, nothing speaks for promoting it.
+/// Returns whether a must criterion applies. Without one there is no reason to promote the build.
 pub(super) fn is_anything_judged(criteria: &[Said]) -> bool {
     criteria.iter().any(|said| said.severity == Severity::Must && said.verdict != Verdict::NotApplicable)
 }
 
-/// What a criterion says towards the whole.
+/// What a criterion contributes to the overall verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Said {
     /// How much it decides.
     pub severity: Severity,
-    /// What it came to.
+    /// Its verdict.
     pub verdict: Verdict,
-    /// Whether somebody answers for its having no verdict.
+    /// Whether a waiver accepts that it has no verdict.
     pub waived: bool,
 }
 
 impl Said {
-    /// The verdict that the whole has at least.
+    /// Returns the least bad overall verdict that this criterion allows.
     pub const fn effect(self) -> Verdict {
         match (self.severity, self.verdict) {
             (Severity::Must, Verdict::Fail) => Verdict::Fail,
@@ -63,7 +63,7 @@ impl Said {
     }
 }
 
-/// Which of two verdicts decides.
+/// Returns the order of verdicts: the one with the higher weight decides.
 pub const fn weight(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::NotApplicable => 0,
@@ -97,7 +97,7 @@ mod tests {
         for (severity, row) in Severity::ALL.iter().zip(table) {
             for (verdict, effect) in Verdict::ALL.iter().zip(row) {
                 assert_eq!(overall(&[passed, said(*severity, *verdict, false)], false), effect, "{severity} {verdict}");
-                // A waiver answers for what is not known, and for nothing else.
+                // A waiver accepts a missing verdict, and nothing else.
                 let waived = if effect == Inconclusive { Warn } else { effect };
                 assert_eq!(overall(&[passed, said(*severity, *verdict, true)], false), waived, "{severity} {verdict} waived");
             }

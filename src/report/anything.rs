@@ -1,4 +1,4 @@
-//! Reports on any Watches whatever: what holds for every report holds for these, too.
+//! Property tests: the invariants of a report hold for reports on arbitrary Watches.
 
 use proptest::prelude::*;
 
@@ -13,7 +13,7 @@ use crate::watch::{
 
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
 
-/// The period's report.
+/// Makes the report of a period.
 fn made(watches: &[Watch], from: Timestamp, to: Timestamp) -> Report {
     let mut judge = Judge::between(Vec::new(), (from, to), None);
     watches.iter().for_each(|watch| drop(judge.take(watch)));
@@ -37,13 +37,13 @@ fn made(watches: &[Watch], from: Timestamp, to: Timestamp) -> Report {
     report(judge.assess(to), Given { provenance, sign_off: SignOff::default(), baseline: super::baseline::Found::default() })
 }
 
-/// Few names, so that one thing happens to another.
+/// Uses few names, so that facts are about the same servers.
 fn name(text: &mut Text, by: usize) {
     *text = Text::from(["files", "web"][by % 2]);
 }
 
-/// Brings Watches into an order in which they could have been made: one after the other, of some seconds each, with some gaps, and facts
-/// at about their time.
+/// Arranges Watches as a real watch makes them: one after the other, of some seconds each, with some gaps, and facts at about their
+/// time.
 fn arrange(watches: &mut [Watch], lengths: &[(u64, u64)], times: &[(u64, u64)]) {
     let mut now = START;
     let mut times = times.iter().cycle();

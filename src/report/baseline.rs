@@ -1,4 +1,4 @@
-//! T+0: what the hub was like when somebody first validated it, kept in the state folder.
+//! T+0: the state of the hub when it was first validated, kept in the state folder.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 use super::Baseline;
 use crate::watch::{Environment, HubName, Micros, Timestamp};
 
-/// Its name in the state folder.
+/// The file's name in the state folder.
 pub const FILE_NAME: &str = "baseline.json";
 
-/// A baseline of an earlier deployment tells nothing about this one: the strategy's period is two days.
+/// The maximum age of a baseline: an older one belongs to an earlier deployment. The strategy's period is two days.
 const OLDEST: Micros = Micros::new(7 * 24 * 3600 * 1_000_000);
 
-/// A baseline and whose it is.
+/// A baseline and its hub.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Stored {
     hub: String,
@@ -27,7 +27,7 @@ impl Stored {
     }
 }
 
-/// The file: one baseline, and those of other hubs that were validated with this state folder.
+/// The file: one baseline, and those of other hubs with the same state folder.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Kept {
     #[serde(flatten)]
@@ -42,18 +42,18 @@ impl Kept {
     }
 }
 
-/// What there is for a report.
+/// The baseline for a report, if there is one.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
-    /// The baseline that holds.
+    /// The baseline to use.
     pub baseline: Option<Baseline>,
-    /// Why those that are there do not hold, for people.
+    /// Why the stored baselines can't be used, for people.
     pub note: Option<String>,
 }
 
-/// The baseline of this hub that holds for a period which ends at `to`.
+/// Reads the baseline of this hub for a period that ends at `to`.
 pub fn read(state_dir: &Path, hub: &HubName, environment: &Environment, to: Timestamp) -> Found {
-    let noted = |note: String| Found { baseline: None, note: Some(format!("{note}; the first hour is taken as the baseline")) };
+    let noted = |note: String| Found { baseline: None, note: Some(format!("{note}; the first hour is used as the baseline")) };
     let path = state_dir.join(FILE_NAME);
     let kept = match load(&path) {
         Ok(Some(kept)) => kept,
@@ -64,21 +64,21 @@ pub fn read(state_dir: &Path, hub: &HubName, environment: &Environment, to: Time
         let known: Vec<String> = kept.all().map(|stored| format!("{} ({})", stored.hub, stored.environment)).collect();
         let known = known.join(", ");
         return noted(format!(
-            "no baseline is of {hub} ({environment}): {FILE_NAME} holds those of {known}; `hubwatch validate --name {hub}` makes one"
+            "{FILE_NAME} has no baseline of {hub} ({environment}), it holds those of {known}; `hubwatch validate --name {hub}` makes one"
         ));
     };
     let at = stored.baseline.at.0;
     if at > to {
-        // A report on a time before the hub was validated needs none.
+        // The period is older than the baseline.
         Found::default()
     } else if to.since(at) > OLDEST {
-        noted(format!("the baseline of {hub} is of {at}, more than 7 days old; `hubwatch validate --rebaseline` takes a new one"))
+        noted(format!("the baseline of {hub} is from {at}, more than 7 days old; `hubwatch validate --rebaseline` makes a new one"))
     } else {
         Found { baseline: Some(stored.baseline.clone()), note: None }
     }
 }
 
-/// When the baseline of this hub was taken, however old it is; an error where the file can't be read.
+/// Returns when the baseline of this hub was taken, whatever its age; an error if the file can't be read.
 pub fn taken_at(state_dir: &Path, hub: &HubName, environment: &Environment) -> Result<Option<Timestamp>, String> {
     let kept = load(&state_dir.join(FILE_NAME))?;
     Ok(kept.and_then(|kept| kept.all().find(|stored| stored.is_of(hub, environment)).map(|stored| stored.baseline.at.0)))
@@ -92,11 +92,11 @@ fn load(path: &Path) -> Result<Option<Kept>, String> {
     }
 }
 
-/// Keeps it instead of an earlier one of the same hub. Those of other hubs stay.
+/// Stores the baseline and replaces an earlier one of the same hub. Those of other hubs stay.
 pub fn store(state_dir: &Path, hub: &HubName, environment: &Environment, baseline: &Baseline) -> std::io::Result<()> {
     let path = state_dir.join(FILE_NAME);
     let stored = Stored { hub: hub.to_string(), environment: environment.to_string(), baseline: baseline.clone() };
-    // Whoever asks for this has decided about a file that can't be read.
+    // The caller has decided to overwrite a file that can't be read.
     let kept = match load(&path).ok().flatten() {
         None => Kept { first: stored, others: Vec::new() },
         Some(mut kept) if kept.first.is_of(hub, environment) => {
@@ -112,7 +112,7 @@ pub fn store(state_dir: &Path, hub: &HubName, environment: &Environment, baselin
     crate::base::atomic::write_json(&path, &kept)
 }
 
-/// A hub that was validated before it had a name has its address for one: the watch of that address takes its baseline over.
+/// Renames the baseline of a hub that was validated before it had a name: until then its address is its name.
 pub fn adopt(state_dir: &Path, unnamed: &HubName, hub: &HubName, environment: &Environment) {
     let path = state_dir.join(FILE_NAME);
     let Ok(Some(mut kept)) = load(&path) else { return };
@@ -123,7 +123,7 @@ pub fn adopt(state_dir: &Path, unnamed: &HubName, hub: &HubName, environment: &E
     let Some(stored) = all.find(|stored| stored.is_of(unnamed, environment)) else { return };
     stored.hub = hub.to_string();
     match crate::base::atomic::write_json(&path, &kept) {
-        Ok(()) => tracing::info!("the baseline of {unnamed} is that of {hub} from now on: it is the same address"),
+        Ok(()) => tracing::info!("the baseline of {unnamed} now belongs to {hub}, which has the same address"),
         Err(error) => tracing::warn!(path = %path.display(), %error, "the baseline of {unnamed} can't be taken over"),
     }
 }

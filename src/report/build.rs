@@ -1,16 +1,16 @@
-//! From a judgement to the report's model: pure.
+//! Makes the report's model from an assessment: pure.
 
 use std::collections::BTreeMap;
 
 use super::model::{CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
-use super::{baseline, blind, daily, evidence, phases, points, recommend, words};
+use super::{baseline, blind, daily, evidence, phases, points, reason, recommend, words};
 use crate::judge::criterion::{Criterion, Severity};
-use crate::judge::evaluate::{Ground, Judged};
+use crate::judge::evaluate::Judged;
 use crate::judge::measure::Measure;
 use crate::judge::verdict::{RULE, Verdict};
-use crate::judge::{Assessment, Override, number, rules};
+use crate::judge::{Assessment, Override, RuleSource, number, rules};
 
-/// How a verdict ends the command.
+/// Returns the exit code of a verdict.
 pub const fn exit_code(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => 0,
@@ -19,19 +19,19 @@ pub const fn exit_code(verdict: Verdict) -> u8 {
     }
 }
 
-/// What identifies the built-in criteria.
+/// Returns the digest of the built-in criteria.
 pub fn built_in_digest() -> String {
     blake3::hash(rules::DEFAULT.as_bytes()).to_hex().as_str()[..16].to_owned()
 }
 
-/// What a report says beside what was judged.
+/// What a report needs beside the assessment.
 #[derive(Debug, Clone)]
 pub struct Given {
     /// Where it comes from.
     pub provenance: Provenance,
-    /// Who signs, and whom to ask.
+    /// Signatures and contacts.
     pub sign_off: SignOff,
-    /// The baseline that `hubwatch validate` stored; without one the first hour is it.
+    /// The baseline that `hubwatch validate` stored; without one the report uses the first hour.
     pub baseline: baseline::Found,
 }
 
@@ -94,13 +94,13 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
     let shown = judged
         .limits
         .iter()
-        .filter_map(|limit| Some(format!("{} {}", words::name_of(limit.measure), limit.shown.as_ref()?)))
+        .filter_map(|limit| Some(words::labelled(limit.measure, limit.shown.as_ref()?)))
         .map(|value| format!("{value}{}", over_servers(criterion, judgement)));
     let value = shown.collect::<Vec<_>>().join(", ");
     let limits = criterion.limits.iter().filter_map(|limit| {
         let bound = limit.fails().or_else(|| limit.warns())?;
         let at = number::limit(limit.measure.unit(), bound.limit);
-        Some(format!("{} {} {at}", words::name_of(limit.measure), bound.sign()))
+        Some(words::labelled(limit.measure, &format!("{} {at}", bound.sign())))
     });
     CriterionRow {
         id: criterion.id.clone(),
@@ -116,12 +116,12 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
         samples: judged.samples,
         coverage_permille: judged.coverage_permille,
         min_coverage_permille: criterion.min_coverage,
-        why: judged.why.clone(),
+        why: reason::why(criterion, judged, judgement),
         evidence: evidence::evidence(criterion, judged.verdict, judgement),
     }
 }
 
-/// Down time of several servers is a sum, and can be more than was watched.
+/// Marks the down time of several servers as a sum: it can be longer than the period.
 fn over_servers(criterion: &Criterion, judgement: &Assessment) -> String {
     let is_sum = criterion.limits.iter().any(|limit| limit.measure == Measure::ServersDownTime);
     let servers = judgement.history.servers.0.values().filter(|server| server.should_work());
@@ -131,13 +131,17 @@ fn over_servers(criterion: &Criterion, judgement: &Assessment) -> String {
     }
 }
 
-/// A rule on one line, and who said it.
+/// Writes a rule on one line, with its source.
 fn override_words(said: &Override) -> String {
     let lines: Vec<&str> = said.rule.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    format!("{} ({})", lines.join(" "), said.source)
+    let source = match said.source {
+        RuleSource::Watch => "from the watch",
+        RuleSource::Here => "from this report's configuration",
+    };
+    format!("{} ({source})", lines.join(" "))
 }
 
-/// What decided: the criteria that have the overall verdict's weight.
+/// Returns the reasons of the overall verdict: those of the criteria that decided it.
 fn because(judgement: &Assessment) -> Vec<String> {
     let decisive = |(criterion, judged): &&(Criterion, Judged)| match judgement.overall {
         Verdict::Fail | Verdict::Inconclusive => criterion.severity == Severity::Must && judged.verdict == judgement.overall,
@@ -150,18 +154,9 @@ fn because(judgement: &Assessment) -> Vec<String> {
     };
     let mut because = Vec::new();
     if judgement.overall == Verdict::Inconclusive {
-        because.extend(judgement.obstacles.iter().map(|obstacle| obstacle.why.clone()));
+        because.extend(judgement.obstacles.iter().map(|obstacle| words::capitalised(&obstacle.why)));
     }
-    // What was measured names the thing, its value and its limit; the criterion's title would say the opposite of it.
-    let reason = |(criterion, judged): &(Criterion, Judged)| match judged.ground {
-        Ground::Measured => capitalised(&judged.why),
-        _ => format!("{}: {}", criterion.title, judged.why),
-    };
+    let reason = |(criterion, judged): &(Criterion, Judged)| reason::summary(criterion, judged, judgement);
     because.extend(judgement.criteria.iter().filter(decisive).map(reason));
     because
-}
-
-fn capitalised(text: &str) -> String {
-    let mut characters = text.chars();
-    characters.next().map_or(String::new(), |first| first.to_uppercase().chain(characters).collect())
 }

@@ -56,24 +56,24 @@ pub struct Comparison {
     pub to: Moment,
     /// The earlier verdict.
     pub verdict: Verdict,
-    /// What makes the two hard to compare.
+    /// Why the two are hard to compare.
     pub caveats: Vec<String>,
-    /// Criteria whose verdict is another one.
+    /// Criteria whose verdict changed.
     pub criteria: Vec<CriterionChange>,
     /// Figures of both.
     pub figures: Vec<FigureChange>,
 }
 
-/// A criterion whose verdict is another one than before.
+/// A criterion whose verdict changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CriterionChange {
     /// Its stable name.
     pub id: String,
     /// Its title.
     pub title: String,
-    /// What it was; `None` for one that was not judged then.
+    /// The earlier verdict; `None` if the criterion was not judged then.
     pub before: Option<Verdict>,
-    /// What it is.
+    /// The present verdict.
     pub now: Verdict,
     /// Whether that is better.
     pub change: Change,
@@ -86,23 +86,23 @@ pub struct FigureChange {
     pub name: String,
     /// In which unit.
     pub unit: Unit,
-    /// What it was, to the nearest whole number. What adds up over a period is scaled to the length of this one.
+    /// The earlier value, to the nearest whole number. Counts and sums are scaled to the length of the present period.
     pub before: Option<u64>,
-    /// What it is, to the nearest whole number on the same side of its limits.
+    /// The present value, to the nearest whole number on the same side of its limits.
     pub now: Option<u64>,
-    /// What it was, for people: from the exact value, on its side of this report's limits.
+    /// The earlier value for people: from the exact value, on its side of this report's limits.
     #[serde(default)]
     pub before_shown: Option<String>,
-    /// What it is, for people, as it stands wherever it is shown.
+    /// The present value for people, the same text as everywhere.
     #[serde(default)]
     pub now_shown: Option<String>,
     /// A difference up to this is noise.
     pub noise: u64,
-    /// What became of it. Of all figures less is better.
+    /// How it changed. For all figures less is better.
     pub change: Change,
 }
 
-/// As much of a report as is compared; whatever else its version has or lacks does not matter.
+/// The parts of a report that are compared; other fields of its version are ignored.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Compared {
     version: u32,
@@ -159,13 +159,13 @@ struct Lines {
 }
 
 impl Compared {
-    /// Reads `report.json` of an earlier report; the error says what is wrong with it.
+    /// Reads the `report.json` of an earlier report; the error says what is wrong with it.
     pub fn parse(json: &[u8]) -> Result<Self, String> {
-        let earlier: Self = serde_json::from_slice(json).map_err(|error| format!("it is no report.json of hubwatch: {error}"))?;
+        let earlier: Self = serde_json::from_slice(json).map_err(|error| format!("not a report.json of hubwatch: {error}"))?;
         if earlier.version == VERSION {
             Ok(earlier)
         } else {
-            Err(format!("its form is version {}, and this hubwatch compares version {VERSION}", earlier.version))
+            Err(format!("its format has version {}; this hubwatch compares version {VERSION}", earlier.version))
         }
     }
 }
@@ -194,44 +194,48 @@ impl From<&Report> for Compared {
     }
 }
 
-/// How much a figure differs without meaning anything.
+/// How large a difference of a figure has no meaning.
 #[derive(Clone, Copy)]
 enum Noise {
-    /// By as much as it varies within the periods.
+    /// As much as the figure varies within the periods.
     Varies(fn(&Lines) -> Vec<u64>),
-    /// A number of events: by chance alone it differs by twice the square root of both together, as they were counted.
+    /// A count of events: chance alone makes a difference of twice the square root of the sum of both counts.
     Events,
-    /// Not at all, but it adds up: a longer period has more of it.
+    /// None, but the figure is a sum: a longer period has more of it.
     Adds,
-    /// Not at all.
+    /// None.
     None,
 }
 
 /// The figures, in the order in which they are shown.
 const FIGURES: &[(&str, Measure, Noise)] = &[
-    ("Processor, mean", Measure::CpuMean, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.mean))),
-    ("Processor, peak", Measure::CpuPeak, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.max))),
+    ("CPU usage, average", Measure::CpuMean, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.mean))),
+    ("CPU usage, peak", Measure::CpuPeak, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.max))),
     ("Memory, peak", Measure::MemoryPeak, Noise::Varies(|series| means(&series.rss_bytes.points, |point| point.max))),
-    ("API answers, mean", Measure::ApiMean, Noise::Varies(|series| means(&series.api_us.points, |point| point.mean))),
-    ("API answers, p95", Measure::ApiP95, Noise::Varies(|series| means(&series.api_us.points, |point| point.p95))),
-    ("Meta-tool calls, mean", Measure::CallsMean, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
-    ("Meta-tool calls, p95", Measure::CallsP95, Noise::Varies(|series| means(&series.calls_us.points, |point| point.p95))),
-    ("Gemini's part, mean", Measure::GeminiMean, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
+    ("API response time, average", Measure::ApiMean, Noise::Varies(|series| means(&series.api_us.points, |point| point.mean))),
+    ("API response time, p95", Measure::ApiP95, Noise::Varies(|series| means(&series.api_us.points, |point| point.p95))),
+    (
+        "Meta-tool call duration, average",
+        Measure::CallsMean,
+        Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean)),
+    ),
+    ("Meta-tool call duration, p95", Measure::CallsP95, Noise::Varies(|series| means(&series.calls_us.points, |point| point.p95))),
+    ("Gemini part, average", Measure::GeminiMean, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
     ("Failed meta-tool calls", Measure::CallsFailedShare, Noise::None),
     ("Failed operations", Measure::ErrorsShare, Noise::None),
-    ("Log, a day", Measure::LogGrowthPerDay, Noise::None),
-    ("Lines of level error, a day", Measure::LogErrors, Noise::Events),
-    ("Servers down", Measure::ServersDownTime, Noise::Adds),
-    ("Disconnections of servers", Measure::ServersDisconnections, Noise::Events),
-    ("Hub not answering", Measure::HubDownTime, Noise::Adds),
-    ("Ends of the hub's process", Measure::HubEnds, Noise::Events),
+    ("Log growth per day", Measure::LogGrowthPerDay, Noise::None),
+    ("Error lines per day", Measure::LogErrors, Noise::Events),
+    ("Server down time", Measure::ServersDownTime, Noise::Adds),
+    ("Server disconnections", Measure::ServersDisconnections, Noise::Events),
+    ("Hub down time", Measure::HubDownTime, Noise::Adds),
+    ("Hub process stops", Measure::HubEnds, Noise::Events),
 ];
 
 fn means<P>(points: &[P], pick: impl Fn(&P) -> u64) -> Vec<u64> {
     points.iter().map(pick).collect()
 }
 
-/// Compares.
+/// Compares the report with an earlier one.
 pub fn compare(report: &Report, earlier: &Compared) -> Comparison {
     let now = Compared::from(report);
     let Origin { hub, environment, builds, from, to, .. } = earlier.provenance.clone();
@@ -255,11 +259,11 @@ fn caveats(now: &Compared, earlier: &Compared) -> Vec<String> {
         caveats.push(format!("the earlier report is about {} ({})", other.hub, other.environment));
     }
     if (&one.criteria_digest, &one.overrides) != (&other.criteria_digest, &other.overrides) {
-        caveats.push("it was judged by other criteria: verdicts may differ for that reason alone".to_owned());
+        caveats.push("its criteria were different: verdicts may differ for that reason alone".to_owned());
     }
     let (one, other) = (now.coverage.covered_us, earlier.coverage.covered_us);
     if one.abs_diff(other) > one.max(other) / 100 * LEAST_SHARE {
-        caveats.push("what was counted then is scaled to the length of this period".to_owned());
+        caveats.push("its counts are scaled to the length of this period".to_owned());
     }
     if one.min(other) < one.max(other) / 2 {
         caveats.push("one of the periods is less than half as long as the other".to_owned());
@@ -274,7 +278,7 @@ fn criterion(row: &Row, earlier: &Compared) -> Option<CriterionChange> {
     }
     let change = match known {
         None => Change::Unknown,
-        // What was not known, or could not apply, is neither better nor worse than what is.
+        // A verdict can't be better or worse than a missing one.
         Some(before) if [before, row.verdict].iter().any(|one| matches!(one, Verdict::Inconclusive | Verdict::NotApplicable)) => {
             Change::Unknown
         }
@@ -290,14 +294,14 @@ fn figure((name, measure, noise): &(&str, Measure, Noise), report: &Report, befo
     let counted = |value: Option<Exact>| value.map_or(0, Exact::rounded);
     let lengths = (now.coverage.covered_us, before.coverage.covered_us);
     let old = match noise {
-        // It is counted by the day already.
+        // This figure is per day already.
         Noise::Events if measure == Measure::LogErrors => raw,
         Noise::Events | Noise::Adds => raw.and_then(|raw| scaled(raw, lengths)),
         Noise::Varies(_) | Noise::None => raw,
     };
     let varies = match noise {
         Noise::Varies(values) => spread(values(&before.series)).max(spread(values(&now.series))),
-        // A hub that never ended and now does has changed, and so has one that did and no longer does, however seldom.
+        // A first stop of the process is a change, however rare, and so is its absence.
         Noise::Events if measure == Measure::HubEnds && [raw, new].iter().flatten().any(|count| count.is_zero()) => 0,
         Noise::Events if measure == Measure::LogErrors => {
             chance((before.error_lines(), (DAY, lengths.1)), (now.error_lines(), (DAY, lengths.0)))
@@ -326,7 +330,7 @@ fn figure((name, measure, noise): &(&str, Measure, Noise), report: &Report, befo
     }
 }
 
-/// What became of a figure: a difference up to the noise is none.
+/// Returns how a figure changed. A difference up to the noise is no change.
 fn change(old: Option<Exact>, new: Option<Exact>, noise: u64) -> Change {
     let (Some(old), Some(new)) = (old, new) else { return Change::Unknown };
     if new.max(old) <= new.min(old).plus(Exact::whole(noise)) {
@@ -338,7 +342,8 @@ fn change(old: Option<Exact>, new: Option<Exact>, noise: u64) -> Change {
     }
 }
 
-/// The limits that the report's criteria set on a measure. What is counted by the day here is limited in the period there.
+/// Returns the limits that the report's criteria set on a measure. The limit on error lines is per period, but the figure here is per
+/// day, so it has no limit.
 fn bounds_on(report: &Report, measure: Measure) -> Vec<Bound> {
     let limits = report.criteria.iter().flat_map(|row| &row.limits).filter(|limit| limit.measure == measure);
     let all = limits.flat_map(|limit| [limit.warn, limit.fail].into_iter().flatten().map(|at| (at, limit.below, limit.strict)));
@@ -348,15 +353,15 @@ fn bounds_on(report: &Report, measure: Measure) -> Vec<Bound> {
 
 const DAY: u64 = 24 * 3600 * 1_000_000;
 
-/// Times a ratio; `None` for a period without length.
+/// Scales a value by the ratio of two lengths; `None` for a period without length.
 fn scaled(value: Exact, (to, from): (u64, u64)) -> Option<Exact> {
     Some(value.times(Exact::of(to.into(), from.into())?))
 }
 
-/// Twice the standard deviation of the difference of two counts, each times its ratio.
+/// Returns twice the standard deviation of the difference of two counts, each scaled by its ratio.
 fn chance(one: (u64, (u64, u64)), other: (u64, (u64, u64))) -> u64 {
     let variance = |(count, (to, from)): (u64, (u64, u64))| {
-        // In thousandths: the square of a ratio of microseconds would leave 128 bits.
+        // In thousandths: the square of a ratio of microseconds would exceed 128 bits.
         let thousandths = (u128::from(to) * 1_000).checked_div(u128::from(from)).unwrap_or(0);
         u128::from(count).saturating_mul(thousandths.saturating_mul(thousandths))
     };
@@ -372,9 +377,9 @@ impl Compared {
         }
     }
 
-    /// Periods differ in length: what is counted is counted by the day.
+    /// Returns the error lines per day, since periods differ in length.
     fn error_lines_a_day(&self) -> Option<Exact> {
-        // Where no levels were visible no point was drawn: that is not zero.
+        // The series is empty where no levels were visible; that does not mean zero errors.
         if self.series.error_lines.points.is_empty() {
             return None;
         }
@@ -386,7 +391,7 @@ impl Compared {
     }
 }
 
-/// How much the values of a period vary: half the distance between their quartiles.
+/// Returns how much the values of a period vary: half the interquartile range.
 fn spread(mut values: Vec<u64>) -> u64 {
     if values.len() < 4 {
         return 0;

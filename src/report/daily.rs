@@ -1,4 +1,4 @@
-//! The strategy's daily tasks, done from what was watched. A task is done only where there is evidence: what was not seen is not verified.
+//! The strategy's daily tasks, checked with the data of the watch. Without evidence a task is "not verified".
 
 use std::collections::BTreeMap;
 
@@ -9,18 +9,18 @@ use crate::judge::incident::{Gravity, Incident};
 use crate::judge::verdict::Verdict;
 use crate::watch::{Aspect, Liveness, Visibility, Visible};
 
-/// So much of the time (thousandths) must have been watched, and each source read: the share that a criterion needs to pass.
+/// Share of the time (thousandths) that each source must cover, as for a criterion.
 const ENOUGH: u64 = 950;
 
-/// So many polls (thousandths) must have been answered. A hub that is restarted or maintained for an hour of a day leaves a few unanswered.
+/// Share of the polls (thousandths) that the hub must answer. An hour of maintenance a day is fine.
 const ANSWERED: u64 = 900;
 
-/// The tasks in the strategy's order and words.
+/// Returns the tasks in the strategy's order and words.
 pub fn daily(report: &Report) -> Vec<DailyCheck> {
     vec![watched(report), anomalies(report), critical(report), servers(report), log(report)]
 }
 
-/// A task that is done; or, with a reason to doubt, one that is not verified. What was found to be bad needs no more evidence.
+/// Makes a check. A doubt turns a pass into "not verified"; a bad result needs no more evidence.
 fn check(task: &str, verdict: Verdict, found: String, doubt: Option<String>) -> DailyCheck {
     let (verdict, found) = match doubt {
         Some(doubt) if verdict == Verdict::Pass => (Verdict::Inconclusive, format!("not verified: {doubt} ({found})")),
@@ -29,7 +29,7 @@ fn check(task: &str, verdict: Verdict, found: String, doubt: Option<String>) -> 
     DailyCheck { task: task.to_owned(), verdict, found }
 }
 
-/// Why the watch as a whole is too little evidence.
+/// Returns why the watch as a whole is not enough evidence.
 fn unwatched(report: &Report) -> Option<String> {
     let coverage = &report.coverage;
     let (polls, answered) = (coverage.polls, coverage.polls_answered);
@@ -46,14 +46,14 @@ fn unwatched(report: &Report) -> Option<String> {
     }
 }
 
-/// The share of the times at which a source was read, in thousandths.
+/// Returns how often a source was read, in thousandths.
 fn read(times: &BTreeMap<Visibility, u64>) -> u64 {
     let all: u64 = times.values().sum();
     let read = [Visibility::Read, Visibility::Partial].iter().filter_map(|how| times.get(how)).sum::<u64>();
     read.saturating_mul(1_000).checked_div(all).unwrap_or(0)
 }
 
-/// Why errors may have been logged that nobody saw.
+/// Returns why errors may be missing.
 fn errors_unseen(report: &Report) -> Option<String> {
     let coverage = &report.coverage;
     let share = read(&coverage.log).max(read(&coverage.event_stream));
@@ -66,12 +66,12 @@ fn errors_unseen(report: &Report) -> Option<String> {
     }
 }
 
-/// Why the processor or the memory may have been used up without anybody seeing it.
+/// Returns why high CPU or memory usage may be missing.
 fn process_unseen(report: &Report) -> Option<String> {
     let share = read(&report.coverage.process);
-    let seen = format!("the hub's process was seen at only {} of the polls", words::permille(share));
+    let seen = format!("the hub process was seen at only {} of the polls", words::permille(share));
     match share {
-        0 => Some("the hub's process was not seen".to_owned()),
+        0 => Some("the hub process was not seen".to_owned()),
         share if share < ENOUGH => Some(seen),
         _ => None,
     }
@@ -89,7 +89,7 @@ fn watched(report: &Report) -> DailyCheck {
     check("Review monitoring data", Verdict::Pass, found, unwatched(report))
 }
 
-/// What was planned is no error of the day.
+/// Returns the incidents of a severity that were not planned.
 fn unplanned(report: &Report, severity: Gravity) -> Vec<&Incident> {
     report.incidents.iter().filter(|incident| incident.severity == severity && incident.planned.is_none()).collect()
 }
@@ -103,37 +103,37 @@ fn anomalies(report: &Report) -> DailyCheck {
 
 fn critical(report: &Report) -> DailyCheck {
     let critical = unplanned(report, Gravity::Critical);
-    let last = critical.last().map_or(String::new(), |last| format!(", the last: {} ({})", last.title, last.start));
+    let last = critical.last().map_or(String::new(), |last| format!(", the last at {}: {}", words::minute(last.start), last.title));
     let verdict = if critical.is_empty() { Verdict::Pass } else { Verdict::Fail };
     let doubt = unwatched(report).or_else(|| errors_unseen(report));
     check("Verify no critical errors", verdict, format!("{} critical incidents{last}", critical.len()), doubt)
 }
 
 fn servers(report: &Report) -> DailyCheck {
-    // What was removed or switched off on purpose need not work.
+    // A server that was removed or switched off on purpose may be down.
     let should = |server: &&ServerHistory| server.should_work() && server.counts_as != CountsAs::OnPurpose;
     let expected: Vec<_> = report.servers.iter().filter(should).collect();
     let down: Vec<_> = expected.iter().filter(|server| !server.is_well()).map(|server| server.name.as_str()).collect();
     let (verdict, found) = match (expected.len(), down.as_slice()) {
         (0, _) => (Verdict::Inconclusive, "not verified: no server was seen".to_owned()),
-        (all, []) => (Verdict::Pass, format!("all {all} work")),
-        (all, down) => (Verdict::Fail, format!("{} of {all} do not work: {}", down.len(), down.join(", "))),
+        (all, []) => (Verdict::Pass, format!("all {all} are up")),
+        (all, down) => (Verdict::Fail, format!("{} of {all} are down: {}", down.len(), down.join(", "))),
     };
     let away = report.hub.timeline.stretches.last().filter(|stretch| stretch.liveness != Liveness::Up);
-    let away = away.map(|stretch| format!("the hub does not answer since {}", stretch.from));
+    let away = away.map(|stretch| format!("the hub has not answered since {}", words::minute(stretch.from)));
     check("Confirm servers connected", verdict, found, unwatched(report).or(away))
 }
 
 fn log(report: &Report) -> DailyCheck {
     let growth = report.criteria.iter().find(|row| row.id == "performance.log_growth");
-    let size = report.log.last_size_bytes.map_or("of unknown size".to_owned(), words::bytes);
+    let size = report.log.last_size_bytes.map_or("unknown".to_owned(), words::bytes);
     let value = growth.map_or("–", |row| row.value.as_str());
     let share = read(&report.coverage.log);
     let unread = (share < ENOUGH).then(|| match share {
         0 => "the hub's log was not read".to_owned(),
         share => format!("the hub's log was read for only {} of the time watched", words::permille(share)),
     });
-    let found = format!("the file is {size}; growth: {value}");
+    let found = format!("file size {size}; {value}");
     let verdict = growth.map_or(Verdict::Inconclusive, |row| row.verdict);
     let doubt = unwatched(report).or(unread);
     match (verdict, doubt) {

@@ -1,20 +1,21 @@
-//! What happened that speaks for a verdict.
+//! Evidence: the events behind a verdict.
 
 use super::model::Evidence;
 use super::words;
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Group};
-use crate::judge::history::{History, KeptCall, Outage};
+use crate::judge::history::{History, HubStop, KeptCall, Outage};
 use crate::judge::measure::Measure;
 use crate::judge::moment::Moment;
 use crate::judge::series::{LatencyPoint, Line, Point, Series};
 use crate::judge::verdict::Verdict;
+use crate::watch::GeminiFailure;
 
-/// Enough to begin looking; the incident log has the rest.
+/// Limit of the evidence for one criterion; the incident log has the rest.
 const MOST: usize = 5;
 
-/// The events behind a criterion's measures, the first few. What is not well and is no event is shown where it was worst, so that
-/// whoever reads of it knows where to look.
+/// Returns the first events behind a criterion's measures. A mean or a share has no event: a warning or a failure of it gets its worst
+/// moments, so that the reader knows where to look.
 pub fn evidence(criterion: &Criterion, verdict: Verdict, judgement: &Assessment) -> Vec<Evidence> {
     let history = &judgement.history;
     let measures = || criterion.limits.iter().map(|limit| limit.measure);
@@ -26,7 +27,7 @@ pub fn evidence(criterion: &Criterion, verdict: Verdict, judgement: &Assessment)
         all.extend(measures().flat_map(|measure| worst(measure, history, &judgement.series)));
     }
     if all.is_empty() && verdict == Verdict::Fail {
-        all.extend(history.coverage.last.map(|last| plain(last, "what the watch had seen by then".to_owned())));
+        all.extend(history.coverage.last.map(|last| plain(last, "end of the data that the watch collected".to_owned())));
     }
     all.sort_by(|one, other| (one.at, &one.what).cmp(&(other.at, &other.what)));
     all.dedup();
@@ -45,22 +46,16 @@ fn of_measure(measure: Measure, history: &History) -> Vec<Evidence> {
             stretches.map(|gone| plain(gone.from, format!("the hub was {}", words::outage(gone)))).collect()
         }
         Measure::HubEnds => {
-            let how = |stop: &crate::judge::history::HubStop| match (&stop.cause, &stop.signal) {
-                (Some(cause), _) => format!("the hub ended: {cause}"),
-                (None, Some(signal)) => format!("the hub ended: it received {signal}"),
-                (None, None) => "the hub ended".to_owned(),
+            let how = |stop: &HubStop| match words::stop_cause(stop) {
+                Some(cause) => format!("the hub stopped: {cause}"),
+                None => "the hub stopped".to_owned(),
             };
             history.hub.stops.iter().chain(&history.hub.exits).map(|stop| plain(stop.at, how(stop))).collect()
         }
-        Measure::GeminiFailedShare | Measure::GeminiNotFallenBack => history
-            .calls
-            .last_failed_rounds
-            .iter()
-            .map(|round| plain(round.at, format!("a Gemini round: {}", round.failure)))
-            .collect(),
+        Measure::GeminiFailedShare | Measure::GeminiNotFallenBack => gemini_rounds(history),
         Measure::LogGrowthPerDay => {
             let storm = |(line, storm): (&String, &crate::judge::history::StormHistory)| {
-                plain(storm.first, format!("{} in {} repetitions of: {line}", words::bytes(storm.bytes), storm.lines))
+                plain(storm.first, format!("{} in {} repetitions of the line: {line}", words::bytes(storm.bytes), storm.lines))
             };
             history.log.storms.iter().map(storm).collect()
         }
@@ -68,7 +63,7 @@ fn of_measure(measure: Measure, history: &History) -> Vec<Evidence> {
     }
 }
 
-/// What speaks for those that failed.
+/// Returns the evidence of the degradation criteria that failed.
 fn of_failed_degradation(judgement: &Assessment) -> impl Iterator<Item = Evidence> {
     let failed = judgement
         .criteria
@@ -77,15 +72,31 @@ fn of_failed_degradation(judgement: &Assessment) -> impl Iterator<Item = Evidenc
     failed.flat_map(|(criterion, _)| &criterion.limits).flat_map(|limit| of_measure(limit.measure, &judgement.history))
 }
 
+/// Returns the last failed rounds. Rounds of one minute with the same failure are one entry.
+fn gemini_rounds(history: &History) -> Vec<Evidence> {
+    let mut groups: Vec<(Moment, GeminiFailure, u64)> = Vec::new();
+    for round in &history.calls.last_failed_rounds {
+        match groups.last_mut() {
+            Some((at, failure, count)) if words::minute(*at) == words::minute(round.at) && *failure == round.failure => *count += 1,
+            Some(_) | None => groups.push((round.at, round.failure, 1)),
+        }
+    }
+    let told = |(at, failure, count): (Moment, GeminiFailure, u64)| {
+        let rounds = if count == 1 { "1 Gemini round".to_owned() } else { format!("{count} Gemini rounds") };
+        plain(at, format!("{rounds} failed: {}", words::gemini_failure(failure)))
+    };
+    groups.into_iter().map(told).collect()
+}
+
 fn call(call: &KeptCall) -> Option<Evidence> {
     let what = match call.duration_us {
         Some(duration) => format!("a call took {}: {}", words::duration(duration), call.outcome),
-        None => format!("a call whose beginning was missed: {}", call.outcome),
+        None => format!("a call of unknown duration (its beginning was not seen): {}", call.outcome),
     };
     Some(Evidence { trace: Some(call.trace.to_string()), ..plain(call.at?, what) })
 }
 
-/// Where a measure that isn't one of events was at its worst.
+/// Returns the worst moments of a measure without events.
 fn worst(measure: Measure, history: &History, series: &Series) -> Vec<Evidence> {
     match measure {
         Measure::CallsMean | Measure::CallsP95 | Measure::CallsP99 | Measure::GeminiMean => {
@@ -96,19 +107,19 @@ fn worst(measure: Measure, history: &History, series: &Series) -> Vec<Evidence> 
     }
 }
 
-/// The highest point of the line that shows it.
-fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
+/// Returns the highest point of the measure's series.
+pub fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
     let most = |line: &Line<Point>, pick: fn(&Point) -> u64, say: &dyn Fn(u64) -> String| {
         let point = line.points.iter().max_by_key(|point| pick(point))?;
         Some(plain(point.at, say(pick(point))))
     };
     let slowest = |line: &Line<LatencyPoint>| {
         let point = line.points.iter().max_by_key(|point| point.max)?;
-        Some(plain(point.at, format!("an answer of the API took {}", words::duration(point.max))))
+        Some(plain(point.at, format!("an API response took {}", words::duration(point.max))))
     };
     match measure {
         Measure::CpuMean | Measure::CpuPeak => {
-            most(&series.cpu_permille, |point| point.max, &|most| format!("{} of a core", words::permille(most)))
+            most(&series.cpu_permille, |point| point.max, &|most| format!("{} of one core", words::permille(most)))
         }
         Measure::MemoryHostMean
         | Measure::MemoryHostPeak
@@ -117,7 +128,7 @@ fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
         | Measure::MemoryLeak
         | Measure::MemoryGrowing => most(&series.rss_bytes, |point| point.max, &|most| format!("{} of memory", words::bytes(most))),
         Measure::ApiMean | Measure::ApiP95 | Measure::ApiP99 | Measure::ApiMax | Measure::LoadApiMean => slowest(&series.api_us),
-        Measure::LogErrors => most(&series.error_lines, |point| point.sum, &|most| format!("{most} lines of level error")),
+        Measure::LogErrors => most(&series.error_lines, |point| point.sum, &|most| format!("{most} error lines")),
         Measure::LogGrowthPerDay => most(&series.log_bytes, |point| point.sum, &|most| format!("{} of log", words::bytes(most))),
         Measure::ClientsPeak => most(&series.clients, |point| point.max, &|most| format!("{most} MCP clients")),
         _ => None,

@@ -1,4 +1,4 @@
-//! Which charts a report has, and of what.
+//! The charts of a report and their data.
 
 use super::chart::lanes::{Block, Lane, Lanes};
 use super::chart::plot::{Draw, Fit, Limit, Plot, Point, Shade, Trace};
@@ -15,7 +15,7 @@ use crate::judge::series::{LatencyPoint, Line, Point as Number};
 use crate::judge::standing::Standing;
 use crate::watch::Micros;
 
-/// All charts that there is something for.
+/// Returns all charts that have data.
 pub fn figures(report: &Report) -> Vec<Chart> {
     let span = span(report);
     let all = [
@@ -31,7 +31,7 @@ pub fn figures(report: &Report) -> Vec<Chart> {
     all.into_iter().flatten().collect()
 }
 
-/// The time that the charts show.
+/// Returns the time that the charts show.
 pub fn span(report: &Report) -> Span {
     Span { from: report.provenance.from.0, to: report.provenance.to.0 }
 }
@@ -43,50 +43,50 @@ fn plot<'a>(report: &Report, span: Span, id: &'a str, title: &'a str, quantity: 
 fn cpu(report: &Report, span: Span) -> Option<Chart> {
     let line = &report.series.cpu_permille;
     let traces =
-        vec![numbers("peak", Draw::Line(2), line, |point| point.max), numbers("mean", Draw::Line(1), line, |point| point.mean)];
-    let limits = limits(report, &[(Measure::CpuMean, "mean"), (Measure::CpuPeak, "peak")]);
-    Plot { traces, limits, ..plot(report, span, "cpu", "Processor time", "share of one core", Unit::Share) }.draw()
+        vec![numbers("peak", Draw::Line(2), line, |point| point.max), numbers("average", Draw::Line(1), line, |point| point.mean)];
+    let limits = limits(report, &[(Measure::CpuMean, "average"), (Measure::CpuPeak, "peak")]);
+    Plot { traces, limits, ..plot(report, span, "cpu", "CPU usage", "share of one core", Unit::Share) }.draw()
 }
 
 fn memory(report: &Report, span: Span) -> Option<Chart> {
     let line = &report.series.rss_bytes;
     let range = line.points.iter().map(|point| Point { least: point.min, ..at(point.at, line.width_us, point.max) });
     let range = Trace { points: range.collect(), ..numbers("range", Draw::Range(1), line, |point| point.max) };
-    let traces = vec![range, numbers("mean", Draw::Line(1), line, |point| point.mean)];
+    let traces = vec![range, numbers("average", Draw::Line(1), line, |point| point.mean)];
     let limit = report.process.memory_limit_bytes;
     let limits = limit.map(|value| Limit { name: format!("memory limit {}", words::bytes(value)), value }).into_iter().collect();
     let fit = report.memory_trend.as_ref().map(trend);
     Plot { traces, limits, fit, ..plot(report, span, "memory", "Memory", "resident memory", Unit::Bytes) }.draw()
 }
 
-/// The growth of the floors, from the first to the last ones. The time to the limit stands where memory leaks, and nowhere else.
+/// Draws the growth of the memory floor. Only a leak has a time to the limit.
 fn trend(trend: &MemoryTrend) -> Fit {
     let sign = if trend.slope_bytes_per_hour < 0 { '−' } else { '+' };
     let slope = words::bytes(trend.slope_bytes_per_hour.unsigned_abs());
     let left = trend.time_to_limit_us.map_or(String::new(), |left| format!(", {} to the limit", words::duration(left)));
     let name = match trend.growth {
-        Growth::Leaking => format!("leak: {sign}{slope} an hour{left}"),
+        Growth::Leaking => format!("leak: {sign}{slope}/h{left}"),
         Growth::Steady => "floor: no growth".to_owned(),
-        Growth::Settled => "floor: it grew, and that is over".to_owned(),
-        Growth::Growing | Growth::Unclear => format!("floor: about {sign}{slope} an hour at the end, can't tell whether it leaks"),
-        Growth::TooShort => "floor: seen for too short a time".to_owned(),
+        Growth::Settled => "floor: growth has ended".to_owned(),
+        Growth::Growing | Growth::Unclear => format!("floor: about {sign}{slope}/h at the end, a leak is not proven"),
+        Growth::TooShort => "floor: too little data".to_owned(),
     };
     Fit { name, ends: [(trend.from.0, trend.from_bytes), (trend.to.0, trend.to_bytes)] }
 }
 
 fn api(report: &Report, span: Span) -> Option<Chart> {
-    let limits = limits(report, &[(Measure::ApiMean, "mean")]);
+    let limits = limits(report, &[(Measure::ApiMean, "average")]);
     Plot {
         traces: latencies(&report.series.api_us),
         limits,
-        ..plot(report, span, "api", "API answers", "duration", Unit::Duration)
+        ..plot(report, span, "api", "API response time", "duration", Unit::Duration)
     }
     .draw()
 }
 
 fn calls(report: &Report, span: Span) -> Option<Chart> {
-    let limits = limits(report, &[(Measure::CallsMean, "mean")]);
-    let title = "Meta-tool calls";
+    let limits = limits(report, &[(Measure::CallsMean, "average")]);
+    let title = "Meta-tool call duration";
     Plot { traces: latencies(&report.series.calls_us), limits, ..plot(report, span, "calls", title, "duration", Unit::Duration) }
         .draw()
 }
@@ -97,23 +97,23 @@ fn log_lines(report: &Report, span: Span) -> Option<Chart> {
         numbers("warnings", Draw::Bars(3), &series.warn_lines, |point| point.sum),
         numbers("errors", Draw::Bars(2), &series.error_lines, |point| point.sum),
     ];
-    let quantity = format!("lines each {}", words::duration(series.warn_lines.width_us));
+    let quantity = format!("lines per {}", words::duration(series.warn_lines.width_us));
     Plot { traces, ..plot(report, span, "errors", "Errors and warnings", &quantity, Unit::Count) }.draw()
 }
 
 fn log_bytes(report: &Report, span: Span) -> Option<Chart> {
     let line = &report.series.log_bytes;
     let traces = vec![numbers("log", Draw::Bars(1), line, |point| point.sum)];
-    let quantity = format!("bytes each {}", words::duration(line.width_us));
+    let quantity = format!("bytes per {}", words::duration(line.width_us));
     Plot { traces, ..plot(report, span, "log", "Log volume", &quantity, Unit::Bytes) }.draw()
 }
 
 fn clients(report: &Report, span: Span) -> Option<Chart> {
-    let traces = vec![numbers("MCP clients, at most", Draw::Line(1), &report.series.clients, |point| point.max)];
+    let traces = vec![numbers("MCP clients, maximum", Draw::Line(1), &report.series.clients, |point| point.max)];
     Plot { traces, ..plot(report, span, "clients", "MCP clients", "connected clients", Unit::Count) }.draw()
 }
 
-/// A bucket's number stands in the bucket's middle.
+/// Places a bucket's number in the middle of the bucket.
 fn at(begin: Moment, width_us: u64, value: u64) -> Point {
     Point { at: begin.0.plus(Micros::new(width_us / 2)), value, least: value }
 }
@@ -131,12 +131,12 @@ fn latencies(line: &Line<LatencyPoint>) -> Vec<Trace> {
     vec![trace("p99", 3, |point| point.p99), trace("p95", 2, |point| point.p95), trace("p50", 1, |point| point.p50)]
 }
 
-/// The bounds that criteria set on these measures.
+/// Returns the limits that criteria set on these measures.
 fn limits(report: &Report, measures: &[(Measure, &str)]) -> Vec<Limit> {
     let bound = |(measure, name): &(Measure, &str)| {
         let mut judged = report.criteria.iter().flat_map(|row: &CriterionRow| &row.limits);
         let value = judged.find(|limit| limit.measure == *measure)?.fail?;
-        Some(Limit { name: format!("limit of the {name} {}", number::limit(measure.unit(), value)), value })
+        Some(Limit { name: format!("limit for the {name}: {}", number::limit(measure.unit(), value)), value })
     };
     measures.iter().filter_map(bound).collect()
 }
@@ -147,13 +147,13 @@ fn shades(report: &Report) -> Vec<Shade> {
     let blind = report.coverage.gaps.iter().map(|gap| Shade {
         class: "blind",
         span: Span { from: gap.from.0, to: until(gap.to) },
-        name: format!("nobody watched: {}", gap.reason),
+        name: format!("not watched: {}", gap.reason),
     });
     let planned = report.planned.iter().map(|plan| Shade {
         class: "planned",
         span: Span { from: plan.from.0, to: until(plan.to) },
         name: match (plan.forgotten, plan.to) {
-            (true, _) => format!("planned: {} (never ended: only its first hours count)", plan.name),
+            (true, _) => format!("planned: {} (no end mark: only its first hours count)", plan.name),
             (false, None) => format!("planned: {} (not ended yet)", plan.name),
             (false, Some(_)) => format!("planned: {}", plan.name),
         },
@@ -161,7 +161,7 @@ fn shades(report: &Report) -> Vec<Shade> {
     planned.chain(blind).collect()
 }
 
-/// What was up, planned and wrong, over the whole period.
+/// Draws what was up, planned and failing over the whole period.
 fn overview(report: &Report, span: Span) -> Option<Chart> {
     let mut lanes = vec![phases(report), Lane { name: "hub".to_owned(), blocks: liveness(&report.hub.timeline, true) }];
     lanes.extend(
@@ -193,11 +193,11 @@ fn overview(report: &Report, span: Span) -> Option<Chart> {
     );
     let key = |class: &str, name: &str| Key::area(&format!("block {class}"), name);
     let keys = [
-        ("up", "works"),
-        ("down", "does not work"),
-        ("between", "neither: starting, unauthorised"),
+        ("up", "up"),
+        ("down", "down"),
+        ("between", "starting or unauthorized"),
         ("expected", "down as expected, or switched off"),
-        ("unknown", "not known"),
+        ("unknown", "unknown"),
         ("critical", "critical incident"),
         ("warning", "warning"),
         ("notice", "notice"),
@@ -216,7 +216,7 @@ fn phases(report: &Report) -> Lane {
     Lane { name: "phase".to_owned(), blocks: report.phases.iter().map(block).collect() }
 }
 
-/// The stretches; what does not work and need not is no alarm.
+/// Returns the stretches as blocks. A server that may be down raises no alarm.
 fn liveness(timeline: &Timeline, should_work: bool) -> Vec<Block> {
     let blocks = timeline.stretches.iter().map(|stretch| Block {
         span: Span { from: stretch.from.0, to: stretch.to.0 },

@@ -1,4 +1,4 @@
-//! The report as JSON: for programs, but so that people can read it and see the difference of two.
+//! The report as JSON, formatted so that people can read and diff it.
 
 use std::io::{Result, Write};
 
@@ -7,10 +7,10 @@ use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter, Serializer};
 
 use super::model::Report;
 
-/// What lies deeper than this stands in one line: a point of a chart.
+/// Values deeper than this go on one line, such as a point of a chart.
 const DEEPEST: usize = 4;
 
-/// The JSON, with a line's end.
+/// Returns the JSON with a final newline.
 pub fn json(report: &Report) -> String {
     let mut bytes = Vec::new();
     let formatter = Folded { pretty: PrettyFormatter::new(), depth: 0 };
@@ -20,13 +20,13 @@ pub fn json(report: &Report) -> String {
     String::from_utf8(bytes).unwrap_or_default()
 }
 
-/// Indented down to a depth, and in one line below.
+/// A formatter that indents down to a depth and is compact below.
 struct Folded {
     pretty: PrettyFormatter<'static>,
     depth: usize,
 }
 
-/// Each call goes to the formatter that the depth asks for.
+/// Delegates each call to the formatter for the present depth.
 macro_rules! folded {
     ($($name:ident($($arg:ident: $type:ty),*);)+) => {$(
         fn $name<W: ?Sized + Write>(&mut self, writer: &mut W $(, $arg: $type)*) -> Result<()> {

@@ -1,8 +1,7 @@
-//! The criteria as JUnit XML, for what a CI system shows of tests.
+//! The criteria as JUnit XML, for CI systems.
 //!
-//! What a must criterion failed is a failure, what could not be measured an error: never "skipped", which some systems show as
-//! passed. What does not decide (should, info) and did not hold is skipped with its reason, so that the build's colour is that of
-//! the verdict.
+//! A must criterion that fails is a failure, and one without a verdict is an error: never "skipped", which some systems show as
+//! passed. A should or info criterion that does not hold is skipped with its reason, so that the build's colour matches the verdict.
 
 use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, TestSuite};
 
@@ -10,7 +9,7 @@ use super::model::{CriterionRow, Report};
 use crate::judge::criterion::{Group, Severity};
 use crate::judge::verdict::Verdict;
 
-/// The XML.
+/// Returns the XML.
 pub fn junit(report: &Report) -> String {
     let provenance = &report.provenance;
     let mut junit = Junit::new(format!("hubwatch {} ({})", provenance.hub, provenance.environment));
@@ -24,7 +23,7 @@ pub fn junit(report: &Report) -> String {
     junit.to_string().unwrap_or_default()
 }
 
-/// A period that is too short has no criterion that says so: the verdict is a test of its own.
+/// Makes a test case of the overall verdict: no criterion reports a period that is too short.
 fn overall(report: &Report) -> TestSuite {
     let status = match report.overall.verdict {
         Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => TestCaseStatus::success(),

@@ -1,31 +1,31 @@
-//! Links from what happened to the traces that show it.
+//! Links from incidents, calls and evidence to their traces.
 
 use super::model::Report;
 use crate::watch::{Environment, HubName, Slot, Timestamp};
 
-/// What stands for the trace's id in a template.
+/// The placeholder of the trace id in a template.
 pub const TRACE_ID: &str = "{trace_id}";
 
-/// Where people see traces of a hub.
+/// The address at which people see the traces of a hub.
 #[derive(Debug, Clone)]
 pub struct TraceLinks {
     /// An address with [`TRACE_ID`] in it.
     pub template: String,
-    /// Whose watch traces.
+    /// The hub of the watch traces.
     pub hub: HubName,
     /// Where that hub runs.
     pub environment: Environment,
 }
 
 impl TraceLinks {
-    /// The trace itself where there is one of its own; otherwise that of the quarter of an hour in which it happened.
+    /// Returns the address of the given trace, or of the watch trace of that quarter of an hour.
     pub fn url(&self, trace: Option<&str>, at: Timestamp) -> String {
         let of_watch = || Slot::of(at).trace_id(&self.hub, &self.environment, 0).to_string();
         self.template.replace(TRACE_ID, &trace.map_or_else(of_watch, str::to_owned))
     }
 }
 
-/// Links each incident, each call that was kept and each piece of evidence.
+/// Adds links to all incidents, kept calls and evidence.
 pub fn link(report: &mut Report, links: &TraceLinks) {
     for evidence in report.criteria.iter_mut().flat_map(|criterion| &mut criterion.evidence) {
         evidence.trace_url = Some(links.url(evidence.trace.as_deref(), evidence.at.0));

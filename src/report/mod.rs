@@ -1,5 +1,5 @@
-//! The report: [`model`] is its data, [`build`] makes it of a judgement, [`render`](mod@render) and [`junit`](mod@junit) turn it into
-//! what people and machines read.
+//! The report: [`model`] is its data, [`build`] makes it from an assessment, [`render`](mod@render) and [`junit`](mod@junit) write it for
+//! people and machines.
 
 pub mod baseline;
 pub mod blind;
@@ -16,6 +16,7 @@ pub mod model;
 mod own;
 mod phases;
 mod points;
+mod reason;
 mod recommend;
 mod render;
 pub mod words;

@@ -20,18 +20,18 @@ use crate::judge::planned::Plan;
 use crate::judge::series::Series;
 use crate::judge::verdict::Verdict;
 
-/// The version of this form; one more when a reader of the last one would misread it. What is only added does not change it.
+/// The version of this format. It increases when an old reader would misread the new form; additions don't change it.
 pub const VERSION: u32 = 1;
 
 /// The health of an MCP Hub over a staging period, and whether its build may be promoted. Durations end in `_us` (microseconds),
 /// sizes in `_bytes`, shares in `_permille`; times are RFC 3339 in UTC.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// The form's version.
+    /// The version of the format.
     pub version: u32,
-    /// Where all this comes from.
+    /// Where the data comes from.
     pub provenance: Provenance,
-    /// What it comes to.
+    /// The overall verdict.
     pub overall: Overall,
     /// How well the period was watched.
     pub coverage: Coverage,
@@ -59,38 +59,38 @@ pub struct Report {
     /// The sidecar that watched.
     #[serde(default)]
     pub sidecar: SidecarHistory,
-    /// What charts are drawn from.
+    /// The data of the charts.
     pub series: Series,
     /// Planned disturbances.
     pub planned: Vec<Plan>,
-    /// What stands in the way of a verdict on the whole period.
+    /// Reasons why the period as a whole can get no verdict.
     pub obstacles: Vec<Obstacle>,
-    /// What the memory of the hub's process did.
+    /// The trend of the hub process's memory.
     pub memory_trend: Option<MemoryTrend>,
-    /// What somebody should look at.
+    /// Events that need attention.
     pub incidents: Vec<Incident>,
-    /// What to do, the most pressing first.
+    /// What to do, the most urgent first.
     pub recommendations: Vec<Recommendation>,
-    /// What this report can't see.
+    /// What this report can't know.
     pub blind_spots: Vec<String>,
-    /// Who signs, and whom to ask.
+    /// Signatures and contacts.
     pub sign_off: SignOff,
-    /// What the hub was like at the beginning.
+    /// The state of the hub at the beginning.
     pub baseline: Option<Baseline>,
     /// The strategy's phases, as far as the period reached.
     pub phases: Vec<Phase>,
     /// The strategy's daily tasks.
     pub daily: Vec<DailyCheck>,
-    /// This report beside an earlier one, where one was given.
+    /// The comparison with an earlier report, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
-    /// Where to see what, if an address is known: by an incident's id, and by a kept call's trace.
+    /// Addresses of traces, if known: by the id of an incident and by the trace of a kept call.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trace_urls: BTreeMap<String, String>,
 }
 
 impl Report {
-    /// A measure's value for people: the same text wherever it is shown. `None` where it has no value.
+    /// Returns a measure's value for people, the same text as everywhere. `None` if it has no value.
     pub fn shown(&self, measure: Measure) -> Option<&str> {
         self.measures.iter().find(|figure| figure.measure == measure)?.shown.as_deref()
     }
@@ -107,42 +107,42 @@ pub struct Provenance {
     pub environment: String,
     /// The builds under test that were named.
     pub builds: Vec<String>,
-    /// Where the Watches were read from.
+    /// The source of the Watches.
     pub backend: String,
-    /// The period's start; that of the first Watch where nobody asked for a period and the usual one begins before the watch.
+    /// The period's start. Without a requested period it is the start of the first Watch, if the usual period begins before the watch.
     pub from: Moment,
-    /// The start of the usual period, where the watch is younger. How much of it was watched is judged.
+    /// The start of the usual period, if the watch is younger. The coverage of that period is judged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_from: Option<Moment>,
     /// The period's end.
     pub to: Moment,
     /// When the report was made.
     pub generated_at: Moment,
-    /// Whether the watch goes on.
+    /// Whether the watch is still running.
     pub provisional: bool,
-    /// Who watched.
+    /// The ids of the watchers.
     pub watchers: Vec<String>,
-    /// What identifies the criteria that were judged by.
+    /// The digest of the built-in criteria.
     pub criteria_digest: String,
-    /// What was judged otherwise than the built-in criteria say, and where that was said.
+    /// Overrides of the default criteria, each with its source.
     pub overrides: Vec<String>,
     /// Watch spans that could not be read, and why.
     pub unreadable: Vec<String>,
-    /// Parts of the period that the backend lacks though they were watched, or has not whole: from when to when, and what is lacking.
+    /// Watched parts of the period that are missing or incomplete in the backend: from when to when, and what is missing.
     #[serde(default)]
     pub incomplete: Vec<String>,
 }
 
-/// What it comes to.
+/// The overall verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Overall {
     /// The verdict.
     pub verdict: Verdict,
-    /// How the command ends.
+    /// The exit code of the command.
     pub exit_code: u8,
-    /// The rule that made it.
+    /// The rule behind it.
     pub rule: String,
-    /// What decided.
+    /// The reasons.
     pub because: Vec<String>,
 }
 
@@ -151,17 +151,17 @@ pub struct Overall {
 pub struct IntegrationPoint {
     /// Its name.
     pub name: String,
-    /// The parts of the hub that meet there.
+    /// Its components.
     pub components: String,
-    /// What its criteria come to: the worst of them.
+    /// The worst verdict of its criteria.
     pub verdict: Verdict,
-    /// The criteria that speak for it.
+    /// Its criteria.
     pub checks: Vec<Check>,
     /// The evidence, in words.
     pub evidence: String,
 }
 
-/// A criterion that speaks for an integration point.
+/// A criterion of an integration point.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Check {
     /// The criterion's stable name.
@@ -172,7 +172,7 @@ pub struct Check {
     pub verdict: Verdict,
 }
 
-/// A criterion and what it came to.
+/// A criterion and its result.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CriterionRow {
     /// Its stable name.
@@ -185,88 +185,88 @@ pub struct CriterionRow {
     pub severity: Severity,
     /// The verdict.
     pub verdict: Verdict,
-    /// Its measures with their values, for people.
+    /// The values of its measures, for people.
     pub value: String,
-    /// What they must keep to, for people.
+    /// Their limits, for people.
     pub threshold: String,
-    /// On what grounds.
+    /// The kind of the reason.
     pub ground: Ground,
-    /// Each measure with its bare number and what it must keep to.
+    /// Each measure with its number and its limits.
     pub limits: Vec<LimitJudged>,
-    /// What somebody answers for.
+    /// The waiver, if there is one.
     pub waiver: Option<WaiverJudged>,
     /// Samples.
     pub samples: u64,
     /// How much of the period was watched, in thousandths.
     pub coverage_permille: u64,
-    /// How much of it a pass needs, in thousandths.
+    /// The coverage that a pass needs, in thousandths.
     pub min_coverage_permille: u64,
-    /// Why.
+    /// The reason, for people.
     pub why: String,
-    /// What happened that speaks for the verdict.
+    /// The events behind the verdict.
     pub evidence: Vec<Evidence>,
 }
 
-/// Something that happened, as evidence for a verdict.
+/// An event behind a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Evidence {
     /// When.
     pub at: Moment,
     /// What.
     pub what: String,
-    /// The trace that shows it, where it has one of its own.
+    /// Its trace, if it has one.
     pub trace: Option<String>,
-    /// Where to see that trace, or the one of the quarter of an hour in which it happened.
+    /// The address of that trace, or of the watch trace of that quarter of an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_url: Option<String>,
 }
 
-/// Something to do.
+/// A recommended action.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Recommendation {
     /// What to do.
     pub action: String,
-    /// What speaks for doing it.
+    /// The reason for it.
     pub why: String,
-    /// The criteria that it should mend.
+    /// The criteria that it should fix.
     pub criteria: Vec<String>,
 }
 
-/// Who signs the report, and whom to ask: from the configuration's `[report]`.
+/// Signatures and contacts, from `[report]` of the configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SignOff {
     /// Who leads the monitoring.
     pub lead: Option<String>,
-    /// Whom to go to, in this order, when a must criterion fails.
+    /// The escalation path for a failed must criterion, in order.
     pub escalation: Vec<String>,
-    /// Whom else to ask, by subject.
+    /// Other contacts, by subject.
     pub contacts: BTreeMap<String, String>,
     /// The roles that sign before the build is promoted.
     pub signatures: Vec<String>,
 }
 
-/// What a hub was like at the beginning: T+0.
+/// The state of a hub at the beginning: T+0.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Baseline {
     /// When.
     pub at: Moment,
     /// Where it comes from.
     pub origin: String,
-    /// Processor time, of one core.
+    /// CPU usage, in thousandths of one core.
     pub cpu_permille: Option<u64>,
     /// Resident memory.
     pub rss_bytes: Option<u64>,
-    /// The time of an answer of the API.
+    /// The average API response time, in microseconds.
     pub api_us: Option<u64>,
     /// MCP clients.
     pub mcp_clients: Option<u64>,
     /// Tools that the MCP endpoint offers.
     pub tools: Option<u64>,
-    /// Servers that work.
+    /// Servers that are up.
     pub servers_up: Option<u64>,
 }
 
-/// A number and what it was at the beginning.
+/// A number and its baseline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delta {
     /// The number.
@@ -284,13 +284,13 @@ pub struct Phase {
     pub from: Moment,
     /// To when.
     pub to: Moment,
-    /// Mean processor time, of one core, planned disturbances left out, as in the two that follow.
+    /// Average CPU usage of one core, without planned disturbances, as in the next two.
     pub cpu_mean_permille: Delta,
     /// Mean resident memory.
     pub rss_mean_bytes: Delta,
-    /// The mean time of an answer of the API.
+    /// The average API response time.
     pub api_mean_us: Delta,
-    /// Meta-tool calls that ended in it, however certain their beginnings are.
+    /// Meta-tool calls that ended in it, even if their start is a guess.
     pub calls: u64,
     /// Lines of level error.
     pub error_lines: u64,
@@ -300,18 +300,18 @@ pub struct Phase {
     pub incidents: u64,
 }
 
-/// One of the strategy's daily tasks, done.
+/// The result of one of the strategy's daily tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DailyCheck {
     /// The strategy's words.
     pub task: String,
-    /// How it is.
+    /// The verdict.
     pub verdict: Verdict,
     /// What was found.
     pub found: String,
 }
 
-/// The JSON Schema of a report.
+/// Returns the JSON Schema of a report.
 pub fn schema() -> serde_json::Value {
     let mut schema = schemars::schema_for!(Report);
     schema.insert("title".to_owned(), format!("hubwatch report, version {VERSION}").into());

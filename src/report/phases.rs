@@ -1,15 +1,15 @@
-//! The strategy's four phases, and how each compares with the state at the beginning.
+//! The strategy's four phases, each compared with the baseline.
 
 use super::model::{Baseline, Delta, Phase, Report};
 use crate::judge::history::{PHASES, PhaseFigures, Phases};
 use crate::judge::moment::Moment;
 use crate::watch::Timestamp;
 
-/// Processor shares are in thousandths of a core.
+/// CPU shares are in thousandths of a core.
 const PERMILLE: u128 = 1_000;
 
-/// The phases that the period reached. An incident belongs to the phase in which it began, or to the nearest one that was reached: what
-/// begins at the very end may lie in a phase that has no time yet.
+/// Returns the phases that the period reached. An incident belongs to the phase in which it began. If the period did not reach that phase,
+/// it belongs to the nearest one: an incident at the very end may lie in a phase that has no time yet.
 pub fn phases(report: &Report, phases: &Phases) -> Vec<Phase> {
     let baseline = report.baseline.as_ref();
     let against = |value: Option<u64>, base: Option<u64>| Delta { value, baseline: base };
@@ -31,12 +31,12 @@ pub fn phases(report: &Report, phases: &Phases) -> Vec<Phase> {
     reached.iter().map(phase).collect()
 }
 
-/// A watch that goes on has seen nothing beyond its last Watch.
+/// Returns the end of the data: a watch that is still running has none after its last Watch.
 fn end(report: &Report) -> Timestamp {
     report.coverage.last.map_or(report.provenance.to.0, |last| last.0.min(report.provenance.to.0))
 }
 
-/// Without a baseline of `hubwatch validate` the first hour is one.
+/// Makes a baseline from the first hour, for a hub without one from `hubwatch validate`.
 pub fn first_hour(report: &Report, phases: &Phases) -> Option<Baseline> {
     let figures = phases.first_hour()?;
     let servers = report.servers.iter().filter(|server| !server.never_up).count() as u64;

@@ -8,7 +8,7 @@ use crate::judge::number;
 use crate::judge::standing::Standing;
 use crate::judge::verdict::{Verdict, weight};
 
-/// An integration point as the strategy has it: its name, the parts that meet there, the criteria that speak for it.
+/// An integration point of the strategy: its name, its components and its criteria.
 struct Point {
     name: &'static str,
     components: &'static str,
@@ -54,7 +54,7 @@ const POINTS: [Point; 5] = [
     },
 ];
 
-/// The five points; each is as good as the worst of its criteria.
+/// Returns the five points. Each has the worst verdict of its criteria.
 pub fn integration_points(history: &History, rows: &[CriterionRow]) -> Vec<IntegrationPoint> {
     let check = |row: &CriterionRow| Check { id: row.id.clone(), title: row.title.clone(), verdict: row.verdict };
     let point = |point: &Point| {
@@ -63,7 +63,7 @@ pub fn integration_points(history: &History, rows: &[CriterionRow]) -> Vec<Integ
         let verdict = verdicts.max_by_key(|verdict| weight(*verdict)).unwrap_or(Verdict::Inconclusive);
         let reason = |row: &CriterionRow| (row.verdict == Verdict::NotApplicable).then(|| row.why.clone());
         let evidence = match verdict {
-            // There is nothing to see of what this hub has not.
+            // The hub lacks the feature, so there is no evidence of it.
             Verdict::NotApplicable => rows.iter().filter(|row| point.criteria.contains(&row.id.as_str())).find_map(reason),
             _ => None,
         };
@@ -78,10 +78,11 @@ fn servers_words(history: &History) -> String {
         let down = server.down_us;
         let state = match (server.never_up, down) {
             (true, _) if !server.should_work() => Standing::Expected.word().to_owned(),
-            (true, 0) => "not seen to work".to_owned(),
-            (true, _) => "never worked".to_owned(),
-            (false, 0) => "always worked while it was seen".to_owned(),
-            (false, down) => format!("down {}× for {}", server.outages, words::duration(down)),
+            (true, 0) => "never seen up".to_owned(),
+            (true, _) => "never up".to_owned(),
+            (false, 0) => "up the whole time".to_owned(),
+            (false, down) if server.outages == 1 => format!("down once for {}", words::duration(down)),
+            (false, down) => format!("down {} times for {} in total", server.outages, words::duration(down)),
         };
         format!("{}: {state}, {} tools", server.name, server.tools_last)
     };
@@ -94,13 +95,13 @@ fn gemini_words(history: &History) -> String {
     let rounds = calls.gemini_failed_rounds;
     let of_others = match rounds.saturating_sub(calls.gemini_failed_rounds_of_calls) {
         0 => String::new(),
-        others => format!(" ({others} of calls that were not seen whole)"),
+        others => format!(" ({others} of them in calls that were only partly seen)"),
     };
     match (calls.gemini_asked, calls.gemini_mean_us) {
-        (0, _) if rounds == 0 => "no call asked Gemini".to_owned(),
+        (0, _) if rounds == 0 => "no call used Gemini".to_owned(),
         (0, _) => format!("{rounds} rounds failed{of_others}"),
         (asked, mean) => format!(
-            "{asked} calls asked it, {rounds} rounds failed{of_others}, {} on average without a failed round",
+            "{asked} calls used Gemini, {rounds} rounds failed{of_others}, average {} without a failed round",
             mean.map_or("–".to_owned(), words::duration)
         ),
     }
@@ -116,14 +117,14 @@ fn calls_words(history: &History) -> String {
     let outcomes: Vec<_> = calls.by_outcome.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
     match calls.total {
         0 if history.coverage.calls_visible > 0 => "no call was made".to_owned(),
-        0 => "calls are not visible with the sources at hand".to_owned(),
+        0 => "no source shows calls".to_owned(),
         total => {
             let in_part = match calls.partial {
                 0 => String::new(),
-                partial => format!("; {partial} of them seen in part, how long they took is unknown"),
+                partial => format!("; {partial} of them only partly seen, of unknown duration"),
             };
             let mean = calls.mean_us.map_or("–".to_owned(), words::duration);
-            format!("{total} calls ({}), {mean} on average{in_part}", outcomes.join(", "))
+            format!("{total} calls ({}), average {mean}{in_part}", outcomes.join(", "))
         }
     }
 }
@@ -133,7 +134,7 @@ fn log_words(history: &History) -> String {
     let a_day = log.growth_per_day().map_or("–".to_owned(), |growth| number::value(Unit::Bytes, growth, &[]));
     let errors = log.errors.map_or("errors not visible".to_owned(), |errors| format!("{errors} errors"));
     let (lines, size) = (log.lines, words::bytes(log.bytes));
-    format!("{lines} lines, {size} (growth {a_day} per day), {errors}, {} in storms", log.collapsed)
+    format!("{lines} lines, {size} (growth {a_day} per day), {errors}, {} repeated lines", log.collapsed)
 }
 
 #[cfg(test)]

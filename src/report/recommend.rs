@@ -1,9 +1,9 @@
-//! What to do about it: each recommendation names an action and the criteria that did not pass for want of it.
+//! Recommendations: each has an action and the criteria that it should fix.
 
 use std::collections::BTreeMap;
 
 use super::model::Recommendation;
-use super::words;
+use super::{reason, words};
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::{Ground, Judged};
@@ -13,16 +13,16 @@ use crate::judge::obstacle::ObstacleKind;
 use crate::judge::verdict::Verdict;
 use crate::watch::{GeminiFailure, Micros};
 
-/// The strategy wants a server back within this.
+/// The strategy's limit for the recovery of a server.
 const IN_TIME: Micros = Micros::new(30_000_000);
 
-/// What to do, the most pressing first: what failed before what is missing. What passed needs nothing.
+/// Returns what to do, the most urgent first: failures before missing data. Criteria that passed need nothing.
 pub fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
     let history = &judgement.history;
     let mut all: Vec<_> = history.servers.0.values().filter_map(server).collect();
     all.extend(hub(history));
     all.extend(gemini(history));
-    all.extend(judgement.criteria.iter().filter_map(|(criterion, judged)| numbers(criterion, judged, history)));
+    all.extend(judgement.criteria.iter().filter_map(|(criterion, judged)| numbers(criterion, judged, judgement)));
     all.extend(leak_undecided(history));
     all.extend(too_little_seen(judgement));
     all.extend(not_exercised(judgement));
@@ -34,7 +34,7 @@ pub fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
     all
 }
 
-/// Whether a criterion that decides anything did not pass.
+/// Returns whether a criterion that counts did not pass.
 fn is_open(judgement: &Assessment, id: &str) -> bool {
     let found = judgement.criteria.iter().find(|(criterion, _)| criterion.id == id);
     found.is_some_and(|(criterion, judged)| {
@@ -56,25 +56,26 @@ fn server(server: &ServerHistory) -> Option<Recommendation> {
     let name = server.name.replace('`', "'");
     if server.never_up && server.down_us > 0 {
         let action = format!(
-            "Make server `{name}` start, or declare what is expected of it in hubwatch.toml: `[servers.{name}] expected = [\"disconnected\"]`."
+            "Make server `{name}` start, or declare in hubwatch.toml that it may be down: `[servers.{name}] expected = [\"disconnected\"]`."
         );
-        let why = server.last_error.as_ref().map_or("it never worked".to_owned(), |error| format!("it never worked: {error}"));
+        let why = server.last_error.as_ref().map_or("it was never up".to_owned(), |error| format!("it was never up: {error}"));
         return Some(recommend(action, why, &["integration.servers_connected"]));
     }
-    // What was planned, and from which the hub recovered by itself in time, asks for nothing.
+    // A planned outage that the hub recovered from in time needs no action.
     let asks = |down: &&Outage| down.unplanned_us > 0 || !down.has_recovered() || down.duration_us > IN_TIME.get();
     let last = server.down.iter().rev().find(asks)?;
     let action = if last.ending == Some(Ending::ByHand) {
         format!(
-            "Find out why server `{name}` went down, and have something restart it: it came back only because somebody restarted it."
+            "Find out why server `{name}` went down, and set up an automatic restart: it came back only after a manual restart."
         )
     } else if last.to.is_some() {
-        format!("Find out why server `{name}` went down, and have something restart it: the hub never does by itself.")
+        format!("Find out why server `{name}` went down, and set up an automatic restart: the hub does not restart servers itself.")
     } else {
-        format!("Restart server `{name}` (stop it, then start it: a start alone does nothing), and find out why it went down.")
+        format!("Restart server `{name}` (stop it, then start it: a start alone has no effect), and find out why it went down.")
     };
     let down = words::duration(server.down_us);
-    let why = format!("down {}× for {down}, the last time because {}", server.outages, last.reason);
+    let times = if server.outages == 1 { "once".to_owned() } else { format!("{} times", server.outages) };
+    let why = format!("down {times} for {down}; last cause: {}", last.reason);
     let ids = ["integration.servers_connected", "integration.no_unexpected_disconnections", "degradation.server_recovery"];
     Some(recommend(action, why, &ids))
 }
@@ -84,19 +85,19 @@ fn hub(history: &History) -> Option<Recommendation> {
     let hub = &history.hub;
     let unplanned = || hub.stops.iter().chain(&hub.exits).filter(|stop| stop.planned.is_none());
     if let Some(cause) = unplanned().find_map(|stop| stop.cause.as_ref()) {
-        return Some(recommend(format!("Mend what ended the hub: {cause}."), "the hub's process ended", &ids));
+        return Some(recommend(format!("Fix what stopped the hub: {cause}."), "the hub process stopped", &ids));
     }
     if let Some(exit) = hub.exits.iter().find(|exit| exit.planned.is_none()) {
         let action =
-            "Find out why the hub's process ended without a word: look for the kernel's out-of-memory killer (`dmesg`) first.";
-        return Some(recommend(action, format!("it was gone at {}", exit.at), &ids));
+            "Find out why the hub process died without logging a reason: check `dmesg` for the out-of-memory killer first.";
+        return Some(recommend(action, format!("it was gone at {}", words::minute(exit.at)), &ids));
     }
     let stop = unplanned().next()?;
     let signal = stop.signal.as_deref().unwrap_or("a signal");
     let action = format!(
-        "Find out who stopped the hub with {signal}; a planned stop belongs between `hubwatch mark begin` and `hubwatch mark end`."
+        "Find out what stopped the hub with {signal}; mark a planned stop with `hubwatch mark begin` and `hubwatch mark end`."
     );
-    Some(recommend(action, format!("it stopped at {}", stop.at), &ids))
+    Some(recommend(action, format!("it stopped at {}", words::minute(stop.at)), &ids))
 }
 
 fn gemini(history: &History) -> Option<Recommendation> {
@@ -104,28 +105,33 @@ fn gemini(history: &History) -> Option<Recommendation> {
     let failure = history.calls.last_failed_rounds.last()?.failure;
     let action = match failure {
         GeminiFailure::RateLimited => {
-            "Raise Gemini's quota, or lower the rate of prompts: each failed round costs its caller seconds."
+            "Raise Gemini's quota, or send fewer prompts: each failed round delays its caller by seconds."
         }
-        GeminiFailure::KeyInvalid => "Give the hub a valid GEMINI_API_KEY: an invalid one stops it at the first prompt.",
-        GeminiFailure::SafetyFilter => "Look at the prompts that Gemini's safety filter withholds.",
-        GeminiFailure::Failed => "Find out why Gemini's answers failed: network, model name and key.",
+        GeminiFailure::KeyInvalid => "Give the hub a valid GEMINI_API_KEY: an invalid key stops the hub at the first prompt.",
+        GeminiFailure::SafetyFilter => "Check the prompts that Gemini's safety filter blocks.",
+        GeminiFailure::Failed => "Find out why Gemini requests failed: check network, model name and API key.",
     };
-    Some(recommend(action, format!("{rounds} rounds failed, the last ones {failure}"), &["integration.gemini_without_errors"]))
+    Some(recommend(
+        action,
+        format!("{rounds} rounds failed, the last one: {}", words::gemini_failure(failure)),
+        &["integration.gemini_without_errors"],
+    ))
 }
 
-/// What a number beyond its limit asks for.
-fn numbers(criterion: &Criterion, judged: &Judged, history: &History) -> Option<Recommendation> {
+/// Returns what to do about a number beyond its limit.
+fn numbers(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Option<Recommendation> {
+    let history = &judgement.history;
     if judged.verdict != Verdict::Fail && judged.verdict != Verdict::Warn {
         return None;
     }
     let action = match criterion.id.as_str() {
-        "performance.cpu" => "Profile the hub (`node --cpu-prof`) in the hours of its peak.".to_owned(),
+        "performance.cpu" => "Profile the hub (`node --cpu-prof`) during its peak hours.".to_owned(),
         "performance.memory" => {
             "Take heap snapshots of the hub (`node --heapsnapshot-signal=SIGUSR2`) and compare them.".to_owned()
         }
         "performance.api_response_time" => "Find out what blocks the hub's event loop: its API answers slowly.".to_owned(),
         "performance.meta_tool_time" => {
-            "Look at the traces of the slowest meta-tool calls: the Gemini part is a span of its own.".to_owned()
+            "Look at the traces of the slowest meta-tool calls (section 5): the Gemini part is a separate span.".to_owned()
         }
         "performance.log_growth" if !history.log.storms.is_empty() => {
             "Stop the repeated lines (section 6 names them), or rotate the log.".to_owned()
@@ -136,44 +142,44 @@ fn numbers(criterion: &Criterion, judged: &Judged, history: &History) -> Option<
             "Look at the errors of the failed meta-tool calls (their traces are in the appendix).".to_owned()
         }
         "integration.logging_without_loss" => {
-            "Make the log readable for hubwatch all the time, and keep rotated files for a while.".to_owned()
+            "Keep the log readable for hubwatch all the time, and keep rotated files for some minutes.".to_owned()
         }
-        "degradation.session_cleanup" => "Find out why sessions outlive their clients.".to_owned(),
+        "degradation.session_cleanup" => "Find out why sessions stay open after their clients disconnect.".to_owned(),
         _ => return None,
     };
-    Some(recommend(action, judged.why.clone(), &[&criterion.id]))
+    Some(recommend(action, reason::why(criterion, judged, judgement), &[&criterion.id]))
 }
 
-/// A warning is no leak: what grows by little is looked at, not searched for before the build may go on.
+/// Words the advice on memory. A warning is not a leak, so it asks for more data, not for a fix before the promotion.
 fn memory(verdict: Verdict, history: &History) -> String {
     let left = history.memory_trend.as_ref().and_then(|trend| trend.time_to_limit_us);
-    let left = left.map_or(String::new(), |left| format!(" At this rate its limit is reached in {}.", words::duration(left)));
+    let left = left.map_or(String::new(), |left| format!(" At this rate it reaches its limit in {}.", words::duration(left)));
     match verdict {
         Verdict::Fail => format!("Find the leak before promoting: compare heap snapshots taken hours apart.{left}"),
-        _ => format!("Watch the hub's memory for longer: it grows, but it is not known to leak.{left}"),
+        _ => format!("Watch the hub's memory for longer: it grows, but a leak is not proven.{left}"),
     }
 }
 
-/// Memory that may leak or not, as far as this period tells.
+/// Advises a longer watch if the period is too short to decide whether memory leaks.
 fn leak_undecided(history: &History) -> Option<Recommendation> {
     let trend = history.memory_trend.as_ref().filter(|trend| trend.growth != Growth::TooShort)?;
-    let action = "Watch for longer (48 h), or under more even load, so that a memory leak can be told from other growth.";
+    let action = "Watch for longer (48 h), or under a more even load, to tell a memory leak from other growth.";
     Some(recommend(action, MemoryTrend::undecided(trend)?, &["stability.no_memory_leak"]))
 }
 
-/// Criteria without a verdict that must have one, and why they have none.
+/// Returns the must criteria without a verdict.
 fn undecided(judgement: &Assessment) -> impl Iterator<Item = (&Criterion, &Judged)> {
     let all = judgement.criteria.iter().map(|(criterion, judged)| (criterion, judged));
     all.filter(|(criterion, judged)| criterion.severity == Severity::Must && judged.verdict == Verdict::Inconclusive)
 }
 
-/// The source that a criterion has no verdict for want of.
+/// Returns the source whose absence left a criterion without a verdict.
 fn lacking(judged: &Judged) -> Option<Basis> {
     let decisive = |ground| ground == judged.ground && matches!(ground, Ground::NotVisible | Ground::TooLittleCoverage);
     judged.limits.iter().find(|limit| !limit.passed_over && decisive(limit.ground)).map(|limit| limit.source)
 }
 
-/// What was not seen, or not for long enough, by its source.
+/// Advises on sources that were missing or were not read for long enough.
 fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
     let mut by_source: BTreeMap<Basis, (String, Vec<&str>)> = BTreeMap::new();
     for (criterion, judged) in undecided(judgement) {
@@ -183,13 +189,12 @@ fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
     }
     let told = |(basis, (why, ids)): (Basis, (String, Vec<&str>))| {
         let action = basis.advice();
-        let first = action.chars().next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
-        recommend(format!("{first}{}.", action.get(1..).unwrap_or_default()), why, &ids)
+        recommend(format!("{}.", words::capitalised(action)), why, &ids)
     };
     by_source.into_iter().map(told).collect()
 }
 
-/// How to exercise what nobody used, for each thing that lacks it.
+/// Advises how to produce the traffic that untested criteria need.
 fn not_exercised(judgement: &Assessment) -> Vec<Recommendation> {
     let mut by_action: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (criterion, judged) in undecided(judgement) {
@@ -198,14 +203,16 @@ fn not_exercised(judgement: &Assessment) -> Vec<Recommendation> {
         }
         let action = match criterion.id.as_str() {
             "integration.meta_tool_succeeds" | "integration.gemini_without_errors" | "performance.meta_tool_time" => {
-                "Let a client call the meta-tool during the period."
+                "These checks need traffic: let a client call the meta-tool during the period."
             }
-            "integration.session_isolation" => "Connect two clients at once, and let each of them choose tools of its own.",
+            "integration.session_isolation" => {
+                "This check needs traffic: connect two clients at once, and let each of them choose its own tools."
+            }
             "stability.degradation_passes" => {
-                "Disturb the hub on purpose between `hubwatch mark begin` and `hubwatch mark end`: let Gemini fail, kill a server's \
+                "Test the resilience scenarios between `hubwatch mark begin` and `hubwatch mark end`: make Gemini fail, kill a server's \
                  process, disconnect a client, connect ten clients at once."
             }
-            _ => "Exercise what these criteria measure during the period.",
+            _ => "These checks need traffic during the period.",
         };
         by_action.entry(action).or_default().push(&criterion.id);
     }
@@ -215,18 +222,22 @@ fn not_exercised(judgement: &Assessment) -> Vec<Recommendation> {
     };
     let told = |(action, ids): (&str, Vec<&str>)| {
         let titles: Vec<String> = ids.iter().map(|id| title(id)).collect();
-        recommend(action, format!("not exercised: {}", titles.join("; ")), &ids)
+        recommend(action, format!("not tested: {}", titles.join("; ")), &ids)
     };
     by_action.into_iter().map(told).collect()
 }
 
-/// A period that is too short stands in the way of the whole verdict, whatever its criteria came to.
+/// Advises a longer watch: a period that is too short gets no verdict, whatever its criteria say.
 fn too_short(judgement: &Assessment) -> Option<Recommendation> {
     judgement.obstacles.iter().find(|obstacle| obstacle.kind == ObstacleKind::TooShort)?;
     let wanted = words::duration(judgement.rules.min_period.get());
     let watched = words::duration(judgement.history.coverage.covered_us);
     let ids: Vec<&str> = undecided(judgement).map(|(criterion, _)| criterion.id.as_str()).collect();
-    Some(recommend(format!("Watch for at least {wanted} before asking for a verdict."), format!("{watched} were watched"), &ids))
+    Some(recommend(
+        format!("Watch for at least {wanted} before you ask for a verdict."),
+        format!("watched so far: {watched}"),
+        &ids,
+    ))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! From the model to what people read, by templates.
+//! Renders the model with templates, for people.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,14 +16,14 @@ use crate::judge::measure::Measure;
 use crate::judge::series::{LatencyPoint, Line, Point};
 use crate::judge::verdict::Verdict;
 
-/// What is made by a template.
+/// An output that a template makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Template {
     /// The whole report as Markdown.
     Markdown,
-    /// The whole report as a page of its own.
+    /// The whole report as a single HTML page.
     Html,
-    /// The verdict and what to do, for a chat or the summary of a CI step.
+    /// The verdict and the next steps, for a chat or the summary of a CI step.
     Summary,
 }
 
@@ -48,7 +48,7 @@ impl Template {
 /// Why a report could not be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
-    /// A template of the user's own can't be read.
+    /// The user's template can't be read.
     #[error("can't read the template {path}: {reason}")]
     Unreadable {
         /// Which file.
@@ -56,42 +56,42 @@ pub enum RenderError {
         /// Why.
         reason: std::io::Error,
     },
-    /// A template is wrong.
-    #[error("the template {path} is wrong: {reason}")]
+    /// The template has an error.
+    #[error("the template {path} has an error: {reason}")]
     Template {
         /// Which one.
         path: PathBuf,
-        /// What is wrong, and where.
+        /// The error and its place.
         reason: String,
     },
 }
 
-/// What templates know beside the report's own fields.
+/// The data of templates beside the report's own fields.
 #[derive(Serialize)]
 struct Page<'a> {
     #[serde(flatten)]
     report: &'a Report,
-    /// SVG charts; none for Markdown, which would not show them.
+    /// SVG charts; none for Markdown, which can't show them.
     charts: Vec<Chart>,
-    /// Small charts of characters.
+    /// Small charts made of characters.
     sparks: Vec<Spark>,
-    /// For each server the same of its states.
+    /// A small chart of each server's states.
     strips: Vec<String>,
-    /// Criteria that were not judged, by the reason why not.
+    /// Criteria that were not judged, grouped by reason.
     not_judged: Vec<String>,
-    /// For each server how it stands, in a word, and the class of its colour.
+    /// The word and the colour class of each server's state.
     standings: Vec<(&'static str, &'static str)>,
     /// The phases, ready for a table.
     phase_rows: Vec<Vec<String>>,
-    /// The comparison in a line.
+    /// The comparison on one line.
     comparison_line: Option<String>,
     /// The comparison's figures, ready for a table.
     figure_rows: Vec<Vec<String>>,
     /// Each measure's value by its name, with `_` for its dot; `–` where it has none.
     shown: BTreeMap<String, &'a str>,
-    /// For each incident how long it lasted.
+    /// How long each incident lasted.
     lasted: Vec<String>,
-    /// For each incident where to see it; empty if no address is known.
+    /// The address of each incident's trace; empty if unknown.
     incident_urls: Vec<String>,
     /// The slowest calls, ready for a table.
     slowest_rows: Vec<CallRow>,
@@ -102,15 +102,15 @@ struct Page<'a> {
     style: &'static str,
 }
 
-/// A call to look into.
+/// A call worth a look.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct CallRow {
-    /// When it ended; empty where that isn't known.
+    /// When it ended; empty if unknown.
     at: String,
     took: String,
     outcome: String,
     trace: String,
-    /// Where to see it; empty if no address is known.
+    /// The address of its trace; empty if unknown.
     url: String,
 }
 
@@ -123,7 +123,7 @@ struct Spark {
     most: String,
 }
 
-/// Renders the report by the embedded template, or by `own`.
+/// Renders the report with the embedded template, or with `own`.
 pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result<String, RenderError> {
     let path = own.map_or_else(|| Path::new("(embedded)").join(template.name()), Path::to_owned);
     let text = match own {
@@ -167,7 +167,7 @@ fn shown(report: &Report) -> BTreeMap<String, &str> {
     Measure::ALL.iter().map(of).collect()
 }
 
-/// How the page and its charts look.
+/// The style sheet of the page and its charts.
 pub const STYLE: &str = include_str!("../../templates/style.css");
 
 fn filters(tera: &mut Tera) {
@@ -182,7 +182,7 @@ fn filters(tera: &mut Tera) {
     tera.register_filter("sign", |value: &str, _: Kwargs, _: &State| sign(value));
 }
 
-/// A sentence for each reason why criteria are not applicable or were switched off.
+/// Returns one sentence for each reason why criteria were not judged.
 fn not_judged(report: &Report) -> Vec<String> {
     let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
     for row in report.criteria.iter().filter(|row| row.verdict == Verdict::NotApplicable) {
@@ -228,15 +228,15 @@ fn comparison_line(comparison: &Comparison) -> String {
         builds => format!("build {}", builds.join(" → ")),
     };
     let criteria = match comparison.criteria.len() {
-        0 => "every verdict is as it was".to_owned(),
-        1 => "1 verdict is another one".to_owned(),
-        many => format!("{many} verdicts are other ones"),
+        0 => "no verdict changed".to_owned(),
+        1 => "1 verdict changed".to_owned(),
+        many => format!("{many} verdicts changed"),
     };
     let better = if better == 1 { "1 figure is better".to_owned() } else { format!("{better} figures are better") };
     format!("Compared with {earlier}: {better}, {worse} worse; {criteria}")
 }
 
-/// Name, then, now, what became of it, and up to where a difference is noise.
+/// Returns a row: name, earlier value, present value, change, noise.
 fn figure_row(figure: &FigureChange) -> Vec<String> {
     let say = |value| words::in_unit(figure.unit, value);
     let known = |shown: &Option<String>| shown.clone().unwrap_or_else(|| "–".to_owned());
@@ -254,10 +254,10 @@ fn sparks(report: &Report) -> Vec<Spark> {
     let series = &report.series;
     let say = words::permille;
     let all = [
-        numbers(report, "Processor, of one core", &series.cpu_permille, |point| point.max, say),
+        numbers(report, "CPU usage, of one core", &series.cpu_permille, |point| point.max, say),
         numbers(report, "Memory", &series.rss_bytes, |point| point.max, words::bytes),
-        durations(report, "API answers, p95", &series.api_parts_us),
-        durations(report, "Meta-tool calls, p95", &series.calls_parts_us),
+        durations(report, "API response time, p95", &series.api_parts_us),
+        durations(report, "Meta-tool call duration, p95", &series.calls_parts_us),
         numbers(report, "Errors", &series.error_lines, |point| point.sum, |count| count.to_string()),
         numbers(report, "Warnings", &series.warn_lines, |point| point.sum, |count| count.to_string()),
         numbers(report, "Log volume", &series.log_bytes, |point| point.sum, words::bytes),
@@ -292,7 +292,7 @@ fn drawn(
 }
 
 impl Delta {
-    /// The value against the baseline, in words.
+    /// Formats the value and its difference to the baseline.
     pub fn say(&self, say: impl Fn(u64) -> String) -> String {
         match (self.value, self.baseline) {
             (None, _) => "–".to_owned(),
@@ -305,12 +305,12 @@ impl Delta {
     }
 }
 
-/// An instant to the minute, for where seconds only take room.
+/// Shortens an instant to the minute.
 fn minute(instant: &str) -> String {
     instant.get(..16).map_or_else(|| instant.to_owned(), |minute| minute.replace('T', " "))
 }
 
-/// Text that can't break out of a table's cell or become markup.
+/// Escapes text so that it can't end a table cell or become markup.
 fn cell(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
@@ -328,26 +328,26 @@ fn cell(text: &str) -> String {
     out
 }
 
-/// Text whose `code` stays code; everything else stays text.
+/// Escapes text, but keeps `code` as code.
 fn prose(text: &str) -> String {
     let part = |(code, part): (bool, &str)| if code { format!("`{part}`") } else { cell(part) };
     code_parts(text).map_or_else(|| cell(text), |parts| parts.map(part).collect())
 }
 
-/// The same as HTML.
+/// Does the same for HTML.
 fn prose_html(text: &str) -> String {
     let escape = super::chart::escape;
     let part = |(code, part): (bool, &str)| if code { format!("<code>{}</code>", escape(part)) } else { escape(part) };
     code_parts(text).map_or_else(|| escape(text), |parts| parts.map(part).collect())
 }
 
-/// The parts between backticks, and whether each is code; `None` where a backtick stands alone.
+/// Splits text at backticks into code and other parts; `None` if a backtick has no partner.
 fn code_parts(text: &str) -> Option<impl Iterator<Item = (bool, &str)>> {
     let closed = text.matches('`').count().is_multiple_of(2);
     closed.then(|| text.split('`').enumerate().map(|(index, part)| (index % 2 == 1, part)))
 }
 
-/// A verdict that catches the eye, told by its sign as well as by its word.
+/// Returns a verdict with a sign, so that it doesn't depend on colour.
 fn badge(verdict: &str) -> String {
     let badge = match Verdict::parse(verdict) {
         Some(Verdict::Pass) => "✅ pass",
@@ -360,7 +360,7 @@ fn badge(verdict: &str) -> String {
     badge.to_owned()
 }
 
-/// The same without markup and colour, for the page, which has its own.
+/// Returns the same without markup, for the HTML page.
 fn sign(verdict: &str) -> String {
     let sign = match Verdict::parse(verdict) {
         Some(Verdict::Pass) => "✓ pass",

@@ -94,12 +94,12 @@ impl Counted {
             },
             FactKind::Log(LogFact::LogWriteFailed(failed)) => {
                 let cause = Some(failed.error.to_string());
-                let draft = seen.draft(IncidentKind::LogWriteFailed, "", "The hub could not write its log", "lines are lost");
+                let draft = seen.draft(IncidentKind::LogWriteFailed, "", "The hub could not write its log", "log lines are lost");
                 register.episode(sight.alerts, Draft { cause, ..draft });
             }
             FactKind::Log(LogFact::LogUnreadable(unreadable)) => {
                 let cause = Some(unreadable.reason.to_string());
-                let effect = "what only the log tells is not visible";
+                let effect = "events that only the log shows are missing";
                 let draft = seen.draft(IncidentKind::LogUnreadable, "", "The log could not be read", effect);
                 register.episode(sight.alerts, Draft { cause, ..draft });
             }
@@ -113,7 +113,7 @@ impl Counted {
             return;
         }
         let width = seen.fact.when.width();
-        let effect = "see the lines of the log around that time";
+        let effect = "see the log around that time";
         for (kind, tide) in [(IncidentKind::ErrorSpike, &mut self.errors), (IncidentKind::ErrorRate, &mut self.hourly)] {
             let alert = sight.alerts.of(kind);
             if width > alert.window {
@@ -122,11 +122,11 @@ impl Counted {
             }
             // What one Watch catches up on can be older than the window.
             tide.ebb(kind, "", seen.at, sight, register);
-            let (title, cause) = ("The hub wrote many errors".to_owned(), Some(text.to_owned()));
+            let (title, cause) = ("The hub logged many errors".to_owned(), Some(text.to_owned()));
             let draft = Draft { cause, count: lines.count.get(), ..seen.draft(kind, "", title, effect) };
             if let Some(incident) = tide.rise(draft, sight, register) {
                 let (limit, within) = (alert.threshold, minutes(alert.window));
-                incident.title = format!("The hub wrote {} errors, at times more than {limit} in {within} min", incident.count);
+                incident.title = format!("The hub logged {} errors, at times more than {limit} in {within} min", incident.count);
             }
         }
     }
@@ -140,10 +140,10 @@ impl Counted {
         let tide = self.rounds.entry(failure).or_default();
         tide.ebb(kind, failure.as_str(), seen.at, sight, register);
         let effect = "calls took longer, fell back to keywords or failed";
-        let draft = seen.draft(kind, failure.as_str(), "Gemini failed again and again", effect);
+        let draft = seen.draft(kind, failure.as_str(), "Gemini failed repeatedly", effect);
         let cause = Some(words_of(failure).to_owned());
         if let Some(incident) = tide.rise(Draft { cause, ..draft }, sight, register) {
-            incident.title = format!("Gemini failed in {} rounds", incident.count);
+            incident.title = format!("{} Gemini rounds failed", incident.count);
         }
     }
 
@@ -169,7 +169,7 @@ impl Counted {
         let at = window.span().map_or(storm.first, |span| span.0.min(storm.first));
         let count = if is_open { repeated } else { within };
         let effect = "the log grows, and other lines are hard to find";
-        let draft = seen.draft(IncidentKind::LogStorm, line, "The same line was logged again and again", effect);
+        let draft = seen.draft(IncidentKind::LogStorm, line, "The same line was logged repeatedly", effect);
         let draft = Draft { at, cause: Some(line.to_owned()), count, ..draft };
         if let Some(incident) = register.episode(sight.alerts, draft) {
             let lasted = storm.last.min(sight.now).since(incident.start.0);
@@ -180,12 +180,12 @@ impl Counted {
 
     fn known_storm(&mut self, storm: &Storm, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
         let kind = IncidentKind::LogStormKnown;
-        let cause = Some("a known defect of the hub: its cleanup calls itself when a client leaves".to_owned());
+        let cause = Some("known hub defect: when a client disconnects, the cleanup calls itself".to_owned());
         let first = *self.known_storm.get_or_insert(storm.first);
-        let draft = seen.draft(kind, "", "The log repeated a line", "each client is counted once here");
+        let draft = seen.draft(kind, "", "The log repeated a line", "the log grows; each client is counted once in this report");
         let draft = Draft { at: first, cause, count: storm.count.get(), ..draft };
         if let Some(incident) = register.episode(sight.alerts, draft) {
-            incident.title = format!("Disconnects of clients wrote {} repeated lines", incident.count);
+            incident.title = format!("Client disconnects logged {} repeated lines", grouped(incident.count));
             incident.end = Some(Moment(storm.last.min(sight.now)).max(incident.start));
         }
         register.seen(kind, "", storm.last);
@@ -250,7 +250,7 @@ impl Counted {
 
 fn breaker_open(seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
     let title = "The hub stopped asking the LLM for categories";
-    let effect = "tools are sorted by keywords only";
+    let effect = "tools are chosen by keywords only";
     register.raise(sight.alerts, seen.draft(IncidentKind::BreakerOpen, "", title, effect));
 }
 
@@ -288,9 +288,9 @@ fn minutes(window: Micros) -> u64 {
 fn words_of(failure: GeminiFailure) -> &'static str {
     match failure {
         GeminiFailure::RateLimited => "its quota is used up (HTTP 429)",
-        GeminiFailure::SafetyFilter => "its safety filter withheld the answers",
+        GeminiFailure::SafetyFilter => "its safety filter blocked the answers",
         GeminiFailure::KeyInvalid => "its API key is not valid",
-        GeminiFailure::Failed => "see the lines of the log around that time",
+        GeminiFailure::Failed => "see the log around that time",
     }
 }
 
@@ -302,14 +302,15 @@ fn calls(call: &CallEnded, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Re
     };
     let slow = sight.alerts.of(IncidentKind::CallsSlow).threshold;
     if call.duration.is_some_and(|duration| duration.get() > slow) {
-        tell(IncidentKind::CallsSlow, "Meta-tool calls took too long", "clients waited", call.started);
+        let title = format!("Meta-tool calls took longer than {}", lasting(Micros::new(slow)));
+        tell(IncidentKind::CallsSlow, &title, "clients waited", call.started);
     }
     if has_failed(call) {
         tell(IncidentKind::CallsFailing, "Meta-tool calls failed", "clients got errors instead of tools", seen.at);
     }
     if call.notification == Some(Notification::Failed) {
-        let title = "Clients could not be told that their tools changed";
-        tell(IncidentKind::NotificationsFailing, title, "they go on with the old list", seen.at);
+        let title = "Clients were not notified of their changed tools";
+        tell(IncidentKind::NotificationsFailing, title, "they keep using the old tool list", seen.at);
     }
 }
 

@@ -66,9 +66,9 @@ impl HubLife {
                 let signal = stop.signal.as_ref().map(|signal| format!("it received {signal}"));
                 sign("The hub stopped", stop.cause.as_ref().map(ToString::to_string).or(signal), false);
             }
-            FactKind::Hub(HubFact::HubStopped(_)) => sign("The hub stopped in good order", None, false),
+            FactKind::Hub(HubFact::HubStopped(_)) => sign("The hub shut down cleanly", None, false),
             FactKind::Hub(HubFact::HubExited(exit)) => {
-                sign("The hub's process ended without a word", exit.cause.as_ref().map(ToString::to_string), true);
+                sign("The hub process died without logging a reason", exit.cause.as_ref().map(ToString::to_string), true);
             }
             FactKind::Hub(HubFact::HubUnreachable(lost)) => {
                 sign("The hub did not answer", Some(format!("{NO_ANSWER}{}", lost.outcome.reason())), false)
@@ -101,9 +101,12 @@ impl HubLife {
             None => {
                 // Something that answers without being a hub may stand before one: whether it was there is not known.
                 let (title, effect) = if sight.history.hub.another_answers {
-                    ("No hub answered since the watch began".to_owned(), "not known: what answered is no hub")
+                    (
+                        "No hub has answered since the watch started".to_owned(),
+                        "unknown: another program answers at the hub's address",
+                    )
                 } else {
-                    ("The watch began before the hub".to_owned(), "none: the hub was not there yet")
+                    ("The watch started before the hub".to_owned(), "none: the hub was not running yet")
                 };
                 let cause = Some(awaited.reason.clone());
                 let (subject, at, evidence, planned) = ("", awaited.from.0, None, None);

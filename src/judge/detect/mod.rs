@@ -173,14 +173,14 @@ impl Detectors {
             at,
             title,
             cause: None,
-            effect: "what happened then is known from the log at best",
+            effect: "events in this time are known only where the log shows them",
             evidence: None,
             planned: None,
             count: 1,
         };
         if let Some(gap) = gap {
             let cause = Some(gap.reason.to_owned());
-            let draft = Draft { cause, ..draft(IncidentKind::WatchGap, gap.from, "Nobody watched".to_owned()) };
+            let draft = Draft { cause, ..draft(IncidentKind::WatchGap, gap.from, "hubwatch was not watching".to_owned()) };
             self.register.raise(sight.alerts, draft);
             self.register.settle(IncidentKind::WatchGap, "", gap.to);
             self.polled.unseen();
@@ -192,7 +192,7 @@ impl Detectors {
                 let title = format!("The host's clock jumped by {} s", jump.jump / 1_000_000);
                 let at = fact.when.latest();
                 let evidence = Some(Evidence::Fact(fact.id));
-                let effect = "times before and after can't be compared";
+                let effect = "times before and after the jump can't be compared";
                 let draft = Draft { evidence, effect, ..draft(IncidentKind::ClockJumped, at, title) };
                 self.register.raise(sight.alerts, draft);
                 self.register.settle(IncidentKind::ClockJumped, "", at);
@@ -201,8 +201,8 @@ impl Detectors {
         if let Some(build) = &watch.origin.build {
             let at = watch.interval.start();
             if let Some(before) = self.build.replace(build.to_string()).filter(|before| before != build.as_str()) {
-                let title = format!("Build {build} runs instead of {before}");
-                let effect = "the period is about two builds: neither has been watched for all of it";
+                let title = format!("The build changed from {before} to {build}");
+                let effect = "the period covers two builds; neither was watched for all of it";
                 self.register.raise(sight.alerts, Draft { effect, ..draft(IncidentKind::BuildChanged, at, title) });
                 self.register.settle(IncidentKind::BuildChanged, "", at);
             }

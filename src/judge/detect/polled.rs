@@ -78,8 +78,8 @@ impl Polled {
             kind: IncidentKind::CpuHigh,
             beyond: self.busy_since.is_some_and(|since| now.since(since) >= cpu.window),
             value: sight.history.latest_cpu().map_or(0, Exact::ceil),
-            title: "The hub's process was busy for long",
-            effect: "answers may take longer",
+            title: "The hub's CPU usage stayed high",
+            effect: "answers may be slow",
             since: self.busy_since,
         });
         let (rss, host) = (process.rss.get(), process.host_memory.get());
@@ -87,7 +87,9 @@ impl Polled {
         // Rounded up it is beyond a whole number exactly where it is beyond it unrounded.
         let share = Exact::permille(rss, limit.unwrap_or(host)).map_or(0, Exact::ceil);
         let (kind, title, effect) = match limit {
-            Some(_) => (IncidentKind::MemoryNearLimit, "The hub is near its memory limit", "beyond it the kernel ends the hub"),
+            Some(_) => {
+                (IncidentKind::MemoryNearLimit, "The hub is near its memory limit", "above the limit the kernel kills the hub")
+            }
             None => (IncidentKind::MemoryHigh, "The hub uses much of the host's memory", "the host may run out of it"),
         };
         levels.push(Level::above(sight, kind, share, title, effect));
@@ -121,7 +123,7 @@ impl Polled {
             beyond: grown > alert.threshold,
             value: grown,
             title: "Memory grew fast",
-            effect: "at this pace the hub runs out of it",
+            effect: "at this rate the hub runs out of memory",
             since: Some(Timestamp::new(first * FLOOR.get())),
         });
     }
@@ -134,7 +136,7 @@ fn answers(poll: &Poll, sight: &Sight<'_>, levels: &mut Vec<Level>) {
         kind: IncidentKind::ApiSlow,
         beyond: slowest > slow,
         value: slowest,
-        title: "The API took too long to answer",
+        title: "The API answered slowly",
         effect: "clients waited",
         since: None,
     });
@@ -145,8 +147,8 @@ fn answers(poll: &Poll, sight: &Sight<'_>, levels: &mut Vec<Level>) {
         kind: IncidentKind::ApiFailing,
         beyond: wrong > 0,
         value: wrong as u64,
-        title: "The hub answered, but not every request to its API",
-        effect: "what it did not tell is not known, such as the state of its servers",
+        title: "Some API requests failed although the hub was up",
+        effect: "some of its state is unknown, such as that of its servers",
         since: None,
     });
 }

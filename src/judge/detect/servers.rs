@@ -9,7 +9,7 @@ use crate::judge::history::{Ending, Outage, ServerNews};
 use crate::judge::incident::{Evidence, IncidentKind};
 use crate::watch::{FactKind, Liveness, ServerFact, Timestamp, ToolsChanged, Watch};
 
-const UNUSABLE: &str = "its tools answered nothing; the hub may have gone on calling it connected";
+const UNUSABLE: &str = "calls of its tools failed; the hub may still have reported it as connected";
 
 /// What is about one server, and is over with it.
 const OVER_WITH_THE_SERVER: [IncidentKind; 3] = [IncidentKind::ServerDown, IncidentKind::ServerNeverUp, IncidentKind::ToolsLost];
@@ -96,8 +96,8 @@ impl ServerLives {
     fn again(&mut self, name: &str, at: Timestamp, kind: IncidentKind, sight: &Sight<'_>, register: &mut Register) {
         let server = self.0.entry(name.to_owned()).or_default();
         let (tide, words) = match kind {
-            IncidentKind::ServerFlapping => (&mut server.cycles, "went down and came back again and again"),
-            _ => (&mut server.attempts, "was reconnected again and again"),
+            IncidentKind::ServerFlapping => (&mut server.cycles, "went down and came back repeatedly (flapping)"),
+            _ => (&mut server.attempts, "needed repeated attempts to reconnect"),
         };
         let draft = Draft {
             kind,
@@ -105,7 +105,7 @@ impl ServerLives {
             at,
             title: format!("Server {name} {words}"),
             cause: None,
-            effect: "its clients lost their calls each time",
+            effect: "calls of its tools failed each time",
             evidence: None,
             planned: sight.plans.at(at),
             count: 1,
@@ -130,7 +130,7 @@ fn down(outage: &Outage, news: &ServerNews, sight: &Sight<'_>, register: &mut Re
     // An outage that begins planned and goes on is unplanned from the window's end on.
     let planned = outage.planned.as_deref().filter(|_| outage.unplanned_us == 0);
     let (kind, title, effect) = match outage.is_the_first {
-        true => (IncidentKind::ServerNeverUp, format!("Server {name} never worked"), "its tools were never offered"),
+        true => (IncidentKind::ServerNeverUp, format!("Server {name} never worked"), "its tools were never available"),
         false => (IncidentKind::ServerDown, format!("Server {name} was down"), UNUSABLE),
     };
     match register.find(kind, name) {
@@ -162,10 +162,10 @@ fn tools(change: &ToolsChanged, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_
         return;
     }
     if change.to == 0 {
-        let title = format!("Server {name} offers no tools any more");
-        register.raise(sight.alerts, seen.draft(IncidentKind::ToolsLost, name, title, "clients find none of its tools"));
+        let title = format!("Server {name} lost all its tools");
+        register.raise(sight.alerts, seen.draft(IncidentKind::ToolsLost, name, title, "clients can't find its tools"));
     } else {
-        let title = format!("Server {name} offers {} tools instead of {}", change.to, change.from);
+        let title = format!("Server {name} now offers {} tools, before {}", change.to, change.from);
         let effect = "clients may call tools that are gone";
         register.raise(sight.alerts, seen.draft(IncidentKind::ToolsChanged, name, title, effect));
         register.settle(IncidentKind::ToolsChanged, name, seen.at);

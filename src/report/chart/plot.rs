@@ -185,7 +185,7 @@ impl Plot<'_> {
         if limits {
             keys.push(Key::line("limit", "limit"));
         }
-        for (class, name) in [("planned", "planned disturbance"), ("blind", "nobody watched")] {
+        for (class, name) in [("planned", "planned disturbance"), ("blind", "not watched")] {
             if self.shades.iter().any(|shade| shade.class == class) {
                 keys.push(Key::area(&format!("shade {class}"), name));
             }
