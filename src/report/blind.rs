@@ -131,7 +131,7 @@ fn losses(history: &History, all: &mut Vec<String>) {
 }
 
 /// The minute of an instant, in UTC.
-fn minute(at: Moment) -> String {
+pub fn minute(at: Moment) -> String {
     let at = at.to_string();
     at.get(..16).unwrap_or(&at).replace('T', " ")
 }

@@ -156,7 +156,12 @@ fn because(judgement: &Assessment) -> Vec<String> {
     // What was measured names the thing, its value and its limit; the criterion's title would say the opposite of it.
     let reason = |(criterion, judged): &(Criterion, Judged)| match judged.ground {
         Ground::Measured => capitalised(&judged.why),
-        _ => format!("{}: {}", criterion.title, judged.why),
+        Ground::NotVisible
+        | Ground::NotExercised
+        | Ground::TooFewSamples
+        | Ground::TooLittleCoverage
+        | Ground::NotApplicable
+        | Ground::Disabled => format!("{}: {}", criterion.title, judged.why),
     };
     because.extend(judgement.criteria.iter().filter(decisive).map(reason));
     because

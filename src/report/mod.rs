@@ -18,6 +18,7 @@ mod phases;
 mod points;
 mod recommend;
 mod render;
+mod told;
 pub mod words;
 
 pub use build::{Given, built_in_digest, report};

@@ -9,8 +9,8 @@ use crate::judge::history::{Gap, has_failed};
 use crate::judge::incident::{Evidence, IncidentKind};
 use crate::judge::moment::Moment;
 use crate::watch::{
-    Breaker, CallEnded, CallFact, Fact, GeminiFailure, Level, Lines, LogFact, Micros, Notification, Storm, Timestamp,
-    ToolFact, Visibility, Watch,
+    Breaker, CallEnded, CallFact, Fact, GeminiFailure, Level, Lines, LogFact, Micros, Notification, Storm, Timestamp, ToolFact,
+    Visibility, Watch,
 };
 
 /// The storm that every hub makes of a client's disconnect: known, and no fault of the build under test.

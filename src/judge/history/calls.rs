@@ -9,7 +9,9 @@ use super::Planned;
 use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
 use crate::judge::series::Durations;
-use crate::watch::{CallEnded, CallFact, CallOutcome, GeminiFailure, GeminiOutcome, Micros, Notification, Pairing, Timestamp, TraceId};
+use crate::watch::{
+    CallEnded, CallFact, CallOutcome, GeminiFailure, GeminiOutcome, Micros, Notification, Pairing, Timestamp, TraceId,
+};
 
 /// So many calls are kept as evidence: enough to look into, few enough to read.
 const KEPT_CALLS: usize = 5;

@@ -11,7 +11,9 @@ use crate::judge::moment::Moment;
 use crate::judge::planned::Plans;
 use crate::judge::rules::should_work;
 use crate::judge::standing::Standing;
-use crate::watch::{ApiOutcome, FactId, Liveness, Poll, ServerChanged, ServerFact, ServerPoll, Timestamp, ToolsChanged, Watch, When};
+use crate::watch::{
+    ApiOutcome, FactId, Liveness, Poll, ServerChanged, ServerFact, ServerPoll, Timestamp, ToolsChanged, Watch, When,
+};
 
 /// A server over the period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
