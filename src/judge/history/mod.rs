@@ -30,16 +30,15 @@ use super::planned::Plans;
 use super::rules::Rules;
 use super::series::Recorder;
 use crate::watch::{
-    Fact, FactKind, Micros, Poll, ScenarioChecked, ScenarioFact, ServerFact, Timestamp, Watch,
-    WatcherFact, WatcherId, When,
+    Fact, FactKind, Micros, Poll, ScenarioChecked, ScenarioFact, ServerFact, Timestamp, Watch, WatcherFact, WatcherId, When,
 };
 use phases::Polled;
 use sources::SourceClock;
 
 pub(super) use api::requests;
 pub use api::{ApiHistory, LoadHistory};
-pub(super) use calls::has_failed;
 pub use calls::{CallHistory, FailedRound, KeptCall};
+pub(super) use calls::{JudgedCalls, has_failed};
 pub use clients::ClientHistory;
 pub(super) use coverage::{Admission, Gap};
 pub use coverage::{Coverage, GAP};
