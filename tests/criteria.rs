@@ -139,7 +139,7 @@ const CASES: &[Case] = &[
         warns: None,
         fails: || with(|watches| add(&mut watches[62], exposed(1, "maps", "meta,web,maps,files"))),
         inconclusive: || Stage { sessions: false, ..Stage::default() }.watches(),
-        ground: Ground::NotExercised,
+        ground: Ground::NotVisible,
     },
     Case {
         id: "integration.meta_tool_succeeds",
@@ -249,7 +249,7 @@ const CASES: &[Case] = &[
         warns: None,
         fails: || with(|watches| add(&mut watches[300], ClientDisconnected { client: Text::from("client") })),
         inconclusive: nothing_exercised,
-        ground: Ground::NotExercised,
+        ground: Ground::NotVisible,
     },
     Case {
         id: "degradation.high_load",
@@ -269,6 +269,15 @@ fn there_is_a_case_for_each_criterion() {
         let can_warn = criterion.limits.iter().any(|limit| limit.warn.is_some());
         assert_eq!(case.warns.is_some(), can_warn, "{}", case.id);
     }
+}
+
+#[test]
+fn what_cannot_be_seen_is_the_reason_before_a_scenario_that_was_not_run() {
+    let mut watches = quiet(DAY).watches();
+    add(&mut watches[300], SessionOpened { session: None, categories: None });
+    let assessment = judge(&watches);
+    let (_, judged) = assessment.criteria.iter().find(|(criterion, _)| criterion.id == "integration.session_isolation").unwrap();
+    assert_eq!(judged.why, "not visible: the sessions' lines do not say which session they are about");
 }
 
 #[test]

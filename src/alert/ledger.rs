@@ -182,7 +182,36 @@ const fn trouble(kind: IncidentKind) -> IncidentKind {
     match kind {
         IncidentKind::ServerNeverUp => IncidentKind::ServerDown,
         IncidentKind::HubAwaited => IncidentKind::HubDown,
-        other => other,
+        IncidentKind::HubDown
+        | IncidentKind::ApiFailing
+        | IncidentKind::ApiSlow
+        | IncidentKind::ServerDown
+        | IncidentKind::ServerFlapping
+        | IncidentKind::ServerReconnecting
+        | IncidentKind::ToolsLost
+        | IncidentKind::ToolsChanged
+        | IncidentKind::CallsSlow
+        | IncidentKind::CallsFailing
+        | IncidentKind::NotificationsFailing
+        | IncidentKind::GeminiFailing
+        | IncidentKind::BreakerOpen
+        | IncidentKind::ErrorSpike
+        | IncidentKind::ErrorRate
+        | IncidentKind::ClientsUnusual
+        | IncidentKind::ClientsExcessive
+        | IncidentKind::CpuHigh
+        | IncidentKind::MemoryHigh
+        | IncidentKind::MemoryNearLimit
+        | IncidentKind::MemoryGrowth
+        | IncidentKind::LogGrowth
+        | IncidentKind::LogStorm
+        | IncidentKind::LogStormKnown
+        | IncidentKind::LogWriteFailed
+        | IncidentKind::LogUnreadable
+        | IncidentKind::DiskLow
+        | IncidentKind::WatchGap
+        | IncidentKind::ClockJumped
+        | IncidentKind::BuildChanged => kind,
     }
 }
 

@@ -250,14 +250,23 @@ fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradatio
             judged.passed_over = limit.optional && unseen(judged);
         }
     }
-    // What was not exercised says more than what can't be seen: somebody can exercise it.
-    let said = |judged: &&LimitJudged| (weight(judged.verdict), judged.ground == Ground::NotExercised);
+    let said = |judged: &&LimitJudged| (weight(judged.verdict), says(judged.ground));
     let decisive = limits.iter().filter(|judged| !judged.passed_over).rev().max_by_key(said);
     let (verdict, ground, samples, coverage_permille, why) = match decisive {
         Some(judged) => (judged.verdict, judged.ground, judged.samples, judged.coverage_permille, judged.why.clone()),
         None => (Verdict::Inconclusive, Ground::NotVisible, 0, 0, "it has no measure".to_owned()),
     };
     Judged { verdict, ground, samples, coverage_permille, why, limits, waiver: None }
+}
+
+/// Which of the grounds for no verdict says most. What can't be seen stays unseen, whatever somebody exercises: the scenario that was
+/// not run comes after it.
+const fn says(ground: Ground) -> u8 {
+    match ground {
+        Ground::NotVisible => 2,
+        Ground::NotExercised => 1,
+        Ground::Measured | Ground::TooFewSamples | Ground::TooLittleCoverage | Ground::NotApplicable | Ground::Disabled => 0,
+    }
 }
 
 /// The coverage below which there is no pass.

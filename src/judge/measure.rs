@@ -336,7 +336,24 @@ impl Measure {
             | Self::LoadApiFailedShare => Unit::Permille,
             Self::LogGrowthPerDay | Self::MemoryPeak => Unit::Bytes,
             Self::MemoryLeak | Self::MemoryGrowing => Unit::BytesPerHour,
-            _ => Unit::Count,
+            Self::ServersDisconnections
+            | Self::ServersRecoveredByHand
+            | Self::ServersToolChanges
+            | Self::GeminiNotFallenBack
+            | Self::CallsNotificationsFailed
+            | Self::LogLosses
+            | Self::LogErrors
+            | Self::HubEnds
+            | Self::SessionsLeftOpen
+            | Self::SessionsNotIsolated
+            | Self::ClientsPeak
+            | Self::ChecksSessionIsolation
+            | Self::ChecksGeminiFailure
+            | Self::ChecksServerCrash
+            | Self::ChecksSseDisconnect
+            | Self::ChecksHighLoad
+            | Self::DegradationFailed
+            | Self::DegradationNotExercised => Unit::Count,
         }
     }
 
@@ -348,7 +365,45 @@ impl Measure {
             Self::ChecksServerCrash => Some("server_crash"),
             Self::ChecksSseDisconnect => Some("sse_disconnect"),
             Self::ChecksHighLoad => Some("high_load"),
-            _ => None,
+            Self::ServersDownTime
+            | Self::ServersDisconnections
+            | Self::ServersSlowestRecovery
+            | Self::ServersRecoveredByHand
+            | Self::ServersToolChanges
+            | Self::GeminiFailedShare
+            | Self::GeminiNotFallenBack
+            | Self::GeminiMean
+            | Self::CallsFailedShare
+            | Self::CallsInvalid
+            | Self::CallsNotificationsFailed
+            | Self::CallsMean
+            | Self::CallsP95
+            | Self::CallsP99
+            | Self::LogLosses
+            | Self::LogGrowthPerDay
+            | Self::LogErrors
+            | Self::CpuMean
+            | Self::CpuPeak
+            | Self::MemoryHostMean
+            | Self::MemoryHostPeak
+            | Self::MemoryLimitPeak
+            | Self::MemoryPeak
+            | Self::MemoryLeak
+            | Self::MemoryGrowing
+            | Self::ApiMean
+            | Self::ApiP95
+            | Self::ApiP99
+            | Self::ApiMax
+            | Self::HubDownTime
+            | Self::HubEnds
+            | Self::ErrorsShare
+            | Self::SessionsLeftOpen
+            | Self::SessionsNotIsolated
+            | Self::ClientsPeak
+            | Self::LoadApiMean
+            | Self::LoadApiFailedShare
+            | Self::DegradationFailed
+            | Self::DegradationNotExercised => None,
         }
     }
 }

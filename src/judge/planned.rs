@@ -58,25 +58,28 @@ impl Plans {
         for fact in facts {
             let at = Moment(fact.when.latest());
             if let FactKind::Watcher(WatcherFact::MarkBegan(mark)) = &fact.kind {
-                self.forget(mark.name.as_str(), at);
+                self.begin(mark.name.as_str(), at);
             }
-            match &fact.kind {
-                // A mark that was read twice has the same name and time.
-                FactKind::Watcher(WatcherFact::MarkBegan(mark))
-                    if self.open(mark.name.as_str()).is_none() && !self.holds(mark.name.as_str(), at) =>
-                {
-                    self.0.push(Plan { name: mark.name.to_string(), from: at, to: None, forgotten: false });
-                }
-                FactKind::Watcher(WatcherFact::MarkEnded(mark)) => {
-                    if let Some(plan) = self.open(mark.name.as_str()) {
-                        plan.to = Some(at);
-                        plan.forgotten = at.0.since(plan.from.0) > LONGEST;
-                        if plan.forgotten {
-                            plan.to = Some(Moment(plan.from.0.plus(LONGEST)));
-                        }
-                    }
-                }
-                _ => {}
+            if let FactKind::Watcher(WatcherFact::MarkEnded(mark)) = &fact.kind {
+                self.end(mark.name.as_str(), at);
+            }
+        }
+    }
+
+    fn begin(&mut self, name: &str, at: Moment) {
+        self.forget(name, at);
+        // A mark that was read twice has the same name and time.
+        if self.open(name).is_none() && !self.holds(name, at) {
+            self.0.push(Plan { name: name.to_owned(), from: at, to: None, forgotten: false });
+        }
+    }
+
+    fn end(&mut self, name: &str, at: Moment) {
+        if let Some(plan) = self.open(name) {
+            plan.to = Some(at);
+            plan.forgotten = at.0.since(plan.from.0) > LONGEST;
+            if plan.forgotten {
+                plan.to = Some(Moment(plan.from.0.plus(LONGEST)));
             }
         }
     }

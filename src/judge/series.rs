@@ -290,11 +290,15 @@ impl Recorder {
     /// `shows_levels` is whether warnings and errors could be seen.
     pub(super) fn watch(&mut self, watch: &Watch, shows_levels: bool) {
         let of_level = |level| {
-            let lines = watch.facts.iter().filter_map(|fact| match &fact.kind {
-                FactKind::Log(LogFact::Lines(lines)) if lines.level == level => Some(lines.count.get()),
-                _ => None,
-            });
-            lines.fold(0, u64::saturating_add)
+            watch.facts.iter().fold(0_u64, |so_far, fact| {
+                if let FactKind::Log(LogFact::Lines(lines)) = &fact.kind
+                    && lines.level == level
+                {
+                    so_far.saturating_add(lines.count.get())
+                } else {
+                    so_far
+                }
+            })
         };
         for (buckets, count) in [(&mut self.errors, of_level(Level::Error)), (&mut self.warnings, of_level(Level::Warn))] {
             if shows_levels || count > 0 {

@@ -46,11 +46,10 @@ impl RuleBook {
         let mut stated = Vec::new();
         let mut begins = false;
         for fact in &watch.facts {
-            match &fact.kind {
-                FactKind::Watcher(WatcherFact::RuleStated(rule)) => stated.push(rule.rule.to_string()),
-                FactKind::Watcher(WatcherFact::WatcherStarted(_)) => begins = true,
-                _ => {}
+            if let FactKind::Watcher(WatcherFact::RuleStated(rule)) = &fact.kind {
+                stated.push(rule.rule.to_string());
             }
+            begins |= matches!(fact.kind, FactKind::Watcher(WatcherFact::WatcherStarted(_)));
         }
         if (begins || !stated.is_empty()) && stated != self.stated {
             self.stated = stated;

@@ -250,7 +250,8 @@ impl<A: Audience> Follow<A> {
                     }
                 }
                 Some(News::Judged(incidents)) if self.whole => self.send_all(incidents),
-                _ => {}
+                // Until everything is read, no incident is sent by itself.
+                Some(News::Incidents(_) | News::Judged(_)) | None => {}
             }
         }
         if !look.more && self.from.is_some() && !std::mem::replace(&mut self.whole, true) {

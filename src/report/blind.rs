@@ -97,7 +97,7 @@ fn losses(history: &History, all: &mut Vec<String>) {
         ));
     }
     for created in &own.created_again {
-        let (at, path, reason) = (minute(created.at), &created.path, &created.reason);
+        let (at, path, reason) = (words::minute(created.at), &created.path, &created.reason);
         all.push(format!(
             "The sidecar's state folder {path} was lost while it was in use ({reason}); it was created again at {at} with all that \
              the journal held."

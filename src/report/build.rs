@@ -69,6 +69,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         process: history.process,
         log: history.log,
         api: history.api,
+        tools: history.tools,
         sidecar: history.sidecar,
         series: judgement.series,
         planned: judgement.planned,

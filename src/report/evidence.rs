@@ -59,7 +59,41 @@ fn of_measure(measure: Measure, history: &History) -> Vec<Evidence> {
             };
             history.log.storms.iter().map(storm).collect()
         }
-        _ => Vec::new(),
+        Measure::ServersToolChanges
+        | Measure::GeminiMean
+        | Measure::CallsFailedShare
+        | Measure::CallsInvalid
+        | Measure::CallsNotificationsFailed
+        | Measure::CallsMean
+        | Measure::CallsP95
+        | Measure::CallsP99
+        | Measure::LogLosses
+        | Measure::LogErrors
+        | Measure::CpuMean
+        | Measure::CpuPeak
+        | Measure::MemoryHostMean
+        | Measure::MemoryHostPeak
+        | Measure::MemoryLimitPeak
+        | Measure::MemoryPeak
+        | Measure::MemoryLeak
+        | Measure::MemoryGrowing
+        | Measure::ApiMean
+        | Measure::ApiP95
+        | Measure::ApiP99
+        | Measure::ApiMax
+        | Measure::ErrorsShare
+        | Measure::SessionsLeftOpen
+        | Measure::SessionsNotIsolated
+        | Measure::ClientsPeak
+        | Measure::LoadApiMean
+        | Measure::LoadApiFailedShare
+        | Measure::ChecksSessionIsolation
+        | Measure::ChecksGeminiFailure
+        | Measure::ChecksServerCrash
+        | Measure::ChecksSseDisconnect
+        | Measure::ChecksHighLoad
+        | Measure::DegradationFailed
+        | Measure::DegradationNotExercised => Vec::new(),
     }
 }
 
@@ -103,7 +137,44 @@ fn worst(measure: Measure, history: &History, series: &Series) -> Vec<Evidence> 
             history.calls.slowest.iter().filter_map(call).collect()
         }
         Measure::CallsFailedShare | Measure::ErrorsShare => history.calls.failed.iter().filter_map(call).collect(),
-        _ => peak(measure, series).into_iter().collect(),
+        Measure::ServersDownTime
+        | Measure::ServersDisconnections
+        | Measure::ServersSlowestRecovery
+        | Measure::ServersRecoveredByHand
+        | Measure::ServersToolChanges
+        | Measure::GeminiFailedShare
+        | Measure::GeminiNotFallenBack
+        | Measure::CallsInvalid
+        | Measure::CallsNotificationsFailed
+        | Measure::LogLosses
+        | Measure::LogGrowthPerDay
+        | Measure::LogErrors
+        | Measure::CpuMean
+        | Measure::CpuPeak
+        | Measure::MemoryHostMean
+        | Measure::MemoryHostPeak
+        | Measure::MemoryLimitPeak
+        | Measure::MemoryPeak
+        | Measure::MemoryLeak
+        | Measure::MemoryGrowing
+        | Measure::ApiMean
+        | Measure::ApiP95
+        | Measure::ApiP99
+        | Measure::ApiMax
+        | Measure::HubDownTime
+        | Measure::HubEnds
+        | Measure::SessionsLeftOpen
+        | Measure::SessionsNotIsolated
+        | Measure::ClientsPeak
+        | Measure::LoadApiMean
+        | Measure::LoadApiFailedShare
+        | Measure::ChecksSessionIsolation
+        | Measure::ChecksGeminiFailure
+        | Measure::ChecksServerCrash
+        | Measure::ChecksSseDisconnect
+        | Measure::ChecksHighLoad
+        | Measure::DegradationFailed
+        | Measure::DegradationNotExercised => peak(measure, series).into_iter().collect(),
     }
 }
 
@@ -131,7 +202,34 @@ pub fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
         Measure::LogErrors => most(&series.error_lines, |point| point.sum, &|most| format!("{most} error lines")),
         Measure::LogGrowthPerDay => most(&series.log_bytes, |point| point.sum, &|most| format!("{} of log", words::bytes(most))),
         Measure::ClientsPeak => most(&series.clients, |point| point.max, &|most| format!("{most} MCP clients")),
-        _ => None,
+        Measure::ServersDownTime
+        | Measure::ServersDisconnections
+        | Measure::ServersSlowestRecovery
+        | Measure::ServersRecoveredByHand
+        | Measure::ServersToolChanges
+        | Measure::GeminiFailedShare
+        | Measure::GeminiNotFallenBack
+        | Measure::GeminiMean
+        | Measure::CallsFailedShare
+        | Measure::CallsInvalid
+        | Measure::CallsNotificationsFailed
+        | Measure::CallsMean
+        | Measure::CallsP95
+        | Measure::CallsP99
+        | Measure::LogLosses
+        | Measure::HubDownTime
+        | Measure::HubEnds
+        | Measure::ErrorsShare
+        | Measure::SessionsLeftOpen
+        | Measure::SessionsNotIsolated
+        | Measure::LoadApiFailedShare
+        | Measure::ChecksSessionIsolation
+        | Measure::ChecksGeminiFailure
+        | Measure::ChecksServerCrash
+        | Measure::ChecksSseDisconnect
+        | Measure::ChecksHighLoad
+        | Measure::DegradationFailed
+        | Measure::DegradationNotExercised => None,
     }
 }
 

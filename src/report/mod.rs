@@ -19,6 +19,7 @@ mod points;
 mod reason;
 mod recommend;
 mod render;
+mod told;
 pub mod words;
 
 pub use build::{Given, built_in_digest, report};

@@ -10,6 +10,7 @@ use crate::judge::criterion::{Group, Severity};
 use crate::judge::evaluate::{Ground, LimitJudged, MeasureFigure, WaiverJudged};
 use crate::judge::history::{
     ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory, SidecarHistory,
+    ToolHistory,
 };
 use crate::judge::incident::Incident;
 use crate::judge::leak::MemoryTrend;
@@ -56,6 +57,9 @@ pub struct Report {
     pub log: LogHistory,
     /// The API.
     pub api: ApiHistory,
+    /// What the hub did about tools in the background.
+    #[serde(default)]
+    pub tools: ToolHistory,
     /// The sidecar that watched.
     #[serde(default)]
     pub sidecar: SidecarHistory,

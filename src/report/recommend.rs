@@ -156,7 +156,9 @@ fn memory(verdict: Verdict, history: &History) -> String {
     let left = left.map_or(String::new(), |left| format!(" At this rate it reaches its limit in {}.", words::duration(left)));
     match verdict {
         Verdict::Fail => format!("Find the leak before promoting: compare heap snapshots taken hours apart.{left}"),
-        _ => format!("Watch the hub's memory for longer: it grows, but a leak is not proven.{left}"),
+        Verdict::Warn | Verdict::Pass | Verdict::Inconclusive | Verdict::NotApplicable => {
+            format!("Watch the hub's memory for longer: it grows, but a leak is not proven.{left}")
+        }
     }
 }
 

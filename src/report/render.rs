@@ -9,7 +9,7 @@ use tera::{Context, Kwargs, State, Tera};
 use super::chart::{Chart, spark};
 use super::compare::{Change, Comparison, FigureChange};
 use super::model::{Delta, Phase, Report};
-use super::{figures, own, words};
+use super::{figures, own, told, words};
 use crate::base::causes;
 use crate::judge::history::KeptCall;
 use crate::judge::measure::Measure;
@@ -99,6 +99,8 @@ struct Page<'a> {
     failed_rows: Vec<CallRow>,
     /// The sidecar's own figures, ready for a table.
     own_rows: Vec<own::Row>,
+    /// What the hub told of its servers' start and its work in the background.
+    told: Vec<String>,
     style: &'static str,
 }
 
@@ -156,6 +158,7 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
         slowest_rows: report.calls.slowest.iter().map(|call| call_row(call, report)).collect(),
         failed_rows: report.calls.failed.iter().map(|call| call_row(call, report)).collect(),
         own_rows: own::rows(report),
+        told: told::sentences(report),
         style: STYLE,
     };
     let context = Context::from_serialize(&page).map_err(wrong)?;

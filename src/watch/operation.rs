@@ -35,14 +35,14 @@ pub struct Operation {
 
 /// The operations of one Watch.
 pub fn operations(watch: &Watch) -> impl Iterator<Item = Operation> {
-    let calls = watch.facts.iter().filter_map(|fact| match &fact.kind {
-        FactKind::Call(CallFact::CallEnded(call)) => Some(Operation {
+    let calls = watch.facts.iter().filter_map(|fact| {
+        let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind else { return None };
+        Some(Operation {
             kind: OperationKind::MetaToolCall,
             outcome: call.outcome.as_str(),
             duration: call.duration,
             error: call.outcome.error(),
-        }),
-        _ => None,
+        })
     });
     let requests = watch.poll.iter().flat_map(|poll| {
         let health = Some((poll.api.health, poll.api.health_duration));

@@ -9,8 +9,8 @@ use crate::judge::history::{Gap, has_failed};
 use crate::judge::incident::{Evidence, IncidentKind};
 use crate::judge::moment::Moment;
 use crate::watch::{
-    Breaker, CallEnded, CallFact, Fact, FactKind, GeminiFailure, Level, Lines, LogFact, Micros, Notification, Storm, Timestamp,
-    ToolFact, Visibility, Watch,
+    Breaker, CallEnded, CallFact, Fact, GeminiFailure, Level, Lines, LogFact, Micros, Notification, Storm, Timestamp, ToolFact,
+    Visibility, Watch,
 };
 
 /// The storm that every hub makes of a client's disconnect: known, and no fault of the build under test.
@@ -76,13 +76,18 @@ impl Counted {
         self.too_wide
     }
 
-    pub fn fact(&mut self, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
-        match &seen.fact.kind {
-            FactKind::Log(LogFact::Lines(lines)) if lines.level == Level::Error => self.errors(lines, seen, sight, register),
-            FactKind::Call(CallFact::GeminiRoundFailed(failed)) => self.round(failed.failure, seen, sight, register),
-            FactKind::Call(CallFact::CallEnded(call)) => calls(call, seen, sight, register),
-            FactKind::Log(LogFact::Storm(storm)) => self.storm(storm, seen, sight, register),
-            FactKind::Tool(ToolFact::BreakerChanged(change)) => match change.to {
+    /// Gemini's failed rounds, and calls that are slow or fail.
+    pub fn call(&mut self, fact: &CallFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+        match fact {
+            CallFact::GeminiRoundFailed(failed) => self.round(failed.failure, seen, sight, register),
+            CallFact::CallEnded(call) => calls(call, seen, sight, register),
+        }
+    }
+
+    /// The circuit breaker.
+    pub fn tool(&mut self, fact: &ToolFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+        match fact {
+            ToolFact::BreakerChanged(change) => match change.to {
                 // It may have been long ago: then it is news only if it goes on.
                 Breaker::Open if seen.fact.when.width() > WIDEST => self.opened_before = Some(seen.fact.clone()),
                 Breaker::Open => breaker_open(seen, sight, register),
@@ -92,18 +97,35 @@ impl Counted {
                 }
                 Breaker::HalfOpen => {}
             },
-            FactKind::Log(LogFact::LogWriteFailed(failed)) => {
+            // The hub goes on without: the report counts them.
+            ToolFact::CategorizationFailed(_) | ToolFact::MarketplaceFailed(_) => {}
+            ToolFact::ToolCategorized(_) => {}
+        }
+    }
+
+    /// Errors, lines that repeat, and a log that can't be read or written.
+    pub fn log(&mut self, fact: &LogFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+        match fact {
+            LogFact::Lines(lines) => match lines.level {
+                Level::Error => self.errors(lines, seen, sight, register),
+                Level::Warn | Level::Info | Level::Debug => {}
+            },
+            LogFact::Storm(storm) => self.storm(storm, seen, sight, register),
+            LogFact::LogWriteFailed(failed) => {
                 let cause = Some(failed.error.to_string());
                 let draft = seen.draft(IncidentKind::LogWriteFailed, "", "The hub could not write its log", "log lines are lost");
                 register.episode(sight.alerts, Draft { cause, ..draft });
             }
-            FactKind::Log(LogFact::LogUnreadable(unreadable)) => {
+            LogFact::LogUnreadable(unreadable) => {
                 let cause = Some(unreadable.reason.to_string());
                 let effect = "events that only the log shows are missing";
                 let draft = seen.draft(IncidentKind::LogUnreadable, "", "The log could not be read", effect);
                 register.episode(sight.alerts, Draft { cause, ..draft });
             }
-            _ => {}
+            // Every hub empties its log when it starts, and rotation replaces it.
+            LogFact::LogTruncated(_) | LogFact::LogReplaced(_) => {}
+            // What another hub writes is a blind spot of the report, and not the watched hub's doing.
+            LogFact::ClaimsDropped(_) | LogFact::LogShared(_) => {}
         }
     }
 

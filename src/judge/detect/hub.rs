@@ -5,7 +5,7 @@ use super::register::{Draft, Register};
 use super::{CAUSE_WINDOW, Seen, Sight};
 use crate::judge::history::{LifeNews, Outage};
 use crate::judge::incident::{Evidence, IncidentKind};
-use crate::watch::{CallFact, FactId, FactKind, HubFact, Timestamp};
+use crate::watch::{CallFact, FactId, HubFact, Timestamp};
 
 const EFFECT: &str = "all clients were disconnected";
 
@@ -50,30 +50,35 @@ pub(super) struct HubLife {
 }
 
 impl HubLife {
-    pub fn fact(&mut self, seen: &Seen<'_>) {
+    pub fn call(&mut self, fact: &CallFact, seen: &Seen<'_>) {
+        if let CallFact::GeminiRoundFailed(_) = fact {
+            self.rounds.retain(|(at, _)| seen.at.since(*at) <= CAUSE_WINDOW);
+            self.rounds.push((seen.at, seen.fact.id));
+        }
+    }
+
+    pub fn fact(&mut self, fact: &HubFact, seen: &Seen<'_>) {
         let mut sign = |title, cause, is_an_end| {
             let planned = seen.planned.map(str::to_owned);
             if self.signs.len() < MAX_SIGNS {
                 self.signs.push(Sign { at: seen.at, title, cause, fact: seen.fact.id, planned, is_an_end });
             }
         };
-        match &seen.fact.kind {
-            FactKind::Call(CallFact::GeminiRoundFailed(_)) => {
-                self.rounds.retain(|(at, _)| seen.at.since(*at) <= CAUSE_WINDOW);
-                self.rounds.push((seen.at, seen.fact.id));
-            }
-            FactKind::Hub(HubFact::HubStopping(stop)) => {
+        match fact {
+            HubFact::HubStopping(stop) => {
                 let signal = stop.signal.as_ref().map(|signal| format!("it received {signal}"));
                 sign("The hub stopped", stop.cause.as_ref().map(ToString::to_string).or(signal), false);
             }
-            FactKind::Hub(HubFact::HubStopped(_)) => sign("The hub shut down cleanly", None, false),
-            FactKind::Hub(HubFact::HubExited(exit)) => {
+            HubFact::HubStopped(_) => sign("The hub shut down cleanly", None, false),
+            HubFact::HubExited(exit) => {
                 sign("The hub process died without logging a reason", exit.cause.as_ref().map(ToString::to_string), true);
             }
-            FactKind::Hub(HubFact::HubUnreachable(lost)) => {
+            HubFact::HubUnreachable(lost) => {
                 sign("The hub did not answer", Some(format!("{NO_ANSWER}{}", lost.outcome.reason())), false)
             }
-            _ => {}
+            // These show no end of the hub.
+            HubFact::HubStarted(_) | HubFact::HubReachable(_) => {}
+            HubFact::HubStateChanged(_) | HubFact::SubscriberFailed(_) => {}
         }
     }
 

@@ -112,9 +112,7 @@ impl Detectors {
         facts.sort_by_key(|(at, _)| *at);
         for (at, fact) in facts {
             let seen = Seen { fact, at, planned: plans.at(at) };
-            self.hub.fact(&seen);
-            self.servers.fact(&seen, watch, &sight, &mut self.register);
-            self.counted.fact(&seen, &sight, &mut self.register);
+            self.fact(&seen, watch, &sight);
             self.register.advance(at);
         }
         if has_begun {
@@ -138,6 +136,24 @@ impl Detectors {
             }
         }
         self.register.news()
+    }
+
+    fn fact(&mut self, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_>) {
+        let register = &mut self.register;
+        match &seen.fact.kind {
+            FactKind::Hub(fact) => self.hub.fact(fact, seen),
+            FactKind::Server(fact) => self.servers.fact(fact, seen, watch, sight, register),
+            FactKind::Call(fact) => {
+                self.hub.call(fact, seen);
+                self.counted.call(fact, seen, sight, register);
+            }
+            FactKind::Tool(fact) => self.counted.tool(fact, seen, sight, register),
+            FactKind::Log(fact) => self.counted.log(fact, seen, sight, register),
+            // No incident is made of what clients do: how many there are, polls tell. What was not watched is told with its Watch.
+            FactKind::Session(_) | FactKind::Watcher(_) => {}
+            // A check that does not hold fails its criterion.
+            FactKind::Scenario(_) => {}
+        }
     }
 
     /// A fact of the period, and when it happened.

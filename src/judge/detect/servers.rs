@@ -7,7 +7,7 @@ use super::window::Tide;
 use super::{Seen, Sight};
 use crate::judge::history::{Ending, Outage, ServerNews};
 use crate::judge::incident::{Evidence, IncidentKind};
-use crate::watch::{FactKind, Liveness, ServerFact, Timestamp, ToolsChanged, Watch};
+use crate::watch::{Liveness, ServerFact, Timestamp, ToolsChanged, Watch};
 
 const UNUSABLE: &str = "calls of its tools failed; the hub may still have reported it as connected";
 
@@ -20,22 +20,36 @@ struct ServerLife {
     attempts: Tide,
 }
 
+/// What a server did once more.
+#[derive(Clone, Copy)]
+enum Again {
+    /// It went down and came back.
+    CameBack,
+    /// The hub tried to connect to it while it was down.
+    Reconnected,
+}
+
 /// What is known of the servers.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct ServerLives(BTreeMap<String, ServerLife>);
 
 impl ServerLives {
-    pub fn fact(&mut self, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
-        match &seen.fact.kind {
-            FactKind::Server(ServerFact::ServerStartFailed(failed)) => {
+    pub fn fact(&mut self, fact: &ServerFact, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
+        match fact {
+            ServerFact::ServerStartFailed(failed) => {
                 if let Some(incident) = register.open(IncidentKind::ServerNeverUp, failed.server.as_str()) {
                     incident.cause = Some(failed.error.to_string());
                 }
             }
-            FactKind::Server(ServerFact::ToolsChanged(change)) if sight.should_work(change.server.as_str()) => {
-                tools(change, seen, watch, sight, register);
+            ServerFact::ToolsChanged(change) => {
+                if sight.should_work(change.server.as_str()) {
+                    tools(change, seen, watch, sight, register);
+                }
             }
-            _ => {}
+            // The servers' histories have the times when they were down.
+            ServerFact::ServerChanged(_) => {}
+            // Each server that did not start has its own fact.
+            ServerFact::ServersStarted(_) => {}
         }
     }
 
@@ -56,7 +70,7 @@ impl ServerLives {
                 continue;
             }
             for at in &news.life.attempts {
-                self.again(name, *at, IncidentKind::ServerReconnecting, sight, register);
+                self.again(name, *at, Again::Reconnected, sight, register);
             }
             for outage in &news.life.ended {
                 let kind = down(outage, &news, sight, register);
@@ -68,7 +82,7 @@ impl ServerLives {
                 }
                 register.settle(kind, name, end.0);
                 if matches!(outage.ending, Some(Ending::Recovered | Ending::ByHand | Ending::Unexplained)) {
-                    self.again(name, end.0, IncidentKind::ServerFlapping, sight, register);
+                    self.again(name, end.0, Again::CameBack, sight, register);
                 }
             }
             // After the outages that it ended, so that none of them is told anew.
@@ -93,11 +107,11 @@ impl ServerLives {
     }
 
     /// It went down and came back, or was started again, once more.
-    fn again(&mut self, name: &str, at: Timestamp, kind: IncidentKind, sight: &Sight<'_>, register: &mut Register) {
+    fn again(&mut self, name: &str, at: Timestamp, what: Again, sight: &Sight<'_>, register: &mut Register) {
         let server = self.0.entry(name.to_owned()).or_default();
-        let (tide, words) = match kind {
-            IncidentKind::ServerFlapping => (&mut server.cycles, "went down and came back repeatedly (flapping)"),
-            _ => (&mut server.attempts, "needed repeated attempts to reconnect"),
+        let (kind, tide, words) = match what {
+            Again::CameBack => (IncidentKind::ServerFlapping, &mut server.cycles, "went down and came back repeatedly (flapping)"),
+            Again::Reconnected => (IncidentKind::ServerReconnecting, &mut server.attempts, "needed repeated attempts to reconnect"),
         };
         let draft = Draft {
             kind,

@@ -9,7 +9,9 @@ use super::Planned;
 use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
 use crate::judge::series::Durations;
-use crate::watch::{CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Micros, Notification, Pairing, Timestamp, TraceId};
+use crate::watch::{
+    CallEnded, CallFact, CallOutcome, GeminiFailure, GeminiOutcome, Micros, Notification, Pairing, Timestamp, TraceId,
+};
 
 /// So many calls are kept as evidence: enough to look into, few enough to read.
 const KEPT_CALLS: usize = 5;
@@ -146,7 +148,14 @@ pub(in crate::judge) fn has_failed(call: &CallEnded) -> bool {
 }
 
 impl CallHistory {
-    pub(super) fn take(&mut self, call: &CallEnded, at: Timestamp, planned: Planned<'_>) {
+    pub(super) fn fact(&mut self, fact: &CallFact, at: Moment, planned: Planned<'_>) {
+        match fact {
+            CallFact::CallEnded(call) => self.take(call, at.0, planned),
+            CallFact::GeminiRoundFailed(failed) => self.round_failed(failed.failure, at, planned),
+        }
+    }
+
+    fn take(&mut self, call: &CallEnded, at: Timestamp, planned: Planned<'_>) {
         self.total += 1;
         self.planned += u64::from(planned.is_some());
         match self.by_outcome.get_mut(call.outcome.as_str()) {
@@ -192,7 +201,7 @@ impl CallHistory {
         }
     }
 
-    pub(super) fn round_failed(&mut self, failure: GeminiFailure, at: Moment, planned: Planned<'_>) {
+    fn round_failed(&mut self, failure: GeminiFailure, at: Moment, planned: Planned<'_>) {
         self.gemini_failed_rounds += 1;
         *self.gemini_failures.entry(failure.to_string()).or_default() += 1;
         if self.last_failed_rounds.len() == KEPT_CALLS {

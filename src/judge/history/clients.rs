@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::watch::{ExposureChanged, FactKind, HubFact, Poll, SessionFact, SessionHash};
+use crate::watch::{ExposureChanged, HubFact, Poll, SessionFact, SessionHash};
 
 /// More sessions than this at once are not told apart any more.
 const MAX_SESSIONS: usize = 10_000;
@@ -45,29 +45,34 @@ fn categories(list: &str) -> BTreeSet<String> {
 }
 
 impl ClientHistory {
-    pub(super) fn fact(&mut self, kind: &FactKind) {
-        match kind {
-            FactKind::Session(SessionFact::ClientConnected(_)) => self.connected += 1,
-            FactKind::Session(SessionFact::ClientDisconnected(_)) => self.disconnected += 1,
-            FactKind::Session(SessionFact::SessionOpened(opened)) => {
+    /// All sessions end with their hub.
+    pub(super) fn hub(&mut self, fact: &HubFact) {
+        match fact {
+            HubFact::HubStarted(_) | HubFact::HubStopped(_) | HubFact::HubExited(_) => self.open.clear(),
+            // It may go on, or clean its sessions up before it ends.
+            HubFact::HubStopping(_) | HubFact::HubUnreachable(_) | HubFact::HubReachable(_) => {}
+            HubFact::HubStateChanged(_) | HubFact::SubscriberFailed(_) => {}
+        }
+    }
+
+    pub(super) fn fact(&mut self, fact: &SessionFact) {
+        match fact {
+            SessionFact::ClientConnected(_) => self.connected += 1,
+            SessionFact::ClientDisconnected(_) => self.disconnected += 1,
+            SessionFact::SessionOpened(opened) => {
                 self.sessions_opened += 1;
                 self.begins(opened.session, opened.categories.as_ref().map(|list| categories(list.as_str())));
             }
-            FactKind::Session(SessionFact::SessionClosed(closed)) => {
+            SessionFact::SessionClosed(closed) => {
                 self.sessions_closed += 1;
                 if let Some(session) = closed.session {
                     self.open.remove(&session);
                 }
             }
-            FactKind::Session(SessionFact::ExposureChanged(change)) => {
+            SessionFact::ExposureChanged(change) => {
                 self.exposure_changes += 1;
                 self.exposes(change);
             }
-            // All sessions end with their hub.
-            FactKind::Hub(HubFact::HubStarted(_))
-            | FactKind::Hub(HubFact::HubStopped(_))
-            | FactKind::Hub(HubFact::HubExited(_)) => self.open.clear(),
-            _ => {}
         }
     }
 

@@ -220,11 +220,11 @@ impl Skewed {
                 None => self.watched.push((from, to)),
             }
         }
-        let jumps = watch.facts.iter().filter_map(|fact| match &fact.kind {
-            FactKind::Watcher(WatcherFact::ClockJumped(jumped)) => Some(jumped.jump),
-            _ => None,
-        });
-        self.ahead = jumps.fold(self.ahead, i64::saturating_add);
+        for fact in &watch.facts {
+            if let FactKind::Watcher(WatcherFact::ClockJumped(jumped)) = &fact.kind {
+                self.ahead = self.ahead.saturating_add(jumped.jump);
+            }
+        }
         (self.ahead.unsigned_abs() <= GAP.get()).then(|| std::mem::take(self))
     }
 }

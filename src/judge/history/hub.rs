@@ -8,7 +8,7 @@ use super::timeline::add_reason;
 use super::{Planned, Stretch, Timeline};
 use crate::judge::moment::Moment;
 use crate::judge::planned::Plans;
-use crate::watch::{ApiOutcome, Fact, FactKind, HubFact, Liveness, Micros, Poll, Text, Timestamp, Watch, When};
+use crate::watch::{ApiOutcome, FactId, HubFact, Liveness, Micros, Poll, ServerFact, Text, Timestamp, Watch, When};
 
 /// A watch that begins before its hub waits for it so long: a hub that starts with its sidecar has come by then. What is still not
 /// there is down.
@@ -46,6 +46,12 @@ pub struct HubHistory {
     pub neither_us: u64,
     /// How long the watch waited for a hub that was not there yet.
     pub awaited: Option<Stretch>,
+    /// How many of its servers were up when it had last started them, where it said so.
+    #[serde(default)]
+    pub servers_started: Option<StartedServers>,
+    /// How often the connection to somebody who read its event stream broke.
+    #[serde(default)]
+    pub subscribers_failed: u64,
     /// Whether it answered, stretch by stretch.
     pub timeline: Timeline,
     /// Whether something else answered in the place of a hub that was awaited.
@@ -59,6 +65,17 @@ pub struct HubHistory {
     /// The start of the latest process.
     #[serde(skip)]
     last_start: Option<Timestamp>,
+}
+
+/// What the hub said once it had started its servers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StartedServers {
+    /// When.
+    pub at: Moment,
+    /// How many were up.
+    pub up: u32,
+    /// Of how many.
+    pub total: u32,
 }
 
 /// An end of the hub's process.
@@ -94,63 +111,90 @@ impl HubHistory {
 
     /// Takes in what happened. What is only context changes the state and is not counted.
     /// `when` is when it happened, and from when on that is known to have been so.
-    pub(super) fn fact(&mut self, fact: &Fact, when: (When, When), watch: &Watch, planned: Planned<'_>, counts: bool) {
-        let (when, known) = when;
+    pub(super) fn fact(
+        &mut self,
+        (fact, id): (&HubFact, FactId),
+        (when, known): (When, When),
+        watch: &Watch,
+        planned: Planned<'_>,
+        counts: bool,
+    ) {
         let at = Moment(when.latest());
-        self.state(fact, known, watch);
+        self.state(fact, id, known, watch);
         if !counts {
             return;
         }
         let planned_by = || planned.map(str::to_owned);
-        match &fact.kind {
-            FactKind::Hub(HubFact::HubStarted(_)) => self.starts.push(at),
-            FactKind::Hub(HubFact::HubStopping(stop)) => {
+        match fact {
+            HubFact::HubStarted(_) => self.starts.push(at),
+            HubFact::HubStopping(stop) => {
                 let (signal, cause) = (said(stop.signal.as_ref()), said(stop.cause.as_ref()));
                 self.stops.push(HubStop { at, graceful: false, signal, cause, planned: planned_by() });
             }
-            FactKind::Hub(HubFact::HubStopped(_)) => match self.stops.last_mut().filter(|stop| !stop.graceful) {
+            HubFact::HubStopped(_) => match self.stops.last_mut().filter(|stop| !stop.graceful) {
                 Some(stop) => stop.graceful = true,
                 None => self.stops.push(HubStop { at, graceful: true, signal: None, cause: None, planned: planned_by() }),
             },
-            FactKind::Hub(HubFact::HubExited(exit)) => {
+            HubFact::HubExited(exit) => {
                 let cause = said(exit.cause.as_ref());
                 self.exits.push(HubStop { at, graceful: false, signal: None, cause, planned: planned_by() });
             }
-            _ => {}
+            HubFact::SubscriberFailed(_) => self.subscribers_failed += 1,
+            // Whether it answers is a state with its stretches of time, not a count.
+            HubFact::HubUnreachable(_) | HubFact::HubReachable(_) => {}
+            // Each poll carries the state.
+            HubFact::HubStateChanged(_) => {}
         }
     }
 
-    fn state(&mut self, fact: &Fact, when: When, watch: &Watch) {
-        let down = |reason| News { liveness: Liveness::Down, reason, cause: None, shown_by: Some(fact.id) };
-        match &fact.kind {
-            FactKind::Hub(HubFact::HubUnreachable(_))
-            | FactKind::Hub(HubFact::HubStopping(_))
-            | FactKind::Hub(HubFact::HubExited(_)) => self.fill(watch, when, Liveness::Up),
-            FactKind::Hub(HubFact::HubReachable(_)) => self.fill(watch, when, Liveness::Down),
-            _ => {}
+    /// Takes in how many of its servers the hub started.
+    pub(super) fn servers(&mut self, fact: &ServerFact, at: Moment) {
+        if let ServerFact::ServersStarted(started) = fact {
+            self.servers_started = Some(StartedServers { at, up: started.up, total: started.total });
         }
-        match &fact.kind {
-            FactKind::Hub(HubFact::HubStarted(_)) => {
+    }
+
+    /// The state before what happened, where nothing else tells it.
+    fn fill_before(&mut self, fact: &HubFact, when: When, watch: &Watch) {
+        match fact {
+            HubFact::HubUnreachable(_) | HubFact::HubStopping(_) | HubFact::HubExited(_) => self.fill(watch, when, Liveness::Up),
+            HubFact::HubReachable(_) => self.fill(watch, when, Liveness::Down),
+            // Each of these can come before as well as after the API noticed.
+            HubFact::HubStarted(_) | HubFact::HubStopped(_) => {}
+            HubFact::HubStateChanged(_) | HubFact::SubscriberFailed(_) => {}
+        }
+    }
+
+    fn state(&mut self, fact: &HubFact, id: FactId, when: When, watch: &Watch) {
+        let down = |reason| News { liveness: Liveness::Down, reason, cause: None, shown_by: Some(id) };
+        self.fill_before(fact, when, watch);
+        match fact {
+            HubFact::HubStarted(_) => {
                 self.last_start = Some(when.latest());
                 self.started = Some(when.latest());
             }
-            FactKind::Hub(HubFact::HubStopping(stop)) => {
+            HubFact::HubStopping(stop) => {
                 let reason = stop.signal.as_ref().map_or("it stops".to_owned(), |signal| format!("it received {signal}"));
                 self.turn(when, down(&reason));
             }
-            FactKind::Hub(HubFact::HubStopped(_)) if self.last_start.is_none_or(|start| start < when.latest()) => {
-                self.turn(when, down("it stopped"));
+            HubFact::HubStopped(_) => {
+                if self.last_start.is_none_or(|start| start < when.latest()) {
+                    self.turn(when, down("it stopped"));
+                }
             }
             // The poll notices after the log has told of the next start: how long it was away is not known.
-            FactKind::Hub(HubFact::HubExited(_)) if self.last_start.is_none_or(|start| start < when.earliest()) => {
-                self.turn(when, down("its process ended"));
+            HubFact::HubExited(_) => {
+                if self.last_start.is_none_or(|start| start < when.earliest()) {
+                    self.turn(when, down("its process ended"));
+                }
             }
-            FactKind::Hub(HubFact::HubUnreachable(lost)) => {
+            HubFact::HubUnreachable(lost) => {
                 self.started = None;
-                self.silent(lost.outcome, when, Some(fact), watch);
+                self.silent(lost.outcome, when, Some(id), watch);
             }
-            FactKind::Hub(HubFact::HubReachable(_)) => self.answers(when),
-            _ => {}
+            HubFact::HubReachable(_) => self.answers(when),
+            // What the hub calls its state says nothing of whether it answers, nor does a reader of its events that left.
+            HubFact::HubStateChanged(_) | HubFact::SubscriberFailed(_) => {}
         }
     }
 
@@ -182,9 +226,8 @@ impl HubHistory {
     }
 
     /// It does not answer as a hub does.
-    fn silent(&mut self, outcome: ApiOutcome, when: When, fact: Option<&Fact>, watch: &Watch) {
+    fn silent(&mut self, outcome: ApiOutcome, when: When, shown_by: Option<FactId>, watch: &Watch) {
         let reason = format!("no answer: {}", outcome.reason());
-        let shown_by = fact.map(|fact| fact.id);
         let news = |liveness| News { liveness, reason: &reason, cause: None, shown_by };
         if self.life.is_blank() && self.awaited.is_none() && begins_the_watch(watch) {
             // Nobody knows of a hub before the watch began.

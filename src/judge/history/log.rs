@@ -304,10 +304,10 @@ impl LogHistory {
         }
     }
 
-    pub(super) fn fact(&mut self, kind: &FactKind, at: Moment, planned: Planned<'_>) {
-        match kind {
-            FactKind::Log(LogFact::Storm(storm)) => self.storm(storm),
-            FactKind::Log(LogFact::Lines(lines)) => {
+    pub(super) fn fact(&mut self, fact: &LogFact, at: Moment, planned: Planned<'_>) {
+        match fact {
+            LogFact::Storm(storm) => self.storm(storm),
+            LogFact::Lines(lines) => {
                 self.notable(lines);
                 let counted = match lines.level {
                     Level::Error => &mut self.judged.errors,
@@ -318,24 +318,23 @@ impl LogHistory {
                     add(counted, lines.count.get());
                 }
             }
-            FactKind::Log(LogFact::LogTruncated(_)) => self.emptied += 1,
-            FactKind::Log(LogFact::LogReplaced(_)) => self.replaced += 1,
-            FactKind::Log(LogFact::LogUnreadable(_)) => {
+            LogFact::LogTruncated(_) => self.emptied += 1,
+            LogFact::LogReplaced(_) => self.replaced += 1,
+            LogFact::LogUnreadable(_) => {
                 self.unreadable += 1;
                 self.judged.losses += u64::from(planned.is_none());
             }
-            FactKind::Log(LogFact::LogWriteFailed(_)) => {
+            LogFact::LogWriteFailed(_) => {
                 self.write_failures += 1;
                 self.judged.losses += u64::from(planned.is_none());
             }
-            FactKind::Log(LogFact::LogShared(shared)) => {
+            LogFact::LogShared(shared) => {
                 self.shared_since.get_or_insert(at);
                 if self.other_processes.len() < MAX_OTHERS {
                     self.other_processes.extend(shared.pid);
                 }
             }
-            FactKind::Log(LogFact::ClaimsDropped(dropped)) => self.dropped(dropped),
-            _ => {}
+            LogFact::ClaimsDropped(dropped) => self.dropped(dropped),
         }
     }
 

@@ -14,6 +14,7 @@ mod servers;
 mod sidecar;
 mod sources;
 mod timeline;
+mod tools;
 
 use std::collections::BTreeMap;
 
@@ -29,19 +30,19 @@ use super::planned::Plans;
 use super::rules::Rules;
 use super::series::Recorder;
 use crate::watch::{
-    CallFact, Fact, FactKind, Micros, Poll, ScenarioFact, ServerFact, Timestamp, Watch, WatcherFact, WatcherId, When,
+    Fact, FactKind, Micros, Poll, ScenarioChecked, ScenarioFact, ServerFact, Timestamp, Watch, WatcherFact, WatcherId, When,
 };
 use phases::Polled;
 use sources::SourceClock;
 
 pub(super) use api::requests;
 pub use api::{ApiHistory, LoadHistory};
-pub(super) use calls::has_failed;
 pub use calls::{CallHistory, FailedRound, KeptCall};
+pub(super) use calls::{JudgedCalls, has_failed};
 pub use clients::ClientHistory;
 pub(super) use coverage::{Admission, Gap};
 pub use coverage::{Coverage, GAP};
-pub use hub::{AWAITED, HubHistory, HubStop};
+pub use hub::{AWAITED, HubHistory, HubStop, StartedServers};
 pub(super) use life::LifeNews;
 pub use life::{CountsAs, Ending, MAX_OUTAGES, Outage, STARTING};
 pub use log::{DroppedClaims, LogHistory, NotableLine, StormHistory};
@@ -52,6 +53,7 @@ pub use servers::{ServerHistory, Servers};
 pub use sidecar::{LostState, RecoveredJournal, SidecarHistory, WorstLag};
 pub use sources::{Basis, SourceTime};
 pub use timeline::{LivenessStretch, MAX_STRETCHES, Timeline};
+pub use tools::ToolHistory;
 
 /// The name of the planned disturbance that something belongs to.
 pub type Planned<'a> = Option<&'a str>;
@@ -125,6 +127,8 @@ pub struct History {
     pub log: LogHistory,
     /// The API.
     pub api: ApiHistory,
+    /// What the hub does about tools in the background.
+    pub tools: ToolHistory,
     /// The sidecar itself.
     pub sidecar: SidecarHistory,
     /// What scenarios checked, by their name.
@@ -182,6 +186,7 @@ impl History {
             process: ProcessHistory::default(),
             log: LogHistory::default(),
             api: ApiHistory::default(),
+            tools: ToolHistory::default(),
             sidecar: SidecarHistory::default(),
             scenarios: BTreeMap::new(),
             clock_jumps: Vec::new(),
@@ -293,39 +298,59 @@ impl History {
         if !counts || self.is_history(fact) {
             return;
         }
-        self.clients.fact(&fact.kind);
-        self.log.fact(&fact.kind, at, planned);
-        self.sidecar.fact(&fact.kind, at);
-        self.phases.fact(&fact.kind, at.0);
         match &fact.kind {
-            FactKind::Server(ServerFact::ServerStartFailed(failed)) => {
-                self.servers.get(failed.server.as_str()).last_error = Some(failed.error.to_string());
+            FactKind::Hub(fact) => self.clients.hub(fact),
+            FactKind::Server(fact) => {
+                self.servers.fact(fact, watch, planned);
+                self.hub.servers(fact, at);
             }
-            FactKind::Server(ServerFact::ToolsChanged(change)) => self.servers.tools_changed(change, watch, planned),
-            FactKind::Call(CallFact::CallEnded(call)) => self.calls.take(call, at.0, planned),
-            FactKind::Call(CallFact::GeminiRoundFailed(failed)) => self.calls.round_failed(failed.failure, at, planned),
-            FactKind::Watcher(WatcherFact::ClockJumped(jump)) => self.clock_jumps.push((at, jump.jump)),
-            FactKind::Scenario(ScenarioFact::ScenarioChecked(checked)) => {
-                let scenario = self.scenarios.entry(checked.scenario.to_string()).or_default();
-                if checked.held {
-                    scenario.held += 1;
-                } else {
-                    let detail = checked.detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
-                    scenario.failed.push(format!("{}{detail}", checked.check));
+            FactKind::Session(fact) => self.clients.fact(fact),
+            FactKind::Call(fact) => {
+                self.calls.fact(fact, at, planned);
+                self.phases.call(fact, at.0);
+            }
+            FactKind::Tool(fact) => self.tools.fact(fact),
+            FactKind::Log(fact) => {
+                self.log.fact(fact, at, planned);
+                self.phases.log(fact, at.0);
+            }
+            FactKind::Watcher(fact) => {
+                self.sidecar.fact(fact, at);
+                if let WatcherFact::ClockJumped(jump) = fact {
+                    self.clock_jumps.push((at, jump.jump));
                 }
             }
-            _ => {}
+            FactKind::Scenario(ScenarioFact::ScenarioChecked(checked)) => self.checked(checked),
         }
     }
 
-    /// What a fact changes of how the hub and its servers stand.
+    fn checked(&mut self, checked: &ScenarioChecked) {
+        let scenario = self.scenarios.entry(checked.scenario.to_string()).or_default();
+        if checked.held {
+            scenario.held += 1;
+        } else {
+            let detail = checked.detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
+            scenario.failed.push(format!("{}{detail}", checked.check));
+        }
+    }
+
+    /// What a fact changes of how the hub and its servers stand. Facts of other topics change nothing of that.
     fn change(&mut self, fact: &Fact, when: When, watch: &Watch, planned: Planned<'_>, counts: bool) {
-        let before = self.hub.down_since();
         let known = self.known(when);
-        self.hub.fact(fact, (when, known), watch, planned, counts);
-        self.hub_may_be_gone(before);
-        if let FactKind::Server(ServerFact::ServerChanged(change)) = &fact.kind {
-            self.servers.changed(change, known, fact.id, watch);
+        match &fact.kind {
+            FactKind::Hub(hub) => {
+                let before = self.hub.down_since();
+                self.hub.fact((hub, fact.id), (when, known), watch, planned, counts);
+                self.hub_may_be_gone(before);
+            }
+            FactKind::Server(ServerFact::ServerChanged(change)) => self.servers.changed(change, known, fact.id, watch),
+            FactKind::Server(ServerFact::ServerStartFailed(_) | ServerFact::ToolsChanged(_) | ServerFact::ServersStarted(_))
+            | FactKind::Session(_)
+            | FactKind::Call(_)
+            | FactKind::Tool(_)
+            | FactKind::Log(_)
+            | FactKind::Watcher(_)
+            | FactKind::Scenario(_) => {}
         }
     }
 

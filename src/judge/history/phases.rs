@@ -7,7 +7,7 @@
 
 use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
-use crate::watch::{CallFact, FactKind, Level, LogFact, Micros, Timestamp, Watch};
+use crate::watch::{CallFact, Level, LogFact, Micros, Timestamp, Watch};
 
 const HOUR_US: u64 = 3600 * 1_000_000;
 
@@ -134,15 +134,20 @@ impl Phases {
         cell.api.grew(before.api, now.api);
     }
 
-    /// Takes in what happened.
-    pub(super) fn fact(&mut self, kind: &FactKind, at: Timestamp) {
-        match kind {
-            FactKind::Call(CallFact::CallEnded(_)) => self.cell(at).calls += 1,
-            FactKind::Log(LogFact::Lines(lines)) if lines.level == Level::Error => {
-                let cell = self.cell(at);
-                cell.error_lines = cell.error_lines.saturating_add(lines.count.get());
-            }
-            _ => {}
+    /// Counts the calls that ended.
+    pub(super) fn call(&mut self, fact: &CallFact, at: Timestamp) {
+        if let CallFact::CallEnded(_) = fact {
+            self.cell(at).calls += 1;
+        }
+    }
+
+    /// Counts the lines of level error.
+    pub(super) fn log(&mut self, fact: &LogFact, at: Timestamp) {
+        if let LogFact::Lines(lines) = fact
+            && lines.level == Level::Error
+        {
+            let cell = self.cell(at);
+            cell.error_lines = cell.error_lines.saturating_add(lines.count.get());
         }
     }
 

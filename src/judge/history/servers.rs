@@ -11,7 +11,9 @@ use crate::judge::moment::Moment;
 use crate::judge::planned::Plans;
 use crate::judge::rules::should_work;
 use crate::judge::standing::Standing;
-use crate::watch::{ApiOutcome, FactId, Liveness, Poll, ServerChanged, ServerPoll, Timestamp, ToolsChanged, Watch, When};
+use crate::watch::{
+    ApiOutcome, FactId, Liveness, Poll, ServerChanged, ServerFact, ServerPoll, Timestamp, ToolsChanged, Watch, When,
+};
 
 /// A server over the period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,7 +110,20 @@ impl Servers {
         server.turn(when, news);
     }
 
-    pub(super) fn tools_changed(&mut self, change: &ToolsChanged, watch: &Watch, planned: Planned<'_>) {
+    /// What happened to servers. What changes how they stand was taken up before: it may be from before the period.
+    pub(super) fn fact(&mut self, fact: &ServerFact, watch: &Watch, planned: Planned<'_>) {
+        match fact {
+            ServerFact::ServerStartFailed(failed) => {
+                self.get(failed.server.as_str()).last_error = Some(failed.error.to_string());
+            }
+            ServerFact::ToolsChanged(change) => self.tools_changed(change, watch, planned),
+            ServerFact::ServerChanged(_) => {}
+            // It is said of all of them together: the hub's history has it.
+            ServerFact::ServersStarted(_) => {}
+        }
+    }
+
+    fn tools_changed(&mut self, change: &ToolsChanged, watch: &Watch, planned: Planned<'_>) {
         let polls = watch.poll.iter().flat_map(|poll| &poll.servers);
         let works = polls.filter(|server| server.liveness == Liveness::Up).any(|server| server.name == change.server);
         // From and to nothing is what a start or a stop looks like.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::judge::moment::Moment;
-use crate::watch::{FactKind, StateHalf, Watch, WatcherFact};
+use crate::watch::{StateHalf, Watch, WatcherFact};
 
 /// The sidecar's own figures. What no Watch tells is absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -101,17 +101,28 @@ pub struct WorstLag {
 
 impl SidecarHistory {
     /// Takes in what the sidecar says of its own state.
-    pub(super) fn fact(&mut self, kind: &FactKind, at: Moment) {
-        if let FactKind::Watcher(WatcherFact::JournalRecovered(found)) = kind {
-            let (path, reason, rows) = (found.path.to_string(), found.reason.to_string(), found.rows.get());
-            self.recovered.push(RecoveredJournal { at, path, reason, rows });
-        }
-        if let FactKind::Watcher(WatcherFact::JournalCreatedAgain(created)) = kind {
-            let (path, reason) = (created.path.to_string(), created.reason.to_string());
-            self.created_again.push(CreatedAgain { at, path, reason });
-        }
-        if let FactKind::Watcher(WatcherFact::StateLost(lost)) = kind {
-            self.state_lost.push(LostState { at, half: lost.half.to_string(), reason: lost.reason.to_string() });
+    pub(super) fn fact(&mut self, fact: &WatcherFact, at: Moment) {
+        match fact {
+            WatcherFact::JournalRecovered(found) => {
+                let (path, reason, rows) = (found.path.to_string(), found.reason.to_string(), found.rows.get());
+                self.recovered.push(RecoveredJournal { at, path, reason, rows });
+            }
+            WatcherFact::StateLost(lost) => {
+                self.state_lost.push(LostState { at, half: lost.half.to_string(), reason: lost.reason.to_string() });
+            }
+            WatcherFact::JournalCreatedAgain(created) => {
+                let (path, reason) = (created.path.to_string(), created.reason.to_string());
+                self.created_again.push(CreatedAgain { at, path, reason });
+            }
+            // The coverage has the gaps, and which sources could be read.
+            WatcherFact::WatcherStarted(_)
+            | WatcherFact::WatcherStopped(_)
+            | WatcherFact::WatcherStoodStill(_)
+            | WatcherFact::ClockJumped(_)
+            | WatcherFact::StreamJoined(_)
+            | WatcherFact::StreamLeft(_) => {}
+            // What is said to the judge, not about the sidecar: plans, rules, and corrections that were made before this.
+            WatcherFact::MarkBegan(_) | WatcherFact::MarkEnded(_) | WatcherFact::RuleStated(_) | WatcherFact::FactAmended(_) => {}
         }
     }
 
