@@ -5,11 +5,11 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use hubwatch::hub::api::{Health, Servers};
-use hubwatch::hub::claims::Requests;
 use hubwatch::hub::events::{EventReader, Heard};
 use hubwatch::hub::interpret::{Harvest, Interpreter, RawLine};
 use hubwatch::hub::line;
 use hubwatch::hub::merge::LineSource;
+use hubwatch::hub::requests::Requests;
 use hubwatch::hub::servers::Asked;
 use hubwatch::watch::{
     CallEnded, CallFact, CallOutcome, FactKind, GeminiFailure, GeminiOutcome, HubFact, Liveness, LogFact, LogShape, RecordUid,

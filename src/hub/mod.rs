@@ -21,4 +21,4 @@ mod topics;
 pub use api::{client, discover, lookout};
 pub use lines::{framing, line, mask, meaning};
 pub use sources::{events, merge, subscription};
-pub use topics::{call_trace, children, claims, servers};
+pub use topics::{call_trace, children, requests, servers};

@@ -125,7 +125,8 @@ impl Calls {
     }
 
     /// How many are in flight.
-    pub fn in_flight(&self) -> usize {
+    #[cfg(test)]
+    fn in_flight(&self) -> usize {
         self.in_flight.len()
     }
 
@@ -143,7 +144,7 @@ impl Calls {
         given_up
     }
 
-    /// A step of the call at this place. What only some steps tell is taken by name, the others leave their time alone.
+    /// Takes a step of the call at this place.
     fn advance(&mut self, place: Option<usize>, meaning: Meaning<'_>, text: &str, line: LineContext<'_>) {
         let Some(call) = place.and_then(|index| self.in_flight.get_mut(index)) else { return };
         call.note(text, line.at);
