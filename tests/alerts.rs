@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use hubwatch::alert::message::Sender;
 use hubwatch::alert::{Alerts, Kind, Target};
-use hubwatch::config::Secret;
+use hubwatch::base::secret::Secret;
 use hubwatch::journal::{Commit, Journal, SpanRow, SpanRowKind};
 use hubwatch::judge::incident::{Gravity, Incident, IncidentKind};
 use hubwatch::judge::moment::Moment;
