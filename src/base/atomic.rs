@@ -39,9 +39,7 @@ impl Replacement {
     /// Creates a temporary file beside its final place. If that is a symbolic link, the link's target will be replaced.
     pub fn begin(path: &Path, readers: Readers) -> io::Result<Self> {
         match std::fs::metadata(path) {
-            Ok(found) if !found.is_file() && !found.is_dir() => {
-                return Ok(Self(To::Stream(File::options().write(true).open(path)?)));
-            }
+            Ok(found) if !found.is_file() && !found.is_dir() => Ok(Self(To::Stream(File::options().write(true).open(path)?))),
             Ok(_) => Self::beside(&std::fs::canonicalize(path)?, readers),
             Err(_) => Self::beside(path, readers),
         }
