@@ -1,7 +1,7 @@
 //! What the hub told of its servers' start and of its work in the background, in sentences. No criterion is set on any of it.
 
-use super::words::minute;
 use super::model::Report;
+use super::words::minute;
 
 /// The sentences; none where the hub told nothing of the kind.
 pub fn sentences(report: &Report) -> Vec<String> {

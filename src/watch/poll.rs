@@ -76,7 +76,7 @@ impl ApiOutcome {
 
 terms! {
     /// Whether a server works, as judged from more than its claimed status: a crashed server stays `connected` for ever
-    /// (`captures/npm-4.2.1/servers-after-crash.json`).
+    /// (`tests/recordings/npm-4.2.1/servers-after-crash.json`).
     pub enum Liveness {
         /// It works, as far as every source shows.
         Up = "up",
@@ -110,7 +110,7 @@ terms! {
 }
 
 terms! {
-    /// In which of its shapes a hub wrote its log (hub notes, "Log file").
+    /// In which of its shapes a hub wrote its log (docs/hub.md, "The log").
     pub enum LogShape {
         /// Pino's JSON lines: time, level and checkpoints are in them.
         Pino = "pino",

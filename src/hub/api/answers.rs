@@ -1,4 +1,4 @@
-//! The hub's HTTP API: what its answers say (hub notes, "HTTP API"). Only what is needed is read, the rest is passed over; a
+//! The hub's HTTP API: what its answers say (docs/hub.md, "The HTTP API"). Only what is needed is read, the rest is passed over; a
 //! hub's answer may hold more than we know. What a hub need not say is read leniently: an odd value in it must not make a working
 //! hub look like another program.
 

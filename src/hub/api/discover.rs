@@ -1,5 +1,5 @@
 //! Finding the hub of this host, when nobody names one, in the list that hubs keep: `workspaces.json` in their state folder
-//! (hub notes, "HTTP API").
+//! (docs/hub.md, "The HTTP API").
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

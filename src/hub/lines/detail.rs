@@ -1,4 +1,4 @@
-//! What stands beside the text of a checkpoint line, where the logger did not drop it (hub notes, "legacy stdout"): categories,
+//! What stands beside the text of a checkpoint line, where the logger did not drop it (docs/hub.md, "The log"): categories,
 //! confidence, the parts of the response. Prompts and reasons are passed over: they stay in the hub.
 
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! One line of a hub's log, in whichever of its three shapes (hub notes, "Log file").
+//! One line of a hub's log, in whichever of its three shapes (docs/hub.md, "The log").
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! What a line of the hub means: exact texts, from the recordings (hub notes, "Lines that mean something").
+//! What a line of the hub means: exact texts, from the recordings (docs/hub.md, "Lines with a meaning").
 
 use crate::watch::{Breaker, ClaimKind, GeminiFailure, Notification};
 

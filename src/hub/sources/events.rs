@@ -1,5 +1,5 @@
 //! The hub's event stream, `GET /api/events`: server-sent events in two dialects. The npm hub sends one object an event, the fork
-//! batches (`captures/npm-4.2.1/events.sse`, `captures/fork-pino/events.sse`).
+//! batches (`tests/recordings/npm-4.2.1/events.sse.gz`, `tests/recordings/fork-pino/events.sse.gz`).
 
 use std::borrow::Cow;
 

@@ -97,7 +97,7 @@ impl Lane {
     }
 
     /// The level as far as the event stream can be believed: a fork that logs with pino sends every line as `debug`, errors included
-    /// (hub notes), so `debug` means nothing until another level was seen.
+    /// (docs/hub.md), so `debug` means nothing until another level was seen.
     pub fn believe_level(&mut self, level: Option<Level>) -> Option<Level> {
         self.levels |= level.is_some_and(|level| level != Level::Debug);
         level.filter(|_| self.levels)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::watch::{Micros, Timestamp, When};
 
 /// Lines of two sources are the same event only if their times are this close: the event stream holds lines back for 0.1 s at most
-/// (`captures/fork-pino/events.sse`), and our clock may be a second away from the hub's.
+/// (`tests/recordings/fork-pino/events.sse.gz`), and our clock may be a second away from the hub's.
 pub const WINDOW: Micros = Micros::new(2_000_000);
 
 /// How long a line waits for the other source to show it. One source can lag far behind the other: reading a storm while a

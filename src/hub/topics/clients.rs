@@ -1,5 +1,5 @@
 //! MCP clients: connected and disconnected once each, though the hub writes the line of a disconnect thousands of times
-//! (`captures/npm-4.2.1/mcp-hub.log`: 2,168 times for one client).
+//! (`tests/recordings/npm-4.2.1/mcp-hub.log.gz`: 2,168 times for one client).
 
 use std::collections::BTreeMap;
 

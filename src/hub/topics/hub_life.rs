@@ -21,7 +21,7 @@ use crate::watch::{
 };
 
 /// An error this shortly before the hub's stop is its cause: the fork's error helper raises SIGTERM in the same millisecond
-/// (hub notes, "An invalid Gemini key stops the hub").
+/// (docs/hub.md, "How the fork stops itself").
 pub const CAUSE_WINDOW: Micros = Micros::new(50_000);
 
 /// The hub notes its own start some milliseconds after its first line; two starts this close are one.
@@ -169,7 +169,7 @@ impl Interpreter {
         self.last_error.as_ref().filter(near).map(|(_, text)| text.clone())
     }
 
-    /// The fork's error helper stops the hub after some of these, whatever level a source gives them (hub notes).
+    /// The fork's error helper stops the hub after some of these, whatever level a source gives them (docs/hub.md).
     pub(in crate::hub) fn may_stop_the_hub(&mut self, failure: GeminiFailure, line: &LogLine<'_>, at: Timestamp) {
         if matches!(failure, GeminiFailure::KeyInvalid | GeminiFailure::Failed) {
             self.last_error = Some((at, self.masked(&line.text)));

@@ -62,7 +62,7 @@ terms! {
         RateLimited = "rate_limited",
         /// The answer was withheld by the safety filter.
         SafetyFilter = "safety_filter",
-        /// The API key is not valid: the hub then stops itself (hub notes).
+        /// The API key is not valid: the hub then stops itself (docs/hub.md).
         KeyInvalid = "key_invalid",
         /// Anything else.
         Failed = "failed",

@@ -25,13 +25,13 @@ use call::{Call, Stage};
 pub use call::{EndedCall, LineContext, StageEvent};
 
 /// After how long without an end a call is given up. The hub's own worst case, three rounds of three Gemini requests with backoff,
-/// takes about 17 s (`captures/fork-pino`); ten minutes leave no doubt.
+/// takes about 17 s (`tests/recordings/fork-pino`); ten minutes leave no doubt.
 pub const LOST_AFTER: Micros = Micros::new(10 * 60 * 1_000_000);
 
 /// More calls in flight than any hub serves: beyond it the oldest is given up, so that garbage can't fill the memory.
 pub const MAX_IN_FLIGHT: usize = 4096;
 
-/// The hub tries this often (hub notes, "up to 3").
+/// The hub tries this often (docs/hub.md, "Lines with a meaning").
 pub const MAX_ROUNDS: usize = 3;
 
 /// Failed rounds that no known call was asking for are kept for the calls seen in part that end next; more than these few calls

@@ -1,6 +1,6 @@
 //! Whether each server works: judged from its claimed status, its uptime, its last start and the log, never from the status alone.
 //! A crashed stdio server stays `connected`, with an uptime of 0 and no error, for ever
-//! (`captures/npm-4.2.1/servers-after-crash.json`).
+//! (`tests/recordings/npm-4.2.1/servers-after-crash.json`).
 //!
 //! Only the API's list makes a server known. What a line says of one is a claim; [`Servers::weigh`] holds it against the list.
 
