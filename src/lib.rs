@@ -31,6 +31,7 @@
 //! ```
 
 #![forbid(unsafe_code)]
+#![warn(missing_docs)]
 
 // What holds for every report is checked in here, too: where any Watch can be made.
 #[cfg(test)]

@@ -115,7 +115,7 @@ async fn a_hub_that_was_away_answers_again_since_its_start() {
     played.hub.servers.insert("files", Server::up(79.0));
     played.runs(90.0, 120.0).await;
     let told = played.ends().await;
-    let back = told.life().into_iter().filter(|(what, _)| *what == "reachable").next_back();
+    let back = told.life().into_iter().rfind(|(what, _)| *what == "reachable");
     assert_eq!(back, Some(("reachable", 80.0)), "the hub notes its start within two seconds");
 }
 

@@ -155,7 +155,7 @@ async fn each_figure_that_appears_twice_is_the_same_wherever_it_appears() {
         let facts = status["watched"]["facts"].as_array().unwrap();
         facts.iter().find(|fact| fact[0] == name).unwrap_or_else(|| panic!("{facts:?}"))[1].clone()
     };
-    assert_eq!([fact("API answers, mean"), fact("Memory, peak")], [shown("api.mean"), shown("memory.peak")]);
+    assert_eq!([fact("API response time, average"), fact("Memory, peak")], [shown("api.mean"), shown("memory.peak")]);
     let figures = &dashboard["metrics"];
     assert_eq!([&figures["avgResponseTime"], &figures["peakMemoryUsage"]], [&shown("api.mean"), &shown("memory.peak")]);
     assert_eq!(figures["totalHealthChecks"], report["coverage"]["polls"]);

@@ -20,6 +20,7 @@ use crate::config::{self, Joining, Sourced};
 use crate::export::Tally;
 use crate::hub::children::Child;
 use crate::hub::client::HubClient;
+use crate::hub::events::EventReader;
 use crate::hub::interpret::PollAnswer;
 use crate::journal::{FILE_NAME, Journal, Limits};
 use crate::judge::rules::{self, RuleFile};
@@ -28,7 +29,7 @@ use crate::report::SignOff;
 use crate::sidecar::marks::{self, Edge, Mark};
 use crate::sidecar::{Lines, LogSource, Setup, Sidecar};
 use crate::simulator::{
-    ApiAnswer, Drill, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedChild, SimulatedProcess, Simulation,
+    ApiAnswer, Drill, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedChild, SimulatedProcess, Simulation, Step,
     Window, serve,
 };
 use crate::tail::Begin;
@@ -185,7 +186,7 @@ impl Play {
     fn healthy_live() -> Self {
         let play = Self::new(Profile::mended(RECONNECTS), LIVE_HEALTHY, |from| {
             let mut drill = Drill::live(from);
-            drill.steps.insert(0, (from.minus(RAN_BEFORE), crate::simulator::Step::StartHub));
+            drill.steps.insert(0, (from.minus(RAN_BEFORE), Step::StartHub));
             drill
         });
         Self { before: RAN_BEFORE, rules: rules_of(&format!("{EXPECTED}{SHORT}")), ..play }
@@ -375,13 +376,31 @@ async fn rehearse(stage: &Stage, length: Duration, play: Play) -> Result<Period,
     let interval = Micros::from_duration(config::DEFAULT_INTERVAL);
     let polls = length.get() / interval.get();
     let bar = progress(polls, "rehearsing: {pos} of {len} polls {bar:30}");
+    let mut stream = None;
     for poll in 1..=polls {
         let now = from.plus(Micros::new(poll * interval.get()));
-        simulation.advance(now, &mut log).map_err(CliError::Start)?;
+        let (mut heard, mut broke) = (Vec::new(), false);
+        let mut hear = |event: Option<&str>| match (event, &mut stream) {
+            (Some(text), Some(reader)) if !broke => heard.extend(EventReader::feed(reader, text.as_bytes())),
+            (Some(_), _) => {}
+            (None, _) => broke = true,
+        };
+        simulation.advance_streamed(now, &mut log, &mut hear).map_err(CliError::Start)?;
         while let Some(mark) = announced.next_if(|mark| mark.at <= now) {
             sidecar.mark(&mark);
         }
-        sidecar.polled(answer(&simulation, now)).await?;
+        sidecar.heard(heard, now).await?;
+        if broke && stream.take().is_some() {
+            sidecar.stream_left("the connection broke", true, now);
+        }
+        let answer = answer(&simulation, now, u32::from(stream.is_some()));
+        let joins = stream.is_none() && answer.health.is_ok();
+        sidecar.polled(answer).await?;
+        if joins {
+            stream = Some(EventReader::default());
+            sidecar.stream_joined(now);
+            simulation.schedule(now, Step::Subscribe);
+        }
         bar.inc(1);
     }
     log.flush().map_err(CliError::Start)?;
@@ -411,7 +430,7 @@ fn rehearsed_origin(stage: &Stage) -> Origin {
     }
 }
 
-fn answer(simulation: &Simulation, now: Timestamp) -> PollAnswer {
+fn answer(simulation: &Simulation, now: Timestamp, own_subscribers: u32) -> PollAnswer {
     let (health, health_duration) = read(simulation.health());
     let servers = health.is_ok().then(|| read(simulation.servers()));
     let filtering = health.is_ok().then(|| filtering_poll(read(simulation.filtering_stats())));
@@ -427,7 +446,7 @@ fn answer(simulation: &Simulation, now: Timestamp) -> PollAnswer {
         children: process.map(|process| process.children).unwrap_or_default(),
         filtering,
         log_file: None,
-        own_subscribers: 0,
+        own_subscribers,
     }
 }
 

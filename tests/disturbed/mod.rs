@@ -8,6 +8,7 @@ mod compare;
 mod play;
 mod session;
 
+#[allow(unused_imports, reason = "each test uses a part of it")]
 pub use play::{START, play};
 pub use session::Session;
 
