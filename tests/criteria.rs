@@ -277,7 +277,7 @@ fn what_cannot_be_seen_is_the_reason_before_a_scenario_that_was_not_run() {
     add(&mut watches[300], SessionOpened { session: None, categories: None });
     let assessment = judge(&watches);
     let (_, judged) = assessment.criteria.iter().find(|(criterion, _)| criterion.id == "integration.session_isolation").unwrap();
-    assert_eq!(judged.why, "not visible: the sessions' lines do not say which session they are about");
+    assert_eq!(judged.why, "not visible: the log lines do not name their session");
 }
 
 #[test]

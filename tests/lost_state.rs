@@ -121,7 +121,7 @@ async fn a_log_that_is_not_there_is_told_at_once_and_when_it_appears() {
     let body = sidecar.until("/readyz", warned).await;
     assert!(body.contains("later/x.log"), "{body}");
     assert!(sidecar.told().contains("check --log"), "{}", sidecar.told());
-    let unseen = |report: &Value| report["blind_spots"].to_string().contains("The hub's log was never there");
+    let unseen = |report: &Value| report["blind_spots"].to_string().contains("The hub's log file did not exist");
     sidecar.until_json("/report.json", unseen).await;
     std::fs::create_dir(log.parent().unwrap()).unwrap();
     std::fs::write(&log, "{\"level\":\"info\",\"time\":\"2026-11-01T06:00:00.000Z\",\"msg\":\"Hello\"}\n").unwrap();

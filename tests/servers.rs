@@ -376,7 +376,7 @@ async fn a_recovery_of_which_nothing_tells_who_brought_it_about_is_not_credited_
         assert_eq!(down.ending, Some(Ending::Unexplained), "{joined:?} {left:?}");
         let (_, criterion) = judged.criteria.iter().find(|(criterion, _)| criterion.id == "degradation.server_recovery").unwrap();
         assert_eq!(criterion.verdict, Verdict::Inconclusive, "{joined:?} {left:?}: {}", criterion.why);
-        assert!(criterion.why.contains("1 recovery without a known cause"), "{}", criterion.why);
+        assert!(criterion.why.contains("1 recovery of unknown cause"), "{}", criterion.why);
     }
 }
 

@@ -12,8 +12,8 @@ terms! {
         ServersDownTime = "servers.down_time",
         /// How often a server that should work and did ceased to, outside planned disturbances.
         ServersDisconnections = "servers.disconnections",
-        /// The longest time from a server's end to its working again, planned or not (µs). Recoveries that somebody asked for are left
-        /// out; an outage that had not ended after 30 s counts with the time that it lasted. Samples: the times that servers were down.
+        /// The longest time from a server's end to its working again, planned or not (µs). Recoveries that somebody asked for, and
+        /// those of unknown cause within 30 s, are left out; an outage that had not ended after 30 s counts with the time that it lasted. Samples: the times that servers were down.
         ServersSlowestRecovery = "servers.slowest_recovery",
         /// How often a server worked again only after somebody had restarted it, planned or not.
         ServersRecoveredByHand = "servers.recovered_by_hand",

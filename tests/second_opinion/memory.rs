@@ -38,18 +38,21 @@ pub fn steady<'a>(polls: impl Iterator<Item = (&'a ProcessPoll, u64)>) -> Option
         }
     }
     let (from, to) = (seen.first()?.0, seen.last()?.0);
-    let mut floors: BTreeMap<(usize, u64), u64> = BTreeMap::new();
+    let mut polled: BTreeMap<(usize, u64), Vec<u64>> = BTreeMap::new();
     let (mut processes, mut place, mut before) = (0, 0, None);
     for (at, pid, started, bytes) in &seen {
         if before != Some((*pid, *started)) {
             (processes, before) = (processes + 1, Some((*pid, *started)));
             place += 1;
         }
-        let floor = floors.entry((place, at / WINDOW)).or_insert(*bytes);
-        *floor = (*floor).min(*bytes);
+        polled.entry((place, at / WINDOW)).or_default().push(*bytes);
     }
-    let windows: BTreeSet<u64> = floors.keys().map(|(_, window)| *window).collect();
-    let floors: Vec<u64> = floors.into_values().collect();
+    let windows: BTreeSet<u64> = polled.keys().map(|(_, window)| *window).collect();
+    let third_lowest = |mut polled: Vec<u64>| {
+        polled.sort_unstable();
+        polled[polled.len().min(3) - 1]
+    };
+    let floors: Vec<u64> = polled.into_values().map(third_lowest).collect();
     let eighth = floors.len().div_ceil(8);
     let middle = |floors: &[u64]| {
         let mut floors = floors.to_vec();

@@ -30,6 +30,8 @@ struct Change {
     liveness: Liveness,
     counts: Counts,
     asked_for: bool,
+    /// Nothing tells whether it was asked for.
+    unexplained: bool,
     by_hub: bool,
 }
 
@@ -69,7 +71,15 @@ impl Course {
         let at = late.max(last.at);
         let liveness = if last.liveness == Liveness::Starting { Liveness::Starting } else { Liveness::Down };
         self.patience = None;
-        self.changes.push(Change { at, earliest: at, liveness, counts: Counts::Down, asked_for: false, by_hub: false });
+        self.changes.push(Change {
+            at,
+            earliest: at,
+            liveness,
+            counts: Counts::Down,
+            asked_for: false,
+            unexplained: false,
+            by_hub: false,
+        });
         self.blind = false;
     }
 
@@ -99,7 +109,8 @@ impl Course {
         self.patience = (liveness == Liveness::Starting && counts != Counts::Down)
             .then_some(if at + 1 == self.from { self.from } else { at } + PATIENCE);
         let asked_for = matches!(cause, Some(ChangeCause::Requested | ChangeCause::Configured));
-        self.changes.push(Change { at, earliest, liveness, counts, asked_for, by_hub: cause == Some(ChangeCause::Hub) });
+        let (unexplained, by_hub) = (cause == Some(ChangeCause::Unknown), cause == Some(ChangeCause::Hub));
+        self.changes.push(Change { at, earliest, liveness, counts, asked_for, unexplained, by_hub });
         self.blind = false;
     }
 
@@ -203,9 +214,10 @@ fn outage(changes: &[Change], (first, over): (usize, Option<usize>), windows: &[
     sums.disconnections += u64::from(disconnection);
     sums.unplanned_disconnections += u64::from(disconnection && (unplanned > 0 || !is_planned(windows, begin)));
     let asked_for = over.is_some_and(|over| changes[first + 1..=over].iter().any(|change| change.asked_for));
+    let unexplained = over.is_some_and(|over| changes[first + 1..=over].iter().any(|change| change.unexplained));
     let works = ended.is_some_and(|ended| ended.counts == Counts::Up);
     let lasted = finish - begin;
-    let recovered = works && !asked_for && ended.is_some_and(|ended| !ended.by_hub);
+    let recovered = works && !asked_for && !unexplained && ended.is_some_and(|ended| !ended.by_hub);
     if works && asked_for {
         sums.by_hand += 1;
     } else if recovered || lasted > RECOVERY {
