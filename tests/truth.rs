@@ -331,7 +331,7 @@ fn uid(ordinal: u64) -> RecordUid {
 fn feed(interpreter: &mut Interpreter, source: LineSource, text: &str, read: Timestamp, ordinal: &mut u64) {
     *ordinal += 1;
     // The sidecar leaves these lines alone where the log shows everything.
-    if source == LineSource::EventStream && interpreter.log_shows_checkpoints() == Some(true) {
+    if source == LineSource::EventStream && interpreter.log_shows_everything() {
         return;
     }
     let earliest = read.minus(Micros::new(250_000));

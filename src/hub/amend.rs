@@ -99,7 +99,7 @@ impl Interpreter {
     /// The sources that show such a line, or have. What a source showed before the stream ended, another may show after: a hub that
     /// stops closes the stream before anybody looks at its log again. The plain file shows no objects.
     pub(in crate::hub) fn shown_by(&self, line: &LogLine<'_>, read: Timestamp) -> Sources {
-        let joined = self.joined && self.log_shows_checkpoints() != Some(true);
+        let joined = self.joined && !self.log_shows_everything();
         let streamed = joined || self.stream_read.is_some_and(|at| read.since(at) <= RETENTION);
         let logged = !self.no_log && (!line.object || self.log.shows_checkpoints() != Some(false));
         let sources = Sources::default().and(LineSource::Log, logged).and(LineSource::Output, self.has_output);

@@ -263,7 +263,7 @@ impl Sidecar {
         // A log that shows everything makes these lines dispensable: the stream is joined for what no line says. One that is gone
         // shows nothing any more.
         let is_there = self.log.as_ref().is_some_and(|log| log.present) || self.pipe.as_ref().is_some_and(|pipe| !pipe.ended);
-        if is_there && self.log_shows_checkpoints() == Some(true) {
+        if is_there && self.assembler.interpreter.log_shows_everything() {
             self.stream.heard += 1;
             return;
         }

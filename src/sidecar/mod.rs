@@ -229,14 +229,6 @@ impl Sidecar {
         self.log.as_ref().is_some_and(|log| !log.present)
     }
 
-    /// Whether the log shows the checkpoint lines, as far as that is known.
-    pub fn log_shows_checkpoints(&self) -> Option<bool> {
-        if self.log.is_none() && self.pipe.is_none() {
-            return Some(false);
-        }
-        self.assembler.interpreter.log_shows_checkpoints()
-    }
-
     /// Whether the log says that the hub stops once its last event-stream subscriber leaves.
     pub fn hub_stops_alone(&self) -> bool {
         self.assembler.interpreter.hub_stops_alone()

@@ -29,6 +29,11 @@ pub(in crate::hub) struct Notable {
 }
 
 impl Interpreter {
+    /// Whether the log alone shows every line whole: the event stream's lines are dispensable then.
+    pub fn log_shows_everything(&self) -> bool {
+        self.log.shows_checkpoints() == Some(true)
+    }
+
     /// Whether the log, or the output beside it, shows the checkpoint lines, as far as their shapes tell.
     pub fn log_shows_checkpoints(&self) -> Option<bool> {
         match (self.log.shows_checkpoints(), self.output.shows_checkpoints()) {
