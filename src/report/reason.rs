@@ -152,7 +152,41 @@ fn when(measure: Measure, judgement: &Assessment) -> Option<String> {
             let peak = evidence::peak(measure, &judgement.series)?;
             Some(format!(", around {}", words::minute(peak.at)))
         }
-        _ => None,
+        // These are figures of the whole period, or nothing dates them.
+        Measure::ServersSlowestRecovery
+        | Measure::ServersRecoveredByHand
+        | Measure::ServersToolChanges
+        | Measure::GeminiNotFallenBack
+        | Measure::GeminiMean
+        | Measure::CallsFailedShare
+        | Measure::CallsInvalid
+        | Measure::CallsNotificationsFailed
+        | Measure::CallsMean
+        | Measure::CallsP95
+        | Measure::CallsP99
+        | Measure::LogLosses
+        | Measure::LogGrowthPerDay
+        | Measure::LogErrors
+        | Measure::CpuMean
+        | Measure::MemoryHostMean
+        | Measure::MemoryLeak
+        | Measure::MemoryGrowing
+        | Measure::ApiMean
+        | Measure::ApiP95
+        | Measure::ApiP99
+        | Measure::ErrorsShare
+        | Measure::SessionsLeftOpen
+        | Measure::SessionsNotIsolated
+        | Measure::ClientsPeak
+        | Measure::LoadApiMean
+        | Measure::LoadApiFailedShare
+        | Measure::ChecksSessionIsolation
+        | Measure::ChecksGeminiFailure
+        | Measure::ChecksServerCrash
+        | Measure::ChecksSseDisconnect
+        | Measure::ChecksHighLoad
+        | Measure::DegradationFailed
+        | Measure::DegradationNotExercised => None,
     }
 }
 
