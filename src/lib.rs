@@ -30,9 +30,6 @@
 //! base                              // what knows nothing of all this
 //! ```
 
-#![forbid(unsafe_code)]
-#![warn(missing_docs)]
-
 // What holds for every report is checked in here, too: where any Watch can be made.
 #[cfg(test)]
 extern crate self as hubwatch;

@@ -1,7 +1,5 @@
 //! The way through: arguments → configuration → command → exit code.
 
-#![forbid(unsafe_code)]
-
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
 

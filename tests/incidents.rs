@@ -235,7 +235,7 @@ fn gemini_fails_again_and_again_by_kind() {
     let kind = IncidentKind::GeminiFailing;
     let with = |rounds: &[(usize, GeminiFailure)]| {
         minutes(40, |watches| {
-            rounds.iter().for_each(|(minute, failure)| add(&mut watches[*minute], GeminiRoundFailed { failure: *failure }))
+            rounds.iter().for_each(|(minute, failure)| add(&mut watches[*minute], GeminiRoundFailed { failure: *failure }));
         })
     };
     let (limited, filtered) = (GeminiFailure::RateLimited, GeminiFailure::SafetyFilter);

@@ -48,7 +48,7 @@ fn period(happenings: &[(usize, Happening)]) -> Vec<Watch> {
         match happening {
             Happening::Crash { seconds, planned } => crash(&mut watches, *minute, *seconds, *planned),
             Happening::Call(outcome, duration) => {
-                add(watch, CallEnded { duration: Some(Micros::new(*duration)), ..call(*outcome) })
+                add(watch, CallEnded { duration: Some(Micros::new(*duration)), ..call(*outcome) });
             }
             Happening::Errors(count) => add(watch, errors(*count)),
             Happening::Exit => add(watch, HubExited { pid: Some(7), cause: None }),

@@ -134,10 +134,10 @@ fn clients(harvest: &Harvest) -> (BTreeMap<String, usize>, BTreeMap<String, usiz
     for kind in kinds(harvest) {
         match kind {
             FactKind::Session(SessionFact::ClientConnected(client)) => {
-                *connected.entry(client.client.to_string()).or_default() += 1
+                *connected.entry(client.client.to_string()).or_default() += 1;
             }
             FactKind::Session(SessionFact::ClientDisconnected(client)) => {
-                *disconnected.entry(client.client.to_string()).or_default() += 1
+                *disconnected.entry(client.client.to_string()).or_default() += 1;
             }
             _ => {}
         }

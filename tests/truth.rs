@@ -412,10 +412,10 @@ impl Played {
                     count(&mut counts, format!("{} up", change.server));
                 }
                 FactKind::Session(SessionFact::ClientConnected(client)) => {
-                    count(&mut counts, format!("{} connected", client.client))
+                    count(&mut counts, format!("{} connected", client.client));
                 }
                 FactKind::Session(SessionFact::ClientDisconnected(client)) => {
-                    count(&mut counts, format!("{} disconnected", client.client))
+                    count(&mut counts, format!("{} disconnected", client.client));
                 }
                 FactKind::Call(CallFact::CallEnded(call)) => count(&mut counts, format!("call {}", settled(call.outcome))),
                 FactKind::Call(CallFact::GeminiRoundFailed(failed))

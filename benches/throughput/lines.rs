@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 
 /// The mixture of the recorded hubs' lines without their storms: 2 % warnings, 0.5 % errors, 3 % with a repeated key, 2 % whose
 /// message is an object, some with nested objects and arrays. About 183 bytes each.
-pub fn write(to: impl Write, lines: u64) -> io::Result<()> {
+pub(crate) fn write(to: impl Write, lines: u64) -> io::Result<()> {
     let mut to = BufWriter::with_capacity(1 << 20, to);
     let mut random = fastrand::Rng::with_seed(7);
     // 2026-11-23T03:40:38.000Z
@@ -17,7 +17,7 @@ pub fn write(to: impl Write, lines: u64) -> io::Result<()> {
 }
 
 /// One line; its number stands under `seq`.
-pub fn line(to: &mut impl Write, seq: u64, time: &str, random: &mut fastrand::Rng) -> io::Result<()> {
+pub(crate) fn line(to: &mut impl Write, seq: u64, time: &str, random: &mut fastrand::Rng) -> io::Result<()> {
     let level = match random.u16(0..1000) {
         0..5 => "error",
         5..25 => "warn",
@@ -77,6 +77,6 @@ pub fn line(to: &mut impl Write, seq: u64, time: &str, random: &mut fastrand::Rn
 }
 
 /// A time as pino writes it.
-pub fn stamp(millis: u64) -> String {
+pub(crate) fn stamp(millis: u64) -> String {
     hubwatch::watch::Timestamp::from_millis(millis).to_string()
 }

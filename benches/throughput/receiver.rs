@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 /// What was received.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub(crate) struct Counts {
     pub records: AtomicU64,
     pub requests: AtomicU64,
     pub bytes: AtomicU64,
@@ -27,7 +27,7 @@ pub struct Counts {
 }
 
 /// Listens for gRPC on a free port; gives back its address.
-pub async fn listen(counts: Arc<Counts>) -> std::io::Result<String> {
+pub(crate) async fn listen(counts: Arc<Counts>) -> std::io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
     let take = move |request: axum::extract::Request| {

@@ -5,10 +5,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 /// A running `hubwatch run`.
-pub struct Sidecar(Child);
+pub(crate) struct Sidecar(Child);
 
 impl Sidecar {
-    pub fn start(log: &Path, state: &Path, otlp: Option<&str>) -> std::io::Result<Self> {
+    pub(crate) fn start(log: &Path, state: &Path, otlp: Option<&str>) -> std::io::Result<Self> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hubwatch"));
         // Port 9 is nobody's: the hub does not answer.
         command.args(["run", "--hub", "http://127.0.0.1:9", "--name", "bench", "--log"]).arg(log).arg("--state-dir").arg(state);
@@ -21,20 +21,20 @@ impl Sidecar {
     }
 
     /// Processor time of all its threads, in seconds.
-    pub fn cpu(&self) -> f64 {
+    pub(crate) fn cpu(&self) -> f64 {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).into_iter().flatten().flatten();
         tasks.map(|task| on_cpu(&task.path().join("schedstat"))).sum()
     }
 
     /// A line of its `/proc/PID/status`, in KiB.
-    pub fn memory(&self, field: &str) -> u64 {
+    pub(crate) fn memory(&self, field: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
     /// Stops it in good order.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         let stopped = Command::new("kill").arg(self.0.id().to_string()).status();
         if stopped.is_err() {
             // It ends in any case.
@@ -55,7 +55,7 @@ impl Drop for Sidecar {
 }
 
 /// The first figure of a `schedstat` file: nanoseconds on a processor.
-pub fn on_cpu(schedstat: &Path) -> f64 {
+pub(crate) fn on_cpu(schedstat: &Path) -> f64 {
     let text = std::fs::read_to_string(schedstat).unwrap_or_default();
     text.split_whitespace().next().and_then(|nanos| nanos.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
 }

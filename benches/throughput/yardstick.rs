@@ -12,7 +12,7 @@ const BATCH: usize = 1000;
 const READ: usize = 1 << 20;
 
 /// Converts the file; gives back how many records and bytes that made.
-pub fn run(path: &Path) -> io::Result<(u64, u64)> {
+pub(crate) fn run(path: &Path) -> io::Result<(u64, u64)> {
     let mut file = File::open(path)?;
     let mut work = Work::default();
     let mut chunk = vec![0; READ];

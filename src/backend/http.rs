@@ -15,10 +15,10 @@ use crate::export::response;
 use crate::watch::TraceId;
 
 /// Maximum response size in bytes. Our traces stay below 2 MB of protobuf, about 10 MB of JSON.
-pub const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
+pub(super) const MAX_BODY_BYTES: usize = 64 * 1024 * 1024;
 
 /// Concurrent requests: enough to hide network latency, few enough for any server.
-pub const CONCURRENCY: usize = 4;
+pub(super) const CONCURRENCY: usize = 4;
 
 /// The first attempt and three retries.
 const MAX_ATTEMPTS: u32 = 4;

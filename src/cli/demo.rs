@@ -92,7 +92,7 @@ pub struct DemoArgs {
 }
 
 /// Runs the demo. The exit code says if it worked, whatever the verdict.
-pub async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
+pub(super) async fn demo(args: DemoArgs) -> Result<Exit, CliError> {
     let stage = Stage::set(args.dir)?;
     let period = match args.period {
         None if args.healthy => live(&stage, Play::healthy_live()).await?,

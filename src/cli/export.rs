@@ -86,7 +86,7 @@ struct Written {
 }
 
 /// Writes the archive.
-pub async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+pub(super) async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let name = layers.hub_name(args.name.as_deref())?;
     let environment = layers.environment_name(args.environment.as_deref())?;
     let state_dir = layers.state_dir(args.state_dir.as_deref());

@@ -9,7 +9,7 @@ const ENDED_BY_SIGNAL: i32 = 128;
 
 /// Handles the duties on a thread of its own, because a report may read for seconds without a break. A watch handles signals
 /// itself.
-pub fn take_over(heeds_signals: bool) {
+pub(super) fn take_over(heeds_signals: bool) {
     if std::process::id() != 1 {
         return;
     }

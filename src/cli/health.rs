@@ -45,7 +45,7 @@ struct OfHub {
 }
 
 /// Runs the check.
-pub async fn health(args: &HealthArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+pub(super) async fn health(args: &HealthArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let listen = layers.listen(args.listen.as_deref())?;
     let address = match listen {
         Some(listen) => reachable(listen.0),

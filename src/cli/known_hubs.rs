@@ -20,7 +20,7 @@ const HUBS: &str = "hubs";
 
 /// A hub that a state folder knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Known {
+pub(super) struct Known {
     /// The hub.
     pub hub: HubName,
     /// The hub's environment.
@@ -32,7 +32,7 @@ pub struct Known {
 }
 
 /// Returns the hub's name for a command that knows its address.
-pub fn of_address(
+pub(super) fn of_address(
     layers: &Layers<impl Environment>,
     flag: Option<&str>,
     address: &Sourced<String>,
@@ -52,7 +52,11 @@ pub fn of_address(
 }
 
 /// Finds the hub and its state folder for a command that reads Watches. Without an environment, all environments are searched.
-pub fn watched(state_dir: &Path, name: Option<HubName>, environment: Option<&watch::Environment>) -> Result<Known, CliError> {
+pub(super) fn watched(
+    state_dir: &Path,
+    name: Option<HubName>,
+    environment: Option<&watch::Environment>,
+) -> Result<Known, CliError> {
     let all = all(state_dir)?;
     let is_here = |known: &&Known| environment.is_none_or(|environment| known.environment == *environment);
     // With several hubs, each has its own folder, which comes last.

@@ -61,7 +61,7 @@ pub struct MarkArgs {
 
 /// The actions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum What {
+pub(super) enum What {
     /// Mark the beginning
     Begin,
     /// Mark the end
@@ -80,7 +80,7 @@ enum Form {
 }
 
 /// Writes the mark to where the sidecar picks it up, or lists the marks.
-pub fn mark(args: &MarkArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+pub(super) fn mark(args: &MarkArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let state_dir = layers.state_dir(args.state_dir.as_deref());
     let environment = layers.environment_given(args.environment.as_deref())?;
     let known = known_hubs::watched(&state_dir, layers.hub_name(args.name.as_deref())?, environment.as_ref());

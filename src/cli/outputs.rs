@@ -9,7 +9,7 @@ use crate::report::Template;
 
 /// The formats of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// Markdown
     Md,
     /// One HTML page with charts that works offline
@@ -24,7 +24,7 @@ pub enum Format {
 
 impl Format {
     /// Returns the name of its file in a folder.
-    pub const fn file_name(self) -> &'static str {
+    pub(super) const fn file_name(self) -> &'static str {
         match self {
             Self::Md => "STAGING_INTEGRATION_HEALTH_REPORT.md",
             Self::Html => "STAGING_INTEGRATION_HEALTH_REPORT.html",
@@ -49,7 +49,7 @@ impl Format {
     }
 
     /// Returns its template; `None` for formats without one.
-    pub const fn template(self) -> Option<Template> {
+    pub(super) const fn template(self) -> Option<Template> {
         match self {
             Self::Md => Some(Template::Markdown),
             Self::Html => Some(Template::Html),
@@ -61,7 +61,7 @@ impl Format {
 
 /// One rendering and its destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Output {
+pub(super) struct Output {
     /// The format.
     pub format: Format,
     /// The file; `None` is stdout.
@@ -70,7 +70,7 @@ pub struct Output {
 
 /// Combines `--out` and `--format`. A file's ending selects its format; a folder gets the named formats, or all. Without `--out`
 /// the named formats go to stdout; without both, Markdown goes to a file with the strategy's name.
-pub fn outputs(places: &[PathBuf], formats: &[Format]) -> Result<Vec<Output>, CliError> {
+pub(super) fn outputs(places: &[PathBuf], formats: &[Format]) -> Result<Vec<Output>, CliError> {
     if places.is_empty() {
         let to_stdout = formats.iter().map(|format| Output { format: *format, path: None });
         let to_file = || vec![Output { format: Format::Md, path: Some(Format::Md.file_name().into()) }];
@@ -116,7 +116,7 @@ fn file(place: &Path, formats: &[Format]) -> Result<Output, CliError> {
 }
 
 /// Maps custom templates to their formats, by their endings: `.md`, `.html` or `summary.md`.
-pub fn own_templates(files: &[PathBuf]) -> Result<Vec<(Template, PathBuf)>, CliError> {
+pub(super) fn own_templates(files: &[PathBuf]) -> Result<Vec<(Template, PathBuf)>, CliError> {
     let own = |file: &PathBuf| match Format::of_name(file).and_then(Format::template) {
         Some(template) => Ok((template, file.clone())),
         None => {

@@ -17,11 +17,11 @@ use crate::journal::JournalReader;
 use crate::watch::{HubName, Micros, Timestamp};
 
 /// The default period, which is the strategy's.
-pub const DEFAULT_PERIOD: Duration = Duration::from_secs(48 * 3600);
+pub(super) const DEFAULT_PERIOD: Duration = Duration::from_secs(48 * 3600);
 
 /// The backend and how to connect to it.
 #[derive(Debug, Default, Args)]
-pub struct BackendArgs {
+pub(super) struct BackendArgs {
     /// The backend to read: jaeger=URL (also a `hubwatch run --listen`), tempo=URL, file=PATH [default: the state folder]
     #[arg(long, value_name = "KIND=TARGET")]
     backend: Option<String>,
@@ -35,7 +35,7 @@ pub struct BackendArgs {
 
 impl BackendArgs {
     /// Returns the configured backend; `None` is the journal.
-    pub fn chosen(&self, layers: &Layers<impl Environment>) -> Result<Option<Chosen>, CliError> {
+    pub(super) fn chosen(&self, layers: &Layers<impl Environment>) -> Result<Option<Chosen>, CliError> {
         let flags = BackendFlags { backend: self.backend.as_deref(), headers: &self.backend_header, ca: self.backend_ca.as_ref() };
         Ok(layers.backend(&flags)?)
     }
@@ -43,7 +43,7 @@ impl BackendArgs {
 
 /// The period on the command line.
 #[derive(Debug, Default, Args)]
-pub struct PeriodArgs {
+pub(super) struct PeriodArgs {
     /// How far to look back, such as 24h [default: 48h]
     #[arg(long, value_name = "TIME", conflicts_with_all = ["from", "to"])]
     since: Option<String>,
@@ -57,7 +57,7 @@ pub struct PeriodArgs {
 
 /// The period to read.
 #[derive(Debug, Clone, Copy)]
-pub struct Period {
+pub(super) struct Period {
     /// Its start.
     pub from: Timestamp,
     /// Its end.
@@ -68,7 +68,7 @@ pub struct Period {
 
 impl PeriodArgs {
     /// Returns the period of the command line.
-    pub fn period(&self) -> Result<Period, CliError> {
+    pub(super) fn period(&self) -> Result<Period, CliError> {
         let now = Timestamp::now();
         let instant = |flag: &str, text: &str| {
             let help = "not a time; try 2026-11-21T06:00:00Z";
@@ -92,7 +92,7 @@ impl PeriodArgs {
 
 /// An open backend and the hub to read.
 #[derive(Debug)]
-pub struct Source {
+pub(super) struct Source {
     /// The backend.
     pub backend: Box<dyn Backend>,
     /// The hub.
@@ -104,7 +104,7 @@ pub struct Source {
 }
 
 /// Opens the backend. The journal knows the watched hubs; for other backends the name is required.
-pub fn open(
+pub(super) fn open(
     chosen: Option<&Chosen>,
     state_dir: &Path,
     name: Option<HubName>,
@@ -125,7 +125,7 @@ pub fn open(
 }
 
 /// Creates a progress bar on stderr, which is hidden if stderr is not a terminal.
-pub fn progress(length: u64, template: &str) -> ProgressBar {
+pub(super) fn progress(length: u64, template: &str) -> ProgressBar {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style)
 }

@@ -67,7 +67,7 @@ pub struct ReportArgs {
 }
 
 /// A report to make.
-pub struct Job {
+pub(super) struct Job {
     /// The period.
     pub period: Period,
     /// The hub's name; `None` is the only watched hub.
@@ -96,7 +96,7 @@ pub struct Job {
 
 impl Job {
     /// Returns a report with default settings.
-    pub fn new(layers: &Layers<impl Environment>) -> Result<Self, CliError> {
+    pub(super) fn new(layers: &Layers<impl Environment>) -> Result<Self, CliError> {
         let now = Timestamp::now();
         Ok(Self {
             period: Period { from: now.minus(Micros::from_duration(DEFAULT_PERIOD)), to: now, is_asked: false },
@@ -116,13 +116,13 @@ impl Job {
 }
 
 /// Returns the signatures and contacts of the configuration.
-pub fn sign_off(section: &ReportSection) -> SignOff {
+pub(super) fn sign_off(section: &ReportSection) -> SignOff {
     let ReportSection { lead, escalation, contacts, signatures, trace_url: _ } = section.clone();
     SignOff { lead, escalation, contacts, signatures }
 }
 
 /// Makes the report that the arguments describe.
-pub async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
+pub(super) async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
     let name = layers.hub_name(args.name.as_deref())?;
     let backend = args.backend.chosen(layers)?;
     let job = Job {
@@ -147,7 +147,7 @@ fn earlier(path: &Path) -> Result<Compared, CliError> {
 }
 
 /// Makes a report and writes it.
-pub async fn make(job: Job) -> Result<Exit, CliError> {
+pub(super) async fn make(job: Job) -> Result<Exit, CliError> {
     let Source { backend, hub, state_dir, running } =
         period_source::open(job.backend.as_ref(), &job.state_dir, job.name.clone(), &job.environment)?;
     let wanted = Wanted { hub, environment: job.environment.clone(), from: job.period.from, to: job.period.to };
@@ -217,7 +217,7 @@ fn goes_on(running: Option<bool>, found: &Found, made_at: Timestamp) -> bool {
 }
 
 /// Returns the exit code of a verdict.
-pub fn exit(verdict: Verdict) -> Exit {
+pub(super) fn exit(verdict: Verdict) -> Exit {
     match verdict {
         Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => Exit::Ok,
         Verdict::Fail => Exit::Failed,
@@ -273,7 +273,7 @@ fn write(report: &Report, outputs: &[Output], templates: &[(Template, PathBuf)])
 }
 
 /// Returns the verdict in one line.
-pub fn headline(report: &Report) -> String {
+pub(super) fn headline(report: &Report) -> String {
     let verdict = match report.overall.verdict {
         Verdict::Pass => "PASS: promote",
         Verdict::Warn => "WARN: promote, but look",
@@ -286,7 +286,7 @@ pub fn headline(report: &Report) -> String {
 }
 
 /// Prints to stdout. A closed pipe is not an error: the reader has read enough.
-pub fn print(text: &str) -> Result<(), CliError> {
+pub(super) fn print(text: &str) -> Result<(), CliError> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(reason) if reason.kind() != std::io::ErrorKind::BrokenPipe => {

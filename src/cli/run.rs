@@ -107,7 +107,7 @@ pub struct RunArgs {
 
 /// Where to begin in a log that was never read before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-pub enum From {
+pub(super) enum From {
     /// At its beginning
     #[default]
     Start,
@@ -116,7 +116,7 @@ pub enum From {
 }
 
 /// Runs the command.
-pub async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
+pub(super) async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
     let report_to = args.report.clone();
     let plans = plans(&args, layers)?;
     if let (Some(_), [_, _, ..]) = (&report_to, plans.as_slice()) {
@@ -220,7 +220,7 @@ async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
 const OF_ONE_HUB: [&str; 4] = ["HUBWATCH_LOG", "HUBWATCH_STDIN", "HUBWATCH_PID", "HUBWATCH_CGROUP"];
 
 /// Returns one plan for each hub: for the hub of flags, variables or `--name`, or for all hubs of the file.
-pub fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
+pub(super) fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Plan>, CliError> {
     let hubs = &layers.file.hubs;
     if hubs.len() < 2 || args.hub.is_some() || layers.variable("HUBWATCH_HUB").is_some() {
         return Ok(vec![plan(args, layers)?]);

@@ -17,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(5);
 
 /// The process supervisor that started us, if it accepts notifications.
 #[derive(Debug)]
-pub struct Supervisor {
+pub(super) struct Supervisor {
     to: Option<(UnixDatagram, SocketAddr)>,
     /// The time without a notification after which systemd kills us.
     watchdog: Option<Duration>,
@@ -25,7 +25,7 @@ pub struct Supervisor {
 
 /// A watch to report to the supervisor.
 #[derive(Debug, Clone)]
-pub struct Attended {
+pub(super) struct Attended {
     /// The hub's name.
     pub hub: String,
     /// The health of the watch.
@@ -36,7 +36,7 @@ pub struct Attended {
 
 impl Supervisor {
     /// Returns the supervisor that the environment names.
-    pub fn of(environment: &impl Environment) -> Self {
+    pub(super) fn of(environment: &impl Environment) -> Self {
         let named = environment.get("NOTIFY_SOCKET");
         let to = named.as_deref().and_then(|name| match reach(name) {
             Ok(to) => Some(to),
@@ -60,13 +60,13 @@ impl Supervisor {
     }
 
     /// Notifies that the shutdown has begun.
-    pub fn stopping(&self) {
+    pub(super) fn stopping(&self) {
         self.notify("STOPPING=1\nSTATUS=shutting down: sending the remaining telemetry");
     }
 
     /// Notifies when all watches are ready, then of each change of their status, and of the shutdown after a signal. Runs until
     /// dropped.
-    pub async fn attend(&self, watches: Vec<Attended>) -> Infallible {
+    pub(super) async fn attend(&self, watches: Vec<Attended>) -> Infallible {
         let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
         if let (Some(_), (Ok(terminate), Ok(interrupt))) = (&self.to, signals) {
             self.follow(&watches, terminate, interrupt).await;

@@ -146,7 +146,7 @@ struct Validation {
 }
 
 /// Looks and tells.
-pub async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
+pub(super) async fn validate(args: ValidateArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
     let (form, rebaseline) = (args.format, args.rebaseline);
     let length = config::parse(Sourced { value: args.length.clone(), source: "--for".to_owned() }, |text| {
         config::duration(text).and_then(|length| if length >= SHORTEST { Ok(length) } else { Err("it is less than 3s".to_owned()) })

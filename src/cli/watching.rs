@@ -38,7 +38,7 @@ const LAST_POLL: Duration = Duration::from_secs(1);
 const PIPE_BYTES: usize = 64 * 1024;
 
 /// What a run was resolved to.
-pub struct Plan {
+pub(super) struct Plan {
     /// How the hub is asked.
     pub client: HubClient,
     /// What the report calls it.
@@ -76,10 +76,10 @@ pub struct Plan {
 }
 
 /// Shows the hub's process as it is now, given what its API says of it.
-pub type ProcessSource = Box<dyn FnMut(ApiProcess) -> Option<HubProcess>>;
+pub(super) type ProcessSource = Box<dyn FnMut(ApiProcess) -> Option<HubProcess>>;
 
 /// Watches until a signal or the end of the time; what was learned is committed when it returns.
-pub async fn watch(plan: Plan) -> Result<(), CliError> {
+pub(super) async fn watch(plan: Plan) -> Result<(), CliError> {
     let mut stop = Stop::listen(plan.length).map_err(CliError::Start)?;
     let Opened { journal, watcher, run, session_key, checkpoint, recovered } = Journal::open_within(&plan.state_dir, plan.limits)?;
     if let Some(Recovered { aside, damage, rows, .. }) = &recovered {

@@ -15,11 +15,11 @@ use crate::journal::{DestinationName, LogRows, Signal};
 use crate::watch::LogRequest;
 
 /// How long a request may take before it is queued in the journal.
-pub const FAST_PATH_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const FAST_PATH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Maximum requests in flight to a destination. Four of 500 lines each hide a receiver's round trip of 40 ms at 50,000 lines per
 /// second, and bound the memory, which is in use until they are acknowledged.
-pub const MAX_IN_FLIGHT: usize = 4;
+pub(super) const MAX_IN_FLIGHT: usize = 4;
 
 /// Sends log records directly, without the journal.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use crate::journal::Signal;
 
 /// A part of a request.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Piece {
+pub(super) struct Piece {
     /// An encoded request.
     pub otlp: Vec<u8>,
     /// Number of records.
@@ -17,7 +17,7 @@ pub struct Piece {
 }
 
 /// Splits a request in two; returns `None` if it holds fewer than two records or can't be decoded.
-pub fn halves(signal: Signal, otlp: &[u8]) -> Option<[Piece; 2]> {
+pub(super) fn halves(signal: Signal, otlp: &[u8]) -> Option<[Piece; 2]> {
     match signal {
         Signal::Traces => {
             let whole = ExportTraceServiceRequest::decode(otlp).ok()?;

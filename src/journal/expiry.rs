@@ -87,7 +87,7 @@ pub(super) struct Expired {
 
 impl Expired {
     /// Returns each kind with its last expired row, and how many rows may be deleted now.
-    pub fn kinds(&self) -> impl Iterator<Item = (DroppableRows, i64, u64)> {
+    pub(super) fn kinds(&self) -> impl Iterator<Item = (DroppableRows, i64, u64)> {
         DROP_ORDER.into_iter().zip(self.batches).filter_map(|(kind, batch)| {
             let mark = match kind.what {
                 DroppedKind::Watches | DroppedKind::Calls => self.unprotected?,
@@ -100,7 +100,7 @@ impl Expired {
 
 impl Expiry {
     /// Saves a mark if one is due; returns the expired rows, at most once per [`BATCH_INTERVAL`].
-    pub fn expired(
+    pub(super) fn expired(
         &mut self,
         connection: &mut Connection,
         now: Clocks,
@@ -123,7 +123,7 @@ impl Expiry {
     }
 
     /// Deletes marks whose rows are all gone.
-    pub fn prune(&self, connection: &mut Connection, expired: &Expired) -> Result<(), JournalError> {
+    pub(super) fn prune(&self, connection: &mut Connection, expired: &Expired) -> Result<(), JournalError> {
         let gone = "DELETE FROM age WHERE id <= ?1
               AND span < (SELECT coalesce(min(id), 9223372036854775807) FROM span)
               AND spool < (SELECT coalesce(min(id), 9223372036854775807) FROM spool)

@@ -48,7 +48,7 @@ pub(super) struct JournalFiles {
 
 impl JournalFiles {
     /// Reads the inodes of an open journal. Call it after the first commit, when all files exist.
-    pub fn of_open(folder: &Path, lock: &File) -> Self {
+    pub(super) fn of_open(folder: &Path, lock: &File) -> Self {
         let metadata = lock.metadata().ok();
         Self {
             folder: folder.to_owned(),
@@ -59,17 +59,17 @@ impl JournalFiles {
     }
 
     /// Returns the state folder.
-    pub fn folder(&self) -> &Path {
+    pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
     /// Returns whether the lock has to be taken again.
-    pub fn has_lost_lock(&self) -> bool {
+    pub(super) fn has_lost_lock(&self) -> bool {
         inode(&self.folder.join(LOCK_NAME)) != self.lock
     }
 
     /// Returns the loss, if any. A file system that does not answer is no proof of one: a failed write shows it.
-    pub fn loss(&self) -> Option<Loss> {
+    pub(super) fn loss(&self) -> Option<Loss> {
         let is_gone = |path: &Path| matches!(std::fs::metadata(path), Err(error) if is_absence(&error));
         let database = self.folder.join(FILE_NAME);
         if is_gone(&database) {

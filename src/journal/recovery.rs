@@ -28,7 +28,10 @@ pub struct Recovered {
 const TABLES: [&str; 10] = ["meta", "cursor", "span", "spool", "lacks", "dead_letter", "dropped", "log_minute", "notable", "age"];
 
 /// Opens the journal; recovers it if it is damaged.
-pub fn open(path: &Path, folder: impl Fn(std::io::Error) -> JournalError) -> Result<(Connection, Option<Recovered>), JournalError> {
+pub(super) fn open(
+    path: &Path,
+    folder: impl Fn(std::io::Error) -> JournalError,
+) -> Result<(Connection, Option<Recovered>), JournalError> {
     let damage = match open_sound(path) {
         Ok(connection) => return Ok((connection, None)),
         Err(error) if error.is_corrupt() => error.to_string(),

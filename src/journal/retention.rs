@@ -96,7 +96,7 @@ const LACKED: &str = "records * (SELECT count(*) FROM lacks WHERE lacks.spool = 
 
 /// Keeps the journal within its limits.
 #[derive(Debug)]
-pub struct Retention {
+pub(super) struct Retention {
     limits: Limits,
     folder: PathBuf,
     expiry: Expiry,
@@ -108,14 +108,14 @@ pub struct Retention {
 
 impl Retention {
     /// Creates the retention of the journal in this folder.
-    pub fn new(limits: Limits, folder: PathBuf) -> Self {
+    pub(super) fn new(limits: Limits, folder: PathBuf) -> Self {
         let retention = Self { limits, folder, expiry: Expiry::default(), checked: None, disk_is_short: false };
         retention.keep_reserve();
         retention
     }
 
     /// Drops rows beyond the limits for at most [`MAX_DROP_TIME`]; the next call continues.
-    pub fn after_commit(&mut self, connection: &mut Connection, now: Clocks) -> Result<(), JournalError> {
+    pub(super) fn after_commit(&mut self, connection: &mut Connection, now: Clocks) -> Result<(), JournalError> {
         let begun = Instant::now();
         if self.checked.is_none_or(|checked| now.monotonic.saturating_sub(checked) >= CHECK_INTERVAL) {
             self.checked = Some(now.monotonic);
@@ -145,7 +145,7 @@ impl Retention {
     }
 
     /// Makes room on a full disk: deletes the reserve file and drops rows. Returns whether that made room.
-    pub fn make_room(&mut self, connection: &mut Connection, now: Clocks) -> bool {
+    pub(super) fn make_room(&mut self, connection: &mut Connection, now: Clocks) -> bool {
         // If the reserve file is gone already, no more room can be made.
         if std::fs::remove_file(self.folder.join(RESERVE_FILE)).is_err() {
             return false;
@@ -209,7 +209,7 @@ fn pages(connection: &Connection, pragma: &str) -> Result<u64, rusqlite::Error> 
 }
 
 /// Returns the used bytes of the database file.
-pub fn size(connection: &Connection) -> Result<u64, rusqlite::Error> {
+pub(super) fn size(connection: &Connection) -> Result<u64, rusqlite::Error> {
     let used = pages(connection, "page_count")?.saturating_sub(pages(connection, "freelist_count")?);
     Ok(used * pages(connection, "page_size")?)
 }
@@ -256,14 +256,19 @@ fn drop_rows(
 }
 
 /// Adds to the count of dropped records.
-pub fn count(transaction: &Transaction<'_>, what: DroppedKind, reason: DropReason, records: Count) -> Result<(), rusqlite::Error> {
+pub(super) fn count(
+    transaction: &Transaction<'_>,
+    what: DroppedKind,
+    reason: DropReason,
+    records: Count,
+) -> Result<(), rusqlite::Error> {
     let sql = "INSERT INTO dropped(what, reason, records) VALUES (?, ?, ?)
                ON CONFLICT DO UPDATE SET records = records + excluded.records";
     transaction.prepare_cached(sql)?.execute(params![what.as_str(), reason.as_str(), int(records.get())]).map(drop)
 }
 
 /// Returns the counts of dropped records so far.
-pub fn dropped(connection: &Connection) -> Result<Drops, rusqlite::Error> {
+pub(super) fn dropped(connection: &Connection) -> Result<Drops, rusqlite::Error> {
     let mut statement = connection.prepare_cached("SELECT what, reason, records FROM dropped")?;
     let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)))?;
     let mut dropped = Drops::default();

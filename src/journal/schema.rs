@@ -77,10 +77,10 @@ DROP TABLE dead_letter_1;
 ";
 
 /// Cache size of a connection in KiB: small, because rows are appended at the end and read once.
-pub const CACHE_KIB: i64 = 512;
+pub(super) const CACHE_KIB: i64 = 512;
 
 /// Sets the connection up for durable writing with little memory; creates or migrates the tables.
-pub fn prepare(connection: &mut Connection, now_us: i64) -> Result<(), JournalError> {
+pub(super) fn prepare(connection: &mut Connection, now_us: i64) -> Result<(), JournalError> {
     let version = version(connection)?;
     if version == 0 {
         // SQLite allows this only before the first table.
@@ -127,7 +127,7 @@ fn migrate(transaction: &Transaction<'_>, version: u32, now_us: i64) -> Result<(
 }
 
 /// Returns the schema version of a file, 0 without tables; fails if it is newer than [`VERSION`].
-pub fn version(connection: &Connection) -> Result<u32, JournalError> {
+pub(super) fn version(connection: &Connection) -> Result<u32, JournalError> {
     let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if version > VERSION { Err(JournalError::Newer { version }) } else { Ok(version) }
 }

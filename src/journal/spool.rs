@@ -13,7 +13,7 @@ const ZSTD_LEVEL: i32 = 1;
 const MAX_PLAIN_BYTES: usize = 64 * 1024 * 1024;
 
 /// Compresses a request, unless that makes it larger.
-pub fn compress(otlp: &[u8]) -> (Encoding, Vec<u8>) {
+pub(super) fn compress(otlp: &[u8]) -> (Encoding, Vec<u8>) {
     match zstd::bulk::compress(otlp, ZSTD_LEVEL) {
         Ok(small) if small.len() < otlp.len() => (Encoding::Zstd, small),
         _ => (Encoding::Plain, otlp.to_vec()),
@@ -32,7 +32,7 @@ fn plain(encoding: i64, otlp: &[u8], into: &mut Vec<u8>) -> Result<(), rusqlite:
 }
 
 /// Queues a request for these destinations.
-pub fn insert<'a>(
+pub(super) fn insert<'a>(
     transaction: &Transaction<'_>,
     signal: Signal,
     records: u32,
@@ -55,7 +55,7 @@ pub fn insert<'a>(
 }
 
 /// Queues metrics for all destinations that want them, each in its temporality.
-pub fn insert_metrics(
+pub(super) fn insert_metrics(
     transaction: &Transaction<'_>,
     metrics: &MetricRows,
     recipients: &[Recipient],
@@ -75,7 +75,7 @@ pub fn insert_metrics(
 }
 
 /// Deletes the queues of destinations that are no longer configured, and adds new destinations.
-pub fn register(transaction: &Transaction<'_>, recipients: &[Recipient]) -> Result<(), rusqlite::Error> {
+pub(super) fn register(transaction: &Transaction<'_>, recipients: &[Recipient]) -> Result<(), rusqlite::Error> {
     let wanted = |destination: &str, signal: &str| {
         let same = |recipient: &&Recipient| recipient.name.as_str() == destination;
         recipients.iter().find(same).is_some_and(|recipient| recipient.signals.iter().any(|wanted| wanted.as_str() == signal))
@@ -105,14 +105,18 @@ pub fn register(transaction: &Transaction<'_>, recipients: &[Recipient]) -> Resu
 }
 
 /// Returns the next spans for a destination.
-pub fn next_spans(connection: &Connection, destination: &DestinationName, max: usize) -> Result<Option<Outgoing>, rusqlite::Error> {
+pub(super) fn next_spans(
+    connection: &Connection,
+    destination: &DestinationName,
+    max: usize,
+) -> Result<Option<Outgoing>, rusqlite::Error> {
     let sql = "SELECT id, 1, 0, otlp FROM span WHERE id > (SELECT passed FROM cursor WHERE destination = ?) ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
     gather(statement.query([destination.as_str()])?, max, false)
 }
 
 /// Returns the next logs or metrics for a destination.
-pub fn next(
+pub(super) fn next(
     connection: &Connection,
     destination: &DestinationName,
     signal: Signal,
@@ -154,7 +158,7 @@ fn add(row: &Row<'_>, into: &mut Vec<u8>) -> Result<(), rusqlite::Error> {
 }
 
 /// Records that a destination has everything up to row `last`.
-pub fn passed(
+pub(super) fn passed(
     transaction: &Transaction<'_>,
     destination: &DestinationName,
     signal: Signal,
@@ -181,7 +185,7 @@ pub fn passed(
 }
 
 /// Returns the number of rows that destinations lack, and the time of the oldest.
-pub fn unsent(connection: &Connection) -> Result<(u64, Option<Timestamp>), rusqlite::Error> {
+pub(super) fn unsent(connection: &Connection) -> Result<(u64, Option<Timestamp>), rusqlite::Error> {
     let sql = "SELECT (SELECT count(*) FROM lacks)
                     + coalesce((SELECT sum((SELECT count(*) FROM span WHERE span.id > cursor.passed)) FROM cursor), 0)";
     let unsent: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;

@@ -17,7 +17,7 @@ pub(super) struct Degradations {
 }
 
 impl Degradations {
-    pub fn of(judged: impl Iterator<Item = Judged>) -> Self {
+    pub(super) fn of(judged: impl Iterator<Item = Judged>) -> Self {
         judged.fold(Self::default(), |so_far, judged| {
             // What can't be exercised on this hub, or is switched off, is not missed.
             if judged.verdict == Verdict::NotApplicable {

@@ -45,31 +45,31 @@ impl Period {
     }
 
     /// Where the Watch lies with its poll and its volumes.
-    pub fn of_watch(self, watch: &Watch) -> Place {
+    pub(super) fn of_watch(self, watch: &Watch) -> Place {
         self.place(watch.interval.end(), watch.interval.start())
     }
 
     /// Where a fact of a Watch lies.
-    pub fn of_fact(self, fact: &Fact, watch: &Watch) -> Place {
+    pub(super) fn of_fact(self, fact: &Fact, watch: &Watch) -> Place {
         self.place(fact.when.latest().min(watch.interval.end()), watch.interval.start())
     }
 
     /// Whether a fact tells how things stood when the period began: its Watch does, or tells of it a little late. A log that is read
     /// from its beginning tells of times before it, too: that is history.
-    pub fn is_context(self, fact: &Fact, watch: &Watch) -> bool {
+    pub(super) fn is_context(self, fact: &Fact, watch: &Watch) -> bool {
         let is_late = watch.origin.sequence.get() > 0 && fact.when.latest().plus(LATE) >= self.from;
         self.of_fact(fact, watch) == Place::Before && (watch.interval.start() < self.from || is_late)
     }
 
     /// The part of a Watch's time that lies inside; `None` if there is none.
-    pub fn share(self, watch: &Watch) -> Option<(Timestamp, Timestamp)> {
+    pub(super) fn share(self, watch: &Watch) -> Option<(Timestamp, Timestamp)> {
         let (from, to) = (watch.interval.start().max(self.from), watch.interval.end().min(self.to));
         (from < to || from == to && self.of_watch(watch) == Place::Inside).then_some((from, to))
     }
 
     /// When a fact happened as far as the Watch that tells of it can know: nothing is told before it happened. A fact of before the
     /// period lies before its first instant.
-    pub fn when(self, fact: &Fact, watch: &Watch) -> When {
+    pub(super) fn when(self, fact: &Fact, watch: &Watch) -> When {
         let bound = match self.of_fact(fact, watch) {
             Place::Before => self.from.minus(Micros::new(1)),
             Place::Inside | Place::Beyond => self.to,

@@ -35,14 +35,14 @@ pub(super) struct RuleBook {
 }
 
 impl RuleBook {
-    pub fn new(here: Vec<RuleFile>) -> Self {
+    pub(super) fn new(here: Vec<RuleFile>) -> Self {
         let mut book = Self { here, stated: Vec::new(), unreadable: Vec::new(), effective: Rules::builtin() };
         book.put_together();
         book
     }
 
     /// Takes the overrides from a Watch. The first Watch of a slot and of a run carries all of them.
-    pub fn take(&mut self, watch: &Watch) {
+    pub(super) fn take(&mut self, watch: &Watch) {
         let mut stated = Vec::new();
         let mut begins = false;
         for fact in &watch.facts {
@@ -74,17 +74,17 @@ impl RuleBook {
     }
 
     /// Returns the effective rules.
-    pub const fn rules(&self) -> &Rules {
+    pub(super) const fn rules(&self) -> &Rules {
         &self.effective
     }
 
     /// Returns errors of the watch's rules that can't be used.
-    pub fn unreadable(&self) -> &[String] {
+    pub(super) fn unreadable(&self) -> &[String] {
         &self.unreadable
     }
 
     /// Returns the overrides of the built-in rules. An override that both sources have is listed once.
-    pub fn overrides(&self) -> Vec<Override> {
+    pub(super) fn overrides(&self) -> Vec<Override> {
         let stated = self.stated.iter().map(|rule| Override { rule: rule.clone(), source: RuleSource::Watch });
         let here = self.here.iter().flat_map(|file| file.entries().unwrap_or_default());
         let here = here.filter(|rule| !self.stated.contains(rule)).map(|rule| Override { rule, source: RuleSource::Here });

@@ -16,7 +16,7 @@ const ENOUGH: u64 = 950;
 const ANSWERED: u64 = 900;
 
 /// Returns the tasks in the strategy's order and words.
-pub fn daily(report: &Report) -> Vec<DailyCheck> {
+pub(super) fn daily(report: &Report) -> Vec<DailyCheck> {
     vec![watched(report), anomalies(report), critical(report), servers(report), log(report)]
 }
 

@@ -16,7 +16,7 @@ const MOST: usize = 5;
 
 /// Returns the first events behind a criterion's measures. A mean or a share has no event: a warning or a failure of it gets its worst
 /// moments, so that the reader knows where to look.
-pub fn evidence(criterion: &Criterion, verdict: Verdict, judgement: &Assessment) -> Vec<Evidence> {
+pub(super) fn evidence(criterion: &Criterion, verdict: Verdict, judgement: &Assessment) -> Vec<Evidence> {
     let history = &judgement.history;
     let measures = || criterion.limits.iter().map(|limit| limit.measure);
     let mut all: Vec<Evidence> = measures().flat_map(|measure| of_measure(measure, history)).collect();
@@ -179,7 +179,7 @@ fn worst(measure: Measure, history: &History, series: &Series) -> Vec<Evidence> 
 }
 
 /// Returns the highest point of the measure's series.
-pub fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
+pub(super) fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
     let most = |line: &Line<Point>, pick: fn(&Point) -> u64, say: &dyn Fn(u64) -> String| {
         let point = line.points.iter().max_by_key(|point| pick(point))?;
         Some(plain(point.at, say(pick(point))))

@@ -4,10 +4,10 @@ use super::model::Report;
 use super::words;
 
 /// A label and its value.
-pub type Row = (&'static str, String);
+pub(super) type Row = (&'static str, String);
 
 /// Returns how much the sidecar read, lost, sent and used, and how late it was.
-pub fn rows(report: &Report) -> Vec<Row> {
+pub(super) fn rows(report: &Report) -> Vec<Row> {
     let (own, log) = (&report.sidecar, &report.log);
     let said = |value: Option<u64>, say: fn(u64) -> String| value.map_or_else(|| "–".to_owned(), say);
     let count = |value: u64| value.to_string();
@@ -39,7 +39,7 @@ pub fn rows(report: &Report) -> Vec<Row> {
 }
 
 /// Returns what was dropped, and why.
-pub fn dropped(report: &Report) -> String {
+pub(super) fn dropped(report: &Report) -> String {
     let all = report.sidecar.dropped.iter().flat_map(|(what, reasons)| {
         let what = what.replace('_', " ");
         reasons.iter().map(move |(reason, count)| (*count, format!("{what} ({})", reason.replace('_', " "))))

@@ -10,7 +10,7 @@ const PERMILLE: u128 = 1_000;
 
 /// Returns the phases that the period reached. An incident belongs to the phase in which it began. If the period did not reach that phase,
 /// it belongs to the nearest one: an incident at the very end may lie in a phase that has no time yet.
-pub fn phases(report: &Report, phases: &Phases) -> Vec<Phase> {
+pub(super) fn phases(report: &Report, phases: &Phases) -> Vec<Phase> {
     let baseline = report.baseline.as_ref();
     let against = |value: Option<u64>, base: Option<u64>| Delta { value, baseline: base };
     let reached = phases.reached(end(report));
@@ -37,7 +37,7 @@ fn end(report: &Report) -> Timestamp {
 }
 
 /// Makes a baseline from the first hour, for a hub without one from `hubwatch validate`.
-pub fn first_hour(report: &Report, phases: &Phases) -> Option<Baseline> {
+pub(super) fn first_hour(report: &Report, phases: &Phases) -> Option<Baseline> {
     let figures = phases.first_hour()?;
     let servers = report.servers.iter().filter(|server| !server.never_up).count() as u64;
     Some(Baseline {

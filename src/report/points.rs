@@ -55,7 +55,7 @@ const POINTS: [Point; 5] = [
 ];
 
 /// Returns the five points. Each has the worst verdict of its criteria.
-pub fn integration_points(history: &History, rows: &[CriterionRow]) -> Vec<IntegrationPoint> {
+pub(super) fn integration_points(history: &History, rows: &[CriterionRow]) -> Vec<IntegrationPoint> {
     let check = |row: &CriterionRow| Check { id: row.id.clone(), title: row.title.clone(), verdict: row.verdict };
     let point = |point: &Point| {
         let checks: Vec<_> = rows.iter().filter(|row| point.criteria.contains(&row.id.as_str())).map(check).collect();

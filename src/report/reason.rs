@@ -13,7 +13,7 @@ use crate::judge::verdict::Verdict;
 const MAX_NAMES: usize = 3;
 
 /// Returns why a criterion has its verdict. A measured value that is beyond its limit gets a sentence of its own.
-pub fn why(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> String {
+pub(super) fn why(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> String {
     let beyond = |limit: &&LimitJudged| !limit.passed_over && matches!(limit.verdict, Verdict::Fail | Verdict::Warn);
     match judged.ground {
         Ground::Measured if judged.limits.iter().any(|limit| beyond(&limit)) => {
@@ -31,7 +31,7 @@ pub fn why(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> St
 }
 
 /// Returns the same for the executive summary, where the criterion's title is not beside it.
-pub fn summary(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> String {
+pub(super) fn summary(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> String {
     let title = &criterion.title;
     let rest = |prefix: &str| judged.why.strip_prefix(prefix).unwrap_or(&judged.why).to_owned();
     match judged.ground {

@@ -17,7 +17,7 @@ use crate::watch::{GeminiFailure, Micros};
 const IN_TIME: Micros = Micros::new(30_000_000);
 
 /// Returns what to do, the most urgent first: failures before missing data. Criteria that passed need nothing.
-pub fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
+pub(super) fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
     let history = &judgement.history;
     let mut all: Vec<_> = history.servers.0.values().filter_map(server).collect();
     all.extend(hub(history));

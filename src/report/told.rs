@@ -4,7 +4,7 @@ use super::model::Report;
 use super::words::minute;
 
 /// The sentences; none where the hub told nothing of the kind.
-pub fn sentences(report: &Report) -> Vec<String> {
+pub(super) fn sentences(report: &Report) -> Vec<String> {
     let (hub, tools) = (&report.hub, &report.tools);
     let started = hub.servers_started.map(|started| {
         let (up, total, at) = (started.up, started.total, minute(started.at));

@@ -22,7 +22,7 @@ use crate::watch::{
 
 /// How long what was read waits for its commit. Each commit is an fsync; two a second cost nothing, and what a crash costs is half
 /// a second of reading again: until its commit a line is still in the log, and sent twice it is the same record.
-pub const COMMIT_INTERVAL: Micros = Micros::new(500_000);
+pub(super) const COMMIT_INTERVAL: Micros = Micros::new(500_000);
 
 /// So much of the log is read between two commits at most: it bounds what has to be read again, and the memory.
 const COMMIT_BYTES: u64 = 8 * 1024 * 1024;

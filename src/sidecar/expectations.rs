@@ -26,7 +26,7 @@ pub(super) struct Expectations {
 
 impl Expectations {
     /// Takes up what the configuration says, entry by entry as it travels.
-    pub fn configure(&mut self, entries: &[String]) {
+    pub(super) fn configure(&mut self, entries: &[String]) {
         // They were checked when the configuration was read.
         let files = entries.iter().filter_map(|entry| rules::parse(entry).ok());
         let servers = files.flat_map(|file| file.servers);
@@ -34,7 +34,7 @@ impl Expectations {
     }
 
     /// Takes up what was announced.
-    pub fn take(&mut self, facts: &[Fact]) {
+    pub(super) fn take(&mut self, facts: &[Fact]) {
         for fact in facts {
             let at = fact.when.latest();
             match &fact.kind {
@@ -55,14 +55,14 @@ impl Expectations {
     }
 
     /// The clock jumped: what goes on has lasted for as long as before.
-    pub fn clock_jumped(&mut self, jump: i64) {
+    pub(super) fn clock_jumped(&mut self, jump: i64) {
         for at in self.open.values_mut().chain(&mut self.settled) {
             *at = at.shifted(jump);
         }
     }
 
     /// What is expected at an instant.
-    pub fn at(&self, at: Timestamp) -> Expected<'_> {
+    pub(super) fn at(&self, at: Timestamp) -> Expected<'_> {
         let is_open = self.open.values().any(|began| *began <= at && at <= began.plus(LONGEST));
         Expected { may_be_down: &self.may_be_down, planned: is_open || self.settled.is_some_and(|until| at <= until) }
     }

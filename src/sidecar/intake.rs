@@ -113,19 +113,19 @@ pub struct LogRead {
 }
 
 impl LogIntake {
-    pub fn new(follower: Follower, reading: Reading, history: History) -> Self {
+    pub(super) fn new(follower: Follower, reading: Reading, history: History) -> Self {
         Self { follower, reading, behind: 0, present: false, history }
     }
 }
 
 impl PipeIntake {
-    pub fn new(run: u32) -> Self {
+    pub(super) fn new(run: u32) -> Self {
         Self { pipe: Pipe::new(u64::from(run)), reading: Reading::default(), ended: false }
     }
 }
 
 impl StreamIntake {
-    pub fn new(connections: u64) -> Self {
+    pub(super) fn new(connections: u64) -> Self {
         Self { standing: Standing::Off, gap: false, connections, heard: 0, latest: None, reading: Reading::default() }
     }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// Identifies a file. The inode alone is not enough: the file system reuses its number once the file is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileIdentity {
+pub(super) struct FileIdentity {
     device: u64,
     inode: u64,
     /// Creation time in nanoseconds since the epoch, where the file system reports one.
@@ -18,17 +18,17 @@ pub struct FileIdentity {
 
 impl FileIdentity {
     /// Returns the identity of a file.
-    pub fn of(metadata: &Metadata) -> Self {
+    pub(super) fn of(metadata: &Metadata) -> Self {
         Self { device: metadata.dev(), inode: metadata.ino(), born: metadata.created().ok().and_then(nanos) }
     }
 
     /// Returns whether both are the same file.
-    pub fn is(&self, other: &Self) -> bool {
+    pub(super) fn is(&self, other: &Self) -> bool {
         self.device == other.device && self.inode == other.inode && self.born_with(other)
     }
 
     /// Returns whether both are the same file on a file system that was remounted, which may change the device number.
-    pub fn is_remounted(&self, other: &Self) -> bool {
+    pub(super) fn is_remounted(&self, other: &Self) -> bool {
         self.inode == other.inode && self.born.is_some() && self.born == other.born
     }
 

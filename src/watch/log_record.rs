@@ -77,20 +77,20 @@ impl RecordForm {
 
 /// Tags of `LogRecord` and of what contains it, with their wire types (`opentelemetry/proto/logs/v1/logs.proto`).
 mod tag {
-    pub const TIME: u8 = 1 << 3 | FIXED64;
-    pub const SEVERITY_NUMBER: u8 = 2 << 3;
-    pub const SEVERITY_TEXT: u8 = 3 << 3 | BYTES;
-    pub const BODY: u8 = 5 << 3 | BYTES;
-    pub const ATTRIBUTE: u8 = 6 << 3 | BYTES;
-    pub const TRACE_ID: u8 = 9 << 3 | BYTES;
-    pub const SPAN_ID: u8 = 10 << 3 | BYTES;
-    pub const OBSERVED: u8 = 11 << 3 | FIXED64;
-    pub const STRING_VALUE: u8 = 1 << 3 | BYTES;
-    pub const KEY: u8 = 1 << 3 | BYTES;
-    pub const VALUE: u8 = 2 << 3 | BYTES;
-    pub const RESOURCE_LOGS: u8 = 1 << 3 | BYTES;
-    pub const SCOPE_LOGS: u8 = 2 << 3 | BYTES;
-    pub const LOG_RECORD: u8 = 2 << 3 | BYTES;
+    pub(super) const TIME: u8 = 1 << 3 | FIXED64;
+    pub(super) const SEVERITY_NUMBER: u8 = 2 << 3;
+    pub(super) const SEVERITY_TEXT: u8 = 3 << 3 | BYTES;
+    pub(super) const BODY: u8 = 5 << 3 | BYTES;
+    pub(super) const ATTRIBUTE: u8 = 6 << 3 | BYTES;
+    pub(super) const TRACE_ID: u8 = 9 << 3 | BYTES;
+    pub(super) const SPAN_ID: u8 = 10 << 3 | BYTES;
+    pub(super) const OBSERVED: u8 = 11 << 3 | FIXED64;
+    pub(super) const STRING_VALUE: u8 = 1 << 3 | BYTES;
+    pub(super) const KEY: u8 = 1 << 3 | BYTES;
+    pub(super) const VALUE: u8 = 2 << 3 | BYTES;
+    pub(super) const RESOURCE_LOGS: u8 = 1 << 3 | BYTES;
+    pub(super) const SCOPE_LOGS: u8 = 2 << 3 | BYTES;
+    pub(super) const LOG_RECORD: u8 = 2 << 3 | BYTES;
     const FIXED64: u8 = 1;
     const BYTES: u8 = 2;
 }

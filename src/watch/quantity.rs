@@ -5,10 +5,10 @@ use std::fmt;
 use std::time::Duration;
 
 /// The largest quantity that survives an OTLP `int_value`.
-pub const MAX_QUANTITY: u64 = i64::MAX as u64;
+pub(super) const MAX_QUANTITY: u64 = i64::MAX as u64;
 
 /// The last instant whose nanoseconds still fit a signed 64-bit integer: April 2262.
-pub const MAX_TIMESTAMP_MICROS: u64 = MAX_QUANTITY / 1_000;
+pub(super) const MAX_TIMESTAMP_MICROS: u64 = MAX_QUANTITY / 1_000;
 
 macro_rules! quantity {
     ($(#[$doc:meta])* $name:ident, max = $max:expr) => {

@@ -99,12 +99,12 @@ impl Value for i64 {
 }
 
 /// Writes a string; the base of every textual value.
-pub fn put_str(text: &str, name: &'static str, to: &mut Attributes) {
+pub(crate) fn put_str(text: &str, name: &'static str, to: &mut Attributes) {
     to.push(name, any_value::Value::StringValue(text.to_owned()));
 }
 
 /// Reads a string; the base of every textual value.
-pub fn take_str<'a>(name: &'static str, from: &'a ReadAttributes<'_>) -> Result<&'a str, RecordError> {
+pub(crate) fn take_str<'a>(name: &'static str, from: &'a ReadAttributes<'_>) -> Result<&'a str, RecordError> {
     match from.find(name).ok_or(RecordError::Missing(name))? {
         Scalar::Text(value) => Ok(value),
         _ => Err(RecordError::Unreadable(name)),

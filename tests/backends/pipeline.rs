@@ -19,7 +19,7 @@ use prost::Message as _;
 
 /// The pipeline's losses, limits and delay.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Pipeline {
+pub(crate) struct Pipeline {
     /// One of this many traces is kept.
     pub samples: Option<usize>,
     /// Older traces are dropped.
@@ -40,7 +40,7 @@ pub struct Pipeline {
     pub clock: i64,
 }
 
-pub struct RunningPipeline {
+pub(crate) struct RunningPipeline {
     pub base: String,
     shared: Arc<Shared>,
 }
@@ -58,7 +58,7 @@ struct Kept {
 }
 
 impl Pipeline {
-    pub async fn start(self) -> RunningPipeline {
+    pub(crate) async fn start(self) -> RunningPipeline {
         let shared = Arc::new(Shared { pipeline: self, kept: Mutex::default() });
         let router = Router::new()
             .route("/v1/traces", post(write))
@@ -74,7 +74,7 @@ impl Pipeline {
 
 impl RunningPipeline {
     /// Returns the number of written traces.
-    pub fn written(&self) -> usize {
+    pub(crate) fn written(&self) -> usize {
         self.shared.kept.lock().unwrap().written
     }
 }

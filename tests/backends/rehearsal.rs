@@ -12,17 +12,17 @@ use hubwatch::watch::{Environment, HubName, Slot, Timestamp};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use serde_json::Value;
 
-pub const FROM: &str = "2026-11-01T00:00:00Z";
-pub const TO: &str = "2026-11-01T01:00:00Z";
+pub(crate) const FROM: &str = "2026-11-01T00:00:00Z";
+pub(crate) const TO: &str = "2026-11-01T01:00:00Z";
 
 /// Played once for all tests, which only read it.
-pub static REHEARSAL: LazyLock<Rehearsal> = LazyLock::new(Rehearsal::play);
+pub(crate) static REHEARSAL: LazyLock<Rehearsal> = LazyLock::new(Rehearsal::play);
 
-pub struct Rehearsal {
+pub(crate) struct Rehearsal {
     folder: tempfile::TempDir,
 }
 
-pub fn hubwatch() -> Command {
+pub(crate) fn hubwatch() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hubwatch"));
     command.env_clear().env("HOME", "/nonexistent");
     command
@@ -36,12 +36,12 @@ impl Rehearsal {
         Self { folder }
     }
 
-    pub fn state_dir(&self) -> PathBuf {
+    pub(crate) fn state_dir(&self) -> PathBuf {
         self.folder.path().join("state")
     }
 
     /// Returns every watch trace by its id.
-    pub fn traces(&self) -> BTreeMap<String, Vec<ResourceSpans>> {
+    pub(crate) fn traces(&self) -> BTreeMap<String, Vec<ResourceSpans>> {
         let backend = Embedded::new(JournalReader::open(&self.state_dir()).unwrap());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let mut traces = BTreeMap::new();
@@ -58,21 +58,21 @@ impl Rehearsal {
 }
 
 /// Returns the trace id of a quarter of the hour.
-pub fn trace_id(quarter: u64) -> String {
+pub(crate) fn trace_id(quarter: u64) -> String {
     let (hub, environment) = (HubName::parse("demo-hub").unwrap(), Environment::parse("staging").unwrap());
     Slot(Slot::of(Timestamp::parse(FROM).unwrap()).0 + quarter).trace_id(&hub, &environment, 0).to_string()
 }
 
 /// A report on the hour.
 #[derive(Debug)]
-pub struct Reported {
+pub(crate) struct Reported {
     pub code: Option<i32>,
     pub json: Value,
     pub stderr: String,
 }
 
 impl Reported {
-    pub fn of(output: Output) -> Self {
+    pub(crate) fn of(output: Output) -> Self {
         Self {
             code: output.status.code(),
             json: serde_json::from_slice(&output.stdout).unwrap_or_default(),
@@ -81,7 +81,7 @@ impl Reported {
     }
 
     /// Returns the report without its source and its time.
-    pub fn content(&self) -> Value {
+    pub(crate) fn content(&self) -> Value {
         let mut json = self.json.clone();
         let provenance = json["provenance"].as_object_mut().unwrap();
         provenance.remove("backend").unwrap();
@@ -103,24 +103,24 @@ fn without_links(value: &mut Value) {
     }
 }
 
-pub fn report_command() -> Command {
+pub(crate) fn report_command() -> Command {
     let mut command = hubwatch();
     command.args(["report", "--name", "demo-hub", "--from", FROM, "--to", TO, "--format", "json"]);
     command
 }
 
 /// Reports from the journal.
-pub fn report_embedded() -> Reported {
+pub(crate) fn report_embedded() -> Reported {
     Reported::of(report_command().arg("--state-dir").arg(REHEARSAL.state_dir()).output().unwrap())
 }
 
 /// Reports from another backend.
-pub fn report_from(backend: &str, more: &[&str]) -> Reported {
+pub(crate) fn report_from(backend: &str, more: &[&str]) -> Reported {
     Reported::of(report_command().args(["--backend", backend]).args(more).output().unwrap())
 }
 
 /// Reports from a server, with a short timeout.
-pub async fn report_from_server(backend: String, more: &'static [&'static str]) -> Reported {
+pub(crate) async fn report_from_server(backend: String, more: &'static [&'static str]) -> Reported {
     let output = tokio::task::spawn_blocking(move || {
         let mut command = report_command();
         command.env("HUBWATCH_BACKEND_TIMEOUT", "500ms").args(["--backend", &backend]).args(more);

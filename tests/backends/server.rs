@@ -24,7 +24,7 @@ use crate::rehearsal::REHEARSAL;
 
 /// The API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Contract {
+pub(crate) enum Contract {
     Jaeger,
     Tempo,
     /// Tempo before v2.
@@ -33,7 +33,7 @@ pub enum Contract {
 
 /// How the server violates the API.
 #[derive(Debug, Clone, Default)]
-pub enum Fault {
+pub(crate) enum Fault {
     #[default]
     None,
     /// Every response has this status.
@@ -63,7 +63,7 @@ pub enum Fault {
 }
 
 #[derive(Debug, Clone)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     pub contract: Contract,
     pub fault: Fault,
     /// A required header.
@@ -71,17 +71,17 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
-    pub fn of(contract: Contract) -> Self {
+    pub(crate) fn of(contract: Contract) -> Self {
         Self { contract, fault: Fault::None, wants: None }
     }
 
-    pub fn with(contract: Contract, fault: Fault) -> Self {
+    pub(crate) fn with(contract: Contract, fault: Fault) -> Self {
         Self { fault, ..Self::of(contract) }
     }
 }
 
 /// A running server.
-pub struct Server {
+pub(crate) struct Server {
     pub base: String,
     state: Arc<Shared>,
     task: JoinHandle<()>,
@@ -113,7 +113,7 @@ struct TraceByIdResponse {
 const TEMPO_CUTS_AT: usize = 2_048;
 
 impl Server {
-    pub async fn start(behaviour: Behaviour) -> Self {
+    pub(crate) async fn start(behaviour: Behaviour) -> Self {
         let state = Arc::new(Shared { behaviour, requests: AtomicUsize::new(0), death: Notify::new() });
         let routes = match state.behaviour.contract {
             Contract::Jaeger => Router::new().route("/api/v3/traces/{id}", get(jaeger)),
@@ -133,7 +133,7 @@ impl Server {
         Self { base, state, task }
     }
 
-    pub fn requests(&self) -> usize {
+    pub(crate) fn requests(&self) -> usize {
         self.state.requests.load(Ordering::SeqCst)
     }
 }

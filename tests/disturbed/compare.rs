@@ -48,7 +48,7 @@ struct Compared<'a> {
 }
 
 /// What is wrong, in words.
-pub fn errors(session: &Session, played: &Played) -> Vec<String> {
+pub(super) fn errors(session: &Session, played: &Played) -> Vec<String> {
     let mut compared = Compared { session, played, errors: Vec::new() };
     compared.names();
     compared.hub_ends();

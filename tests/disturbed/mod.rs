@@ -9,11 +9,11 @@ mod play;
 mod session;
 
 #[allow(unused_imports, reason = "each test uses a part of it")]
-pub use play::{START, play};
-pub use session::Session;
+pub(crate) use play::{START, play};
+pub(crate) use session::Session;
 
 /// Plays the session of a seed; what was claimed and did not happen, and what happened and was missed.
-pub fn errors(seed: u64) -> Vec<String> {
+pub(crate) fn errors(seed: u64) -> Vec<String> {
     let session = Session::of(seed);
     let played = play::play(&session);
     compare::errors(&session, &played)

@@ -17,7 +17,7 @@ use hubwatch::watch::{ApiOutcome, Bytes, Count, Environment, HubName, Micros, Or
 
 use super::session::{Neighbouring, SECOND, Session, Veil};
 
-pub const START: Timestamp = Timestamp::from_secs(1_795_400_000);
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_795_400_000);
 
 /// How often the log and the event stream are looked at.
 const LOOK: u64 = 100_000;
@@ -27,7 +27,7 @@ const SOON: u64 = SECOND;
 
 /// A poll, and what it got.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub(crate) struct Seen {
     pub at: Timestamp,
     pub answered: bool,
     /// The servers that the hub listed.
@@ -35,7 +35,7 @@ pub struct Seen {
 }
 
 /// What came of a session.
-pub struct Played {
+pub(crate) struct Played {
     pub truth: Vec<Truth>,
     pub polls: Vec<Seen>,
     pub watches: Vec<Watch>,
@@ -83,7 +83,7 @@ struct Player<'a> {
     polls: Vec<Seen>,
 }
 
-pub fn play(session: &Session) -> Played {
+pub(crate) fn play(session: &Session) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(play_in(session))
 }

@@ -3,7 +3,7 @@
 use hubwatch::simulator::{Gemini, Logger, Profile, ServerPlan, Step};
 use hubwatch::watch::{ApiOutcome, Micros};
 
-pub const SECOND: u64 = 1_000_000;
+pub(super) const SECOND: u64 = 1_000_000;
 
 /// When the first disturbance comes, at the earliest: the hub is up by then, and was polled.
 const CALM: u64 = 40;
@@ -13,7 +13,7 @@ const DISTURBANCES: u64 = 4;
 
 /// One way in which a session is disturbed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disturbance {
+pub(crate) enum Disturbance {
     /// Nothing happens.
     Calm,
     /// Another hub of the same user, on another port, is started and stopped.
@@ -61,7 +61,7 @@ pub enum Disturbance {
 }
 
 impl Disturbance {
-    pub const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::Calm,
         Self::Neighbour,
         Self::FailedStart,
@@ -89,7 +89,7 @@ impl Disturbance {
 
 /// What is done to the sidecar and to what it sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Veil {
+pub(crate) enum Veil {
     /// Polls get this instead of the hub's answer.
     Answers(ApiOutcome),
     /// It neither polls nor reads.
@@ -100,7 +100,7 @@ pub enum Veil {
 
 /// A session.
 #[derive(Debug, Clone)]
-pub struct Session {
+pub(crate) struct Session {
     pub profile: Profile,
     pub interval: u64,
     /// Whether the event stream is joined.
@@ -124,7 +124,7 @@ pub struct Session {
 
 /// What another hub does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Neighbouring {
+pub(crate) enum Neighbouring {
     /// It is started on this port.
     Starts { port: u16 },
     /// Something happens to it.
@@ -133,11 +133,11 @@ pub enum Neighbouring {
 
 impl Session {
     /// Whether the sidecar's clock jumps and is set back.
-    pub fn has_clock_jump(&self) -> bool {
+    pub(crate) fn has_clock_jump(&self) -> bool {
         self.veils.iter().any(|(.., veil)| matches!(veil, Veil::Clock(_)))
     }
 
-    pub fn of(seed: u64) -> Self {
+    pub(crate) fn of(seed: u64) -> Self {
         // Each kind of disturbance gets its share, whatever the number of sessions.
         let first = Disturbance::ALL[usize::try_from(seed).unwrap() % Disturbance::ALL.len()];
         let mut random = fastrand::Rng::with_seed(seed);
@@ -192,7 +192,7 @@ impl Session {
     }
 
     /// In words.
-    pub fn described(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         let Self { profile, interval, streams, sees_process, clock_ahead, clock_set, disturbances, .. } = self;
         let set = clock_set.map_or(String::new(), |at| format!(" until {} s", at / SECOND));
         let hub = (profile.flavor, profile.logger);
@@ -202,7 +202,7 @@ impl Session {
         )
     }
 
-    pub fn has(&self, wanted: Disturbance) -> bool {
+    pub(crate) fn has(&self, wanted: Disturbance) -> bool {
         self.disturbances.iter().any(|(_, disturbance)| *disturbance == wanted)
     }
 
@@ -322,7 +322,7 @@ impl Session {
     }
 
     /// Whether the checkpoint lines reach the sidecar.
-    pub fn shows_calls(&self) -> bool {
+    pub(crate) fn shows_calls(&self) -> bool {
         self.profile.logger == Logger::Pino || self.streams
     }
 }

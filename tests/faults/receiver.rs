@@ -33,7 +33,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 /// How a receiver behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Fault {
+pub(crate) enum Fault {
     Fine,
     /// Connections are closed at once.
     Down,
@@ -49,17 +49,18 @@ pub enum Fault {
     Partial,
 }
 
-pub const FAULTS: [Fault; 7] = [Fault::Fine, Fault::Down, Fault::Slow, Fault::Busy, Fault::Exhausted, Fault::Cut, Fault::Partial];
+pub(crate) const FAULTS: [Fault; 7] =
+    [Fault::Fine, Fault::Down, Fault::Slow, Fault::Busy, Fault::Exhausted, Fault::Cut, Fault::Partial];
 
 /// The labels that distinguish the streams of a metric.
-pub type Labels = Vec<(String, String)>;
+pub(crate) type Labels = Vec<(String, String)>;
 
 /// A stream of points: resource, metric name and labels.
-pub type Stream = (String, String, Labels);
+pub(crate) type Stream = (String, String, Labels);
 
 /// The received data.
 #[derive(Default)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// The line number of each record, by the record's identity; more than one would be a bug.
     pub lines: BTreeMap<String, BTreeSet<u64>>,
     /// Number of repeated records.
@@ -92,7 +93,7 @@ impl Taken {
 }
 
 #[derive(Clone)]
-pub struct Receiver {
+pub(crate) struct Receiver {
     fault: Arc<AtomicU8>,
     taken: Arc<Mutex<Taken>>,
 }
@@ -102,7 +103,7 @@ impl Receiver {
         Self { fault: Arc::new(AtomicU8::new(0)), taken: Arc::default() }
     }
 
-    pub fn behave(&self, fault: Fault) {
+    pub(crate) fn behave(&self, fault: Fault) {
         self.fault.store(fault as u8, Ordering::Relaxed);
     }
 
@@ -110,7 +111,7 @@ impl Receiver {
         FAULTS[usize::from(self.fault.load(Ordering::Relaxed))]
     }
 
-    pub fn read<T>(&self, look: impl FnOnce(&Taken) -> T) -> T {
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Taken) -> T) -> T {
         look(&self.taken.lock().unwrap())
     }
 
@@ -151,7 +152,7 @@ impl Receiver {
     }
 
     /// Clears the received data and returns it.
-    pub fn forget(&self) -> Taken {
+    pub(crate) fn forget(&self) -> Taken {
         std::mem::take(&mut self.taken.lock().unwrap())
     }
 
@@ -189,7 +190,7 @@ impl Receiver {
     }
 
     /// Starts an HTTP receiver, behind a proxy that can break connections.
-    pub async fn http() -> (Self, String) {
+    pub(crate) async fn http() -> (Self, String) {
         let (receiver, inner) = (Self::new(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let behind = inner.local_addr().unwrap();
         let routes =
@@ -209,7 +210,7 @@ impl Receiver {
         (receiver, address)
     }
 
-    pub async fn grpc() -> (Self, String) {
+    pub(crate) async fn grpc() -> (Self, String) {
         let (receiver, listener) = (Self::new(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let address = format!("http://{}", listener.local_addr().unwrap());
         let incoming = tonic::transport::server::TcpIncoming::from(listener);
@@ -314,14 +315,14 @@ impl TraceService for Receiver {
     }
 }
 
-pub fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
+pub(crate) fn text<'a>(attributes: &'a [KeyValue], name: &str) -> Option<&'a str> {
     match attributes.iter().find(|pair| pair.key == name)?.value.as_ref()?.value.as_ref()? {
         any_value::Value::StringValue(text) => Some(text),
         _ => None,
     }
 }
 
-pub fn integer(attributes: &[KeyValue], name: &str) -> Option<i64> {
+pub(crate) fn integer(attributes: &[KeyValue], name: &str) -> Option<i64> {
     match attributes.iter().find(|pair| pair.key == name)?.value.as_ref()?.value.as_ref()? {
         any_value::Value::IntValue(number) => Some(*number),
         _ => None,

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 /// What becomes of a connection.
 #[derive(Clone)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// It is passed on to the hub.
     Pass,
     /// It is answered with these bytes and closed.
@@ -19,7 +19,7 @@ pub enum Mode {
 }
 
 /// A proxy on a port of its own.
-pub struct Front {
+pub(crate) struct Front {
     address: SocketAddr,
     hub: SocketAddr,
     mode: watch::Sender<Mode>,
@@ -28,18 +28,18 @@ pub struct Front {
 
 impl Front {
     /// Before the hub at this address; it does not listen yet.
-    pub async fn before(hub: &str) -> Self {
+    pub(crate) async fn before(hub: &str) -> Self {
         let hub: SocketAddr = hub.trim_start_matches("http://").parse().unwrap();
         let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         Self { address, hub, mode: watch::Sender::new(Mode::Pass), accepting: None }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// Listens from now on.
-    pub fn open(&mut self) {
+    pub(crate) fn open(&mut self) {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_reuseaddr(true).unwrap();
         socket.bind(self.address).unwrap();
@@ -54,26 +54,26 @@ impl Front {
     }
 
     /// Nobody listens any more, and every connection is gone.
-    pub fn close(&mut self) {
+    pub(crate) fn close(&mut self) {
         if let Some(accepting) = self.accepting.take() {
             accepting.abort();
         }
     }
 
     /// Passes connections on from now on; those that were answered otherwise are closed already.
-    pub fn pass(&self) {
+    pub(crate) fn pass(&self) {
         self.mode.send_replace(Mode::Pass);
     }
 
     /// Answers every request like this; connections that were passed on are closed.
-    pub fn answer(&self, status: &str, content_type: &str, body: &str) {
+    pub(crate) fn answer(&self, status: &str, content_type: &str, body: &str) {
         let head =
             format!("HTTP/1.1 {status}\r\ncontent-type: {content_type}\r\ncontent-length: {}\r\nconnection: close\r\n", body.len());
         self.answer_raw(format!("{head}\r\n{body}").into_bytes());
     }
 
     /// Answers every request with these bytes.
-    pub fn answer_raw(&self, bytes: Vec<u8>) {
+    pub(crate) fn answer_raw(&self, bytes: Vec<u8>) {
         self.mode.send_replace(Mode::Answer(bytes.into()));
     }
 }

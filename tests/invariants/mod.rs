@@ -16,7 +16,7 @@ use hubwatch::watch::Timestamp;
 const GRAIN_US: u64 = 1_000;
 
 /// What does not hold, in words.
-pub fn broken(report: &Report) -> Vec<String> {
+pub(crate) fn broken(report: &Report) -> Vec<String> {
     let mut check = Check { report, broken: Vec::new() };
     check.coverage();
     check.servers();

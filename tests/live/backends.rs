@@ -72,7 +72,7 @@ impl Drop for Watching {
 }
 
 /// The report without what says from where and when it was made.
-pub fn content((mut report, code): (Value, Option<i32>)) -> (Value, Option<i32>) {
+pub(crate) fn content((mut report, code): (Value, Option<i32>)) -> (Value, Option<i32>) {
     let provenance = report["provenance"].as_object_mut().unwrap();
     provenance.remove("backend").unwrap();
     provenance.remove("generated_at").unwrap();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::wait::until;
 
 /// A running `mcp-hub`; killed when dropped.
-pub struct Hub {
+pub(crate) struct Hub {
     process: Child,
     modules: PathBuf,
     folder: tempfile::TempDir,
@@ -17,7 +17,7 @@ pub struct Hub {
 }
 
 /// A port that nobody listens on at the moment.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
@@ -28,14 +28,14 @@ fn modules() -> PathBuf {
 
 impl Hub {
     /// Starts a hub with the filesystem server and a server that fails to start; returns once it is ready.
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let hub = Self::begin(free_port());
         hub.is_ready().await;
         hub
     }
 
     /// Starts it on this port, where nobody listens yet.
-    pub fn begin(port: u16) -> Self {
+    pub(crate) fn begin(port: u16) -> Self {
         hubwatch::base::tls::choose_provider();
         let (modules, folder) = (modules(), tempfile::tempdir().unwrap());
         std::fs::create_dir(folder.path().join("data")).unwrap();
@@ -46,7 +46,7 @@ impl Hub {
     }
 
     /// Waits until it is ready.
-    pub async fn is_ready(&self) {
+    pub(crate) async fn is_ready(&self) {
         until("the hub is ready", async || {
             let health = self.get("/api/health").await?;
             (health["state"] == "ready" && health["mcpEndpoint"].is_object()).then_some(())
@@ -55,54 +55,54 @@ impl Hub {
     }
 
     /// Its configuration has these servers, too; it reloads it at once.
-    pub fn configure(&self, more: Value) {
+    pub(crate) fn configure(&self, more: Value) {
         configure(&self.modules, self.folder.path(), more);
     }
 
     /// A server that takes so many seconds to connect.
-    pub fn slow_server(&self, seconds: u32) -> Value {
+    pub(crate) fn slow_server(&self, seconds: u32) -> Value {
         let server = self.modules.join("@modelcontextprotocol/server-filesystem/dist/index.js");
         let wait = format!("setTimeout(() => {{ process.argv.splice(1, 0, 'slow'); import({server:?}) }}, {})", seconds * 1_000);
         json!({"command": "node", "args": ["-e", wait, self.data()]})
     }
 
     /// Another hub of the same user.
-    pub fn another(&self, port: u16) -> Other {
+    pub(crate) fn another(&self, port: u16) -> Other {
         Other { process: run(&self.modules, self.folder.path(), port), url: format!("http://127.0.0.1:{port}") }
     }
 
     /// The id of the hub's process.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// The hub's home folder.
-    pub fn home(&self) -> &Path {
+    pub(crate) fn home(&self) -> &Path {
         self.folder.path()
     }
 
     /// The log file that the hub writes.
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.path().join("state/mcp-hub/logs/mcp-hub.log")
     }
 
     /// The folder that the filesystem server serves.
-    pub fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
-    pub async fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) async fn get(&self, path: &str) -> Option<Value> {
         let body = reqwest::get(format!("{}{path}", self.url)).await.ok()?.bytes().await.ok()?;
         serde_json::from_slice(&body).ok()
     }
 
-    pub async fn server(&self, name: &str) -> Option<Value> {
+    pub(crate) async fn server(&self, name: &str) -> Option<Value> {
         let answer = self.get("/api/servers").await?;
         answer["servers"].as_array()?.iter().find(|server| server["name"] == name).cloned()
     }
 
     /// `POST /api/servers/ACTION`.
-    pub async fn act(&self, action: &str, server: &str) {
+    pub(crate) async fn act(&self, action: &str, server: &str) {
         let request = reqwest::Client::new().post(format!("{}/api/servers/{action}", self.url));
         let body = json!({"server_name": server}).to_string();
         let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
@@ -110,7 +110,7 @@ impl Hub {
     }
 
     /// The process of a server: the hub's child whose command line names it.
-    pub fn child(&self, name: &str) -> Option<u32> {
+    pub(crate) fn child(&self, name: &str) -> Option<u32> {
         let id = self.process.id();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
         children.split_whitespace().filter_map(|pid| pid.parse().ok()).find(|pid: &u32| {
@@ -120,18 +120,18 @@ impl Hub {
     }
 
     /// Asks the hub to stop, and waits until it has.
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         signal("-TERM", self.process.id());
         until("the hub stopped", async || self.process.try_wait().unwrap()).await;
     }
 
     /// Connects a real MCP client, which calls two tools; returns once it has.
-    pub fn connect_client(&self) -> Client {
+    pub(crate) fn connect_client(&self) -> Client {
         self.clients("client.mjs", &[], "called filesystem__list_directory twice, of 14 tools")
     }
 
     /// Connects so many real MCP clients at once, each of which calls a tool; returns once all have.
-    pub fn connect_crowd(&self, count: &str) -> Client {
+    pub(crate) fn connect_crowd(&self, count: &str) -> Client {
         self.clients("crowd.mjs", &[count], &format!("{count} clients called a tool"))
     }
 
@@ -155,13 +155,13 @@ impl Hub {
 }
 
 /// Another hub of the same user; killed when dropped.
-pub struct Other {
+pub(crate) struct Other {
     process: Child,
     url: String,
 }
 
 impl Other {
-    pub async fn is_ready(&self) {
+    pub(crate) async fn is_ready(&self) {
         until("the other hub is ready", async || {
             let body = reqwest::get(format!("{}/api/health", self.url)).await.ok()?.bytes().await.ok()?;
             let health: Value = serde_json::from_slice(&body).ok()?;
@@ -170,12 +170,12 @@ impl Other {
         .await;
     }
 
-    pub async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         signal("-TERM", self.process.id());
         self.has_ended().await;
     }
 
-    pub async fn has_ended(&mut self) {
+    pub(crate) async fn has_ended(&mut self) {
         until("the other hub ended", async || self.process.try_wait().unwrap()).await;
     }
 }
@@ -222,19 +222,19 @@ impl Drop for Hub {
 }
 
 /// A connected MCP client.
-pub struct Client {
+pub(crate) struct Client {
     process: Child,
     stdin: Option<ChildStdin>,
 }
 
 impl Client {
     /// Leaves the hub in good order.
-    pub fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         drop(self.stdin.take());
         assert!(self.process.wait().unwrap().success());
     }
 }
 
-pub fn signal(signal: &str, pid: u32) {
+pub(crate) fn signal(signal: &str, pid: u32) {
     assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
 }

@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 const PERIOD_US: u64 = 100_000;
 
 /// A group's folders, one for each controller that has a hierarchy of its own; removed when dropped.
-pub struct Limits {
+pub(crate) struct Limits {
     folders: Vec<PathBuf>,
     unified: bool,
 }
 
 impl Limits {
     /// Makes a group of these limits; `None` where this machine lets nobody.
-    pub fn new(name: &str, memory: u64, cpus: Option<f64>) -> Option<Self> {
+    pub(crate) fn new(name: &str, memory: u64, cpus: Option<f64>) -> Option<Self> {
         let name = format!("hubwatch-live-{}-{name}", std::process::id());
         let root = Path::new("/sys/fs/cgroup");
         let unified = root.join("cgroup.controllers").exists();
@@ -56,7 +56,7 @@ impl Limits {
     }
 
     /// What a shell says to join it.
-    pub fn join(&self) -> String {
+    pub(crate) fn join(&self) -> String {
         self.folders.iter().map(|folder| format!("echo $$ > {}/cgroup.procs\n", folder.display())).collect()
     }
 
@@ -69,14 +69,14 @@ impl Limits {
     }
 
     /// How many processes were killed since there was no memory left.
-    pub fn killed(&self) -> u64 {
+    pub(crate) fn killed(&self) -> u64 {
         let file = if self.unified { "memory.events" } else { "memory.oom_control" };
         Self::value(&self.text(0, file), "oom_kill ")
     }
 
     /// What was used, for people. The peak counts pages of files that nobody else had read before, too: the kernel takes them back
     /// where it needs them.
-    pub fn used(&self) -> String {
+    pub(crate) fn used(&self) -> String {
         let (peak, pressed) = if self.unified {
             (self.text(0, "memory.peak"), Self::value(&self.text(0, "memory.events"), "max "))
         } else {

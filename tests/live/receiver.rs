@@ -19,7 +19,7 @@ use tonic::{Request, Response, Status};
 
 /// What was received.
 #[derive(Default)]
-pub struct Received {
+pub(crate) struct Received {
     pub spans: Vec<Span>,
     pub records: Vec<LogRecord>,
     pub metrics: Vec<String>,
@@ -27,11 +27,11 @@ pub struct Received {
 
 /// A receiver that keeps what it gets.
 #[derive(Clone, Default)]
-pub struct Receiver(Arc<Mutex<Received>>);
+pub(crate) struct Receiver(Arc<Mutex<Received>>);
 
 impl Receiver {
     /// Listens for gRPC; gives back the receiver and its address.
-    pub async fn grpc() -> (Self, String) {
+    pub(crate) async fn grpc() -> (Self, String) {
         let (receiver, listener) = (Self::default(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let address = format!("http://{}", listener.local_addr().unwrap());
         let incoming = tonic::transport::server::TcpIncoming::from(listener);
@@ -44,7 +44,7 @@ impl Receiver {
     }
 
     /// Listens for HTTP; gives back the receiver and its address.
-    pub async fn http() -> (Self, String) {
+    pub(crate) async fn http() -> (Self, String) {
         let (receiver, listener) = (Self::default(), TcpListener::bind("127.0.0.1:0").await.unwrap());
         let address = format!("http://{}", listener.local_addr().unwrap());
         let routes = axum::Router::new()
@@ -65,7 +65,7 @@ impl Receiver {
         (receiver, address)
     }
 
-    pub fn read<T>(&self, look: impl FnOnce(&Received) -> T) -> T {
+    pub(crate) fn read<T>(&self, look: impl FnOnce(&Received) -> T) -> T {
         look(&self.0.lock().unwrap())
     }
 

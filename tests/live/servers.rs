@@ -48,7 +48,7 @@ impl Drop for Running {
 }
 
 /// What a server answers; nothing if nobody does.
-pub async fn get(url: &str) -> Option<(u16, String)> {
+pub(crate) async fn get(url: &str) -> Option<(u16, String)> {
     hubwatch::base::tls::choose_provider();
     let response = reqwest::get(url).await.ok()?;
     Some((response.status().as_u16(), response.text().await.ok()?))
@@ -59,12 +59,12 @@ fn free() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
-pub fn configuration(name: &str) -> PathBuf {
+pub(crate) fn configuration(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
 /// A Jaeger.
-pub struct Jaeger {
+pub(crate) struct Jaeger {
     _running: Running,
     /// Its UI and query API.
     pub query: String,
@@ -74,12 +74,12 @@ pub struct Jaeger {
 
 impl Jaeger {
     /// Keeps what it gets in this folder.
-    pub async fn badger(folder: &Path) -> Self {
+    pub(crate) async fn badger(folder: &Path) -> Self {
         Self::start(folder, &[]).await
     }
 
     /// Keeps what it gets in memory.
-    pub async fn memory(folder: &Path) -> Self {
+    pub(crate) async fn memory(folder: &Path) -> Self {
         Self::start(folder, &["tests/live/servers/jaeger/memory.yaml"]).await
     }
 
@@ -100,7 +100,7 @@ impl Jaeger {
 }
 
 /// Where a Collector sends what it gets.
-pub struct Outlets<'a> {
+pub(crate) struct Outlets<'a> {
     pub jaeger: &'a str,
     pub second_jaeger: &'a str,
     pub tempo: &'a str,
@@ -109,7 +109,7 @@ pub struct Outlets<'a> {
 }
 
 /// An OpenTelemetry Collector.
-pub struct Collector {
+pub(crate) struct Collector {
     _running: Running,
     /// Its receivers.
     pub grpc: String,
@@ -120,13 +120,13 @@ pub struct Collector {
 
 impl Collector {
     /// Keeps archives, and sends traces to both Jaegers.
-    pub async fn start(folder: &Path, to: &Outlets<'_>) -> Self {
+    pub(crate) async fn start(folder: &Path, to: &Outlets<'_>) -> Self {
         let more = ["otel-config/collector/archive.yaml", "tests/live/servers/collector/second-jaeger.yaml"];
         Self::with(folder, to, &more).await
     }
 
     /// With these configurations beside the main one.
-    pub async fn with(folder: &Path, to: &Outlets<'_>, more: &[&str]) -> Self {
+    pub(crate) async fn with(folder: &Path, to: &Outlets<'_>, more: &[&str]) -> Self {
         let (grpc, http, health) = (free(), free(), free());
         let configure = |command: &mut Command| {
             command.arg("--config").arg(configuration("otel-config/collector/collector.yaml"));
@@ -146,18 +146,18 @@ impl Collector {
 }
 
 /// A Prometheus.
-pub struct Prometheus {
+pub(crate) struct Prometheus {
     _running: Running,
     pub base: String,
 }
 
 impl Prometheus {
-    pub async fn start(folder: &Path) -> Self {
+    pub(crate) async fn start(folder: &Path) -> Self {
         Self::with(folder, &configuration("otel-config/prometheus/prometheus.yml")).await
     }
 
     /// With this configuration.
-    pub async fn with(folder: &Path, file: &Path) -> Self {
+    pub(crate) async fn with(folder: &Path, file: &Path) -> Self {
         let address = free();
         let configure = |command: &mut Command| {
             command.arg(format!("--config.file={}", file.display()));
@@ -170,7 +170,7 @@ impl Prometheus {
     }
 
     /// What it answers, the envelope taken off.
-    pub async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> serde_json::Value {
+    pub(crate) async fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> serde_json::Value {
         let url = reqwest::Url::parse_with_params(&format!("{}{path}", self.base), parameters).unwrap();
         let (status, body) = get(url.as_str()).await.expect("Prometheus answers");
         let answer: serde_json::Value = serde_json::from_str(&body).unwrap();
@@ -179,7 +179,7 @@ impl Prometheus {
     }
 
     /// The samples that a query gives now.
-    pub async fn query(&self, query: &str) -> Vec<serde_json::Value> {
+    pub(crate) async fn query(&self, query: &str) -> Vec<serde_json::Value> {
         self.ask("/api/v1/query", &[("query", query)]).await["result"].as_array().unwrap().clone()
     }
 }

@@ -8,7 +8,7 @@ use crate::sidecar::binary;
 use crate::wait::until;
 
 /// `hubwatch run --listen`; killed when dropped.
-pub struct Serving {
+pub(crate) struct Serving {
     process: Child,
     state: tempfile::TempDir,
     /// Where it serves.
@@ -16,7 +16,7 @@ pub struct Serving {
 }
 
 impl Serving {
-    pub fn start(hub: &Hub) -> Self {
+    pub(crate) fn start(hub: &Hub) -> Self {
         let (port, state) = (free_port(), tempfile::tempdir().unwrap());
         let mut command = Command::new(binary());
         let configuration = state.path().join("hubwatch.toml");
@@ -27,7 +27,7 @@ impl Serving {
         Self { process: command.spawn().unwrap(), state, url: format!("http://127.0.0.1:{port}") }
     }
 
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.process.id()
     }
 
@@ -41,7 +41,7 @@ impl Serving {
 
 impl Serving {
     /// One for several hubs, by their names.
-    pub fn of_several(hubs: &[(&str, &Hub)]) -> Self {
+    pub(crate) fn of_several(hubs: &[(&str, &Hub)]) -> Self {
         let (port, state) = (free_port(), tempfile::tempdir().unwrap());
         let section = |(name, hub): &(&str, &Hub)| {
             format!("[[hub]]\nname = '{name}'\nurl = '{}'\nlog = '{}'\n", hub.url, hub.log().display())

@@ -7,7 +7,7 @@ use hubwatch::simulator::{FileSink, LiveSimulation, Profile, Script, Simulation,
 use hubwatch::watch::Timestamp;
 
 /// A simulated hub that plays the demo's script: clients, calls, a rate limit, a crash, an end after 39 s.
-pub struct Session {
+pub(crate) struct Session {
     pub url: String,
     pub log: PathBuf,
     pub from: Timestamp,
@@ -15,7 +15,7 @@ pub struct Session {
 }
 
 impl Session {
-    pub async fn begin(folder: &Path) -> Self {
+    pub(crate) async fn begin(folder: &Path) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (from, log) = (Timestamp::now(), folder.join("mcp-hub.log"));

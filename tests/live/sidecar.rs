@@ -9,28 +9,28 @@ use crate::hub::signal;
 use crate::sound::sound;
 
 /// How often the live tests poll.
-pub const INTERVAL_US: u64 = 1_000_000;
+pub(crate) const INTERVAL_US: u64 = 1_000_000;
 
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     std::env::var("HUBWATCH_BIN").expect("run the live tests with tests/live/run").into()
 }
 
 /// A running `hubwatch run`; killed when dropped.
-pub struct Sidecar {
+pub(crate) struct Sidecar {
     process: Child,
     state: tempfile::TempDir,
 }
 
 impl Sidecar {
     /// With exactly the flags that must be enough, and a shorter interval.
-    pub fn start(hub: &str, log: &Path, otlp: &str, protocol: &str) -> Self {
+    pub(crate) fn start(hub: &str, log: &Path, otlp: &str, protocol: &str) -> Self {
         let mut command = Command::new(binary());
         command.args(["run", "--hub", hub, "--log"]).arg(log);
         Self::spawn(command, otlp, protocol)
     }
 
     /// Without being told where the hub and its log are: both are found in the hub's own folders.
-    pub fn discover(home: &Path, otlp: &str, protocol: &str) -> Self {
+    pub(crate) fn discover(home: &Path, otlp: &str, protocol: &str) -> Self {
         let mut command = Command::new(binary());
         command.arg("run").env("HOME", home).env("XDG_STATE_HOME", home.join("state"));
         Self::spawn(command, otlp, protocol)
@@ -48,20 +48,20 @@ impl Sidecar {
     }
 
     /// The most memory that it has used so far, in KiB.
-    pub fn peak_memory_kib(&self) -> u64 {
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     /// Asks it to stop, and expects it to do so well.
-    pub fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         signal("-TERM", self.process.id());
         assert_eq!(self.process.wait().unwrap().code(), Some(0));
     }
 
     /// Its report, and how the command ended.
-    pub fn report(&self) -> (Value, Option<i32>) {
+    pub(crate) fn report(&self) -> (Value, Option<i32>) {
         let output = Command::new(binary())
             .args(["report", "--name", "live", "--since", "1h", "--format", "json", "--state-dir"])
             .arg(self.state.path())

@@ -28,7 +28,7 @@ struct Kept {
 
 /// A running server.
 #[derive(Clone)]
-pub struct Tempo {
+pub(crate) struct Tempo {
     pub base: String,
     kept: Arc<Mutex<Kept>>,
 }
@@ -41,7 +41,7 @@ struct TraceByIdResponse {
 }
 
 impl Tempo {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let tempo = Self { base: format!("http://{}", listener.local_addr().unwrap()), kept: Arc::default() };
         let routes = Router::new()
@@ -54,7 +54,7 @@ impl Tempo {
         tempo
     }
 
-    pub fn log_records(&self) -> usize {
+    pub(crate) fn log_records(&self) -> usize {
         self.kept.lock().unwrap().log_records
     }
 }

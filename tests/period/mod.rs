@@ -6,13 +6,13 @@ use hubwatch::judge::verdict::Verdict;
 use hubwatch::judge::{Assessment, Judge};
 use hubwatch::watch::*;
 
-pub const START: Timestamp = Timestamp::from_secs(1_795_000_000);
-pub const INTERVAL: Micros = Micros::new(60_000_000);
-pub const DAY: u64 = 24 * 60;
+pub(crate) const START: Timestamp = Timestamp::from_secs(1_795_000_000);
+pub(crate) const INTERVAL: Micros = Micros::new(60_000_000);
+pub(crate) const DAY: u64 = 24 * 60;
 
 /// A staged period: what happens in it. The default is a healthy day in which every degradation was exercised, with success.
 #[derive(Debug, Clone)]
-pub struct Stage {
+pub(crate) struct Stage {
     pub minutes: u64,
     /// A meta-tool call in each minute.
     pub calls: bool,
@@ -33,13 +33,13 @@ impl Default for Stage {
 }
 
 /// A stage without anything that is planned.
-pub fn quiet(minutes: u64) -> Stage {
+pub(crate) fn quiet(minutes: u64) -> Stage {
     Stage { minutes, calls: true, sessions: false, crash: None, gemini: None, load: None }
 }
 
 impl Stage {
     /// Its Watches.
-    pub fn watches(&self) -> Vec<Watch> {
+    pub(crate) fn watches(&self) -> Vec<Watch> {
         let mut watches: Vec<Watch> = (0..self.minutes).map(|minute| watch(minute, ApiOutcome::Ok)).collect();
         if self.calls {
             watches.iter_mut().for_each(|watch| add(watch, call(CallOutcome::Ok)));
@@ -70,18 +70,18 @@ impl Stage {
 }
 
 /// An archive of Watches, as `hubwatch export` writes it.
-pub fn archive(watches: &[Watch], path: &std::path::Path) {
+pub(crate) fn archive(watches: &[Watch], path: &std::path::Path) {
     let line = |watch: &Watch| serde_json::to_string(&request_of(&watch.origin, vec![encode(watch)])).unwrap() + "\n";
     std::fs::write(path, watches.iter().map(line).collect::<String>()).unwrap();
 }
 
 /// `report.json` of an archive of these Watches, by the program; the period is theirs.
-pub fn reported(watches: &[Watch]) -> serde_json::Value {
+pub(crate) fn reported(watches: &[Watch]) -> serde_json::Value {
     reported_between(watches, (watches[0].interval.start(), watches[watches.len() - 1].interval.end()))
 }
 
 /// The same of a period.
-pub fn reported_between(watches: &[Watch], (from, to): (Timestamp, Timestamp)) -> serde_json::Value {
+pub(crate) fn reported_between(watches: &[Watch], (from, to): (Timestamp, Timestamp)) -> serde_json::Value {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("watches.jsonl");
     archive(watches, &path);
@@ -96,12 +96,12 @@ pub fn reported_between(watches: &[Watch], (from, to): (Timestamp, Timestamp)) -
 }
 
 /// Judges by the built-in rules.
-pub fn judge(watches: &[Watch]) -> Assessment {
+pub(crate) fn judge(watches: &[Watch]) -> Assessment {
     judge_by(watches, Vec::new())
 }
 
 /// Judges by rules that differ.
-pub fn judge_by(watches: &[Watch], here: Vec<RuleFile>) -> Assessment {
+pub(crate) fn judge_by(watches: &[Watch], here: Vec<RuleFile>) -> Assessment {
     let mut judge = Judge::new(here, watches[0].interval.start());
     for watch in watches {
         judge.take(watch);
@@ -109,26 +109,26 @@ pub fn judge_by(watches: &[Watch], here: Vec<RuleFile>) -> Assessment {
     judge.assess(watches.last().unwrap().interval.end())
 }
 
-pub fn verdict(assessment: &Assessment, id: &str) -> Verdict {
+pub(crate) fn verdict(assessment: &Assessment, id: &str) -> Verdict {
     assessment.criteria.iter().find(|(criterion, _)| criterion.id == id).unwrap().1.verdict
 }
 
-pub fn why(assessment: &Assessment, id: &str) -> String {
+pub(crate) fn why(assessment: &Assessment, id: &str) -> String {
     assessment.criteria.iter().find(|(criterion, _)| criterion.id == id).unwrap().1.why.clone()
 }
 
 /// The same fact happens at the end of the Watch.
-pub fn add(watch: &mut Watch, kind: impl Into<FactKind>) {
+pub(crate) fn add(watch: &mut Watch, kind: impl Into<FactKind>) {
     add_at(watch, watch.interval.end(), kind);
 }
 
-pub fn add_at(watch: &mut Watch, at: Timestamp, kind: impl Into<FactKind>) {
+pub(crate) fn add_at(watch: &mut Watch, at: Timestamp, kind: impl Into<FactKind>) {
     let ordinal = u32::try_from(watch.facts.len()).unwrap();
     let id = FactId::of_watch(watch.origin.watcher, watch.origin.run, watch.origin.sequence, ordinal);
     watch.facts.push(Fact { id, when: When::At(at), source: Source::Log, kind: kind.into() });
 }
 
-pub fn planned(watches: &mut [Watch], name: &str, from: usize, to: usize) {
+pub(crate) fn planned(watches: &mut [Watch], name: &str, from: usize, to: usize) {
     let name = Text::new(name);
     let start = watches[from].interval.start();
     add_at(&mut watches[from], start, MarkBegan { name: name.clone() });
@@ -136,7 +136,7 @@ pub fn planned(watches: &mut [Watch], name: &str, from: usize, to: usize) {
 }
 
 /// A server goes down at the end of a minute, and is back so many seconds later.
-pub fn crash(watches: &mut [Watch], minute: usize, seconds: u64, is_planned: bool) {
+pub(crate) fn crash(watches: &mut [Watch], minute: usize, seconds: u64, is_planned: bool) {
     if is_planned {
         planned(watches, "server_crash", minute - 1, minute + 4);
     }
@@ -150,7 +150,7 @@ pub fn crash(watches: &mut [Watch], minute: usize, seconds: u64, is_planned: boo
     add_at(&mut watches[back], up, changed(Liveness::Down, Liveness::Up));
 }
 
-pub fn changed(from: Liveness, to: Liveness) -> ServerChanged {
+pub(crate) fn changed(from: Liveness, to: Liveness) -> ServerChanged {
     let (server, reason) = (Text::from("filesystem"), Text::from("its connection closed"));
     ServerChanged { server, from, to, reason, cause: Some(ChangeCause::Unprompted) }
 }
@@ -165,25 +165,25 @@ fn sessions(watches: &mut [Watch]) {
     }
 }
 
-pub fn session(index: usize) -> SessionHash {
+pub(crate) fn session(index: usize) -> SessionHash {
     SessionHash::of(&index.to_string(), &[7; 32])
 }
 
-pub fn exposed(index: usize, added: &str, all: &str) -> ExposureChanged {
+pub(crate) fn exposed(index: usize, added: &str, all: &str) -> ExposureChanged {
     ExposureChanged { session: Some(session(index)), added: Text::new(added), categories: Text::new(all) }
 }
 
-pub fn failed_round() -> GeminiRoundFailed {
+pub(crate) fn failed_round() -> GeminiRoundFailed {
     GeminiRoundFailed { failure: GeminiFailure::RateLimited }
 }
 
 /// A call that Gemini answers after a failed round.
-pub fn add_retried(watch: &mut Watch) {
+pub(crate) fn add_retried(watch: &mut Watch) {
     add(watch, failed_round());
     add(watch, CallEnded { gemini: GeminiOutcome::Recovered, gemini_failed_rounds: 1, ..ended(CallOutcome::Ok) });
 }
 
-pub fn call(outcome: CallOutcome) -> CallEnded {
+pub(crate) fn call(outcome: CallOutcome) -> CallEnded {
     ended(outcome)
 }
 
@@ -210,11 +210,11 @@ fn ended(outcome: CallOutcome) -> CallEnded {
     }
 }
 
-pub fn watcher() -> WatcherId {
+pub(crate) fn watcher() -> WatcherId {
     WatcherId::from_seed(b"judge")
 }
 
-pub fn origin(sequence: u64) -> Origin {
+pub(crate) fn origin(sequence: u64) -> Origin {
     Origin {
         hub: HubName::parse("hub").unwrap(),
         environment: Environment::parse("staging").unwrap(),
@@ -229,7 +229,7 @@ pub fn origin(sequence: u64) -> Origin {
 }
 
 /// A Watch of a minute in which nothing happens.
-pub fn watch(minute: u64, outcome: ApiOutcome) -> Watch {
+pub(crate) fn watch(minute: u64, outcome: ApiOutcome) -> Watch {
     let start = START.plus(Micros::new(minute * INTERVAL.get()));
     let end = start.plus(INTERVAL);
     Watch {
@@ -244,7 +244,7 @@ pub fn watch(minute: u64, outcome: ApiOutcome) -> Watch {
     }
 }
 
-pub fn sources() -> Sources {
+pub(crate) fn sources() -> Sources {
     Sources {
         polls: Visibility::Read,
         log: Visibility::Read,
@@ -257,7 +257,7 @@ pub fn sources() -> Sources {
     }
 }
 
-pub fn poll(outcome: ApiOutcome, liveness: Liveness, end: Timestamp) -> Poll {
+pub(crate) fn poll(outcome: ApiOutcome, liveness: Liveness, end: Timestamp) -> Poll {
     let answered = outcome == ApiOutcome::Ok;
     let server = ServerPoll {
         name: Text::from("filesystem"),

@@ -23,10 +23,10 @@ use hubwatch::watch::{
     Micros, Origin, Poll, ServerFact, Text, Timestamp, Watch,
 };
 
-pub const START: u64 = 1_795_000_000;
+pub(crate) const START: u64 = 1_795_000_000;
 
 /// A time so many seconds after the beginning.
-pub fn at(seconds: f64) -> Timestamp {
+pub(crate) fn at(seconds: f64) -> Timestamp {
     let start = Timestamp::from_secs(START);
     if seconds < 0.0 { start.minus(micros(-seconds)) } else { start.plus(micros(seconds)) }
 }
@@ -37,7 +37,7 @@ fn micros(seconds: f64) -> Micros {
 
 /// A server as the hub shows it.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub(crate) struct Server {
     pub status: &'static str,
     /// Since when it counts its uptime.
     pub up_since: Option<f64>,
@@ -47,34 +47,34 @@ pub struct Server {
 
 impl Server {
     /// Connected since then.
-    pub fn up(since: f64) -> Self {
+    pub(crate) fn up(since: f64) -> Self {
         Self { status: "connected", up_since: Some(since), last_started: Some(since - 0.5), error: None }
     }
 
     /// As a crash leaves it.
-    pub fn crashed(started: f64) -> Self {
+    pub(crate) fn crashed(started: f64) -> Self {
         Self { status: "connected", up_since: None, last_started: Some(started - 0.5), error: None }
     }
 
     /// As a stop through the API leaves it.
-    pub fn stopped() -> Self {
+    pub(crate) fn stopped() -> Self {
         Self { status: "disconnected", up_since: None, last_started: None, error: None }
     }
 
     /// As a stop that disables leaves it.
-    pub fn disabled() -> Self {
+    pub(crate) fn disabled() -> Self {
         Self { status: "disabled", ..Self::stopped() }
     }
 
     /// Being connected since then.
-    pub fn connecting(since: f64) -> Self {
+    pub(crate) fn connecting(since: f64) -> Self {
         Self { status: "connecting", up_since: None, last_started: Some(since), error: None }
     }
 }
 
 /// The hub as its API shows it.
 #[derive(Debug, Clone)]
-pub struct Hub {
+pub(crate) struct Hub {
     pub answers: Result<(), ApiOutcome>,
     pub pid: u32,
     pub started: f64,
@@ -150,7 +150,7 @@ impl Hub {
 
 /// In which form the hub writes its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Logger {
+pub(crate) enum Logger {
     /// Bare text, one file for all hubs of a user.
     Plain,
     /// JSON lines with the process that wrote them.
@@ -158,7 +158,7 @@ pub enum Logger {
 }
 
 /// A hub, and a sidecar that watches it.
-pub struct Played {
+pub(crate) struct Played {
     folder: tempfile::TempDir,
     opened: Opened,
     sidecar: Sidecar,
@@ -174,7 +174,7 @@ pub struct Played {
 
 impl Played {
     /// A hub that started at second 0 with the server `files`, and a sidecar that begins with it. The first poll is to come.
-    pub fn begin(logger: Logger) -> Self {
+    pub(crate) fn begin(logger: Logger) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::File::create(folder.path().join("mcp-hub.log")).unwrap();
         let clocks = Arc::new(Mutex::new(Clocks { wall: at(-10.0), monotonic: Duration::ZERO }));
@@ -197,7 +197,7 @@ impl Played {
     }
 
     /// The same, after the hub has started and its server came up, and with a minute of polls.
-    pub async fn up(logger: Logger) -> Self {
+    pub(crate) async fn up(logger: Logger) -> Self {
         let mut played = Self::begin(logger);
         played.poll(-5.0).await;
         played.starts(0.0, 100).await;
@@ -206,7 +206,7 @@ impl Played {
     }
 
     /// The hub starts with its server.
-    pub async fn starts(&mut self, second: f64, pid: u32) {
+    pub(crate) async fn starts(&mut self, second: f64, pid: u32) {
         if self.logger == Logger::Plain {
             self.empties();
         }
@@ -227,21 +227,21 @@ impl Played {
     }
 
     /// As every hub with the plain log does when it starts.
-    pub fn empties(&self) {
+    pub(crate) fn empties(&self) {
         std::fs::File::create(self.log()).unwrap();
     }
 
-    pub fn log(&self) -> PathBuf {
+    pub(crate) fn log(&self) -> PathBuf {
         self.folder.path().join("mcp-hub.log")
     }
 
     /// A process writes a line into the log, which is looked at a little later.
-    pub async fn line(&mut self, second: f64, pid: u32, text: &str) {
+    pub(crate) async fn line(&mut self, second: f64, pid: u32, text: &str) {
         self.lines(second, pid, &[text]).await;
     }
 
     /// Lines at once.
-    pub async fn lines(&mut self, second: f64, pid: u32, texts: &[&str]) {
+    pub(crate) async fn lines(&mut self, second: f64, pid: u32, texts: &[&str]) {
         self.look(second - 0.05).await;
         let written: String = texts.iter().map(|text| format!("{}\n", self.written(second, pid, text))).collect();
         let mut log = std::fs::OpenOptions::new().append(true).open(self.log()).unwrap();
@@ -274,7 +274,7 @@ impl Played {
     }
 
     /// The clock of the machine jumps by so many seconds.
-    pub async fn jumps(&mut self, by: f64) {
+    pub(crate) async fn jumps(&mut self, by: f64) {
         let before = self.now;
         (self.now, self.jumped) = (before + by, self.jumped + by);
         self.pass(self.now);
@@ -282,34 +282,34 @@ impl Played {
     }
 
     /// The log is looked at.
-    pub async fn looks(&mut self, second: f64) {
+    pub(crate) async fn looks(&mut self, second: f64) {
         self.look(second).await;
     }
 
     /// Whether the hub is taken for one that stops with its last event-stream subscriber.
-    pub fn stops_alone(&self) -> bool {
+    pub(crate) fn stops_alone(&self) -> bool {
         self.sidecar.hub_stops_alone()
     }
 
     /// The event stream is joined.
-    pub fn joins(&mut self, second: f64) {
+    pub(crate) fn joins(&mut self, second: f64) {
         self.sidecar.stream_joined(at(second));
     }
 
     /// The event stream ends.
-    pub fn leaves(&mut self, second: f64) {
+    pub(crate) fn leaves(&mut self, second: f64) {
         self.sidecar.stream_left("test", true, at(second));
     }
 
     /// The hub sends this to its subscribers.
-    pub async fn streams(&mut self, second: f64, event: &str, data: serde_json::Value) {
+    pub(crate) async fn streams(&mut self, second: f64, event: &str, data: serde_json::Value) {
         self.now = self.now.max(second);
         let heard = EventReader::default().feed(format!("event: {event}\ndata: {data}\n\n").as_bytes());
         self.sidecar.heard(heard, at(self.now)).await.unwrap();
     }
 
     /// A poll.
-    pub async fn poll(&mut self, second: f64) {
+    pub(crate) async fn poll(&mut self, second: f64) {
         self.pass(second);
         let answer = self.hub.answer(second);
         if std::mem::take(&mut self.first) {
@@ -319,7 +319,7 @@ impl Played {
     }
 
     /// Polls every 15 s.
-    pub async fn runs(&mut self, from: f64, to: f64) {
+    pub(crate) async fn runs(&mut self, from: f64, to: f64) {
         let mut second = from;
         while second <= to {
             self.poll(second).await;
@@ -328,7 +328,7 @@ impl Played {
     }
 
     /// The sidecar is killed and takes up its work.
-    pub async fn restarts(&mut self) {
+    pub(crate) async fn restarts(&mut self) {
         self.sidecar.finish_commit().await.unwrap();
         self.opened.journal.clone().close().await.unwrap();
         let opened = Journal::open(&self.folder.path().join("state")).unwrap();
@@ -338,7 +338,7 @@ impl Played {
     }
 
     /// What was kept of it.
-    pub async fn ends(mut self) -> Told {
+    pub(crate) async fn ends(mut self) -> Told {
         self.sidecar.stop("test", at(self.now)).await.unwrap();
         self.opened.journal.close().await.unwrap();
         let wanted = Wanted {
@@ -380,17 +380,17 @@ fn sidecar(log: &std::path::Path, opened: &Opened, checkpoint: Option<Vec<u8>>, 
 }
 
 /// What the Watches tell.
-pub struct Told {
+pub(crate) struct Told {
     pub watches: Vec<Watch>,
 }
 
 impl Told {
-    pub fn facts(&self) -> impl Iterator<Item = &Fact> {
+    pub(crate) fn facts(&self) -> impl Iterator<Item = &Fact> {
         self.watches.iter().flat_map(|watch| &watch.facts)
     }
 
     /// The hub's starts and ends, in words, each with its second.
-    pub fn life(&self) -> Vec<(&'static str, f64)> {
+    pub(crate) fn life(&self) -> Vec<(&'static str, f64)> {
         let named = |fact: &Fact| match &fact.kind {
             FactKind::Hub(HubFact::HubStarted(_)) => Some("started"),
             FactKind::Hub(HubFact::HubStopping(_)) => Some("stopping"),
@@ -404,12 +404,12 @@ impl Told {
     }
 
     /// Only what it was, without the polls' own.
-    pub fn ends_and_starts(&self) -> Vec<&'static str> {
+    pub(crate) fn ends_and_starts(&self) -> Vec<&'static str> {
         self.life().into_iter().map(|(what, _)| what).filter(|what| !what.ends_with("reachable")).collect()
     }
 
     /// The changes of a server.
-    pub fn changes(&self, name: &str) -> Vec<(Liveness, ChangeCause)> {
+    pub(crate) fn changes(&self, name: &str) -> Vec<(Liveness, ChangeCause)> {
         self.facts()
             .filter_map(|fact| match &fact.kind {
                 FactKind::Server(ServerFact::ServerChanged(change)) if change.server.as_str() == name => {
@@ -421,7 +421,7 @@ impl Told {
     }
 
     /// When a server changed to this for the first time after then.
-    pub fn changed_at(&self, name: &str, to: Liveness, after: f64) -> Option<f64> {
+    pub(crate) fn changed_at(&self, name: &str, to: Liveness, after: f64) -> Option<f64> {
         self.facts().find_map(|fact| match &fact.kind {
             FactKind::Server(ServerFact::ServerChanged(change))
                 if change.server.as_str() == name && change.to == to && second(fact.when.latest()) >= after =>
@@ -433,7 +433,7 @@ impl Told {
     }
 
     /// The claims that were not believed.
-    pub fn refused(&self) -> BTreeMap<(ClaimKind, ClaimRefusal), u64> {
+    pub(crate) fn refused(&self) -> BTreeMap<(ClaimKind, ClaimRefusal), u64> {
         let mut refused = BTreeMap::new();
         for fact in self.facts() {
             if let FactKind::Log(LogFact::ClaimsDropped(dropped)) = &fact.kind {
@@ -444,16 +444,16 @@ impl Told {
     }
 
     /// Whether it was told that the log is shared.
-    pub fn is_shared(&self) -> bool {
+    pub(crate) fn is_shared(&self) -> bool {
         self.facts().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogShared(_))))
     }
 
-    pub fn last_poll(&self) -> &Poll {
+    pub(crate) fn last_poll(&self) -> &Poll {
         self.watches.iter().rev().find_map(|watch| watch.poll.as_ref()).unwrap()
     }
 
     /// What is judged of it.
-    pub fn judged(&self) -> Assessment {
+    pub(crate) fn judged(&self) -> Assessment {
         let mut judge = Judge::new(Vec::new(), self.watches[0].interval.start());
         for watch in &self.watches {
             judge.take(watch);
@@ -462,7 +462,7 @@ impl Told {
     }
 
     /// The incidents, by their kinds and subjects.
-    pub fn incidents(&self) -> Vec<String> {
+    pub(crate) fn incidents(&self) -> Vec<String> {
         let awaited = IncidentKind::HubAwaited;
         self.judged()
             .incidents

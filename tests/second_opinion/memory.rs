@@ -12,7 +12,7 @@ const WARM_UP: u64 = 30 * 60_000_000;
 
 /// What was seen beyond the warm-up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Steady {
+pub(crate) struct Steady {
     /// The first and the last poll.
     pub from: u64,
     pub to: u64,
@@ -28,7 +28,7 @@ pub struct Steady {
 }
 
 /// What the polls show beyond the warm-up.
-pub fn steady<'a>(polls: impl Iterator<Item = (&'a ProcessPoll, u64)>) -> Option<Steady> {
+pub(super) fn steady<'a>(polls: impl Iterator<Item = (&'a ProcessPoll, u64)>) -> Option<Steady> {
     let mut seen: Vec<(u64, u32, Timestamp, u64)> = Vec::new();
     for (process, at) in polls {
         if at.saturating_sub(us(process.started)) >= WARM_UP && process.rss.get() > 0 {

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use hubwatch::watch::*;
 
-pub use memory::Steady;
-pub use states::Sums;
+pub(crate) use memory::Steady;
+pub(crate) use states::Sums;
 
 const DAY: u128 = 86_400_000_000;
 /// "30 s after that for its effects".
@@ -23,11 +23,11 @@ const HIGH_LOAD: u32 = 10;
 const GAP: u64 = 1_000_000;
 
 /// A fraction in lowest terms, or nothing.
-pub type Value = Option<(u128, u128)>;
+pub(crate) type Value = Option<(u128, u128)>;
 
 /// What was recomputed: the value and the number of samples of each measure by its word.
 #[derive(Debug, Default)]
-pub struct Opinion {
+pub(crate) struct Opinion {
     pub measures: BTreeMap<&'static str, (Value, u64)>,
     pub coverage: BTreeMap<&'static str, u64>,
     /// How the servers fared, each by its name, and the hub by none.
@@ -103,7 +103,7 @@ impl Taken<'_> {
 }
 
 /// Recomputes a period. The Watches are those of one watcher, in any order, possibly twice.
-pub fn recompute(watches: &[Watch], from: Timestamp, to: Timestamp) -> Opinion {
+pub(crate) fn recompute(watches: &[Watch], from: Timestamp, to: Timestamp) -> Opinion {
     let period = (us(from), us(to));
     let taken = take(watches, period);
     let mut opinion = Opinion::default();
@@ -465,7 +465,7 @@ fn lines(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
     }
     losses += facts(taken, period)
         .filter(|(fact, planned)| {
-            !planned && matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_)) | FactKind::Log(LogFact::LogWriteFailed(_)))
+            !planned && matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_) | LogFact::LogWriteFailed(_)))
         })
         .count() as u64;
     opinion.measures.insert("log.losses", (whole(losses), 0));

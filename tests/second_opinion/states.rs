@@ -133,7 +133,7 @@ impl Course {
 
 /// What a course comes to between two instants.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sums {
+pub(crate) struct Sums {
     pub up: u64,
     pub down: u64,
     pub neither: u64,
@@ -298,7 +298,7 @@ impl HubCourse {
                 self.say(earliest, at, Liveness::Down);
             }
             FactKind::Hub(HubFact::HubStopped(_)) if self.last_start.is_none_or(|start| start < at) => {
-                self.say(earliest, at, Liveness::Down)
+                self.say(earliest, at, Liveness::Down);
             }
             FactKind::Hub(HubFact::HubExited(_)) => {
                 self.course.learn(watch, at, Liveness::Up, None);
@@ -399,7 +399,7 @@ impl All {
 }
 
 /// What was followed: what is needed for other measures.
-pub struct Followed {
+pub(super) struct Followed {
     /// At which of the Watches the hub was awaited when its poll was made.
     pub awaiting: Vec<bool>,
     /// Whether the hub was awaited and came, or was awaited for the whole time.
@@ -407,7 +407,7 @@ pub struct Followed {
 }
 
 /// Follows the states through the Watches, and says what they come to.
-pub fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut Opinion) -> Followed {
+pub(super) fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut Opinion) -> Followed {
     let mut all = All::default();
     let mut awaiting = Vec::new();
     let (begin, end) = span(taken, (from, to));
@@ -525,7 +525,7 @@ fn ends(taken: &[Taken<'_>], period: (u64, u64), opinion: &mut Opinion) {
                 continue;
             }
             let counts = match &fact.kind {
-                FactKind::Hub(HubFact::HubStopping(_)) | FactKind::Hub(HubFact::HubExited(_)) => true,
+                FactKind::Hub(HubFact::HubStopping(_) | HubFact::HubExited(_)) => true,
                 FactKind::Hub(HubFact::HubStopped(_)) => !is_stopping,
                 _ => false,
             };

@@ -19,7 +19,7 @@ const PACE: &str = "HUBWATCH_TEST_PACE";
 
 /// What makes the reader look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub(crate) enum Pace {
     /// The clock, every 10 ms.
     Clock,
     /// The sidecar's [`Wake`].
@@ -30,7 +30,7 @@ pub enum Pace {
 
 /// What the reader saves in one write.
 #[derive(Serialize, Deserialize)]
-pub struct Kept {
+pub(crate) struct Kept {
     state: State,
     /// Generation, offset, text.
     pub lines: Vec<(u64, u64, String)>,
@@ -40,7 +40,7 @@ pub struct Kept {
 }
 
 /// Returns a line in a form that can be saved and compared.
-pub fn text(bytes: &[u8], cut: bool) -> String {
+pub(crate) fn text(bytes: &[u8], cut: bool) -> String {
     if bytes.len() <= 200 && !cut {
         return bytes.escape_ascii().to_string();
     }
@@ -50,7 +50,7 @@ pub fn text(bytes: &[u8], cut: bool) -> String {
 }
 
 /// Starts a reader of `log`, which may be a pattern.
-pub fn spawn(log: &Path, out: &Path, pace: Pace) -> Child {
+pub(crate) fn spawn(log: &Path, out: &Path, pace: Pace) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", "reader::reader_process", "--nocapture"])
         .env(LOG, log)
@@ -63,7 +63,7 @@ pub fn spawn(log: &Path, out: &Path, pace: Pace) -> Child {
 }
 
 /// Returns the file in which the reader counts its looks.
-pub fn looks_of(out: &Path) -> PathBuf {
+pub(crate) fn looks_of(out: &Path) -> PathBuf {
     out.with_extension("looks")
 }
 

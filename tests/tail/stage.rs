@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// When the reader process is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
+pub(crate) enum Life {
     /// Never; it is woken as the sidecar is.
     Undisturbed,
     /// Never; it polls by the clock alone.
@@ -28,7 +28,7 @@ pub enum Life {
     Killed,
 }
 
-pub struct Stage {
+pub(crate) struct Stage {
     folder: tempfile::TempDir,
     pub log: PathBuf,
     pattern: PathBuf,
@@ -46,12 +46,12 @@ pub struct Stage {
 }
 
 /// Plays a scenario with each life of the reader.
-pub fn in_every_life(pattern: &str, scenario: impl Fn(&mut Stage)) {
+pub(crate) fn in_every_life(pattern: &str, scenario: impl Fn(&mut Stage)) {
     in_lives(&[Life::Undisturbed, Life::ByClock, Life::Away, Life::Killed], pattern, scenario);
 }
 
 /// Plays a scenario with these lives of the reader.
-pub fn in_lives(lives: &[Life], pattern: &str, scenario: impl Fn(&mut Stage)) {
+pub(crate) fn in_lives(lives: &[Life], pattern: &str, scenario: impl Fn(&mut Stage)) {
     for life in lives {
         let pace = if *life == Life::Undisturbed { Pace::Wake } else { Pace::Clock };
         let mut stage = Stage::new(pattern, *life, pace);
@@ -62,7 +62,7 @@ pub fn in_lives(lives: &[Life], pattern: &str, scenario: impl Fn(&mut Stage)) {
 }
 
 impl Stage {
-    pub fn new(pattern: &str, life: Life, pace: Pace) -> Self {
+    pub(crate) fn new(pattern: &str, life: Life, pace: Pace) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("out");
         let file = OpenOptions::new().read(true).append(true).create(true).open(&out).unwrap();
@@ -87,7 +87,7 @@ impl Stage {
     }
 
     /// Starts the reader, and the thread that kills it. Files beside the log at the first look don't count as its generations.
-    pub fn start(&mut self) {
+    pub(crate) fn start(&mut self) {
         self.revive();
         self.look();
         if self.life != Life::Killed {
@@ -116,7 +116,7 @@ impl Stage {
     }
 
     /// Runs the action, while the reader is dead for [`Life::Away`].
-    pub fn meanwhile(&mut self, action: impl FnOnce(&mut Self)) {
+    pub(crate) fn meanwhile(&mut self, action: impl FnOnce(&mut Self)) {
         if self.life != Life::Away {
             return action(self);
         }
@@ -125,17 +125,17 @@ impl Stage {
         self.revive();
     }
 
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         kill(&mut lock(&self.reader));
     }
 
     /// Returns a path beside the log.
-    pub fn beside(&self, name: &str) -> PathBuf {
+    pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.log.with_file_name(name)
     }
 
     /// Writes numbered lines as a hub does: each opens the log, appends, closes.
-    pub fn write(&mut self, lines: usize) {
+    pub(crate) fn write(&mut self, lines: usize) {
         for _ in 0..lines {
             let line = self.line();
             append(&self.log, line.as_bytes());
@@ -143,13 +143,13 @@ impl Stage {
     }
 
     /// Writes numbered lines in one go.
-    pub fn burst(&mut self, lines: usize) {
+    pub(crate) fn burst(&mut self, lines: usize) {
         let text = self.lines(lines);
         append(&self.log, text.as_bytes());
     }
 
     /// Returns numbered lines, and expects the reader to read them.
-    pub fn lines(&mut self, lines: usize) -> String {
+    pub(crate) fn lines(&mut self, lines: usize) -> String {
         (0..lines).map(|_| self.line()).collect()
     }
 
@@ -162,13 +162,13 @@ impl Stage {
     }
 
     /// Expects the reader to read a line that is written in another way.
-    pub fn expect(&mut self, line: &[u8], cut: bool) {
+    pub(crate) fn expect(&mut self, line: &[u8], cut: bool) {
         *self.expected.entry(reader::text(line, cut)).or_default() += 1;
         self.awaited += 1;
     }
 
     /// Waits until everything expected was read.
-    pub fn caught_up(&mut self) {
+    pub(crate) fn caught_up(&mut self) {
         let begun = Instant::now();
         while self.take_in() < self.awaited {
             if begun.elapsed() > PATIENCE {
@@ -179,7 +179,7 @@ impl Stage {
     }
 
     /// Waits until the reader has looked at everything that exists now.
-    pub fn look(&self) {
+    pub(crate) fn look(&self) {
         let begun = Instant::now();
         let looks = || std::fs::read(reader::looks_of(&self.out_path())).unwrap_or_default();
         // The current look may have begun before.
@@ -210,7 +210,7 @@ impl Stage {
     }
 
     /// Stops the killing and compares: no line is lost, doubled or split, and no two lines have the same identity.
-    pub fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         if let Some((stop, thread)) = self.killer.take() {
             stop.store(true, Ordering::Relaxed);
             thread.thread().unpark();
@@ -243,12 +243,12 @@ impl Stage {
     }
 
     /// Returns the texts in the order in which they were read.
-    pub fn order(&self) -> Vec<&str> {
+    pub(crate) fn order(&self) -> Vec<&str> {
         self.read.iter().map(|(_, _, text)| text.as_str()).collect()
     }
 
     /// Returns the generation of each line, in the order in which they were read.
-    pub fn generations(&self) -> Vec<u64> {
+    pub(crate) fn generations(&self) -> Vec<u64> {
         self.read.iter().map(|(generation, ..)| *generation).collect()
     }
 }
@@ -264,7 +264,7 @@ impl Drop for Stage {
     }
 }
 
-pub fn append(path: &Path, bytes: &[u8]) {
+pub(crate) fn append(path: &Path, bytes: &[u8]) {
     OpenOptions::new().append(true).create(true).open(path).unwrap().write_all(bytes).unwrap();
 }
 

@@ -82,7 +82,7 @@ enum Form {
 }
 
 /// Looks, tells, and ends with what it found.
-pub async fn doctor(args: DoctorArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
+pub(super) async fn doctor(args: DoctorArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
     let findings = match args.backend.chosen(layers)? {
         Some(chosen) => {
             let wait = args.wait.clone().map(|value| Sourced { value, source: "--wait".to_owned() });

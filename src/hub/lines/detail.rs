@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 /// The parts of such an object that are worth a fact.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
-pub struct Detail {
+pub(crate) struct Detail {
     /// The categories that the analysis found.
     pub categories: Option<Vec<String>>,
     /// The categories that the hub knows.
@@ -27,7 +27,7 @@ pub struct Detail {
 /// Which parts a response has.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
-pub struct Response {
+pub(crate) struct Response {
     categories: Option<Seen>,
     confidence: Option<Seen>,
     reasoning: Option<Seen>,
@@ -46,25 +46,25 @@ impl<'de> Deserialize<'de> for Seen {
 
 impl Response {
     /// Whether a client gets all that the meta-tool promises.
-    pub fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.categories.is_some() && self.confidence.is_some() && self.reasoning.is_some() && self.message.is_some()
     }
 }
 
 impl Detail {
     /// Reads the object; nothing at all from one that is not as expected.
-    pub fn of(json: Option<&str>) -> Self {
+    pub(crate) fn of(json: Option<&str>) -> Self {
         json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default()
     }
 
     /// The confidence in thousandths.
-    pub fn confidence_permille(&self) -> Option<u32> {
+    pub(crate) fn confidence_permille(&self) -> Option<u32> {
         self.confidence.and_then(crate::hub::api::permille)
     }
 }
 
 /// Categories as one text.
-pub fn joined(categories: &[String]) -> String {
+pub(crate) fn joined(categories: &[String]) -> String {
     categories.join(",")
 }
 

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use crate::watch::{CallFact, FactKind, LogFact, Micros, Timestamp, When};
 
 /// Clocks that differ by less than this are taken for the same: an answer's way and a process that is late take a part of it.
-pub const SAME_CLOCK: Micros = Micros::new(1_000_000);
+pub(crate) const SAME_CLOCK: Micros = Micros::new(1_000_000);
 
 /// A time that an answer states, and between which times of ours it was stated.
 #[derive(Debug, Clone, Copy)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// By the hub's clock.
     pub said: Timestamp,
     /// When the request went out.
@@ -24,7 +24,7 @@ pub struct Reading {
 
 /// What is known of both clocks.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Clocks {
+pub(crate) struct Clocks {
     /// How far the hub's clock is ahead of the steady time, in microseconds; `None` before an answer has shown it.
     ahead: Option<i64>,
     /// How far it is ahead if it jumped together with ours, which the next answer tells.
@@ -37,22 +37,22 @@ pub struct Clocks {
 
 impl Clocks {
     /// A time of our clock on the steady line.
-    pub fn steady(&self, wall: Timestamp) -> Timestamp {
+    pub(crate) fn steady(&self, wall: Timestamp) -> Timestamp {
         wall.shifted(self.jumped.saturating_neg())
     }
 
     /// A time of the steady line by our clock as it is now.
-    pub fn wall(&self, steady: Timestamp) -> Timestamp {
+    pub(crate) fn wall(&self, steady: Timestamp) -> Timestamp {
         steady.shifted(self.jumped)
     }
 
     /// The same of a time that is not known exactly.
-    pub fn wall_when(&self, when: When) -> When {
+    pub(crate) fn wall_when(&self, when: When) -> When {
         When::between(self.wall(when.earliest()), self.wall(when.latest()))
     }
 
     /// Gives the times inside a fact by our clock as it is now.
-    pub fn to_wall(&self, fact: &mut FactKind) {
+    pub(crate) fn to_wall(&self, fact: &mut FactKind) {
         if let FactKind::Call(CallFact::CallEnded(call)) = fact {
             call.started = self.wall(call.started);
         }
@@ -62,29 +62,29 @@ impl Clocks {
     }
 
     /// Our clock jumped. On one machine the hub's did, too.
-    pub fn jump(&mut self, by: i64) {
+    pub(crate) fn jump(&mut self, by: i64) {
         self.jumped = self.jumped.saturating_add(by);
         self.together = Some(self.ahead().saturating_add(by));
     }
 
     /// How far the hub's clock is ahead of the steady time, in microseconds.
-    pub fn ahead(&self) -> i64 {
+    pub(crate) fn ahead(&self) -> i64 {
         self.ahead.unwrap_or(0)
     }
 
     /// Whether the hub's clock was set since its process was first seen: times from before and after that can't be compared.
-    pub const fn was_set(&self) -> bool {
+    pub(crate) const fn was_set(&self) -> bool {
         self.set
     }
 
     /// Another process of the hub is there: all its times are of its clock as it is now, as far as is known.
-    pub fn begins(&mut self) {
+    pub(crate) fn begins(&mut self) {
         self.set = false;
     }
 
     /// How far ahead the hub's clock is, as this answer shows. What was known stays while it is not plainly wrong, so that answers
     /// that take longer or less long don't move the hub's times to and fro.
-    pub fn ahead_by(&self, reading: Option<Reading>) -> Option<i64> {
+    pub(crate) fn ahead_by(&self, reading: Option<Reading>) -> Option<i64> {
         let Some(Reading { said, asked, answered }) = reading else { return self.ahead };
         let (least, most) = (distance(answered, said), distance(asked, said));
         let slack = i64::try_from(SAME_CLOCK.get()).unwrap_or(i64::MAX);
@@ -93,7 +93,7 @@ impl Clocks {
     }
 
     /// Takes up what an answer shows of the hub's clock; whether that is news.
-    pub fn learn(&mut self, reading: Option<Reading>) -> bool {
+    pub(crate) fn learn(&mut self, reading: Option<Reading>) -> bool {
         let ahead = self.ahead_by(reading);
         if reading.is_some() {
             self.together = None;
@@ -104,13 +104,13 @@ impl Clocks {
     }
 
     /// When something that the hub dated was, on the steady line.
-    pub fn ours(&self, said: Timestamp) -> Timestamp {
+    pub(crate) fn ours(&self, said: Timestamp) -> Timestamp {
         said.shifted(self.ahead().saturating_neg())
     }
 
     /// When a line was written that says `said`, on the steady line. No line was written after it was `read`. Where it was not there
     /// when its source was read to the end before, at `earliest`, it was written after that, or it was late.
-    pub fn written(&self, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
+    pub(crate) fn written(&self, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
         let at = self.ours(said);
         if fits(at, earliest, read) {
             return When::At(at);
@@ -125,7 +125,7 @@ impl Clocks {
 
     /// When a message of the event stream was sent that says `said`, on the steady line. The stream is in order and waits for nobody:
     /// what was not there when it was last read, at `earliest`, was sent after that, whatever the hub's clock says.
-    pub fn sent(&self, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
+    pub(crate) fn sent(&self, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
         match self.written(said, earliest, read) {
             When::At(at) if fits(at, earliest, read) => When::At(at),
             When::At(_) | When::Between { .. } => When::between(earliest.min(read), read),
@@ -133,7 +133,7 @@ impl Clocks {
     }
 
     /// The same once more is known of the clock. A line of before it was set keeps the time that fits.
-    pub fn corrected(&self, before: When, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
+    pub(crate) fn corrected(&self, before: When, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
         let at = self.ours(said);
         if fits(at, earliest, read) { When::At(at) } else { before }
     }

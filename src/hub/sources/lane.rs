@@ -10,7 +10,7 @@ use crate::hub::lines::line::LogLine;
 
 /// One source of lines.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Lane {
+pub(crate) struct Lane {
     last_time: Option<Timestamp>,
     /// The latest that its last line can have been written.
     #[serde(default)]
@@ -29,7 +29,7 @@ pub struct Lane {
 
 /// What a source brought during an interval.
 #[derive(Debug, Clone)]
-pub struct Brought {
+pub(crate) struct Brought {
     /// How much.
     pub volume: LogVolume,
     /// In which shape.
@@ -43,7 +43,7 @@ pub struct Brought {
 impl Brought {
     /// The log's own volume. The console logger's file is the plain one: the levels of its output stand in for those that its lines
     /// have not, whichever of the two was read first.
-    pub fn beside(self, output: &Self) -> (LogVolume, Option<LogShape>) {
+    pub(crate) fn beside(self, output: &Self) -> (LogVolume, Option<LogShape>) {
         let Self { mut volume, shape, known_shape, .. } = self;
         let plain = known_shape.is_none_or(|shape| shape == LogShape::LegacyFile);
         if !plain || output.known_shape.is_none_or(|shape| shape == LogShape::LegacyFile || shape == LogShape::Pino) {
@@ -59,7 +59,7 @@ impl Brought {
 
 impl Lane {
     /// When the line was written: its own time, or some time after the line before it.
-    pub fn when(&mut self, written: Option<When>, raw: &RawLine<'_>) -> When {
+    pub(crate) fn when(&mut self, written: Option<When>, raw: &RawLine<'_>) -> When {
         self.last_line = Some(written.map_or(raw.read, When::latest));
         if let Some(written) = written {
             self.last_time = Some(written.earliest());
@@ -70,7 +70,7 @@ impl Lane {
     }
 
     /// Counts the line.
-    pub fn count(&mut self, line: &LogLine<'_>, size: u64) {
+    pub(crate) fn count(&mut self, line: &LogLine<'_>, size: u64) {
         let volume = &mut self.volume;
         volume.lines = volume.lines.plus(1);
         volume.bytes = volume.bytes.plus(size);
@@ -91,41 +91,41 @@ impl Lane {
     }
 
     /// Notes how long after its own time a line arrived.
-    pub fn delayed(&mut self, time: Option<Timestamp>, read: Timestamp) {
+    pub(crate) fn delayed(&mut self, time: Option<Timestamp>, read: Timestamp) {
         let delay = time.map(|time| read.since(time));
         self.max_delay = self.max_delay.max(delay);
     }
 
     /// The level as far as the event stream can be believed: a fork that logs with pino sends every line as `debug`, errors included
     /// (docs/hub.md), so `debug` means nothing until another level was seen.
-    pub fn believe_level(&mut self, level: Option<Level>) -> Option<Level> {
+    pub(crate) fn believe_level(&mut self, level: Option<Level>) -> Option<Level> {
         self.levels |= level.is_some_and(|level| level != Level::Debug);
         level.filter(|_| self.levels)
     }
 
     /// Another process or connection: what was believed of the source must show again.
-    pub fn begin_anew(&mut self) {
+    pub(crate) fn begin_anew(&mut self) {
         self.levels = false;
         self.last_time = None;
     }
 
     /// One more line stands behind a storm's count.
-    pub fn collapsed(&mut self) {
+    pub(crate) fn collapsed(&mut self) {
         self.volume.collapsed = self.volume.collapsed.plus(1);
     }
 
     /// The shape of the interval's lines. Bare lines beside JSON lines are stack traces, not another shape.
-    pub fn shape(&self) -> Option<LogShape> {
+    pub(crate) fn shape(&self) -> Option<LogShape> {
         self.json_shape.or(self.bare_lines.then_some(LogShape::LegacyFile))
     }
 
     /// Whether the source shows checkpoint lines, as far as its latest shape tells: the legacy file never does.
-    pub fn shows_checkpoints(&self) -> Option<bool> {
+    pub(crate) fn shows_checkpoints(&self) -> Option<bool> {
         self.shape().or(self.latest_shape).map(|shape| shape != LogShape::LegacyFile)
     }
 
     /// Ends the interval: gives what it brought and begins to count anew.
-    pub fn harvest(&mut self, now: Timestamp) -> Brought {
+    pub(crate) fn harvest(&mut self, now: Timestamp) -> Brought {
         let shape = self.shape();
         self.latest_shape = shape.or(self.latest_shape);
         let known_shape = self.latest_shape;

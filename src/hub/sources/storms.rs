@@ -11,13 +11,13 @@ use crate::hub::lines::meaning;
 use crate::watch::{Bytes, Count, Micros, Storm, Text, Timestamp};
 
 /// How many equal lines go out before the rest is collapsed: enough to see what it was, few enough to cost nothing.
-pub const SAMPLES: u64 = 10;
+pub(crate) const SAMPLES: u64 = 10;
 
 /// Equal lines further apart than this are not a storm: the hub's disconnect storm writes thousands within a third of a second.
-pub const QUIET: Micros = Micros::new(2_000_000);
+pub(crate) const QUIET: Micros = Micros::new(2_000_000);
 
 /// How many different lines are looked at at once. A storm's own line stays among them by repeating.
-pub const MAX_TEXTS: usize = 256;
+pub(crate) const MAX_TEXTS: usize = 256;
 
 /// The texts stand in sets of this size: a line is looked for in one set only, so that any number of different lines costs the same.
 const WAYS: usize = 8;

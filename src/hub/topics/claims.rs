@@ -11,21 +11,21 @@ use crate::hub::sources::clocks::Clocks;
 use crate::watch::{ClaimKind, ClaimRefusal, ClaimsDropped, Count, Micros, RecordUid, Source, Text, Timestamp, When};
 
 /// More claims than any hub makes between two polls: a start of a hundred servers makes two or three hundred.
-pub const MAX_CLAIMS: usize = 512;
+pub(crate) const MAX_CLAIMS: usize = 512;
 
 /// No name has more than a few: a server is started, connects and is lost again. Names that a log is filled with keep nobody else's
 /// claims out.
-pub const MAX_CLAIMS_OF_A_SERVER: usize = 64;
+pub(crate) const MAX_CLAIMS_OF_A_SERVER: usize = 64;
 
 /// Claims about the hub itself: a process that starts and stops makes three.
-pub const MAX_CLAIMS_OF_THE_HUB: usize = 64;
+pub(crate) const MAX_CLAIMS_OF_THE_HUB: usize = 64;
 
 /// A claim that nothing decided for so long is dropped. A server may take five minutes to start, and its hub does not list it before.
-pub const UNCONFIRMED_AFTER: Micros = Micros::new(10 * 60 * 1_000_000);
+pub(crate) const UNCONFIRMED_AFTER: Micros = Micros::new(10 * 60 * 1_000_000);
 
 /// A hub that closes a server's connection says so twice: at once, and when the process has ended (10 to 45 ms later on the recorded
 /// hubs; a process that does not end at once is killed after 4 s). A crash is said once.
-pub const SAME_CLOSING: Micros = Micros::new(5_000_000);
+pub(crate) const SAME_CLOSING: Micros = Micros::new(5_000_000);
 
 /// What a line claims of a server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,14 +164,14 @@ pub enum Decision {
 
 /// The claims that wait, in the order in which they were read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Claims {
+pub(crate) struct Claims {
     waiting: VecDeque<Claim>,
     refused: BTreeMap<ClaimKind, BTreeMap<ClaimRefusal, u64>>,
 }
 
 impl Claims {
     /// A claim waits, unless too many do.
-    pub fn push(&mut self, claim: Claim) {
+    pub(crate) fn push(&mut self, claim: Claim) {
         if !self.has_room_for(&claim.what) {
             self.refuse(claim.what.kind(), ClaimRefusal::TooMany);
             return;
@@ -180,7 +180,7 @@ impl Claims {
     }
 
     /// Whether so few claims of this kind wait that one more may.
-    pub fn has_room_for(&self, what: &Claimed) -> bool {
+    pub(crate) fn has_room_for(&self, what: &Claimed) -> bool {
         let most = match what {
             Claimed::Server(_) => MAX_CLAIMS_OF_A_SERVER,
             Claimed::HubStarting { .. } | Claimed::StopsAlone { .. } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => {
@@ -191,18 +191,18 @@ impl Claims {
     }
 
     /// Takes out the oldest claim of this kind whose line names its process.
-    pub fn take_oldest_of_named_process(&mut self, what: &Claimed) -> Option<Claim> {
+    pub(crate) fn take_oldest_of_named_process(&mut self, what: &Claimed) -> Option<Claim> {
         let place = self.waiting.iter().position(|claim| claim.pid.is_some() && claim.what.competes_with(what))?;
         self.waiting.remove(place)
     }
 
     /// Whether a further claim of a server that the hub's list does not have would be too many.
-    pub fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.waiting.len() >= MAX_CLAIMS
     }
 
     /// Makes room for a claim of a listed server: one of a name that is not listed gives way.
-    pub fn make_room(&mut self, is_listed: impl Fn(&str) -> bool) -> bool {
+    pub(crate) fn make_room(&mut self, is_listed: impl Fn(&str) -> bool) -> bool {
         if !self.is_full() {
             return true;
         }
@@ -214,17 +214,17 @@ impl Claims {
     }
 
     /// Counts a claim that was not believed.
-    pub fn refuse(&mut self, claim: ClaimKind, refusal: ClaimRefusal) {
+    pub(crate) fn refuse(&mut self, claim: ClaimKind, refusal: ClaimRefusal) {
         *self.refused.entry(claim).or_default().entry(refusal).or_default() += 1;
     }
 
     /// The claims that were not believed since it was last asked.
-    pub fn take_refused(&mut self) -> BTreeMap<ClaimKind, BTreeMap<ClaimRefusal, u64>> {
+    pub(crate) fn take_refused(&mut self) -> BTreeMap<ClaimKind, BTreeMap<ClaimRefusal, u64>> {
         std::mem::take(&mut self.refused)
     }
 
     /// More is known of the hub's clock: the times of lines that wait are corrected.
-    pub fn retime(&mut self, clocks: &Clocks) {
+    pub(crate) fn retime(&mut self, clocks: &Clocks) {
         for claim in &mut self.waiting {
             if let Some(said) = claim.said {
                 claim.when = clocks.corrected(claim.when, said, claim.earliest, claim.read);
@@ -233,23 +233,23 @@ impl Claims {
     }
 
     /// Takes all out, to decide on each.
-    pub fn take(&mut self) -> VecDeque<Claim> {
+    pub(crate) fn take(&mut self) -> VecDeque<Claim> {
         std::mem::take(&mut self.waiting)
     }
 
     /// Puts back those that wait on.
-    pub fn put_back(&mut self, waiting: VecDeque<Claim>) {
+    pub(crate) fn put_back(&mut self, waiting: VecDeque<Claim>) {
         let newer = std::mem::replace(&mut self.waiting, waiting);
         self.waiting.extend(newer);
     }
 
     /// Whether any wait.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// How many wait, by their kind.
-    pub fn undecided(&self) -> BTreeMap<ClaimKind, u64> {
+    pub(crate) fn undecided(&self) -> BTreeMap<ClaimKind, u64> {
         let mut undecided = BTreeMap::new();
         for claim in &self.waiting {
             *undecided.entry(claim.what.kind()).or_default() += 1;
@@ -258,12 +258,12 @@ impl Claims {
     }
 
     /// Whether a line that waits says that the hub stops with its last event-stream subscriber.
-    pub fn say_that_it_stops_alone(&self) -> bool {
+    pub(crate) fn say_that_it_stops_alone(&self) -> bool {
         self.waiting.iter().any(|claim| matches!(claim.what, Claimed::StopsAlone { .. }))
     }
 
     /// The process that was the last to start in this source could not listen.
-    pub fn start_failed(&mut self, source: Source, pid: Option<u32>) {
+    pub(crate) fn start_failed(&mut self, source: Source, pid: Option<u32>) {
         let mut of_source = self.waiting.iter_mut().rev().filter(|claim| claim.source == source && claim.pid == pid);
         if let Some(Claimed::HubStarting { failed, .. }) =
             of_source.find(|claim| matches!(claim.what, Claimed::HubStarting { .. })).map(|claim| &mut claim.what)
@@ -273,12 +273,12 @@ impl Claims {
     }
 
     /// The claim of this line, if it waits.
-    pub fn of_line(&mut self, uid: RecordUid) -> Option<&mut Claim> {
+    pub(crate) fn of_line(&mut self, uid: RecordUid) -> Option<&mut Claim> {
         self.waiting.iter_mut().find(|claim| claim.uid == uid)
     }
 
     /// A server's connection closed: whether the last claim about it says the same, so that this is the second line of one closing.
-    pub fn is_second_closing(&mut self, name: &str, when: When) -> bool {
+    pub(crate) fn is_second_closing(&mut self, name: &str, when: When) -> bool {
         let mut of_server =
             self.waiting.iter_mut().rev().filter(|claim| matches!(&claim.what, Claimed::Server(what) if what.server() == name));
         let near = |claim: &Claim| when.earliest().since(claim.when.latest()) <= SAME_CLOSING;

@@ -16,17 +16,17 @@ use crate::watch::{
 
 /// Lines of one disconnect follow each other within about 0.3 s in the recordings; stray copies at the hub's shutdown find no open
 /// connection. Two seconds of quiet separate two disconnects of clients with the same name.
-pub const QUIET_BETWEEN_DISCONNECTS: Micros = Micros::new(2_000_000);
+pub(crate) const QUIET_BETWEEN_DISCONNECTS: Micros = Micros::new(2_000_000);
 
 /// Around each disconnect the hub tells of one or two errors, 3 ms apart at most in the recordings; one that comes later than this
 /// after the last is about another connection of the same name.
-pub const SAME_CLOSING: Micros = Micros::new(20_000);
+pub(crate) const SAME_CLOSING: Micros = Micros::new(20_000);
 
 /// More names than any staging hub sees; beyond it new names are not tracked, so that garbage can't fill the memory.
-pub const MAX_NAMES: usize = 4096;
+pub(crate) const MAX_NAMES: usize = 4096;
 
 /// More open connections of one name than any staging hub has.
-pub const MAX_OPEN: u32 = 4096;
+pub(crate) const MAX_OPEN: u32 = 4096;
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Connections {
@@ -37,13 +37,13 @@ struct Connections {
 
 /// The open connections by client name.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Clients {
+pub(crate) struct Clients {
     by_name: BTreeMap<String, Connections>,
 }
 
 impl Clients {
     /// A client connected.
-    pub fn connected(&mut self, name: &str) {
+    pub(crate) fn connected(&mut self, name: &str) {
         if self.by_name.len() < MAX_NAMES || self.by_name.contains_key(name) {
             let connections = self.by_name.entry(name.to_owned()).or_default();
             connections.open = connections.open.saturating_add(1).min(MAX_OPEN);
@@ -54,7 +54,7 @@ impl Clients {
 
     /// A line says that closing a client's connection met an error: the disconnect lines that follow are of this connection. A line
     /// without a time that can be of the last one is.
-    pub fn closing(&mut self, name: &str, when: When) {
+    pub(crate) fn closing(&mut self, name: &str, when: When) {
         let at = when.earliest();
         let Some(connections) = self.by_name.get_mut(name) else { return };
         let before = connections.last_closing;
@@ -65,7 +65,7 @@ impl Clients {
     }
 
     /// A line says that a client disconnected; whether that is news. A line without a time that can be of the last disconnect is.
-    pub fn disconnected(&mut self, name: &str, when: When) -> bool {
+    pub(crate) fn disconnected(&mut self, name: &str, when: When) -> bool {
         let at = when.earliest();
         let Some(connections) = self.by_name.get_mut(name) else { return false };
         let repeats = connections.last_line.is_some_and(|last| at.since(last) < QUIET_BETWEEN_DISCONNECTS);
@@ -78,14 +78,14 @@ impl Clients {
     }
 
     /// How many connections of each name are open.
-    pub fn open(&self) -> BTreeMap<String, u32> {
+    pub(crate) fn open(&self) -> BTreeMap<String, u32> {
         let open = self.by_name.iter().filter(|(_, connections)| connections.open > 0);
         open.map(|(name, connections)| (name.clone(), connections.open)).collect()
     }
 
     /// The hub's process ended when these connections were open, as became known later: the names of those that had not ended since,
     /// one entry each.
-    pub fn ended_of(&mut self, open: &BTreeMap<String, u32>) -> Vec<String> {
+    pub(crate) fn ended_of(&mut self, open: &BTreeMap<String, u32>) -> Vec<String> {
         let mut ended = Vec::new();
         for (name, before) in open {
             let Some(connections) = self.by_name.get_mut(name) else { continue };
@@ -98,7 +98,7 @@ impl Clients {
     }
 
     /// The hub's process ended, and all connections with it: the names of those that were still open, one entry each.
-    pub fn hub_ended(&mut self) -> Vec<String> {
+    pub(crate) fn hub_ended(&mut self) -> Vec<String> {
         let open = std::mem::take(&mut self.by_name).into_iter();
         open.flat_map(|(name, connections)| std::iter::repeat_n(name, connections.open as usize)).collect()
     }

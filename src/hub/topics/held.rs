@@ -19,7 +19,7 @@ const SHARED_AGAIN: Micros = Micros::new(3_600_000_000);
 
 /// A line of a process of which it is not known whether it is the hub's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct HeldLine {
+pub(crate) struct HeldLine {
     /// The process.
     pub pid: u32,
     /// What it was read from.
@@ -43,7 +43,7 @@ pub struct HeldLine {
 
 impl HeldLine {
     /// Whether this is what it says.
-    pub fn means(&self, meaning: Meaning<'_>) -> bool {
+    pub(crate) fn means(&self, meaning: Meaning<'_>) -> bool {
         meaning::of(&parse(&self.text).text) == Some(meaning)
     }
 }
@@ -58,7 +58,7 @@ const MAX_OTHERS: usize = 64;
 
 /// The lines of processes of which it is not known yet whether they are the hub's: until the API says which it is.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Held {
+pub(crate) struct Held {
     lines: VecDeque<HeldLine>,
     bytes: usize,
     others: VecDeque<u32>,
@@ -66,17 +66,17 @@ pub struct Held {
 
 impl Held {
     /// Whether the process is another hub's, as far as is known.
-    pub fn is_other(&self, pid: u32) -> bool {
+    pub(crate) fn is_other(&self, pid: u32) -> bool {
         self.others.contains(&pid)
     }
 
     /// A process starts: one of that number that was another hub's is over.
-    pub fn begins(&mut self, pid: u32) {
+    pub(crate) fn begins(&mut self, pid: u32) {
         self.others.retain(|other| *other != pid);
     }
 
     /// The process is another hub's.
-    pub fn note_other(&mut self, pid: u32) {
+    pub(crate) fn note_other(&mut self, pid: u32) {
         if !self.is_other(pid) {
             if self.others.len() >= MAX_OTHERS {
                 self.others.pop_front();
@@ -86,7 +86,7 @@ impl Held {
     }
 
     /// Holds a line. Gives the oldest back when there are too many.
-    pub fn hold(&mut self, line: HeldLine) -> Option<HeldLine> {
+    pub(crate) fn hold(&mut self, line: HeldLine) -> Option<HeldLine> {
         // Of thousands of equal lines one is enough.
         if self.lines.back().is_some_and(|last| last.pid == line.pid && last.text == line.text) {
             return None;
@@ -103,12 +103,12 @@ impl Held {
     }
 
     /// The lines that are held.
-    pub fn lines(&self) -> impl Iterator<Item = &HeldLine> {
+    pub(crate) fn lines(&self) -> impl Iterator<Item = &HeldLine> {
         self.lines.iter()
     }
 
     /// More is known of the hub's clock: the times of lines that wait are corrected.
-    pub fn retime(&mut self, clocks: &Clocks) {
+    pub(crate) fn retime(&mut self, clocks: &Clocks) {
         for line in &mut self.lines {
             if let Some(said) = parse(&line.text).time.or(line.stamped) {
                 line.when = clocks.corrected(line.when, said, line.earliest, line.read);
@@ -117,7 +117,7 @@ impl Held {
     }
 
     /// Takes out those of one process.
-    pub fn take_of(&mut self, pid: u32) -> VecDeque<HeldLine> {
+    pub(crate) fn take_of(&mut self, pid: u32) -> VecDeque<HeldLine> {
         let (taken, kept): (VecDeque<HeldLine>, VecDeque<HeldLine>) = self.take().into_iter().partition(|line| line.pid == pid);
         self.bytes = kept.iter().map(|line| line.text.len()).sum();
         self.lines = kept;
@@ -125,12 +125,12 @@ impl Held {
     }
 
     /// Whether any are held.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
 
     /// Takes all out.
-    pub fn take(&mut self) -> VecDeque<HeldLine> {
+    pub(crate) fn take(&mut self) -> VecDeque<HeldLine> {
         self.bytes = 0;
         std::mem::take(&mut self.lines)
     }

@@ -22,10 +22,10 @@ use crate::watch::{
 
 /// An error this shortly before the hub's stop is its cause: the fork's error helper raises SIGTERM in the same millisecond
 /// (docs/hub.md, "How the fork stops itself").
-pub const CAUSE_WINDOW: Micros = Micros::new(50_000);
+pub(crate) const CAUSE_WINDOW: Micros = Micros::new(50_000);
 
 /// The hub notes its own start some milliseconds after its first line; two starts this close are one.
-pub const SAME_START: Micros = Micros::new(10_000_000);
+pub(crate) const SAME_START: Micros = Micros::new(10_000_000);
 
 /// The hub notes its own start a moment after its first line, by up to a second in the recordings.
 pub(in crate::hub) const START_SLACK: Micros = Micros::new(2_000_000);

@@ -15,10 +15,10 @@ const RATED: Micros = Micros::new(60_000_000);
 pub(in crate::hub) const HISTORY: Micros = Micros::new(3600 * 1_000_000);
 
 /// Kinds of warnings and errors that are told apart in one interval; further ones are counted together.
-pub const MAX_TEMPLATES: usize = 64;
+pub(crate) const MAX_TEMPLATES: usize = 64;
 
 /// What is counted together once [`MAX_TEMPLATES`] is reached.
-pub const OTHER_TEMPLATES: &str = "(other lines)";
+pub(crate) const OTHER_TEMPLATES: &str = "(other lines)";
 
 /// A warning or error, and what it is counted under.
 #[derive(Debug, Clone)]

@@ -7,16 +7,16 @@
 //! shows an ended call as a trace.
 
 pub mod call_trace;
-pub mod calls;
+pub(super) mod calls;
 pub mod children;
-pub mod claims;
-pub mod clients;
-pub mod held;
-pub mod hub_life;
-pub mod identity;
-pub mod log;
+pub(super) mod claims;
+pub(super) mod clients;
+pub(super) mod held;
+pub(super) mod hub_life;
+pub(super) mod identity;
+pub(super) mod log;
 pub mod requests;
 pub mod servers;
-pub mod settle;
+pub(super) mod settle;
 mod stream;
 mod tools;

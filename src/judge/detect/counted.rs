@@ -72,12 +72,12 @@ impl Storms {
 
 impl Counted {
     /// Facts whose time is not known well enough for their windows.
-    pub fn too_wide(&self) -> u64 {
+    pub(super) fn too_wide(&self) -> u64 {
         self.too_wide
     }
 
     /// Gemini's failed rounds, and calls that are slow or fail.
-    pub fn call(&mut self, fact: &CallFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn call(&mut self, fact: &CallFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
         match fact {
             CallFact::GeminiRoundFailed(failed) => self.round(failed.failure, seen, sight, register),
             CallFact::CallEnded(call) => calls(call, seen, sight, register),
@@ -85,7 +85,7 @@ impl Counted {
     }
 
     /// The circuit breaker.
-    pub fn tool(&mut self, fact: &ToolFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn tool(&mut self, fact: &ToolFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
         match fact {
             ToolFact::BreakerChanged(change) => match change.to {
                 // It may have been long ago: then it is news only if it goes on.
@@ -104,7 +104,7 @@ impl Counted {
     }
 
     /// Errors, lines that repeat, and a log that can't be read or written.
-    pub fn log(&mut self, fact: &LogFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn log(&mut self, fact: &LogFact, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
         match fact {
             LogFact::Lines(lines) => match lines.level {
                 Level::Error => self.errors(lines, seen, sight, register),
@@ -214,7 +214,7 @@ impl Counted {
     }
 
     /// How fast the log grows. What a Watch read that comes after a gap may be of any time before it.
-    pub fn volume(&mut self, watch: &Watch, gap: Option<Gap>, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn volume(&mut self, watch: &Watch, gap: Option<Gap>, sight: &Sight<'_>, register: &mut Register) {
         let alert = sight.alerts.of(IncidentKind::LogGrowth);
         let end = watch.interval.end();
         let first = !std::mem::replace(&mut self.watched, true);
@@ -247,7 +247,7 @@ impl Counted {
     }
 
     /// The clock jumped at the end of a Watch.
-    pub fn clock_jumped(&mut self, by: i64) {
+    pub(super) fn clock_jumped(&mut self, by: i64) {
         let tides = [&mut self.errors, &mut self.hourly, &mut self.log];
         tides.into_iter().chain(self.rounds.values_mut()).for_each(|tide| tide.clock_jumped(by));
         for (window, last) in self.storms.lines.values_mut() {
@@ -257,7 +257,7 @@ impl Counted {
     }
 
     /// What is no longer beyond its threshold is over.
-    pub fn advance(&mut self, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn advance(&mut self, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
         if let Some(fact) = self.opened_before.take() {
             let at = fact.when.latest().min(now);
             breaker_open(&Seen { fact: &fact, at, planned: sight.plans.at(at) }, sight, register);

@@ -50,14 +50,14 @@ pub(super) struct HubLife {
 }
 
 impl HubLife {
-    pub fn call(&mut self, fact: &CallFact, seen: &Seen<'_>) {
+    pub(super) fn call(&mut self, fact: &CallFact, seen: &Seen<'_>) {
         if let CallFact::GeminiRoundFailed(_) = fact {
             self.rounds.retain(|(at, _)| seen.at.since(*at) <= CAUSE_WINDOW);
             self.rounds.push((seen.at, seen.fact.id));
         }
     }
 
-    pub fn fact(&mut self, fact: &HubFact, seen: &Seen<'_>) {
+    pub(super) fn fact(&mut self, fact: &HubFact, seen: &Seen<'_>) {
         let mut sign = |title, cause, is_an_end| {
             let planned = seen.planned.map(str::to_owned);
             if self.signs.len() < MAX_SIGNS {
@@ -74,7 +74,7 @@ impl HubLife {
                 sign("The hub process died without logging a reason", exit.cause.as_ref().map(ToString::to_string), true);
             }
             HubFact::HubUnreachable(lost) => {
-                sign("The hub did not answer", Some(format!("{NO_ANSWER}{}", lost.outcome.reason())), false)
+                sign("The hub did not answer", Some(format!("{NO_ANSWER}{}", lost.outcome.reason())), false);
             }
             // These show no end of the hub.
             HubFact::HubStarted(_) | HubFact::HubReachable(_) => {}
@@ -83,7 +83,7 @@ impl HubLife {
     }
 
     /// The times when it was down, as the hub's history has them.
-    pub fn lived(&mut self, life: LifeNews, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn lived(&mut self, life: LifeNews, sight: &Sight<'_>, register: &mut Register) {
         self.awaited(sight, register);
         for outage in life.ended {
             self.down(&outage, sight, register);

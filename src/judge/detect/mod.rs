@@ -82,7 +82,7 @@ pub(super) struct Surroundings<'a> {
 
 impl Detectors {
     /// Looks for incidents inside the period.
-    pub fn new(period: Period) -> Self {
+    pub(super) fn new(period: Period) -> Self {
         Self {
             period,
             register: Register::new(period),
@@ -96,7 +96,7 @@ impl Detectors {
 
     /// Takes an admitted Watch, and what it changed of how the hub and its servers stand; gives the incidents that were opened, added
     /// to or closed.
-    pub fn take(&mut self, watch: &Watch, around: &Surroundings<'_>, lives: Lives) -> Vec<Incident> {
+    pub(super) fn take(&mut self, watch: &Watch, around: &Surroundings<'_>, lives: Lives) -> Vec<Incident> {
         let Surroundings { alerts, plans, history, expected, gap } = *around;
         let place = self.period.of_watch(watch);
         let end = watch.interval.end().min(self.period.to);
@@ -163,22 +163,22 @@ impl Detectors {
     }
 
     /// What goes on.
-    pub fn ongoing(&self) -> impl Iterator<Item = &Incident> {
+    pub(super) fn ongoing(&self) -> impl Iterator<Item = &Incident> {
         self.register.ongoing()
     }
 
     /// All incidents, by their beginning.
-    pub fn incidents(&self) -> Vec<Incident> {
+    pub(super) fn incidents(&self) -> Vec<Incident> {
         self.register.incidents()
     }
 
     /// Incidents that were let go because there were too many.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.register.dropped
     }
 
     /// Facts whose time is not known well enough for their windows.
-    pub fn too_wide(&self) -> u64 {
+    pub(super) fn too_wide(&self) -> u64 {
         self.counted.too_wide()
     }
 

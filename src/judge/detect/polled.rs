@@ -30,11 +30,11 @@ pub(super) struct Polled {
 
 impl Polled {
     /// Nobody watched: what lasted before may not have lasted.
-    pub fn unseen(&mut self) {
+    pub(super) fn unseen(&mut self) {
         self.busy_since = None;
     }
 
-    pub fn take(&mut self, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn take(&mut self, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
         let Some(poll) = &watch.poll else { return };
         let now = watch.interval.end();
         let mut levels = vec![];

@@ -74,7 +74,7 @@ pub(super) struct Register {
 
 impl Register {
     /// All incidents lie inside the period.
-    pub fn new(period: Period) -> Self {
+    pub(super) fn new(period: Period) -> Self {
         Self {
             period,
             now: period.from,
@@ -89,17 +89,17 @@ impl Register {
     }
 
     /// What happened until then is about to be told.
-    pub fn reach(&mut self, end: Timestamp) {
+    pub(super) fn reach(&mut self, end: Timestamp) {
         self.now = self.now.max(end.min(self.period.to));
     }
 
     /// Opens an incident, or adds to the one that is open. `None` if nobody wants to know of this kind.
-    pub fn raise(&mut self, alerts: &Alerts, draft: Draft<'_>) -> Option<&mut Incident> {
+    pub(super) fn raise(&mut self, alerts: &Alerts, draft: Draft<'_>) -> Option<&mut Incident> {
         self.tell(alerts.of(draft.kind), draft, None)
     }
 
     /// The same for what has no end of its own: it is over when it was quiet for the alert's window.
-    pub fn episode(&mut self, alerts: &Alerts, draft: Draft<'_>) -> Option<&mut Incident> {
+    pub(super) fn episode(&mut self, alerts: &Alerts, draft: Draft<'_>) -> Option<&mut Incident> {
         let alert = alerts.of(draft.kind);
         let quiet = alert.window;
         self.tell(alert, draft, Some(quiet))
@@ -133,7 +133,7 @@ impl Register {
     }
 
     /// The open incident of a kind and subject; asking for it counts as a change.
-    pub fn open(&mut self, kind: IncidentKind, subject: &str) -> Option<&mut Incident> {
+    pub(super) fn open(&mut self, kind: IncidentKind, subject: &str) -> Option<&mut Incident> {
         let key = (kind, subject.to_owned());
         let open = self.open.get_mut(&key)?;
         self.touched.insert(key);
@@ -141,24 +141,24 @@ impl Register {
     }
 
     /// News of an episode: it is not over before it was quiet for so long after this.
-    pub fn seen(&mut self, kind: IncidentKind, subject: &str, at: Timestamp) {
+    pub(super) fn seen(&mut self, kind: IncidentKind, subject: &str, at: Timestamp) {
         if let Some(open) = self.open.get_mut(&(kind, subject.to_owned())) {
             open.last = open.last.max(at.min(self.now));
         }
     }
 
     /// The open incident of a kind and subject, to look at.
-    pub fn find(&self, kind: IncidentKind, subject: &str) -> Option<&Incident> {
+    pub(super) fn find(&self, kind: IncidentKind, subject: &str) -> Option<&Incident> {
         self.open.get(&(kind, subject.to_owned())).map(|open| &open.incident)
     }
 
     /// Whether one is open.
-    pub fn is_open(&self, kind: IncidentKind, subject: &str) -> bool {
+    pub(super) fn is_open(&self, kind: IncidentKind, subject: &str) -> bool {
         self.find(kind, subject).is_some()
     }
 
     /// Ends an incident, if it is open.
-    pub fn settle(&mut self, kind: IncidentKind, subject: &str, at: Timestamp) {
+    pub(super) fn settle(&mut self, kind: IncidentKind, subject: &str, at: Timestamp) {
         let key = (kind, subject.to_owned());
         if let Some(open) = self.open.remove(&key) {
             self.close(key, open.incident, at);
@@ -166,7 +166,7 @@ impl Register {
     }
 
     /// Ends what was quiet for long enough.
-    pub fn advance(&mut self, now: Timestamp) {
+    pub(super) fn advance(&mut self, now: Timestamp) {
         if self.next_over.is_none_or(|next| now <= next) {
             return;
         }
@@ -208,7 +208,7 @@ impl Register {
     }
 
     /// What was opened, added to or closed since it was last asked.
-    pub fn news(&mut self) -> Vec<Incident> {
+    pub(super) fn news(&mut self) -> Vec<Incident> {
         let touched = std::mem::take(&mut self.touched);
         let mut news = std::mem::take(&mut self.fresh);
         news.extend(touched.iter().filter_map(|key| self.open.get(key)).map(|open| open.incident.clone()));
@@ -221,12 +221,12 @@ impl Register {
     }
 
     /// What goes on.
-    pub fn ongoing(&self) -> impl Iterator<Item = &Incident> {
+    pub(super) fn ongoing(&self) -> impl Iterator<Item = &Incident> {
         self.open.values().map(|open| &open.incident)
     }
 
     /// All of them, by their beginning.
-    pub fn incidents(&self) -> Vec<Incident> {
+    pub(super) fn incidents(&self) -> Vec<Incident> {
         let mut all: Vec<Incident> = self.all().cloned().collect();
         sort(&mut all);
         all

@@ -34,7 +34,7 @@ enum Again {
 pub(super) struct ServerLives(BTreeMap<String, ServerLife>);
 
 impl ServerLives {
-    pub fn fact(&mut self, fact: &ServerFact, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn fact(&mut self, fact: &ServerFact, seen: &Seen<'_>, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
         match fact {
             ServerFact::ServerStartFailed(failed) => {
                 if let Some(incident) = register.open(IncidentKind::ServerNeverUp, failed.server.as_str()) {
@@ -54,7 +54,7 @@ impl ServerLives {
     }
 
     /// The clock jumped at the end of a Watch.
-    pub fn clock_jumped(&mut self, by: i64) {
+    pub(super) fn clock_jumped(&mut self, by: i64) {
         for ServerLife { cycles, attempts } in self.0.values_mut() {
             cycles.clock_jumped(by);
             attempts.clock_jumped(by);
@@ -62,7 +62,7 @@ impl ServerLives {
     }
 
     /// The times when they were down, as their histories have them.
-    pub fn lived(&mut self, servers: Vec<ServerNews>, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn lived(&mut self, servers: Vec<ServerNews>, sight: &Sight<'_>, register: &mut Register) {
         for news in servers {
             let name = news.name.as_str();
             if !sight.should_work(name) {
@@ -128,7 +128,7 @@ impl ServerLives {
     }
 
     /// Time has passed.
-    pub fn advance(&mut self, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn advance(&mut self, sight: &Sight<'_>, register: &mut Register) {
         for (name, server) in &mut self.0 {
             server.cycles.ebb(IncidentKind::ServerFlapping, name, sight.now, sight, register);
             server.attempts.ebb(IncidentKind::ServerReconnecting, name, sight.now, sight, register);

@@ -16,7 +16,7 @@ pub(super) struct Window {
 
 impl Window {
     /// Adds to what happened at an instant.
-    pub fn push(&mut self, at: Timestamp, count: u64) {
+    pub(super) fn push(&mut self, at: Timestamp, count: u64) {
         let place = self.events.partition_point(|(known, _)| *known <= at);
         match place.checked_sub(1).and_then(|before| self.events.get_mut(before)).filter(|(known, _)| *known == at) {
             Some((_, known)) => *known = known.saturating_add(count),
@@ -26,7 +26,7 @@ impl Window {
     }
 
     /// Forgets what is older than `width` at `now`; gives the sum of the rest.
-    pub fn within(&mut self, width: Micros, now: Timestamp) -> u64 {
+    pub(super) fn within(&mut self, width: Micros, now: Timestamp) -> u64 {
         while let Some((at, count)) = self.events.front()
             && now.since(*at) > width
         {
@@ -37,14 +37,14 @@ impl Window {
     }
 
     /// The clock jumped: what is remembered was as long ago as before, whatever the clock says.
-    pub fn clock_jumped(&mut self, by: i64) {
+    pub(super) fn clock_jumped(&mut self, by: i64) {
         for (at, _) in &mut self.events {
             *at = at.shifted(by);
         }
     }
 
     /// The first and the last of what is not forgotten.
-    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
+    pub(super) fn span(&self) -> Option<(Timestamp, Timestamp)> {
         Some((self.events.front()?.0, self.events.back()?.0))
     }
 }
@@ -60,7 +60,7 @@ pub(super) struct Tide {
 
 impl Tide {
     /// So much happened, as the draft says; gives the incident that it is counted in, if it is more than the threshold allows.
-    pub fn rise<'a>(&mut self, draft: Draft<'_>, sight: &Sight<'_>, register: &'a mut Register) -> Option<&'a mut Incident> {
+    pub(super) fn rise<'a>(&mut self, draft: Draft<'_>, sight: &Sight<'_>, register: &'a mut Register) -> Option<&'a mut Incident> {
         let alert = sight.alerts.of(draft.kind);
         let (at, count) = (draft.at, draft.count);
         self.window.push(at, count);
@@ -81,7 +81,7 @@ impl Tide {
     }
 
     /// Time has passed.
-    pub fn ebb(&mut self, kind: IncidentKind, subject: &str, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
+    pub(super) fn ebb(&mut self, kind: IncidentKind, subject: &str, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
         let alert = sight.alerts.of(kind);
         let sum = self.window.within(alert.window, now);
         if let Some(last) = self.last.filter(|_| sum <= alert.threshold / 2) {
@@ -90,13 +90,13 @@ impl Tide {
     }
 
     /// The clock jumped.
-    pub fn clock_jumped(&mut self, by: i64) {
+    pub(super) fn clock_jumped(&mut self, by: i64) {
         self.window.clock_jumped(by);
         self.last = self.last.map(|last| last.shifted(by));
     }
 
     /// It is over, whatever is left in the window.
-    pub fn end(&mut self, kind: IncidentKind, subject: &str, at: Timestamp, register: &mut Register) {
+    pub(super) fn end(&mut self, kind: IncidentKind, subject: &str, at: Timestamp, register: &mut Register) {
         *self = Self::default();
         register.settle(kind, subject, at);
     }

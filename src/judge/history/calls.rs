@@ -125,18 +125,18 @@ pub(in crate::judge) struct JudgedCalls {
 
 impl JudgedCalls {
     /// The mean duration.
-    pub fn mean(&self) -> Option<Exact> {
+    pub(crate) fn mean(&self) -> Option<Exact> {
         Exact::mean(self.timed_us, self.timed)
     }
 
     /// The mean duration of the Gemini part.
-    pub fn gemini_mean(&self) -> Option<Exact> {
+    pub(crate) fn gemini_mean(&self) -> Option<Exact> {
         Exact::mean(self.gemini_us, self.gemini_timed)
     }
 
     /// Failed rounds, and the calls that they are held against. A round whose call was not seen to end stands on both sides: it is a
     /// call of its own.
-    pub fn failed_rounds(&self) -> (u64, u64) {
+    pub(crate) fn failed_rounds(&self) -> (u64, u64) {
         let alone = self.rounds_seen.saturating_sub(self.rounds);
         (self.rounds + alone, self.asked + alone)
     }

@@ -158,7 +158,7 @@ pub(in crate::judge) struct News<'a> {
 
 impl<'a> News<'a> {
     /// What a poll shows of a server.
-    pub fn of_poll(seen: &'a ServerPoll) -> Self {
+    pub(super) fn of_poll(seen: &'a ServerPoll) -> Self {
         Self { liveness: seen.liveness, reason: seen.reason.as_str(), cause: seen.cause, shown_by: None }
     }
 }
@@ -210,49 +210,49 @@ pub(in crate::judge) struct Tally {
 }
 
 impl Life {
-    pub fn new(from: Timestamp) -> Self {
+    pub(super) fn new(from: Timestamp) -> Self {
         Self { from, ..Self::default() }
     }
 
     /// The watch begins then.
-    pub fn begin(&mut self, at: Timestamp) {
+    pub(super) fn begin(&mut self, at: Timestamp) {
         self.from = at;
     }
 
     /// Whether nothing is known, so that what is learned now may tell of the time before.
-    pub fn is_blank(&self) -> bool {
+    pub(super) fn is_blank(&self) -> bool {
         self.now.as_ref().is_none_or(|now| now.is_blind)
     }
 
     /// Whether nothing was ever learned of it.
-    pub fn is_new(&self) -> bool {
+    pub(super) fn is_new(&self) -> bool {
         self.now.is_none()
     }
 
     /// It was there before anything was learned of it.
-    pub fn was_there(&mut self) {
+    pub(super) fn was_there(&mut self) {
         self.has_worked = true;
     }
 
-    pub fn standing(&self) -> CountsAs {
+    pub(super) fn standing(&self) -> CountsAs {
         self.now.as_ref().map_or(CountsAs::Unknown, |now| now.standing)
     }
 
-    pub fn liveness(&self) -> Option<Liveness> {
+    pub(super) fn liveness(&self) -> Option<Liveness> {
         self.now.as_ref().map(|now| now.liveness)
     }
 
-    pub fn is_down(&self) -> bool {
+    pub(super) fn is_down(&self) -> bool {
         self.open.is_some()
     }
 
     /// Since when it is as it is.
-    pub fn since(&self) -> Option<Timestamp> {
+    pub(super) fn since(&self) -> Option<Timestamp> {
         self.now.as_ref().map(|now| now.since)
     }
 
     /// From `when` on it is so. The latest instant counts; an earlier one than that of the last change is moved to it.
-    pub fn turn(&mut self, when: When, news: News<'_>) {
+    pub(super) fn turn(&mut self, when: When, news: News<'_>) {
         let at = self.now.as_ref().map_or(when.latest(), |now| when.latest().max(now.since));
         self.advance(at);
         let before = self.standing();
@@ -325,7 +325,7 @@ impl Life {
     }
 
     /// The state that lasts has this reason, too.
-    pub fn also(&mut self, reason: &str) {
+    pub(super) fn also(&mut self, reason: &str) {
         let reasons = self.now.as_mut().map(|now| &mut now.reason).into_iter();
         for reasons in reasons.chain(self.open.as_mut().map(|open| &mut open.reason)) {
             add_reason(reasons, reason);
@@ -333,7 +333,7 @@ impl Life {
     }
 
     /// Says that it is waited for until then, and is down afterwards.
-    pub fn await_until(&mut self, until: Timestamp) {
+    pub(super) fn await_until(&mut self, until: Timestamp) {
         if let Some(now) = &mut self.now {
             now.patience = Some(until);
         }
@@ -357,7 +357,7 @@ impl Life {
     }
 
     /// Time has passed: a start that takes too long is an outage.
-    pub fn advance(&mut self, to: Timestamp) {
+    pub(super) fn advance(&mut self, to: Timestamp) {
         let Some(now) = &self.now else { return };
         let Some(late) = now.patience.filter(|patience| *patience < to) else { return };
         let (liveness, reason) = match now.liveness {
@@ -412,7 +412,7 @@ impl Life {
     }
 
     /// Lets go of outages beyond [`MAX_OUTAGES`]; what they come to stays.
-    pub fn bound(&mut self, plans: &Plans) {
+    pub(super) fn bound(&mut self, plans: &Plans) {
         while self.ended.len() > MAX_OUTAGES {
             let Some(mut outage) = self.ended.pop_front() else { return };
             outage.measure(self.from, plans);
@@ -421,7 +421,7 @@ impl Life {
     }
 
     /// Nobody watched from `from` on: what was before is not known to go on.
-    pub fn unseen(&mut self, from: Timestamp) {
+    pub(super) fn unseen(&mut self, from: Timestamp) {
         if self.now.is_none() {
             return;
         }
@@ -433,7 +433,7 @@ impl Life {
 
     /// The clock was set back from the first instant to the second, and shows some time again. What is learned from now on is of that
     /// time, however far ahead the clock had been.
-    pub fn set_back(&mut self, from: Timestamp, to: Timestamp) {
+    pub(super) fn set_back(&mut self, from: Timestamp, to: Timestamp) {
         self.unseen(from);
         if let Some(now) = &mut self.now {
             now.since = now.since.min(to);
@@ -441,13 +441,13 @@ impl Life {
     }
 
     /// What happened since it was last asked: the outages that ended, the one that goes on, attempts to start.
-    pub fn news(&mut self) -> LifeNews {
+    pub(super) fn news(&mut self) -> LifeNews {
         let open = self.open.clone();
         LifeNews { ended: std::mem::take(&mut self.fresh), open, attempts: std::mem::take(&mut self.attempts) }
     }
 
     /// Ends the period: gives the outages, and what they come to.
-    pub fn finish(&mut self, end: Timestamp, plans: &Plans) -> (Vec<Outage>, Tally) {
+    pub(super) fn finish(&mut self, end: Timestamp, plans: &Plans) -> (Vec<Outage>, Tally) {
         self.advance(end);
         match self.now.take() {
             Some(now) => {

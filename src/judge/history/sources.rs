@@ -110,7 +110,7 @@ pub(super) struct SourceClock {
 
 impl SourceClock {
     /// Takes a Watch in, of which so much lies in the period, and so much of that in planned disturbances.
-    pub fn take(&mut self, watch: &Watch, length: Micros, planned: Micros) {
+    pub(super) fn take(&mut self, watch: &Watch, length: Micros, planned: Micros) {
         let length = length.get().saturating_sub(planned.get());
         add(&mut self.time.planned_us, planned.get());
         self.since_poll = self.since_poll.saturating_add(length);
@@ -133,7 +133,7 @@ impl SourceClock {
     }
 
     /// What it comes to; no source was read for longer than was watched.
-    pub fn finish(&self, log: &LogHistory, covered_us: u64) -> SourceTime {
+    pub(super) fn finish(&self, log: &LogHistory, covered_us: u64) -> SourceTime {
         let SourceTime { api_us, servers_us, process_us, calls_us, planned_us, .. } = self.time;
         let all = [api_us, servers_us, process_us, log.read_us, log.judged.levels_us, calls_us];
         let planned_us = planned_us.min(covered_us);

@@ -56,7 +56,7 @@ const VISIBLE: f64 = 2.5;
 
 /// What was found out.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Decision {
+pub(super) struct Decision {
     /// What it comes to.
     pub growth: Growth,
     /// On what grounds; absent where there is too little.
@@ -66,7 +66,7 @@ pub struct Decision {
 }
 
 /// Decides on all floors; where these can't tell because of a sawtooth, on the bottoms of its teeth, if they are much surer.
-pub fn decide(windows: &Windows, rules: &LeakRules) -> Option<Decision> {
+pub(super) fn decide(windows: &Windows, rules: &LeakRules) -> Option<Decision> {
     let hours = windows.seen().get() as f64 / 3_600e6;
     let floor = windows.ends()?.0 as f64;
     let too_short = windows.seen() < rules.min_steady;

@@ -46,7 +46,7 @@ impl Course {
 
 /// What the models say together.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Findings {
+pub(super) struct Findings {
     /// How many floors it stands on.
     pub points: usize,
     /// The chance of growth that goes on and counts.
@@ -68,7 +68,7 @@ pub struct Findings {
 }
 
 /// Fewer floors say nothing.
-pub const MIN_POINTS: usize = 6;
+pub(super) const MIN_POINTS: usize = 6;
 
 /// Pairs of noise and effect whose best model is so much worse (in the logarithm of weight) are let go: less than a hundredth.
 const NEGLIGIBLE: f64 = 5.0;
@@ -102,7 +102,7 @@ const PAIRS: f64 = 0.2;
 const MIN_GROWTH_TIME: f64 = 5.0;
 
 /// Weighs all models of `points`; growth of less than `least` bytes an hour doesn't count.
-pub fn weigh(points: &Points, least: f64) -> Option<Findings> {
+pub(super) fn weigh(points: &Points, least: f64) -> Option<Findings> {
     if points.len() < MIN_POINTS || points.longest_life() <= 0.0 {
         return None;
     }

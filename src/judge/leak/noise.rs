@@ -7,7 +7,7 @@
 
 /// One kind of deviation.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Noise {
+pub(super) struct Noise {
     /// How long a persistent deviation lasts, in hours; zero where there is none.
     pub time: f64,
     /// The variance of the persistent part.
@@ -23,7 +23,7 @@ impl Noise {
 
     /// Every kind that is considered for points that lie `gap` apart over `span` (hours): persistence from one gap to a random walk,
     /// evenly spaced on a logarithmic scale, each with shares of independent noise.
-    pub fn grid(gap: f64, span: f64) -> Vec<Self> {
+    pub(super) fn grid(gap: f64, span: f64) -> Vec<Self> {
         const WHITE: [f64; 4] = [0.0, 0.01, 0.1, 1.0];
         let mut all = vec![Self { time: 0.0, persistent: 0.0, white: 1.0 }];
         let mut time = gap;
@@ -48,7 +48,7 @@ struct Step {
 
 /// The filter of one kind of noise for given points.
 #[derive(Debug)]
-pub struct Filter {
+pub(super) struct Filter {
     steps: Vec<Step>,
     /// The logarithm of the determinant of the points' covariance.
     pub log_determinant: f64,
@@ -56,7 +56,7 @@ pub struct Filter {
 
 impl Filter {
     /// Prepares the filter for points at `times` (hours), with a new life at each index in `begins`.
-    pub fn new(noise: &Noise, times: &[f64], begins: &[usize]) -> Self {
+    pub(super) fn new(noise: &Noise, times: &[f64], begins: &[usize]) -> Self {
         let mut steps = Vec::with_capacity(times.len());
         let (mut variance, mut log_determinant) = (0.0, 0.0);
         for (index, time) in times.iter().enumerate() {
@@ -73,7 +73,7 @@ impl Filter {
     }
 
     /// The innovations of values that lie row by row, `width` of them for each point: all columns are filtered at once.
-    pub fn whiten(&self, rows: &[f64], width: usize) -> Vec<f64> {
+    pub(super) fn whiten(&self, rows: &[f64], width: usize) -> Vec<f64> {
         let mut innovations = Vec::with_capacity(rows.len());
         let mut states = vec![0.0; width];
         for (step, row) in self.steps.iter().zip(rows.chunks_exact(width.max(1))) {

@@ -2,7 +2,7 @@
 
 /// The floor of one window.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Point {
+pub(super) struct Point {
     /// When memory was at this floor: hours since the first point.
     pub time: f64,
     /// How old the process was then, in hours.
@@ -17,7 +17,7 @@ pub struct Point {
 
 /// The floors of one or several processes, each process ("life") after the one before.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Points {
+pub(super) struct Points {
     /// In the order of time.
     pub all: Vec<Point>,
     /// Where in `all` each life begins.
@@ -26,28 +26,28 @@ pub struct Points {
 
 impl Points {
     /// How many.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.all.len()
     }
 
     /// From the first to the last point, in hours.
-    pub fn span(&self) -> f64 {
+    pub(super) fn span(&self) -> f64 {
         self.all.last().map_or(0.0, |last| last.time)
     }
 
     /// Each life's points, as a range of `all`.
-    pub fn lives(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
+    pub(super) fn lives(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let ends = self.begins.iter().skip(1).copied().chain([self.all.len()]);
         self.begins.iter().copied().zip(ends).map(|(from, to)| from..to)
     }
 
     /// For each point, when its life was first seen.
-    pub fn first_seen(&self) -> Vec<f64> {
+    pub(super) fn first_seen(&self) -> Vec<f64> {
         self.lives().flat_map(|life| std::iter::repeat_n(self.all[life.start].time, life.len())).collect()
     }
 
     /// The longest time for which one life was watched, in hours.
-    pub fn longest_life(&self) -> f64 {
+    pub(super) fn longest_life(&self) -> f64 {
         self.lives().map(|life| self.all[life.end - 1].time - self.all[life.start].time).fold(0.0, f64::max)
     }
 }

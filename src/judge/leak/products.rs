@@ -25,7 +25,7 @@ const LEAST_NOISE_WEIGHT: f64 = 2.0;
 
 /// One part of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Term {
+pub(super) enum Term {
     /// A column.
     One(usize),
     /// The first column less the second: a line from one time on that ends at another.
@@ -34,14 +34,14 @@ pub enum Term {
 
 /// Columns side by side, a row for each point: a one for its life's level, its floor, and the columns of the courses.
 #[derive(Debug)]
-pub struct Table {
+pub(super) struct Table {
     rows: Vec<f64>,
     width: usize,
 }
 
 impl Table {
     /// Lays columns side by side.
-    pub fn new(columns: &[&[f64]]) -> Self {
+    pub(super) fn new(columns: &[&[f64]]) -> Self {
         let points = columns.first().map_or(0, |column| column.len());
         let row = |point: usize| [1.0].into_iter().chain(columns.iter().map(move |column| column[point]));
         Self { rows: (0..points).flat_map(row).collect(), width: columns.len() + 1 }
@@ -50,7 +50,7 @@ impl Table {
 
 /// The whitened columns' products for one kind of noise. Column 0 is the floors.
 #[derive(Debug)]
-pub struct Products {
+pub(super) struct Products {
     count: usize,
     products: Vec<f64>,
     /// Twice the part of the log likelihood that is the same for each model, negated.
@@ -60,7 +60,7 @@ pub struct Products {
 
 impl Products {
     /// Whitens the rows of `table`, of which each begins with a one for the level.
-    pub fn new(filter: &Filter, points: &Points, table: &Table) -> Self {
+    pub(super) fn new(filter: &Filter, points: &Points, table: &Table) -> Self {
         let width = table.width;
         let count = width - 1;
         let whitened = filter.whiten(&table.rows, width);
@@ -91,7 +91,7 @@ impl Products {
     }
 
     /// Fits the sum of `terms`; at most [`MAX_TERMS`] of them.
-    pub fn fit(&self, terms: &[Term]) -> Fit {
+    pub(super) fn fit(&self, terms: &[Term]) -> Fit {
         const FLOORS: Term = Term::One(0);
         let terms = &terms[..terms.len().min(MAX_TERMS)];
         let ridge = (REACH * REACH).recip();
@@ -136,7 +136,7 @@ fn add_scaled(sums: &mut [f64], values: &[f64], scale: f64) {
 
 /// A fitted model.
 #[derive(Debug, Clone, Default)]
-pub struct Fit {
+pub(super) struct Fit {
     count: usize,
     /// The lower triangle whose product with its transpose is the columns' products.
     factor: [[f64; MAX_TERMS]; MAX_TERMS],
@@ -152,7 +152,7 @@ pub struct Fit {
 
 /// What a combination of coefficients comes to: Student's t distribution around `mean`.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
+pub(super) struct Estimate {
     /// Its middle.
     pub mean: f64,
     /// Its scale.
@@ -163,7 +163,7 @@ pub struct Estimate {
 
 impl Fit {
     /// The coefficients' means, in the order of the terms.
-    pub fn means(&self) -> Vec<f64> {
+    pub(super) fn means(&self) -> Vec<f64> {
         let mut means = vec![0.0; self.count];
         for row in (0..self.count).rev() {
             let known: f64 = (row + 1..self.count).map(|k| self.factor[k][row] * means[k]).sum();
@@ -173,7 +173,7 @@ impl Fit {
     }
 
     /// The sum of the last coefficients, each times its weight.
-    pub fn combine(&self, weights: &[f64]) -> Estimate {
+    pub(super) fn combine(&self, weights: &[f64]) -> Estimate {
         let skipped = self.count.saturating_sub(weights.len());
         let mut solved = [0.0; MAX_TERMS];
         let (mut mean, mut square) = (0.0, 0.0);

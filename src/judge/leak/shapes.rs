@@ -16,7 +16,7 @@ struct Column {
 
 /// A curve that slows down, or one that settles.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Curve {
+pub(super) struct Curve {
     /// Its column.
     pub column: usize,
     /// How believable it is before anything was seen.
@@ -31,7 +31,7 @@ pub struct Curve {
 
 /// Effects that repeat, or that are the load's: they explain a course and are no growth by themselves.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Effect {
+pub(super) struct Effect {
     /// Its columns.
     pub columns: Vec<usize>,
     /// How believable it is.
@@ -42,7 +42,7 @@ pub struct Effect {
 
 /// All columns for some points.
 #[derive(Debug, Clone, Default)]
-pub struct Shapes {
+pub(super) struct Shapes {
     columns: Vec<Vec<f64>>,
     /// How many of them are enough for a first look.
     pub core: usize,
@@ -90,7 +90,7 @@ const FINENESS: f64 = 1.2;
 const CURVES: usize = 25;
 
 /// Every third curve stands for its neighbours, too.
-pub const COARSE: usize = 3;
+pub(super) const COARSE: usize = 3;
 
 /// Fragmentation grows by the logarithm of age, with these shares of the longest life as its unit.
 const LOGARITHMS: [f64; 4] = [1.0 / 80.0, 1.0 / 40.0, 1.0 / 20.0, 1.0 / 10.0];
@@ -102,11 +102,11 @@ const LOGARITHM_PRIOR: f64 = 0.06;
 const POINTS_PER_COLUMN: usize = 10;
 
 /// So many points are needed for each step.
-pub const POINTS_PER_STEP: usize = 6;
+pub(super) const POINTS_PER_STEP: usize = 6;
 
 impl Shapes {
     /// Makes the columns.
-    pub fn new(points: &Points) -> Self {
+    pub(super) fn new(points: &Points) -> Self {
         let mut shapes = Self::default();
         shapes.add(points.all.iter().map(|point| point.floor).collect());
         // A life's own growth is what counts: levels are taken out.
@@ -131,12 +131,12 @@ impl Shapes {
     }
 
     /// The first `count` columns.
-    pub fn columns(&self, count: usize) -> Vec<&[f64]> {
+    pub(super) fn columns(&self, count: usize) -> Vec<&[f64]> {
         self.columns[..count].iter().map(Vec::as_slice).collect()
     }
 
     /// All of them.
-    pub fn count(&self) -> usize {
+    pub(super) fn count(&self) -> usize {
         self.columns.len()
     }
 

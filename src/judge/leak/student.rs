@@ -11,7 +11,7 @@ fn normal_below(z: f64) -> f64 {
 
 /// The chance that a number of Student's t distribution lies below `t`, by Wallace's normal approximation: wrong by less than 0.003
 /// from three degrees of freedom on.
-pub fn below(t: f64, freedom: f64) -> f64 {
+pub(super) fn below(t: f64, freedom: f64) -> f64 {
     let z = (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0) * (freedom * (t * t / freedom).ln_1p()).sqrt();
     normal_below(z.copysign(t))
 }

@@ -14,7 +14,7 @@ const FALL: f64 = 0.4;
 const MIN_FALLS: usize = 6;
 
 /// The lowest point after each fall; none where there are too few of them.
-pub fn bottoms(points: &Points) -> Option<Points> {
+pub(super) fn bottoms(points: &Points) -> Option<Points> {
     let level = straightened(points);
     let (low, high) =
         level.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(*value), high.max(*value)));

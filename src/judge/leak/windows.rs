@@ -15,7 +15,7 @@ pub struct Load {
 
 /// A process: two of them can have the same id, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Life {
+pub(super) struct Life {
     /// Its id.
     pub pid: u32,
     /// When it started.
@@ -66,7 +66,7 @@ impl Floor {
 
 /// Keeps what a verdict needs, whatever the period's length.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Windows {
+pub(super) struct Windows {
     /// How wide a window is (µs); zero before the first.
     width: u64,
     floors: Vec<Floor>,
@@ -82,7 +82,7 @@ const HOUR: f64 = 3_600e6;
 
 impl Windows {
     /// Takes a poll's process in, unless it is still warming up.
-    pub fn take(&mut self, process: &ProcessPoll, load: Load, at: Timestamp, rules: &LeakRules) {
+    pub(super) fn take(&mut self, process: &ProcessPoll, load: Load, at: Timestamp, rules: &LeakRules) {
         let rss = process.rss.get();
         // A process without memory is one that just ended.
         if at.since(process.started) < rules.warm_up || rss == 0 {
@@ -122,34 +122,34 @@ impl Windows {
     }
 
     /// How many windows have a floor.
-    pub fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.floors.len() as u64
     }
 
     /// The time that was seen: a window without a floor was not, and one in which two processes were seen counts once.
-    pub fn seen(&self) -> Micros {
+    pub(super) fn seen(&self) -> Micros {
         let windows = self.floors.chunk_by(|one, other| one.window == other.window).count() as u64;
         Micros::new(windows.saturating_mul(self.width))
     }
 
     /// The memory that there is.
-    pub fn limit(&self) -> u64 {
+    pub(super) fn limit(&self) -> u64 {
         self.limit
     }
 
     /// The first and the last poll that counted.
-    pub fn bounds(&self) -> Option<(Timestamp, Timestamp)> {
+    pub(super) fn bounds(&self) -> Option<(Timestamp, Timestamp)> {
         self.bounds
     }
 
     /// The time so many hours after the first floor.
-    pub fn after(&self, hours: f64) -> Option<Timestamp> {
+    pub(super) fn after(&self, hours: f64) -> Option<Timestamp> {
         let first = self.floors.first()?.low().at;
         Some(Timestamp::new(first.get().saturating_add((hours * HOUR) as u64)))
     }
 
     /// How many operations there were an hour, if there were any.
-    pub fn operations_per_hour(&self) -> Option<f64> {
+    pub(super) fn operations_per_hour(&self) -> Option<f64> {
         let (first, last) = (self.floors.first()?, self.floors.last()?);
         let operations = last.operations.saturating_sub(first.operations);
         let hours = last.low().at.since(first.low().at).get() as f64 / HOUR;
@@ -157,14 +157,14 @@ impl Windows {
     }
 
     /// The process that was seen for the longest time, and how many there were.
-    pub fn lives(&self) -> Option<(Life, u64)> {
+    pub(super) fn lives(&self) -> Option<(Life, u64)> {
         let lives: Vec<&[Floor]> = self.floors.chunk_by(|one, other| one.life == other.life).collect();
         let longest = lives.iter().max_by_key(|life| life.len())?;
         Some((longest.first()?.life, lives.len() as u64))
     }
 
     /// The middle floor of the first and of the last eighth.
-    pub fn ends(&self) -> Option<(u64, u64)> {
+    pub(super) fn ends(&self) -> Option<(u64, u64)> {
         let eighth = self.floors.len().div_ceil(8);
         let middle = |floors: &[Floor]| {
             let mut floors: Vec<u64> = floors.iter().map(|floor| floor.low().bytes).collect();
@@ -176,7 +176,7 @@ impl Windows {
 
     /// The floors of windows that are `factor` times as wide. A window of which less than `share` was seen, in per cent of what is
     /// usual, has no floor that can be believed.
-    pub fn points(&self, factor: u64, share: u64) -> Points {
+    pub(super) fn points(&self, factor: u64, share: u64) -> Points {
         let begin = self.floors.first().map_or(0, |first| first.window);
         let mut floors = joined(&self.floors, factor, begin);
         let mut polls: Vec<u64> = floors.iter().map(|floor| floor.polls).collect();

@@ -24,7 +24,7 @@ pub(super) struct Svg(String);
 
 impl Svg {
     /// Begins a drawing that says what it is to those who can't see it.
-    pub fn new(id: &str, height: f64, title: &str, description: &str) -> Self {
+    pub(super) fn new(id: &str, height: f64, title: &str, description: &str) -> Self {
         let (title, description) = (escape(title), escape(description));
         Self(format!(
             "<svg class=\"chart\" role=\"img\" aria-labelledby=\"{id}-t {id}-d\" viewBox=\"0 0 {WIDTH} {height}\" xmlns=\"http://www.w3.org/2000/svg\">\
@@ -32,13 +32,13 @@ impl Svg {
         ))
     }
 
-    pub fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
+    pub(super) fn line(&mut self, class: &str, from: (f64, f64), to: (f64, f64)) {
         let (x1, y1, x2, y2) = (short(from.0), short(from.1), short(to.0), short(to.1));
         self.add(format_args!("<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>"));
     }
 
     /// A rectangle; `title` is what a pointer that rests on it is told.
-    pub fn rect(&mut self, class: &str, corner: (f64, f64), size: (f64, f64), title: &str) {
+    pub(super) fn rect(&mut self, class: &str, corner: (f64, f64), size: (f64, f64), title: &str) {
         let (x, y, width, height) = (short(corner.0), short(corner.1), short(size.0), short(size.1));
         self.add(format_args!("<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\""));
         if title.is_empty() {
@@ -48,7 +48,7 @@ impl Svg {
         }
     }
 
-    pub fn text(&mut self, class: &str, at: (f64, f64), anchor: Anchor, text: &str) {
+    pub(super) fn text(&mut self, class: &str, at: (f64, f64), anchor: Anchor, text: &str) {
         let anchor = match anchor {
             Anchor::Start => "start",
             Anchor::Middle => "middle",
@@ -58,13 +58,13 @@ impl Svg {
         self.add(format_args!("<text class=\"{class}\" x=\"{x}\" y=\"{y}\" text-anchor=\"{anchor}\">{text}</text>"));
     }
 
-    pub fn dot(&mut self, class: &str, at: (f64, f64)) {
+    pub(super) fn dot(&mut self, class: &str, at: (f64, f64)) {
         let (x, y) = (short(at.0), short(at.1));
         self.add(format_args!("<circle class=\"{class}\" cx=\"{x}\" cy=\"{y}\" r=\"2\"/>"));
     }
 
     /// A line through points, or with `closed` the area that they enclose.
-    pub fn path(&mut self, class: &str, points: &[(f64, f64)], closed: bool) {
+    pub(super) fn path(&mut self, class: &str, points: &[(f64, f64)], closed: bool) {
         let mut data = String::with_capacity(points.len() * 12);
         for (index, (x, y)) in points.iter().enumerate() {
             let command = if index == 0 { 'M' } else { 'L' };
@@ -76,7 +76,7 @@ impl Svg {
     }
 
     /// The time axis under a drawing that reaches down to `bottom`.
-    pub fn time_axis(&mut self, span: Span, left: f64, top: f64, bottom: f64) {
+    pub(super) fn time_axis(&mut self, span: Span, left: f64, top: f64, bottom: f64) {
         let right = WIDTH - RIGHT;
         self.line("axis", (left, bottom), (right, bottom));
         let mut free_from = 0.0;
@@ -95,7 +95,7 @@ impl Svg {
         self.text("tick unit", (WIDTH - 4.0, (top - 12.0).max(12.0)), Anchor::End, "time in UTC");
     }
 
-    pub fn finish(mut self) -> String {
+    pub(super) fn finish(mut self) -> String {
         self.0.push_str("</svg>");
         self.0
     }

@@ -78,7 +78,7 @@ impl EndedCall {
 
 /// Where and when a line was, and what it says beside its text.
 #[derive(Debug, Clone, Copy)]
-pub struct LineContext<'a> {
+pub(crate) struct LineContext<'a> {
     /// The line's record.
     pub uid: RecordUid,
     /// When it was written, as well as that is known.

@@ -22,17 +22,17 @@ use crate::watch::{CallOutcome, GeminiFailure, Micros, RecordUid, SessionHash, T
 mod call;
 
 use call::{Call, Stage};
-pub use call::{EndedCall, LineContext, StageEvent};
+pub(crate) use call::{EndedCall, LineContext, StageEvent};
 
 /// After how long without an end a call is given up. The hub's own worst case, three rounds of three Gemini requests with backoff,
 /// takes about 17 s (`tests/recordings/fork-pino`); ten minutes leave no doubt.
-pub const LOST_AFTER: Micros = Micros::new(10 * 60 * 1_000_000);
+pub(crate) const LOST_AFTER: Micros = Micros::new(10 * 60 * 1_000_000);
 
 /// More calls in flight than any hub serves: beyond it the oldest is given up, so that garbage can't fill the memory.
-pub const MAX_IN_FLIGHT: usize = 4096;
+pub(crate) const MAX_IN_FLIGHT: usize = 4096;
 
 /// The hub tries this often (docs/hub.md, "Lines with a meaning").
-pub const MAX_ROUNDS: usize = 3;
+pub(crate) const MAX_ROUNDS: usize = 3;
 
 /// Failed rounds that no known call was asking for are kept for the calls seen in part that end next; more than these few calls
 /// never overlap unseen.
@@ -55,7 +55,7 @@ enum Turn {
 
 /// The calls in flight.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Calls {
+pub(crate) struct Calls {
     in_flight: Vec<Call>,
     /// Failed rounds that no call has shown to be its own yet, in the order of time.
     rounds: Vec<(Timestamp, GeminiFailure)>,
@@ -75,7 +75,7 @@ pub struct Calls {
 
 impl Calls {
     /// Takes a line in; gives back the calls that it ends.
-    pub fn line(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext<'_>) -> Vec<EndedCall> {
+    pub(crate) fn line(&mut self, meaning: Meaning<'_>, text: &str, line: LineContext<'_>) -> Vec<EndedCall> {
         self.touched = None;
         match meaning {
             Meaning::CallEntered => return self.enter(text, line),
@@ -101,12 +101,12 @@ impl Calls {
     }
 
     /// The record that began the call of the latest line, if that line belonged to one.
-    pub fn touched(&self) -> Option<RecordUid> {
+    pub(crate) fn touched(&self) -> Option<RecordUid> {
         self.touched
     }
 
     /// Gives up the calls that nobody ended in time.
-    pub fn give_up(&mut self, now: Timestamp) -> Vec<EndedCall> {
+    pub(crate) fn give_up(&mut self, now: Timestamp) -> Vec<EndedCall> {
         let in_flight = self.in_flight.len();
         let is_lost = |call: &Call| now.since(call.started) >= LOST_AFTER;
         if self.in_flight.iter().any(is_lost) {
@@ -352,7 +352,7 @@ impl Calls {
     }
 
     /// The hub's process is gone, and with it what it was doing.
-    pub fn abort(&mut self, at: Timestamp) -> Vec<EndedCall> {
+    pub(crate) fn abort(&mut self, at: Timestamp) -> Vec<EndedCall> {
         self.told.clear();
         self.stray_rounds.clear();
         let in_flight = self.in_flight.len();
@@ -362,7 +362,7 @@ impl Calls {
     }
 
     /// The hub's process had ended at `at`, as became known later: what began until then never ended. What began since goes on.
-    pub fn abort_begun_by(&mut self, at: Timestamp) -> Vec<EndedCall> {
+    pub(crate) fn abort_begun_by(&mut self, at: Timestamp) -> Vec<EndedCall> {
         if self.in_flight.iter().all(|call| call.started <= at) {
             return self.abort(at);
         }

@@ -11,7 +11,7 @@ const LONGEST_START: Micros = Micros::new(10 * 60 * 1_000_000);
 
 /// A connection counts up after one second. With the second that rounding takes, an uptime that is still 0 s after this is a dead
 /// server's.
-pub const FRESH_START: Micros = Micros::new(2_000_000);
+pub(super) const FRESH_START: Micros = Micros::new(2_000_000);
 
 /// How far a time of ours and one of the hub's may be apart after the clocks were compared: an answer's way takes some milliseconds.
 const CLOCK_ERROR: Micros = Micros::new(300_000);
