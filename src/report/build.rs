@@ -100,7 +100,7 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
     let value = shown.collect::<Vec<_>>().join(", ");
     let limits = criterion.limits.iter().filter_map(|limit| {
         let bound = limit.fails().or_else(|| limit.warns())?;
-        let at = number::limit(limit.measure.unit(), bound.limit);
+        let at = number::limit(limit.measure.unit, bound.limit);
         Some(words::labelled(limit.measure, &format!("{} {at}", bound.sign())))
     });
     CriterionRow {
@@ -124,7 +124,7 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
 
 /// Marks the down time of several servers as a sum: it can be longer than the period.
 fn over_servers(criterion: &Criterion, judgement: &Assessment) -> String {
-    let is_sum = criterion.limits.iter().any(|limit| limit.measure == Measure::ServersDownTime);
+    let is_sum = criterion.limits.iter().any(|limit| limit.measure == Measure::SERVERS_DOWN_TIME);
     let servers = judgement.history.servers.0.values().filter(|server| server.should_work());
     match servers.filter(|server| server.down_unplanned_us > 0).count() {
         down @ 2.. if is_sum => format!(" (sum over {down} servers)"),

@@ -166,8 +166,8 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
 }
 
 fn shown(report: &Report) -> BTreeMap<String, &str> {
-    let of = |measure: &Measure| (measure.as_str().replace('.', "_"), report.shown(*measure).unwrap_or("–"));
-    Measure::ALL.iter().map(of).collect()
+    let of = |measure: Measure| (measure.word.replace('.', "_"), report.shown(measure).unwrap_or("–"));
+    Measure::all().map(of).collect()
 }
 
 /// The style sheet of the page and its charts.
