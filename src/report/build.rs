@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::model::{CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
 use super::{baseline, blind, daily, evidence, phases, points, reason, recommend, words};
+use crate::base::exit::Exit;
 use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::Judged;
 use crate::judge::measure::Measure;
@@ -11,11 +12,11 @@ use crate::judge::verdict::{RULE, Verdict};
 use crate::judge::{Assessment, Override, RuleSource, number, rules};
 
 /// Returns the exit code of a verdict.
-pub const fn exit_code(verdict: Verdict) -> u8 {
+pub const fn exit(verdict: Verdict) -> Exit {
     match verdict {
-        Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => 0,
-        Verdict::Fail => 1,
-        Verdict::Inconclusive => 3,
+        Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => Exit::Ok,
+        Verdict::Fail => Exit::Failed,
+        Verdict::Inconclusive => Exit::NoVerdict,
     }
 }
 
@@ -42,7 +43,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         judgement.criteria.iter().map(|(criterion, judged)| row(criterion, judged, &judgement)).collect();
     let overall = Overall {
         verdict: judgement.overall,
-        exit_code: exit_code(judgement.overall),
+        exit_code: exit(judgement.overall).code(),
         rule: RULE.to_owned(),
         because: because(&judgement),
     };

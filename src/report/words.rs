@@ -24,15 +24,37 @@ pub fn permille(permille: u64) -> String {
     in_unit(Unit::Permille, permille)
 }
 
-/// Returns what a verdict means for the build.
-pub const fn headline(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "promote",
-        Verdict::Warn => "promote, but check the warnings",
-        Verdict::Fail => "do not promote",
-        Verdict::Inconclusive => "not enough data",
-        Verdict::NotApplicable => "nothing was judged",
-    }
+/// The words for a verdict, wherever one is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerdictWords {
+    /// A sign, so that a verdict does not depend on colour.
+    pub sign: &'static str,
+    /// The same where pictures are read.
+    pub emoji: &'static str,
+    /// The name in a table.
+    pub name: &'static str,
+    /// The name in a headline.
+    pub loud: &'static str,
+    /// What it means for the build.
+    pub means: &'static str,
+}
+
+/// Returns the words for a verdict.
+pub const fn verdict(verdict: Verdict) -> VerdictWords {
+    let (sign, emoji, name, loud, means) = match verdict {
+        Verdict::Pass => ("✓", "✅", "pass", "PASS", "promote"),
+        Verdict::Warn => ("!", "⚠️", "warn", "WARN", "promote, but check the warnings"),
+        Verdict::Fail => ("✗", "❌", "FAIL", "FAIL", "do not promote"),
+        Verdict::Inconclusive => ("?", "❔", "inconclusive", "NO VERDICT", "not enough data"),
+        Verdict::NotApplicable => ("–", "➖", "not applicable", "NOT APPLICABLE", "nothing was judged"),
+    };
+    VerdictWords { sign, emoji, name, loud, means }
+}
+
+/// Returns a verdict as a headline: `FAIL: do not promote`.
+pub fn headline(verdict: Verdict) -> String {
+    let VerdictWords { loud, means, .. } = self::verdict(verdict);
+    format!("{loud}: {means}")
 }
 
 /// Returns how long an incident lasted. Once the watch has ended, the end of an open incident stays unknown.

@@ -225,7 +225,7 @@ fn watched(report: &Report) -> WatchedSoFar {
         from: report.provenance.from,
         period: words::duration(report.coverage.period_us),
         verdict: report.overall.verdict,
-        headline: words::headline(report.overall.verdict).to_owned(),
+        headline: words::verdict(report.overall.verdict).means.to_owned(),
         because: report.overall.because.clone(),
         facts: facts(report),
         servers: report.servers.iter().map(server).collect(),
