@@ -75,6 +75,35 @@ async fn a_second_fork_that_lives_on_without_its_port_and_takes_the_hub_s_entry_
     }
 }
 
+/// What the hub writes when it starts.
+const START: [&str; 4] =
+    ["Starting HTTP server on port 7000", "HTTP_SERVER_STARTED", "Initializing MCP server 'files'", "'files' MCP server connected"];
+
+#[tokio::test]
+async fn a_start_that_is_read_long_after_it_is_the_start_of_the_hub_that_answers_and_no_end_of_it() {
+    for logger in [Logger::Plain, Logger::Pino] {
+        for restarted in [false, true] {
+            let mut played = Played::begin(logger);
+            // It has answered for a minute before its log can be read.
+            (played.hub.answers, played.hub.started) = (Ok(()), -30.0);
+            played.hub.servers.insert("files", Server::up(-20.0));
+            played.runs(0.0, 60.0).await;
+            if restarted {
+                played.restarts().await;
+            }
+            played.late_lines(63.0, -30.0, 100, &START).await;
+            played.runs(75.0, 120.0).await;
+            let told = played.ends().await;
+            assert_eq!(told.judged().history.hub.stops.len(), 0, "{logger:?} {restarted}: {:?}", told.life());
+            assert_eq!(told.incidents(), [""; 0], "{logger:?} {restarted}");
+            assert!(!told.ends_and_starts().contains(&"exited"), "{logger:?} {restarted}: {:?}", told.life());
+            let changes = told.changes("files");
+            assert_eq!(changes, [(Liveness::Up, ChangeCause::Hub)], "{logger:?} {restarted}");
+            assert_eq!(told.last_poll().servers[0].liveness, Liveness::Up);
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_entry_that_was_found_to_be_another_hub_s_stays_so_when_all_servers_are_restarted() {
     let mut played = Played::up(Logger::Pino).await;

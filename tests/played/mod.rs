@@ -259,6 +259,15 @@ impl Played {
         }
     }
 
+    /// Lines at once that were written long before they can be read: the log was out of reach until now.
+    pub(crate) async fn late_lines(&mut self, second: f64, written: f64, pid: u32, texts: &[&str]) {
+        self.look(second - 0.05).await;
+        let lines: String = texts.iter().map(|text| format!("{}\n", self.written(written, pid, text))).collect();
+        let mut log = std::fs::OpenOptions::new().append(true).open(self.log()).unwrap();
+        log.write_all(lines.as_bytes()).unwrap();
+        self.look(second + 0.02).await;
+    }
+
     async fn look(&mut self, second: f64) {
         self.pass(second);
         if !self.first {

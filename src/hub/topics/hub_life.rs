@@ -267,13 +267,25 @@ impl Interpreter {
         }
     }
 
+    /// Whether the process that answers has answered an earlier poll, too. Where its log came within reach only now, its start is read
+    /// after all that: it ends no process, and what is known of its servers came later.
+    fn has_answered_before(&self, ctx: &Settling<'_>) -> bool {
+        self.hub.identity.is_some() && ctx.process.is_some() && ctx.replaced.is_none()
+    }
+
     pub(in crate::hub) fn confirm_start(
         &mut self,
         pid: Option<u32>,
-        open: &std::collections::BTreeMap<String, u32>,
+        open: &BTreeMap<String, u32>,
+        ctx: Option<&Settling<'_>>,
         said: &mut Said,
     ) {
         let when = said.when;
+        if ctx.is_some_and(|ctx| self.has_answered_before(ctx)) {
+            self.hub.start_told = true;
+            said.say(HubStarted { pid });
+            return;
+        }
         // It was replaced between two polls, and nothing said that it would go.
         if self.hub.identity.is_some() && !self.hub.stopping && !self.hub.exit_reported && self.hub.last_answered.is_some() {
             let since = self.hub.last_answered.unwrap_or_default().min(when.latest());

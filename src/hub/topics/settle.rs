@@ -334,7 +334,7 @@ impl Interpreter {
         let Claim { uid, ordinal, mut when, said: stated, source, pid, what, .. } = claim;
         let mut said = Said { uid, when, source, facts: Vec::new(), ordinal };
         match what {
-            Claimed::HubStarting { open, .. } => self.confirm_start(pid, &open, &mut said),
+            Claimed::HubStarting { open, .. } => self.confirm_start(pid, &open, ctx, &mut said),
             Claimed::StopsAlone { .. } => self.hub.stops_alone = true,
             Claimed::HubStopping { signal, cause } => {
                 self.hub.stopping = true;

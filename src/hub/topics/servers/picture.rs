@@ -3,7 +3,7 @@
 use crate::hub::api;
 use crate::hub::topics::claims::{Claim, Decision, ServerClaim};
 use crate::hub::topics::servers::{Asked, Server, Servers};
-use crate::watch::{ClaimRefusal, Micros, Timestamp};
+use crate::watch::{ClaimRefusal, Liveness, Micros, Timestamp, When};
 
 /// A hub gives up a server that does not connect within five minutes; this is twice as long. One that began to connect before, calls
 /// itself connected and does not count up has been lost since.
@@ -69,6 +69,17 @@ pub(super) fn outlasts_any_start(seen: &api::Server, hub_now: Timestamp) -> bool
     seen.last_started.is_some_and(|began| hub_now.since(began) > LONGEST_START)
 }
 
+impl Server {
+    /// Whether a poll has shown since then that the server works: how it came up is no news, though its lines can be read only now.
+    fn was_seen_up_after(&self, what: &ServerClaim, when: When) -> bool {
+        let comes_up = match what {
+            ServerClaim::Starting(_) | ServerClaim::Connected(_) => true,
+            ServerClaim::Closed { .. } | ServerClaim::Failed { .. } => false,
+        };
+        comes_up && self.liveness == Liveness::Up && self.confirmed.is_some_and(|confirmed| when.latest() <= confirmed)
+    }
+}
+
 impl Servers {
     /// Whether the hub's list confirms or contradicts what a line claims of one of its servers. `rest` are the later claims.
     /// `complete` is whether the hub has read its configuration: before that its list is not whole.
@@ -99,6 +110,9 @@ impl Servers {
         };
         let earliest = claim.earliest_by_hub_clock(times.ahead);
         let server = self.by_name.get(&seen.name);
+        if server.is_some_and(|server| server.was_seen_up_after(what, claim.when)) {
+            return Decision::Known;
+        }
         let mut later = rest.filter(|later| later.server() == what.server());
         let contradicted = |fits| unless(fits, ClaimRefusal::Contradicted);
         match Picture::of(seen, server, times.hub_now) {
