@@ -192,12 +192,13 @@ pub(super) async fn validate(args: ValidateArgs, layers: &Layers<impl Environmen
         // A line, which a job adds to those before. A struct of strings and numbers always has a JSON form.
         Form::Json => serde_json::to_string(&validation).unwrap_or_default() + "\n",
     })?;
-    Ok(match (answered, failed, undecided) {
-        (false, ..) => Exit::Unreachable,
-        (true, true, _) => Exit::Failed,
-        (true, false, true) => Exit::NoVerdict,
-        (true, false, false) => Exit::Ok,
-    })
+    // A warning is no failure, and what need not be known is no lack.
+    let decisive = match (failed, undecided) {
+        (true, _) => Verdict::Fail,
+        (false, true) => Verdict::Inconclusive,
+        (false, false) => Verdict::Pass,
+    };
+    Ok(if answered { crate::report::exit(decisive) } else { Exit::Unreachable })
 }
 
 impl From<ValidateArgs> for RunArgs {
@@ -471,12 +472,7 @@ fn text(validation: &Validation, state_dir: &Path) -> String {
     let mut lines = vec![format!("{} ({}), {} UTC", validation.hub, validation.environment, second(validation.at))];
     let width = validation.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
     for check in &validation.checks {
-        let sign = match check.verdict {
-            Verdict::Pass | Verdict::NotApplicable => '✓',
-            Verdict::Warn => '!',
-            Verdict::Fail => '✗',
-            Verdict::Inconclusive => '?',
-        };
+        let sign = words::verdict(check.verdict).sign;
         let expected = match (&check.expected, check.verdict) {
             (Some(expected), Verdict::Warn | Verdict::Fail) => format!("  [expected: {expected}]"),
             _ => String::new(),
