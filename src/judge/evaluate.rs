@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::criterion::{Criterion, Group, Limit};
 use super::exact::Exact;
-use super::history::{Basis, History};
+use super::history::{Basis, Coverage, History};
 use super::measure::{Kind, Measure, Measured, Unit};
 use super::number::{self, Bound};
 use super::rules::Waiver;
@@ -222,7 +222,8 @@ fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradatio
     let judge_one = |limit: &Limit| {
         let measured = limit.measure.measure(history, degradations);
         let coverage = history.coverage.of(limit.measure.basis);
-        let (verdict, ground, why) = decide(criterion, limit, &measured, coverage);
+        let short = short_of(criterion, limit.measure.basis, &history.coverage);
+        let (verdict, ground, why) = decide(criterion, limit, &measured, coverage, short);
         let MeasureFigure { measure, exact, shown, samples, source, .. } = figure(limit.measure, measured, all, coverage);
         let bounds: Vec<Bound> = limit.warns().into_iter().chain(limit.fails()).collect();
         LimitJudged {
@@ -274,7 +275,21 @@ const fn needed(criterion: &Criterion) -> Bound {
     Bound { limit: criterion.min_coverage, below: true, strict: false }
 }
 
-fn decide(criterion: &Criterion, limit: &Limit, measured: &Measured, coverage: Exact) -> (Verdict, Ground, String) {
+/// What was seen for too little of the period, and for how much of it: the source itself, or the hub as a whole where the source was
+/// there for enough of what was watched.
+pub(crate) fn short_of(criterion: &Criterion, source: Basis, coverage: &Coverage) -> (Basis, Exact) {
+    let (watched, seen) = (coverage.of(Basis::Watch), coverage.of(source));
+    let enough_of_it = watched.times(Exact::whole(criterion.min_coverage)) <= seen.times(Exact::whole(1_000));
+    if needed(criterion).is_beyond(watched) && enough_of_it { (Basis::Watch, watched) } else { (source, seen) }
+}
+
+fn decide(
+    criterion: &Criterion,
+    limit: &Limit,
+    measured: &Measured,
+    coverage: Exact,
+    short: (Basis, Exact),
+) -> (Verdict, Ground, String) {
     let (value, samples) = match measured {
         Measured::Value { value, samples } => (*value, *samples),
         Measured::NotVisible(why) => return (Verdict::Inconclusive, Ground::NotVisible, format!("not visible: {why}")),
@@ -296,10 +311,10 @@ fn decide(criterion: &Criterion, limit: &Limit, measured: &Measured, coverage: E
         return (Verdict::Fail, Ground::Measured, beyond(limit, value, limit.fails()));
     }
     if !enough {
-        return (Verdict::Inconclusive, Ground::TooFewSamples, too_few(criterion, limit, samples));
+        return (Verdict::Inconclusive, Ground::TooFewSamples, too_few(criterion, limit, samples, short.0));
     }
     if !covered {
-        return (Verdict::Inconclusive, Ground::TooLittleCoverage, too_little(criterion, limit, coverage));
+        return (Verdict::Inconclusive, Ground::TooLittleCoverage, too_little(criterion, short));
     }
     if limit.warns().is_some_and(|bound| bound.is_beyond(value)) {
         return (Verdict::Warn, Ground::Measured, beyond(limit, value, limit.warns()));
@@ -320,13 +335,12 @@ fn beyond(limit: &Limit, value: Exact, bound: Option<Bound>) -> String {
     format!("{}: {shown} ({})", limit.measure.title, limits.join(", "))
 }
 
-fn too_few(criterion: &Criterion, limit: &Limit, samples: u64) -> String {
-    let (title, advice) = (limit.measure.title, limit.measure.basis.advice());
-    format!("{title}: only {samples} samples (needed: {}); {advice}", criterion.min_samples)
+fn too_few(criterion: &Criterion, limit: &Limit, samples: u64, short: Basis) -> String {
+    format!("{}: only {samples} samples (needed: {}); {}", limit.measure.title, criterion.min_samples, short.advice())
 }
 
-fn too_little(criterion: &Criterion, limit: &Limit, coverage: Exact) -> String {
-    let (basis, bound) = (limit.measure.basis, needed(criterion));
+fn too_little(criterion: &Criterion, (short, coverage): (Basis, Exact)) -> String {
+    let bound = needed(criterion);
     let (seen, wanted) = (number::value(Unit::Permille, coverage, &[bound]), number::limit(Unit::Permille, bound.limit));
-    format!("{} for only {seen} of the period (needed: {wanted}); {}", basis.what(), basis.advice())
+    format!("{} for only {seen} of the period (needed: {wanted}); {}", short.what(), short.advice())
 }

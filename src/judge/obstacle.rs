@@ -36,12 +36,18 @@ pub struct Obstacle {
 /// A watch that covers this share (per cent) of the shortest period is long enough: it begins and ends between two polls.
 const LONG_ENOUGH: u64 = 95;
 
+const SECOND: u64 = 1_000_000;
+
+const MINUTE: u64 = 60 * SECOND;
+
 /// Returns the obstacles of a period.
 pub(super) fn obstacles(coverage: &Coverage, rules: &Rules, unreadable_rules: &[String], criteria: &[Said]) -> Vec<Obstacle> {
     let mut all = Vec::new();
     let wanted = rules.min_period.get();
     if coverage.period_us < wanted || coverage.covered_us < wanted / 100 * LONG_ENOUGH {
-        let watched = Length(Micros::new(coverage.covered_us / 60_000_000 * 60_000_000));
+        // Rounded down, so that what is too short never reads as long enough.
+        let whole = if coverage.covered_us < MINUTE { SECOND } else { MINUTE };
+        let watched = Length(Micros::new(coverage.covered_us / whole * whole));
         let why = format!("only {watched} watched (needed for a verdict: {})", Length(rules.min_period));
         all.push(Obstacle { kind: ObstacleKind::TooShort, why });
     }

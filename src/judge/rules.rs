@@ -49,6 +49,7 @@ impl fmt::Display for Length {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.get() / 1_000_000;
         match seconds {
+            0 => f.write_str("0s"),
             _ if !seconds.is_multiple_of(60) => write!(f, "{seconds}s"),
             _ if !seconds.is_multiple_of(3600) => write!(f, "{}m", seconds / 60),
             _ => write!(f, "{}h", seconds / 3600),

@@ -6,7 +6,7 @@ use super::model::Recommendation;
 use super::{reason, words};
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Severity};
-use crate::judge::evaluate::{Ground, Judged, LimitJudged};
+use crate::judge::evaluate::{Ground, Judged, LimitJudged, short_of};
 use crate::judge::history::{Basis, Ending, History, Outage, ServerHistory};
 use crate::judge::leak::{Growth, MemoryTrend};
 use crate::judge::measure::{Advice, Measure};
@@ -185,7 +185,8 @@ fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
     let mut by_source: BTreeMap<Basis, (String, Vec<&str>)> = BTreeMap::new();
     for (criterion, judged) in undecided(judgement) {
         if let Some(limit) = undecided_by(judged, &[Ground::NotVisible, Ground::TooLittleCoverage]) {
-            by_source.entry(limit.source).or_insert_with(|| (judged.why.clone(), Vec::new())).1.push(&criterion.id);
+            let (short, _) = short_of(criterion, limit.source, &judgement.history.coverage);
+            by_source.entry(short).or_insert_with(|| (judged.why.clone(), Vec::new())).1.push(&criterion.id);
         }
     }
     let told = |(basis, (why, ids)): (Basis, (String, Vec<&str>))| {
