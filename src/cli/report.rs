@@ -264,7 +264,7 @@ fn write(report: &Report, outputs: &[Output], templates: &[(Template, PathBuf)])
 
 /// Returns the verdict in one line.
 pub(super) fn headline(report: &Report) -> String {
-    let verdict = words::headline(report.overall.verdict);
+    let verdict = words::verdict(report.overall.verdict).headline;
     let because = report.overall.because.first().map_or(String::new(), |because| format!(" – {because}"));
     format!("{verdict}{because}")
 }

@@ -2,7 +2,7 @@
 //!
 //! A [`Judge`] takes Watch after Watch, live in the sidecar and afterwards in a report, and tells the incidents as they open and
 //! close. [`Judge::assess`] says at any time what the period has come to: [`history`] puts it together, [`detect`] finds incidents,
-//! [`evaluate`] holds [`criterion`]s against it, [`verdict`] makes one verdict of many.
+//! [`topics`] computes the measures, [`evaluate`] holds [`criterion`]s against them, [`verdict`] makes one verdict of many.
 
 pub mod alert;
 pub mod criterion;

@@ -234,6 +234,7 @@ mod tests {
 
     use super::*;
     use crate::judge::Judge;
+    use crate::judge::rules::parse;
     use crate::watch::{Timestamp, Watch};
 
     proptest! {
@@ -252,6 +253,37 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Nothing was watched yet; the rules have a criterion of somebody's own.
+    fn with_own_criterion() -> Assessment {
+        let own = "[[criterion]]\nid = 'performance.api_p99'\nseverity = 'should'\nlimits = [{ measure = 'api.p99', fail = 3_000_000 }]\n";
+        Judge::new(vec![parse(own).unwrap()], Timestamp::new(0)).assess(Timestamp::new(1))
+    }
+
+    #[test]
+    fn a_criterion_of_ones_own_gets_the_advice_of_its_measure() {
+        let assessment = with_own_criterion();
+        let (criterion, judged) = assessment.criteria.iter().find(|(criterion, _)| criterion.id == "performance.api_p99").unwrap();
+        assert_eq!(numbers(criterion, judged, &assessment), None, "it has no verdict yet");
+        let mut failed = judged.clone();
+        failed.verdict = Verdict::Fail;
+        failed.limits[0].verdict = Verdict::Fail;
+        let advised = numbers(criterion, &failed, &assessment).unwrap();
+        assert!(advised.action.contains("event loop"), "{advised:?}");
+        assert_eq!(advised.criteria, ["performance.api_p99"]);
+    }
+
+    #[test]
+    fn what_happened_to_servers_hub_and_gemini_is_about_the_criteria_on_their_measures() {
+        let assessment = with_own_criterion();
+        let about = |advice| criteria_on(&assessment, |measure| measure.advice == advice);
+        let of_servers =
+            ["integration.servers_connected", "integration.no_unexpected_disconnections", "degradation.server_recovery"];
+        assert_eq!(about(Advice::Servers), of_servers);
+        assert_eq!(about(Advice::Hub), ["stability.uptime", "stability.no_restarts"]);
+        assert_eq!(about(Advice::Gemini), ["integration.gemini_without_errors"]);
+        assert_eq!(about(Advice::Memory), ["stability.no_memory_leak"]);
     }
 
     #[test]

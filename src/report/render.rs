@@ -372,7 +372,8 @@ fn sign(verdict: Verdict) -> String {
 
 /// Returns the first words of the summary.
 fn headline(verdict: Verdict) -> String {
-    format!("{} {}", words::verdict(verdict).emoji, words::headline(verdict))
+    let words = words::verdict(verdict);
+    format!("{} {}", words.emoji, words.headline)
 }
 
 /// Returns what a verdict means for the build.

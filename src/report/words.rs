@@ -33,28 +33,22 @@ pub struct VerdictWords {
     pub emoji: &'static str,
     /// The name in a table.
     pub name: &'static str,
-    /// The name in a headline.
-    pub loud: &'static str,
     /// What it means for the build.
     pub means: &'static str,
+    /// All of it in one line.
+    pub headline: &'static str,
 }
 
 /// Returns the words for a verdict.
 pub const fn verdict(verdict: Verdict) -> VerdictWords {
-    let (sign, emoji, name, loud, means) = match verdict {
-        Verdict::Pass => ("✓", "✅", "pass", "PASS", "promote"),
-        Verdict::Warn => ("!", "⚠️", "warn", "WARN", "promote, but check the warnings"),
-        Verdict::Fail => ("✗", "❌", "FAIL", "FAIL", "do not promote"),
-        Verdict::Inconclusive => ("?", "❔", "inconclusive", "NO VERDICT", "not enough data"),
-        Verdict::NotApplicable => ("–", "➖", "not applicable", "NOT APPLICABLE", "nothing was judged"),
+    let (sign, emoji, name, means, headline) = match verdict {
+        Verdict::Pass => ("✓", "✅", "pass", "promote", "PASS: promote"),
+        Verdict::Warn => ("!", "⚠️", "warn", "promote, but check the warnings", "WARN: promote, but check the warnings"),
+        Verdict::Fail => ("✗", "❌", "FAIL", "do not promote", "FAIL: do not promote"),
+        Verdict::Inconclusive => ("?", "❔", "inconclusive", "no verdict: not enough data", "NO VERDICT: not enough data"),
+        Verdict::NotApplicable => ("–", "➖", "not applicable", "nothing was judged", "NOT APPLICABLE: nothing was judged"),
     };
-    VerdictWords { sign, emoji, name, loud, means }
-}
-
-/// Returns a verdict as a headline: `FAIL: do not promote`.
-pub fn headline(verdict: Verdict) -> String {
-    let VerdictWords { loud, means, .. } = self::verdict(verdict);
-    format!("{loud}: {means}")
+    VerdictWords { sign, emoji, name, means, headline }
 }
 
 /// Returns how long an incident lasted. Once the watch has ended, the end of an open incident stays unknown.
