@@ -165,7 +165,7 @@ fn memory(verdict: Verdict, history: &History) -> String {
 /// Advises a longer watch if the period is too short to decide whether memory leaks.
 fn leak_undecided(history: &History) -> Option<Recommendation> {
     let trend = history.memory_trend.as_ref().filter(|trend| trend.growth != Growth::TooShort)?;
-    let action = "Watch for longer (48 h), or under a more even load, to tell a memory leak from other growth.";
+    let action = "Watch for longer (48 h), or under a more even load, to distinguish a memory leak from other growth.";
     Some(recommend(action, MemoryTrend::undecided(trend)?, &["stability.no_memory_leak"]))
 }
 

@@ -105,10 +105,12 @@ pub fn labelled(measure: Measure, value: &str) -> String {
 
 /// Returns what a share is a share of, where the label alone does not say it.
 const fn whole(measure: Measure) -> &'static str {
-    match measure {
-        Measure::MemoryHostMean | Measure::MemoryHostPeak => " of host RAM",
-        Measure::MemoryLimitPeak => " of the container's limit",
-        _ => "",
+    if matches!(measure, Measure::MemoryHostMean | Measure::MemoryHostPeak) {
+        " of host RAM"
+    } else if matches!(measure, Measure::MemoryLimitPeak) {
+        " of the container's limit"
+    } else {
+        ""
     }
 }
 
