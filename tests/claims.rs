@@ -4,9 +4,9 @@
 mod played;
 
 use hubwatch::watch::{
-    ApiOutcome, CallFact, ChangeCause, ClaimKind, ClaimRefusal, FactKind, Liveness, LogFact, ServerFact, SessionFact,
+    ApiOutcome, CallFact, ChangeCause, ClaimKind, ClaimRefusal, FactKind, HubFact, Liveness, LogFact, ServerFact, SessionFact,
 };
-use played::{Logger, Played, Server};
+use played::{Logger, Played, Server, Told};
 
 /// What a second hub writes that fails because the port is taken.
 const PORT_TAKEN: [&str; 8] = [
@@ -72,6 +72,36 @@ async fn a_second_fork_that_lives_on_without_its_port_and_takes_the_hub_s_entry_
             assert_eq!(told.last_poll().servers[0].liveness, expected, "{logger:?} {crashed}");
             assert_eq!(told.last_poll().api.pid, Some(100), "{logger:?} {crashed}");
         }
+    }
+}
+
+/// An error that the fork goes on after: it writes it at each start without a network.
+const NO_MARKETPLACE: &str = "Failed to initialize marketplace registry: Failed to fetch marketplace registry";
+
+#[tokio::test]
+async fn an_error_that_the_hub_survived_or_that_came_after_its_end_is_not_what_killed_it() {
+    let causes = |told: &Told| -> Vec<Option<String>> {
+        let exits = told.facts().filter_map(|fact| match &fact.kind {
+            FactKind::Hub(HubFact::HubExited(exit)) => Some(exit.cause.as_ref().map(ToString::to_string)),
+            _ => None,
+        });
+        exits.collect()
+    };
+    for (dies_of_it, goes_on) in [(true, false), (false, true)] {
+        let mut played = Played::up(Logger::Pino).await;
+        played.error(61.0, 100, NO_MARKETPLACE).await;
+        if goes_on {
+            played.line(63.0, 100, "Marketplace initialized with 0").await;
+        }
+        played.hub.answers = Err(ApiOutcome::Refused);
+        // The next process has the same trouble.
+        played.line(66.0, 101, START[0]).await;
+        played.error(66.5, 101, NO_MARKETPLACE).await;
+        (played.hub.answers, played.hub.pid, played.hub.started) = (Ok(()), 101, 66.05);
+        played.hub.servers.insert("files", Server::up(67.0));
+        played.runs(75.0, 120.0).await;
+        let expected = dies_of_it.then(|| NO_MARKETPLACE.to_owned());
+        assert_eq!(causes(&played.ends().await), [expected]);
     }
 }
 

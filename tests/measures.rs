@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hubwatch::judge::history::Basis;
-use hubwatch::judge::measure::{Kind, Measure};
+use hubwatch::judge::measure::{Kind, Measure, WhenPlanned};
 use hubwatch::watch::*;
 use period::*;
 use serde_json::Value;
@@ -345,8 +345,6 @@ fn a_healthy_day_asks_for_nothing_and_what_is_advised_names_what_did_not_pass() 
 
 // --- The document --------------------------------------------------------------------------------------------------------
 
-const MEASURES: &str = include_str!("../src/judge/measure.rs");
-
 const LIFE: &str = include_str!("../src/judge/history/life.rs");
 
 /// What the code's own names mean to a reader who does not have it.
@@ -410,17 +408,20 @@ fn described(source: &str, begins: &str) -> Vec<(String, String)> {
 }
 
 fn measures() -> String {
-    let described: BTreeMap<String, String> = described(MEASURES, "pub enum Measure {").into_iter().collect();
     let mut table = String::from(
         "| measure | definition | unit | source | kind | planned disturbances |\n| --- | --- | --- | --- | --- | --- |\n",
     );
-    for measure in Measure::ALL {
-        let kind = match measure.kind() {
+    for measure in Measure::all() {
+        let kind = match measure.kind {
             Kind::Happened => "happened",
             Kind::Estimated => "estimated",
         };
-        let planned = if measure.counts_planned() { "count" } else { "left out" };
-        let (doc, unit, source) = (&described[measure.as_str()], measure.unit().as_str(), measure.basis());
+        let planned = match measure.when_planned {
+            WhenPlanned::Counts => "count",
+            WhenPlanned::LeftOut => "left out",
+        };
+        let lines: Vec<&str> = measure.definition.iter().map(|line| line.trim()).collect();
+        let (doc, unit, source) = (lines.join(" ").replace('|', "\\|"), measure.unit.as_str(), measure.basis);
         let _ = writeln!(table, "| `{measure}` | {doc} | {unit} | `{source}` | {kind} | {planned} |");
     }
     table

@@ -173,7 +173,7 @@ fn a_report_beside_itself_shows_no_difference() {
 
 /// Gives a measure of a report another value.
 fn set(report: &mut Report, name: &str, value: Option<u64>) {
-    let figure = report.measures.iter_mut().find(|figure| figure.measure.as_str() == name).unwrap();
+    let figure = report.measures.iter_mut().find(|figure| figure.measure.word == name).unwrap();
     figure.exact = value.map(Exact::whole);
 }
 

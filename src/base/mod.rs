@@ -3,6 +3,7 @@
 pub mod atomic;
 pub mod backoff;
 pub mod causes;
+pub mod exit;
 pub mod nearest;
 pub mod secret;
 pub mod tls;

@@ -17,11 +17,10 @@ use crate::config::environment::Environment;
 use crate::config::file::ReportSection;
 use crate::judge::moment::Moment;
 use crate::judge::rules::RuleFile;
-use crate::judge::verdict::Verdict;
 use crate::judge::{self, Judge};
 use crate::report::compare::Compared;
 use crate::report::link::TraceLinks;
-use crate::report::{self, Given, Provenance, Report, SignOff, Template, baseline};
+use crate::report::{self, Given, Provenance, Report, SignOff, Template, baseline, words};
 use crate::watch::{HubName, Micros, Timestamp};
 
 /// Report on a watched period
@@ -188,7 +187,7 @@ pub(super) async fn make(job: Job) -> Result<Exit, CliError> {
         report::link::link(&mut report, &TraceLinks { template, hub: wanted.hub.clone(), environment: wanted.environment.clone() });
     }
     write(&report, &job.outputs, &job.templates)?;
-    Ok(exit(report.overall.verdict))
+    Ok(report::exit(report.overall.verdict))
 }
 
 /// Fails without any Watch. Backends other than the journal can't list their hubs, so the name may be wrong, and an empty report
@@ -213,15 +212,6 @@ fn goes_on(running: Option<bool>, found: &Found, made_at: Timestamp) -> bool {
     match running {
         Some(running) => running && found.last.is_none_or(young),
         None => found.last.is_some_and(young),
-    }
-}
-
-/// Returns the exit code of a verdict.
-pub(super) fn exit(verdict: Verdict) -> Exit {
-    match verdict {
-        Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => Exit::Ok,
-        Verdict::Fail => Exit::Failed,
-        Verdict::Inconclusive => Exit::NoVerdict,
     }
 }
 
@@ -274,13 +264,7 @@ fn write(report: &Report, outputs: &[Output], templates: &[(Template, PathBuf)])
 
 /// Returns the verdict in one line.
 pub(super) fn headline(report: &Report) -> String {
-    let verdict = match report.overall.verdict {
-        Verdict::Pass => "PASS: promote",
-        Verdict::Warn => "WARN: promote, but look",
-        Verdict::Fail => "FAIL: do not promote",
-        Verdict::Inconclusive => "NO VERDICT: not enough data",
-        Verdict::NotApplicable => "NOT APPLICABLE",
-    };
+    let verdict = words::headline(report.overall.verdict);
     let because = report.overall.because.first().map_or(String::new(), |because| format!(" – {because}"));
     format!("{verdict}{because}")
 }

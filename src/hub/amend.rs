@@ -41,6 +41,7 @@ fn complete_cause(kind: &mut FactKind, cause: Option<&Text>) {
 impl Interpreter {
     /// The meaning of the line, and the call that it belongs to.
     pub(in crate::hub) fn learn(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
+        self.survives_errors(line, when.latest());
         // The hub's bare lines hold no checkpoints: it writes `[object Object]` for them. What looks like one is a server's output.
         let bare = line.shape == LogShape::LegacyFile;
         let meaning = meaning::of(&line.text).filter(|meaning| !(bare && meaning.is_checkpoint()));

@@ -7,9 +7,9 @@ use super::criterion::{Criterion, Group, Limit};
 use super::exact::Exact;
 use super::history::{Basis, History};
 use super::measure::{Kind, Measure, Measured, Unit};
-use super::measuring::{Degradations, measure};
 use super::number::{self, Bound};
 use super::rules::Waiver;
+use super::topics::Degradations;
 use super::verdict::{Verdict, weight};
 use crate::watch::{Timestamp, terms};
 
@@ -168,22 +168,22 @@ fn figure(of: Measure, measured: Measured, criteria: &[Criterion], coverage: Exa
     };
     MeasureFigure {
         measure: of,
-        unit: of.unit(),
+        unit: of.unit,
         value: exact.map(|value| number::rounded(value, &bounds)),
         exact,
-        shown: exact.map(|value| number::value(of.unit(), value, &bounds)),
+        shown: exact.map(|value| number::value(of.unit, value, &bounds)),
         samples,
-        source: of.basis(),
+        source: of.basis,
         coverage_permille: coverage.rounded(),
         why,
     }
 }
 
-/// Every measure, in the order of their declaration.
+/// Every measure, in the order in which a report lists them.
 pub(super) fn measure_all(criteria: &[Criterion], history: &History) -> Vec<MeasureFigure> {
     let degradations = degradations(criteria, history);
-    let of = |of: &Measure| figure(*of, measure(*of, history, &degradations), criteria, history.coverage.of(of.basis()));
-    Measure::ALL.iter().map(of).collect()
+    let of = |of: Measure| figure(of, of.measure(history, &degradations), criteria, history.coverage.of(of.basis));
+    Measure::all().map(of).collect()
 }
 
 fn degradations(criteria: &[Criterion], history: &History) -> Degradations {
@@ -220,8 +220,8 @@ fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradatio
         return Judged::disabled();
     }
     let judge_one = |limit: &Limit| {
-        let measured = measure(limit.measure, history, degradations);
-        let coverage = history.coverage.of(limit.measure.basis());
+        let measured = limit.measure.measure(history, degradations);
+        let coverage = history.coverage.of(limit.measure.basis);
         let (verdict, ground, why) = decide(criterion, limit, &measured, coverage);
         let MeasureFigure { measure, exact, shown, samples, source, .. } = figure(limit.measure, measured, all, coverage);
         let bounds: Vec<Bound> = limit.warns().into_iter().chain(limit.fails()).collect();
@@ -286,7 +286,7 @@ fn decide(criterion: &Criterion, limit: &Limit, measured: &Measured, coverage: E
     let covered = !needed(criterion).is_beyond(coverage);
     // What was counted has happened, however little else is known. An estimate needs its samples, and is beyond its limit with too
     // little coverage only if the time that was not seen could not have made up for it.
-    let fails = limit.fails().is_some_and(|bound| match limit.measure.kind() {
+    let fails = limit.fails().is_some_and(|bound| match limit.measure.kind {
         Kind::Happened => bound.is_beyond(value),
         Kind::Estimated if !enough => false,
         Kind::Estimated if covered => bound.is_beyond(value),
@@ -313,20 +313,20 @@ fn at_least(value: Exact, coverage: Exact) -> Exact {
 }
 
 fn beyond(limit: &Limit, value: Exact, bound: Option<Bound>) -> String {
-    let unit = limit.measure.unit();
+    let unit = limit.measure.unit;
     let bounds: Vec<Bound> = bound.into_iter().collect();
     let shown = number::value(unit, value, &bounds);
     let limits: Vec<String> = bounds.iter().map(|bound| bound.words(unit)).collect();
-    format!("{}: {shown} ({})", limit.measure.title(), limits.join(", "))
+    format!("{}: {shown} ({})", limit.measure.title, limits.join(", "))
 }
 
 fn too_few(criterion: &Criterion, limit: &Limit, samples: u64) -> String {
-    let (title, advice) = (limit.measure.title(), limit.measure.basis().advice());
+    let (title, advice) = (limit.measure.title, limit.measure.basis.advice());
     format!("{title}: only {samples} samples (needed: {}); {advice}", criterion.min_samples)
 }
 
 fn too_little(criterion: &Criterion, limit: &Limit, coverage: Exact) -> String {
-    let (basis, bound) = (limit.measure.basis(), needed(criterion));
+    let (basis, bound) = (limit.measure.basis, needed(criterion));
     let (seen, wanted) = (number::value(Unit::Permille, coverage, &[bound]), number::limit(Unit::Permille, bound.limit));
     format!("{} for only {seen} of the period (needed: {wanted}); {}", basis.what(), basis.advice())
 }

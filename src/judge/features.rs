@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use super::history::{CallHistory, ClientHistory};
-use super::measure::Measure;
 use super::rules::Rules;
 use crate::watch::{ApiOutcome, Poll, Timestamp, terms};
 
@@ -39,55 +38,6 @@ impl Feature {
             Self::MetaTool => "has no meta-tool",
             Self::Gemini => "does not use Gemini",
             Self::Sessions => "has no sessions with tools of their own",
-        }
-    }
-
-    /// The feature without which a measure has nothing to measure.
-    const fn of(measure: Measure) -> Option<Self> {
-        match measure {
-            Measure::GeminiFailedShare | Measure::GeminiNotFallenBack | Measure::GeminiMean | Measure::ChecksGeminiFailure => {
-                Some(Self::Gemini)
-            }
-            Measure::SessionsLeftOpen
-            | Measure::SessionsNotIsolated
-            | Measure::ChecksSessionIsolation
-            | Measure::ChecksSseDisconnect => Some(Self::Sessions),
-            Measure::CallsFailedShare
-            | Measure::CallsInvalid
-            | Measure::CallsNotificationsFailed
-            | Measure::CallsMean
-            | Measure::CallsP95
-            | Measure::CallsP99 => Some(Self::MetaTool),
-            Measure::ServersDownTime
-            | Measure::ServersDisconnections
-            | Measure::ServersSlowestRecovery
-            | Measure::ServersRecoveredByHand
-            | Measure::ServersToolChanges
-            | Measure::LogLosses
-            | Measure::LogGrowthPerDay
-            | Measure::LogErrors
-            | Measure::CpuMean
-            | Measure::CpuPeak
-            | Measure::MemoryHostMean
-            | Measure::MemoryHostPeak
-            | Measure::MemoryLimitPeak
-            | Measure::MemoryPeak
-            | Measure::MemoryLeak
-            | Measure::MemoryGrowing
-            | Measure::ApiMean
-            | Measure::ApiP95
-            | Measure::ApiP99
-            | Measure::ApiMax
-            | Measure::HubDownTime
-            | Measure::HubEnds
-            | Measure::ErrorsShare
-            | Measure::ClientsPeak
-            | Measure::LoadApiMean
-            | Measure::LoadApiFailedShare
-            | Measure::ChecksServerCrash
-            | Measure::ChecksHighLoad
-            | Measure::DegradationFailed
-            | Measure::DegradationNotExercised => None,
         }
     }
 }
@@ -173,8 +123,8 @@ impl Features {
         if versions.is_empty() { "this hub".to_owned() } else { format!("this hub (mcp-hub {})", versions.join(", then ")) }
     }
 
-    /// Returns why a measure does not apply to this hub; `None` where it does, or where that is not known.
-    pub(super) fn rules_out(&self, measure: Measure) -> Option<&str> {
-        self.lacking.get(&Feature::of(measure)?).map(String::as_str)
+    /// Returns why the hub can't have a feature; `None` where it has it, or where that is not known.
+    pub(super) fn lacks(&self, feature: Feature) -> Option<&str> {
+        self.lacking.get(&feature).map(String::as_str)
     }
 }

@@ -1,122 +1,158 @@
-//! What can be measured.
+//! What can be measured: a measure is one row of [`topics`](super::topics), and this is what a row consists of.
+//!
+//! A row says everything about its measure: its name, what it means, how it is computed, and what the report says about it. So a new
+//! measure is a new row, and the compiler names each column that the row lacks.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::exact::Exact;
-use super::history::Basis;
+use super::features::Feature;
+use super::history::{Basis, History};
+use super::topics::{Degradations, TOPICS};
 use crate::watch::terms;
 
-terms! {
-    /// A number that criteria can be set on. The unit is part of its meaning.
-    pub enum Measure {
-        /// How long servers that should work did not, outside planned windows, all servers together (µs): the sum of their unplanned down
-        /// time.
-        ServersDownTime = "servers.down_time",
-        /// How often a server that should work and did ceased to, outside planned disturbances.
-        ServersDisconnections = "servers.disconnections",
-        /// The longest time from a server's end to its working again, planned or not (µs). Recoveries that somebody asked for, and
-        /// those of unknown cause within 30 s, are left out; an outage that had not ended after 30 s counts with the time that it lasted. Samples: the times that servers were down.
-        ServersSlowestRecovery = "servers.slowest_recovery",
-        /// How often a server worked again only after somebody had restarted it, planned or not.
-        ServersRecoveredByHand = "servers.recovered_by_hand",
-        /// How often the number of tools of a server that should work changed while it worked: facts `mcphub.server.tools_changed`
-        /// outside planned disturbances whose `from` is above zero, in a Watch whose poll shows the server as up.
-        ServersToolChanges = "servers.tool_changes",
-        /// Failed Gemini rounds for a thousand calls that asked Gemini: they were seen whole and their `mcphub.call.gemini.outcome` is neither `not_asked` nor `unseen`. Rounds are those of these
-        /// calls (`mcphub.call.gemini.failed_rounds`); rounds beyond these that facts `mcphub.gemini.round_failed` tell of belong to calls
-        /// that were not seen to end, and count as a round and as a call each. Samples: the calls.
-        GeminiFailedShare = "gemini.failed_share",
-        /// Calls whose Gemini part failed (`failed`, or `unfinished` after a failed round) and whose outcome is not `fallback`, planned or
-        /// not. Samples: the calls whose Gemini part failed.
-        GeminiNotFallenBack = "gemini.not_fallen_back",
-        /// The mean duration of the Gemini part (µs), over the calls of `calls.mean` that have one.
-        GeminiMean = "gemini.mean",
-        /// Calls whose outcome is neither `ok` nor `fallback`, for a thousand. Samples: all calls.
-        CallsFailedShare = "calls.failed_share",
-        /// Calls whose response lacked a part (`mcphub.call.response.complete` is false) or named an unknown category (`mcphub.call.categories.known` is false), for
-        /// a thousand calls of which either is known. Samples: the latter.
-        CallsInvalid = "calls.invalid",
-        /// Calls whose client could not be told that its tools changed (`mcphub.call.notification` is `failed`).
-        CallsNotificationsFailed = "calls.notifications_failed",
-        /// The mean duration of calls (µs): those that ended as `ok`, `fallback` or `error` without a failed Gemini round and whose duration
-        /// is known, guessed pairings included: what retries cost is Gemini's doing.
-        CallsMean = "calls.mean",
-        /// The duration that 95 of 100 of the calls of `calls.mean` keep to (µs), by nearest rank.
-        CallsP95 = "calls.p95",
-        /// The duration that 99 of 100 of the calls of `calls.mean` keep to (µs), by nearest rank.
-        CallsP99 = "calls.p99",
-        /// Times that the log could not be read or written or a part of it was lost: facts `mcphub.log.unreadable` and
-        /// `mcphub.log.write_failed`, and Watches that lost bytes of it without such a fact `unreadable`. Samples: Watches at whose end the
-        /// log was read.
-        LogLosses = "log.losses",
-        /// Bytes that the log grows by in a day: the bytes of the time in which the growth is known, by that time, times a day. See "How much
-        /// the log grows". Samples: the polls in that time.
-        LogGrowthPerDay = "log.growth_per_day",
-        /// Lines of level error: the sum of the counts of facts `mcphub.log.lines` of that level. Lines from before the watch make no such
-        /// fact.
-        LogErrors = "log.errors",
-        /// Processor time, of one core (thousandths): all that the process used in the stretches of processor time, by all their time. See
-        /// "Stretches of processor time".
-        CpuMean = "cpu.mean",
-        /// The most processor time that one of the same stretches used, by its time (thousandths of one core).
-        CpuPeak = "cpu.peak",
-        /// Memory of the host's (thousandths), over the polls at which the process has no limit of its own: the sum of its resident memory by
-        /// the sum of the host's memory.
-        MemoryHostMean = "memory.host_mean",
-        /// The most at one of the same polls (thousandths).
-        MemoryHostPeak = "memory.host_peak",
-        /// The most memory at a poll, of the control group's limit (thousandths), over the polls at which there is one.
-        MemoryLimitPeak = "memory.limit_peak",
-        /// The most resident memory at a poll (bytes).
-        MemoryPeak = "memory.peak",
-        /// By how much memory that leaks grows (bytes an hour); zero where it surely doesn't leak.
-        MemoryLeak = "memory.leak",
-        /// By how much memory grows at the end (bytes an hour), be it a leak or a cache that fills; zero where it surely doesn't.
-        MemoryGrowing = "memory.growing",
-        /// The mean time of an answer of the API (µs), over the requests that were answered as a hub answers.
-        ApiMean = "api.mean",
-        /// The time that 95 of 100 of the same answers keep to (µs), by nearest rank.
-        ApiP95 = "api.p95",
-        /// The time that 99 of 100 of the same answers keep to (µs), by nearest rank.
-        ApiP99 = "api.p99",
-        /// The longest of the same answers (µs).
-        ApiMax = "api.max",
-        /// How long the hub did not answer as a hub answers, or had said that it stops, outside planned windows (µs): its unplanned down
-        /// time. Samples: the polls.
-        HubDownTime = "hub.down_time",
-        /// How often the hub's process ended outside planned disturbances: it said that it stops (facts `mcphub.hub.stopping`, or
-        /// `mcphub.hub.stopped` without one before it), or ended without a word (facts `mcphub.hub.exited`). Samples: the polls.
-        HubEnds = "hub.ends",
-        /// Failed operations, for a thousand: meta-tool calls (failed as in `calls.failed_share`) and our own API requests (failed unless `ok`)
-        /// together. Requests made while there was no hub yet are none.
-        ErrorsShare = "errors.share",
-        /// Clients that left (facts `mcphub.client.disconnected`) without a session being cleaned up (facts `mcphub.session.closed`), planned
-        /// or not: the difference of the two, at least zero. Not visible where no session is seen to be opened or closed.
-        /// Samples: the clients that left.
-        SessionsLeftOpen = "sessions.left_open",
-        /// Sessions that showed what belongs to another one, planned or not: facts `mcphub.session.exposure_changed` of a session, while
-        /// another one was open, with a category that it neither had nor added; and sessions that began with more categories than the
-        /// first one did, while another one was open. Samples: the changes while another session was open.
-        SessionsNotIsolated = "sessions.not_isolated",
-        /// The most MCP clients at a poll, planned or not.
-        ClientsPeak = "clients.peak",
-        /// The mean time of an answer of the API under high load (µs), planned or not: at polls with as many clients as `high_load_clients`; a
-        /// poll that fails has as many as the one before.
-        LoadApiMean = "load.api_mean",
-        /// Requests to the API that failed at the same polls, for a thousand.
-        LoadApiFailedShare = "load.api_failed_share",
-        /// Checks of scenario `session_isolation` that did not hold.
-        ChecksSessionIsolation = "checks.session_isolation",
-        /// Checks of scenario `gemini_failure` that did not hold.
-        ChecksGeminiFailure = "checks.gemini_failure",
-        /// Checks of scenario `server_crash` that did not hold.
-        ChecksServerCrash = "checks.server_crash",
-        /// Checks of scenario `sse_disconnect` that did not hold.
-        ChecksSseDisconnect = "checks.sse_disconnect",
-        /// Checks of scenario `high_load` that did not hold.
-        ChecksHighLoad = "checks.high_load",
-        /// Degradation criteria whose verdict is fail. Samples: those that were exercised.
-        DegradationFailed = "degradation.failed",
-        /// Degradation criteria that nothing exercised or that can't be seen. Samples: all of them.
-        DegradationNotExercised = "degradation.not_exercised",
+/// A number that criteria can be set on: a pointer to its row.
+#[derive(Clone, Copy)]
+pub struct Measure(pub(super) &'static Row);
+
+/// The row of a measure. The unit is part of its meaning.
+pub struct Row {
+    /// The name in criteria, configurations and reports. It never changes.
+    pub word: &'static str,
+    /// The exact definition, line by line: the row's own documentation.
+    pub definition: &'static [&'static str],
+    /// The unit of the number.
+    pub unit: Unit,
+    /// Whether more data could make it less.
+    pub kind: Kind,
+    /// Whether what happens in planned disturbances counts.
+    pub when_planned: WhenPlanned,
+    /// The source that it stands on: a pass needs that to be read for most of the period.
+    pub basis: Basis,
+    /// What a hub must have for it: without that, the measure is not applicable.
+    pub needs: Option<Feature>,
+    /// What it is, for people.
+    pub title: &'static str,
+    /// The same beside a criterion's title, so shorter. `{}` stands for the value.
+    pub label: &'static str,
+    /// What the report says about a value beyond its limit.
+    pub sentence: Sentence,
+    /// The time that this sentence ends with.
+    pub dated: Dated,
+    /// The events behind the value, which the report lists as evidence.
+    pub events: Events,
+    /// Where to look if there are no events: the worst moments.
+    pub worst: Worst,
+    /// What to do about a value beyond its limit.
+    pub advice: Advice,
+    /// What to do if nothing happened that it could be measured on.
+    pub traffic: &'static str,
+    /// Computes it.
+    pub(super) measured: fn(&History, &Degradations) -> Measured,
+}
+
+/// Declares the measures of a topic: rows, each with its documentation as the definition.
+macro_rules! measures {
+    ($($(#[doc = $line:literal])+ $name:ident: $row:ident { $($column:tt)* })+) => {
+        impl Measure {
+            $($(#[doc = $line])+ pub const $name: Self = Self(&$row { definition: &[$($line),+], $($column)* });)+
+        }
+
+        /// The topic's measures, in the order in which a report lists them.
+        pub(super) const MEASURES: &[Measure] = &[$(Measure::$name),+];
+    };
+}
+pub(super) use measures;
+
+/// What to do if nothing happened that most measures could be measured on.
+pub(super) const ANY_TRAFFIC: &str = "These checks need traffic during the period.";
+
+impl Measure {
+    /// Returns every measure, in the order in which a report lists them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        TOPICS.iter().flat_map(|topic| topic.iter().copied())
+    }
+
+    /// Returns the measure of a name.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::all().find(|measure| measure.word == word)
+    }
+
+    /// Returns what it came to. What can't exist on this hub is not applicable; but what was seen is judged.
+    pub(super) fn measure(self, history: &History, degradations: &Degradations) -> Measured {
+        let why_not = self.needs.and_then(|feature| history.features.lacks(feature));
+        match ((self.measured)(history, degradations), why_not) {
+            (Measured::NotVisible(_) | Measured::NotExercised(_) | Measured::TooLittle(_), Some(why)) => {
+                Measured::NotApplicable(why.to_owned())
+            }
+            (measured, _) => measured,
+        }
+    }
+}
+
+/// A measure is read as its row: `measure.unit`.
+impl std::ops::Deref for Measure {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        self.0
+    }
+}
+
+impl PartialEq for Measure {
+    fn eq(&self, other: &Self) -> bool {
+        self.word == other.word
+    }
+}
+
+impl Eq for Measure {}
+
+impl std::fmt::Debug for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word)
+    }
+}
+
+impl std::fmt::Display for Measure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.word)
+    }
+}
+
+impl Serialize for Measure {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.word)
+    }
+}
+
+/// All names, for the error that an unknown one gets.
+static WORDS: LazyLock<Vec<&str>> = LazyLock::new(|| Measure::all().map(|measure| measure.0.word).collect());
+
+impl<'de> Deserialize<'de> for Measure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&word).ok_or_else(|| serde::de::Error::unknown_variant(&word, &WORDS))
+    }
+}
+
+impl JsonSchema for Measure {
+    fn schema_name() -> Cow<'static, str> {
+        "Measure".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let words = Self::all().map(|measure| {
+            let lines: Vec<&str> = measure.definition.iter().map(|line| line.trim()).collect();
+            json_schema!({ "description": lines.join("\n"), "type": "string", "const": measure.word })
+        });
+        json_schema!({
+            "description": "A number that criteria can be set on. The unit is part of its meaning.",
+            "oneOf": words.collect::<Vec<_>>(),
+        })
     }
 }
 
@@ -136,278 +172,6 @@ terms! {
     }
 }
 
-impl Measure {
-    /// Whether more data could make it less.
-    pub const fn kind(self) -> Kind {
-        match self {
-            Self::GeminiFailedShare
-            | Self::GeminiMean
-            | Self::CallsFailedShare
-            | Self::CallsInvalid
-            | Self::CallsMean
-            | Self::CallsP95
-            | Self::CallsP99
-            | Self::LogGrowthPerDay
-            | Self::CpuMean
-            | Self::MemoryHostMean
-            | Self::ApiMean
-            | Self::ApiP95
-            | Self::ApiP99
-            | Self::ErrorsShare
-            | Self::LoadApiMean
-            | Self::LoadApiFailedShare => Kind::Estimated,
-            Self::ServersDownTime
-            | Self::ServersDisconnections
-            | Self::ServersSlowestRecovery
-            | Self::ServersRecoveredByHand
-            | Self::ServersToolChanges
-            | Self::GeminiNotFallenBack
-            | Self::CallsNotificationsFailed
-            | Self::LogLosses
-            | Self::LogErrors
-            | Self::CpuPeak
-            | Self::MemoryHostPeak
-            | Self::MemoryLimitPeak
-            | Self::MemoryPeak
-            | Self::MemoryLeak
-            | Self::MemoryGrowing
-            | Self::ApiMax
-            | Self::HubDownTime
-            | Self::HubEnds
-            | Self::SessionsLeftOpen
-            | Self::SessionsNotIsolated
-            | Self::ClientsPeak
-            | Self::ChecksSessionIsolation
-            | Self::ChecksGeminiFailure
-            | Self::ChecksServerCrash
-            | Self::ChecksSseDisconnect
-            | Self::ChecksHighLoad
-            | Self::DegradationFailed
-            | Self::DegradationNotExercised => Kind::Happened,
-        }
-    }
-
-    /// Whether what happens in planned disturbances counts, too.
-    pub const fn counts_planned(self) -> bool {
-        matches!(
-            self,
-            Self::ServersSlowestRecovery
-                | Self::ServersRecoveredByHand
-                | Self::GeminiNotFallenBack
-                | Self::SessionsLeftOpen
-                | Self::SessionsNotIsolated
-                | Self::ClientsPeak
-                | Self::LoadApiMean
-                | Self::LoadApiFailedShare
-                | Self::MemoryLeak
-                | Self::MemoryGrowing
-                | Self::ChecksSessionIsolation
-                | Self::ChecksGeminiFailure
-                | Self::ChecksServerCrash
-                | Self::ChecksSseDisconnect
-                | Self::ChecksHighLoad
-                | Self::DegradationFailed
-                | Self::DegradationNotExercised
-        )
-    }
-
-    /// The source that it stands on: a pass needs that to be read for most of the period.
-    pub const fn basis(self) -> Basis {
-        match self {
-            Self::ServersDownTime
-            | Self::ServersDisconnections
-            | Self::ServersSlowestRecovery
-            | Self::ServersRecoveredByHand
-            | Self::ServersToolChanges => Basis::Servers,
-            Self::GeminiFailedShare
-            | Self::GeminiNotFallenBack
-            | Self::GeminiMean
-            | Self::CallsFailedShare
-            | Self::CallsInvalid
-            | Self::CallsNotificationsFailed
-            | Self::CallsMean
-            | Self::CallsP95
-            | Self::CallsP99
-            | Self::SessionsLeftOpen
-            | Self::SessionsNotIsolated => Basis::Calls,
-            Self::LogLosses | Self::LogGrowthPerDay => Basis::Log,
-            Self::LogErrors => Basis::LogLevels,
-            Self::CpuMean
-            | Self::CpuPeak
-            | Self::MemoryHostMean
-            | Self::MemoryHostPeak
-            | Self::MemoryLimitPeak
-            | Self::MemoryPeak
-            | Self::MemoryLeak
-            | Self::MemoryGrowing => Basis::Process,
-            Self::ApiMean
-            | Self::ApiP95
-            | Self::ApiP99
-            | Self::ApiMax
-            | Self::ClientsPeak
-            | Self::LoadApiMean
-            | Self::LoadApiFailedShare => Basis::Api,
-            Self::HubDownTime
-            | Self::HubEnds
-            | Self::ErrorsShare
-            | Self::ChecksSessionIsolation
-            | Self::ChecksGeminiFailure
-            | Self::ChecksServerCrash
-            | Self::ChecksSseDisconnect
-            | Self::ChecksHighLoad => Basis::Watch,
-            Self::DegradationFailed | Self::DegradationNotExercised => Basis::Criteria,
-        }
-    }
-
-    /// What it is, for people.
-    pub const fn title(self) -> &'static str {
-        match self {
-            Self::ServersDownTime => "server down time",
-            Self::ServersDisconnections => "unexpected server disconnections",
-            Self::ServersSlowestRecovery => "slowest server recovery",
-            Self::ServersRecoveredByHand => "servers that came back only after a manual restart",
-            Self::ServersToolChanges => "tool list changes of connected servers",
-            Self::GeminiFailedShare => "failed Gemini rounds per call",
-            Self::GeminiNotFallenBack => "calls without a fallback after Gemini failed",
-            Self::GeminiMean => "Gemini part of a call, average",
-            Self::CallsFailedShare => "failed meta-tool calls",
-            Self::CallsInvalid => "invalid meta-tool responses",
-            Self::CallsNotificationsFailed => "clients that were not notified of new tools",
-            Self::CallsMean => "meta-tool call duration, average",
-            Self::CallsP95 => "meta-tool call duration, p95",
-            Self::CallsP99 => "meta-tool call duration, p99",
-            Self::LogLosses => "log losses and read or write failures",
-            Self::LogGrowthPerDay => "log growth per day",
-            Self::LogErrors => "error lines in the log",
-            Self::CpuMean => "CPU usage of one core, average",
-            Self::CpuPeak => "CPU usage of one core, peak",
-            Self::MemoryHostMean => "share of host RAM, average",
-            Self::MemoryHostPeak => "share of host RAM, peak",
-            Self::MemoryLimitPeak => "share of the container's memory limit, peak",
-            Self::MemoryPeak => "memory usage, peak",
-            Self::MemoryLeak => "memory leak",
-            Self::MemoryGrowing => "memory growth",
-            Self::ApiMean => "API response time, average",
-            Self::ApiP95 => "API response time, p95",
-            Self::ApiP99 => "API response time, p99",
-            Self::ApiMax => "slowest API response",
-            Self::HubDownTime => "hub down time",
-            Self::HubEnds => "stops of the hub process",
-            Self::ErrorsShare => "failed operations",
-            Self::SessionsLeftOpen => "sessions left open by clients that disconnected",
-            Self::SessionsNotIsolated => "sessions that showed another session's tools",
-            Self::ClientsPeak => "MCP clients at once",
-            Self::LoadApiMean => "API response time under high load, average",
-            Self::LoadApiFailedShare => "failed API requests under high load",
-            Self::ChecksSessionIsolation => "failed checks of scenario session_isolation",
-            Self::ChecksGeminiFailure => "failed checks of scenario gemini_failure",
-            Self::ChecksServerCrash => "failed checks of scenario server_crash",
-            Self::ChecksSseDisconnect => "failed checks of scenario sse_disconnect",
-            Self::ChecksHighLoad => "failed checks of scenario high_load",
-            Self::DegradationFailed => "failed resilience scenarios",
-            Self::DegradationNotExercised => "resilience scenarios that were not tested",
-        }
-    }
-
-    /// In which unit it is.
-    pub const fn unit(self) -> Unit {
-        match self {
-            Self::ServersDownTime
-            | Self::ServersSlowestRecovery
-            | Self::GeminiMean
-            | Self::CallsMean
-            | Self::CallsP95
-            | Self::CallsP99
-            | Self::ApiMean
-            | Self::ApiP95
-            | Self::ApiP99
-            | Self::ApiMax
-            | Self::HubDownTime
-            | Self::LoadApiMean => Unit::Micros,
-            Self::GeminiFailedShare
-            | Self::CallsFailedShare
-            | Self::CallsInvalid
-            | Self::CpuMean
-            | Self::CpuPeak
-            | Self::MemoryHostMean
-            | Self::MemoryHostPeak
-            | Self::MemoryLimitPeak
-            | Self::ErrorsShare
-            | Self::LoadApiFailedShare => Unit::Permille,
-            Self::LogGrowthPerDay | Self::MemoryPeak => Unit::Bytes,
-            Self::MemoryLeak | Self::MemoryGrowing => Unit::BytesPerHour,
-            Self::ServersDisconnections
-            | Self::ServersRecoveredByHand
-            | Self::ServersToolChanges
-            | Self::GeminiNotFallenBack
-            | Self::CallsNotificationsFailed
-            | Self::LogLosses
-            | Self::LogErrors
-            | Self::HubEnds
-            | Self::SessionsLeftOpen
-            | Self::SessionsNotIsolated
-            | Self::ClientsPeak
-            | Self::ChecksSessionIsolation
-            | Self::ChecksGeminiFailure
-            | Self::ChecksServerCrash
-            | Self::ChecksSseDisconnect
-            | Self::ChecksHighLoad
-            | Self::DegradationFailed
-            | Self::DegradationNotExercised => Unit::Count,
-        }
-    }
-
-    /// The scenario whose checks it counts, if it does.
-    pub(super) const fn scenario(self) -> Option<&'static str> {
-        match self {
-            Self::ChecksSessionIsolation => Some("session_isolation"),
-            Self::ChecksGeminiFailure => Some("gemini_failure"),
-            Self::ChecksServerCrash => Some("server_crash"),
-            Self::ChecksSseDisconnect => Some("sse_disconnect"),
-            Self::ChecksHighLoad => Some("high_load"),
-            Self::ServersDownTime
-            | Self::ServersDisconnections
-            | Self::ServersSlowestRecovery
-            | Self::ServersRecoveredByHand
-            | Self::ServersToolChanges
-            | Self::GeminiFailedShare
-            | Self::GeminiNotFallenBack
-            | Self::GeminiMean
-            | Self::CallsFailedShare
-            | Self::CallsInvalid
-            | Self::CallsNotificationsFailed
-            | Self::CallsMean
-            | Self::CallsP95
-            | Self::CallsP99
-            | Self::LogLosses
-            | Self::LogGrowthPerDay
-            | Self::LogErrors
-            | Self::CpuMean
-            | Self::CpuPeak
-            | Self::MemoryHostMean
-            | Self::MemoryHostPeak
-            | Self::MemoryLimitPeak
-            | Self::MemoryPeak
-            | Self::MemoryLeak
-            | Self::MemoryGrowing
-            | Self::ApiMean
-            | Self::ApiP95
-            | Self::ApiP99
-            | Self::ApiMax
-            | Self::HubDownTime
-            | Self::HubEnds
-            | Self::ErrorsShare
-            | Self::SessionsLeftOpen
-            | Self::SessionsNotIsolated
-            | Self::ClientsPeak
-            | Self::LoadApiMean
-            | Self::LoadApiFailedShare
-            | Self::DegradationFailed
-            | Self::DegradationNotExercised => None,
-        }
-    }
-}
-
 /// Whether more data could make a value less.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -415,6 +179,119 @@ pub enum Kind {
     Happened,
     /// A mean, a share, a percentile or a rate: what was not seen could have made it less.
     Estimated,
+}
+
+/// Whether what happens in planned disturbances counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenPlanned {
+    /// It counts like everything else.
+    Counts,
+    /// It is left out.
+    LeftOut,
+}
+
+/// What the report says about a value beyond its limit. `{}` stands for the value, `{names}` for the names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sentence {
+    /// One text for every value.
+    Plain(&'static str),
+    /// A text for the value 1, and one for every other.
+    Counted(&'static str, &'static str),
+    /// The same with names.
+    CountedOf(Names, &'static str, &'static str),
+    /// A text for one name, and one for several whose values were added up.
+    SummedOver(Names, &'static str, &'static str),
+}
+
+/// Who a sentence is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// The servers that were down outside planned windows.
+    DownServers,
+    /// The servers that disconnected outside planned disturbances.
+    DisconnectedServers,
+    /// The degradation criteria that failed.
+    FailedScenarios,
+}
+
+/// When it happened, where that is one instant or has a first one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dated {
+    /// It is a figure of the whole period, or nothing dates it.
+    Never,
+    /// By the first outage of a server outside planned windows.
+    ServerOutages,
+    /// By the first outage of a server that disconnected outside planned disturbances.
+    Disconnections,
+    /// By the first outage of the hub outside planned windows.
+    HubOutages,
+    /// By the first stop of the hub's process outside planned disturbances, with its cause.
+    HubStops,
+    /// By the last failed Gemini round, with what failed.
+    LastFailedRound,
+    /// By the highest point of [`Worst`].
+    Peak,
+}
+
+/// Events that show a value: evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Events {
+    /// There are none: a mean or a share has no event.
+    None,
+    /// The outages of the servers that should work.
+    ServerOutages,
+    /// The outages of the hub.
+    HubOutages,
+    /// The stops of the hub's process.
+    HubStops,
+    /// The last Gemini rounds that failed.
+    FailedRounds,
+    /// Lines that the log repeated.
+    Storms,
+    /// The events behind the degradation criteria that failed.
+    FailedScenarios,
+}
+
+/// The worst moments of a measure without events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Worst {
+    /// None is known.
+    None,
+    /// The slowest calls.
+    SlowestCalls,
+    /// The calls that failed.
+    FailedCalls,
+    /// The most processor time.
+    Cpu,
+    /// The most memory.
+    Memory,
+    /// The slowest answer of the API.
+    Api,
+    /// The most error lines.
+    ErrorLines,
+    /// The most bytes of log.
+    LogBytes,
+    /// The most clients.
+    Clients,
+}
+
+/// What to do about a value beyond its limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// Nothing is known to help.
+    None,
+    /// Always the same.
+    Do(&'static str),
+    /// It depends on each server's outages.
+    Servers,
+    /// It depends on what stopped the hub.
+    Hub,
+    /// It depends on how the last Gemini round failed.
+    Gemini,
+    /// It depends on whether lines were repeated.
+    LogGrowth,
+    /// It depends on whether a leak is proven.
+    Memory,
 }
 
 /// What a measure came to.
@@ -435,4 +312,45 @@ pub enum Measured {
     TooLittle(String),
     /// It doesn't apply: the memory limit of a hub that has none.
     NotApplicable(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_measure_has_a_name_of_its_own_by_which_it_is_found() {
+        let words: BTreeSet<&str> = Measure::all().map(|measure| measure.0.word).collect();
+        assert_eq!(words.len(), Measure::all().count());
+        Measure::all().for_each(|measure| assert_eq!(Measure::parse(measure.word), Some(measure)));
+        assert_eq!(Measure::parse("servers.down_times"), None);
+    }
+
+    #[test]
+    fn each_row_has_a_definition_and_words_with_a_place_for_the_value() {
+        for measure in Measure::all() {
+            let definition: String = measure.definition.concat();
+            assert!(definition.trim_end().ends_with('.') && !measure.title.is_empty() && !measure.traffic.is_empty(), "{measure}");
+            assert_eq!(measure.label.matches("{}").count(), 1, "{measure}");
+            let texts = match measure.sentence {
+                Sentence::Plain(text) => vec![text],
+                Sentence::Counted(one, many) => vec![one, many],
+                Sentence::CountedOf(_, one, many) | Sentence::SummedOver(_, one, many) => {
+                    assert!([one, many].iter().all(|text| text.contains("{names}")), "{measure}");
+                    vec![one, many]
+                }
+            };
+            // The value 1 can be said in a word.
+            assert!(texts.last().unwrap().contains("{}"), "{measure}");
+        }
+    }
+
+    #[test]
+    fn only_a_measure_with_a_highest_point_is_dated_by_it() {
+        for measure in Measure::all().filter(|measure| measure.dated == Dated::Peak) {
+            assert!(!matches!(measure.worst, Worst::None | Worst::SlowestCalls | Worst::FailedCalls), "{measure}");
+        }
+    }
 }

@@ -15,7 +15,6 @@ pub mod incident;
 pub mod leak;
 pub mod live;
 pub mod measure;
-mod measuring;
 pub mod moment;
 pub mod number;
 pub mod obstacle;
@@ -26,6 +25,7 @@ pub mod rules;
 pub mod series;
 pub mod standing;
 mod stated;
+mod topics;
 pub mod verdict;
 
 use criterion::Criterion;
@@ -196,12 +196,12 @@ mod tests {
             let Assessment { history, measures, .. } = judge.assess(Timestamp::new(u64::MAX));
             let value = |measure: Measure| measures.iter().find(|figure| figure.measure == measure).unwrap().exact;
             for (less, more) in [
-                (Measure::CpuMean, Measure::CpuPeak),
-                (Measure::MemoryHostMean, Measure::MemoryHostPeak),
-                (Measure::ApiMean, Measure::ApiMax),
-                (Measure::ApiP95, Measure::ApiP99),
-                (Measure::ApiP99, Measure::ApiMax),
-                (Measure::CallsP95, Measure::CallsP99),
+                (Measure::CPU_MEAN, Measure::CPU_PEAK),
+                (Measure::MEMORY_HOST_MEAN, Measure::MEMORY_HOST_PEAK),
+                (Measure::API_MEAN, Measure::API_MAX),
+                (Measure::API_P95, Measure::API_P99),
+                (Measure::API_P99, Measure::API_MAX),
+                (Measure::CALLS_P95, Measure::CALLS_P99),
             ] {
                 prop_assert!(value(less) <= value(more), "{} {}", less, more);
             }

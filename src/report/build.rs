@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::model::{CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
 use super::{baseline, blind, daily, evidence, phases, points, reason, recommend, words};
+use crate::base::exit::Exit;
 use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::Judged;
 use crate::judge::measure::Measure;
@@ -11,11 +12,11 @@ use crate::judge::verdict::{RULE, Verdict};
 use crate::judge::{Assessment, Override, RuleSource, number, rules};
 
 /// Returns the exit code of a verdict.
-pub const fn exit_code(verdict: Verdict) -> u8 {
+pub const fn exit(verdict: Verdict) -> Exit {
     match verdict {
-        Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => 0,
-        Verdict::Fail => 1,
-        Verdict::Inconclusive => 3,
+        Verdict::Pass | Verdict::Warn | Verdict::NotApplicable => Exit::Ok,
+        Verdict::Fail => Exit::Failed,
+        Verdict::Inconclusive => Exit::NoVerdict,
     }
 }
 
@@ -42,7 +43,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         judgement.criteria.iter().map(|(criterion, judged)| row(criterion, judged, &judgement)).collect();
     let overall = Overall {
         verdict: judgement.overall,
-        exit_code: exit_code(judgement.overall),
+        exit_code: exit(judgement.overall).code(),
         rule: RULE.to_owned(),
         because: because(&judgement),
     };
@@ -100,7 +101,7 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
     let value = shown.collect::<Vec<_>>().join(", ");
     let limits = criterion.limits.iter().filter_map(|limit| {
         let bound = limit.fails().or_else(|| limit.warns())?;
-        let at = number::limit(limit.measure.unit(), bound.limit);
+        let at = number::limit(limit.measure.unit, bound.limit);
         Some(words::labelled(limit.measure, &format!("{} {at}", bound.sign())))
     });
     CriterionRow {
@@ -124,7 +125,7 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
 
 /// Marks the down time of several servers as a sum: it can be longer than the period.
 fn over_servers(criterion: &Criterion, judgement: &Assessment) -> String {
-    let is_sum = criterion.limits.iter().any(|limit| limit.measure == Measure::ServersDownTime);
+    let is_sum = criterion.limits.iter().any(|limit| limit.measure == Measure::SERVERS_DOWN_TIME);
     let servers = judgement.history.servers.0.values().filter(|server| server.should_work());
     match servers.filter(|server| server.down_unplanned_us > 0).count() {
         down @ 2.. if is_sum => format!(" (sum over {down} servers)"),

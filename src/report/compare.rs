@@ -209,26 +209,26 @@ enum Noise {
 
 /// The figures, in the order in which they are shown.
 const FIGURES: &[(&str, Measure, Noise)] = &[
-    ("CPU usage, average", Measure::CpuMean, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.mean))),
-    ("CPU usage, peak", Measure::CpuPeak, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.max))),
-    ("Memory, peak", Measure::MemoryPeak, Noise::Varies(|series| means(&series.rss_bytes.points, |point| point.max))),
-    ("API response time, average", Measure::ApiMean, Noise::Varies(|series| means(&series.api_us.points, |point| point.mean))),
-    ("API response time, p95", Measure::ApiP95, Noise::Varies(|series| means(&series.api_us.points, |point| point.p95))),
+    ("CPU usage, average", Measure::CPU_MEAN, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.mean))),
+    ("CPU usage, peak", Measure::CPU_PEAK, Noise::Varies(|series| means(&series.cpu_permille.points, |point| point.max))),
+    ("Memory, peak", Measure::MEMORY_PEAK, Noise::Varies(|series| means(&series.rss_bytes.points, |point| point.max))),
+    ("API response time, average", Measure::API_MEAN, Noise::Varies(|series| means(&series.api_us.points, |point| point.mean))),
+    ("API response time, p95", Measure::API_P95, Noise::Varies(|series| means(&series.api_us.points, |point| point.p95))),
     (
         "Meta-tool call duration, average",
-        Measure::CallsMean,
+        Measure::CALLS_MEAN,
         Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean)),
     ),
-    ("Meta-tool call duration, p95", Measure::CallsP95, Noise::Varies(|series| means(&series.calls_us.points, |point| point.p95))),
-    ("Gemini part, average", Measure::GeminiMean, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
-    ("Failed meta-tool calls", Measure::CallsFailedShare, Noise::None),
-    ("Failed operations", Measure::ErrorsShare, Noise::None),
-    ("Log growth per day", Measure::LogGrowthPerDay, Noise::None),
-    ("Error lines per day", Measure::LogErrors, Noise::Events),
-    ("Server down time", Measure::ServersDownTime, Noise::Adds),
-    ("Server disconnections", Measure::ServersDisconnections, Noise::Events),
-    ("Hub down time", Measure::HubDownTime, Noise::Adds),
-    ("Hub process stops", Measure::HubEnds, Noise::Events),
+    ("Meta-tool call duration, p95", Measure::CALLS_P95, Noise::Varies(|series| means(&series.calls_us.points, |point| point.p95))),
+    ("Gemini part, average", Measure::GEMINI_MEAN, Noise::Varies(|series| means(&series.calls_us.points, |point| point.mean))),
+    ("Failed meta-tool calls", Measure::CALLS_FAILED_SHARE, Noise::None),
+    ("Failed operations", Measure::ERRORS_SHARE, Noise::None),
+    ("Log growth per day", Measure::LOG_GROWTH_PER_DAY, Noise::None),
+    ("Error lines per day", Measure::LOG_ERRORS, Noise::Events),
+    ("Server down time", Measure::SERVERS_DOWN_TIME, Noise::Adds),
+    ("Server disconnections", Measure::SERVERS_DISCONNECTIONS, Noise::Events),
+    ("Hub down time", Measure::HUB_DOWN_TIME, Noise::Adds),
+    ("Hub process stops", Measure::HUB_ENDS, Noise::Events),
 ];
 
 fn means<P>(points: &[P], pick: impl Fn(&P) -> u64) -> Vec<u64> {
@@ -289,21 +289,21 @@ fn criterion(row: &Row, earlier: &Compared) -> Option<CriterionChange> {
 }
 
 fn figure((name, measure, noise): &(&str, Measure, Noise), report: &Report, before: &Compared, now: &Compared) -> FigureChange {
-    let (measure, noise, unit) = (*measure, *noise, measure.unit());
+    let (measure, noise, unit) = (*measure, *noise, measure.unit);
     let (new, raw) = (now.value(measure), before.value(measure));
     let counted = |value: Option<Exact>| value.map_or(0, Exact::rounded);
     let lengths = (now.coverage.covered_us, before.coverage.covered_us);
     let old = match noise {
         // This figure is per day already.
-        Noise::Events if measure == Measure::LogErrors => raw,
+        Noise::Events if measure == Measure::LOG_ERRORS => raw,
         Noise::Events | Noise::Adds => raw.and_then(|raw| scaled(raw, lengths)),
         Noise::Varies(_) | Noise::None => raw,
     };
     let varies = match noise {
         Noise::Varies(values) => spread(values(&before.series)).max(spread(values(&now.series))),
         // A first stop of the process is a change, however rare, and so is its absence.
-        Noise::Events if measure == Measure::HubEnds && [raw, new].iter().flatten().any(|count| count.is_zero()) => 0,
-        Noise::Events if measure == Measure::LogErrors => {
+        Noise::Events if measure == Measure::HUB_ENDS && [raw, new].iter().flatten().any(|count| count.is_zero()) => 0,
+        Noise::Events if measure == Measure::LOG_ERRORS => {
             chance((before.error_lines(), (DAY, lengths.1)), (now.error_lines(), (DAY, lengths.0)))
         }
         Noise::Events => chance((counted(raw), lengths), (counted(new), (1, 1))),
@@ -347,7 +347,7 @@ fn change(old: Option<Exact>, new: Option<Exact>, noise: u64) -> Change {
 fn bounds_on(report: &Report, measure: Measure) -> Vec<Bound> {
     let limits = report.criteria.iter().flat_map(|row| &row.limits).filter(|limit| limit.measure == measure);
     let all = limits.flat_map(|limit| [limit.warn, limit.fail].into_iter().flatten().map(|at| (at, limit.below, limit.strict)));
-    let counts = measure != Measure::LogErrors;
+    let counts = measure != Measure::LOG_ERRORS;
     all.filter(|_| counts).map(|(limit, below, strict)| Bound { limit, below, strict }).collect()
 }
 
@@ -371,10 +371,10 @@ fn chance(one: (u64, (u64, u64)), other: (u64, (u64, u64))) -> u64 {
 
 impl Compared {
     fn value(&self, measure: Measure) -> Option<Exact> {
-        match measure {
-            Measure::LogErrors => self.error_lines_a_day(),
-            other => self.measures.iter().find(|value| value.measure == other)?.exact,
+        if measure == Measure::LOG_ERRORS {
+            return self.error_lines_a_day();
         }
+        self.measures.iter().find(|value| value.measure == measure)?.exact
     }
 
     /// Returns the error lines per day, since periods differ in length.

@@ -5,7 +5,7 @@ use super::words;
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Group};
 use crate::judge::history::{History, HubStop, KeptCall, Outage};
-use crate::judge::measure::Measure;
+use crate::judge::measure::{Events, Worst};
 use crate::judge::moment::Moment;
 use crate::judge::series::{LatencyPoint, Line, Point, Series};
 use crate::judge::verdict::Verdict;
@@ -19,12 +19,12 @@ const MOST: usize = 5;
 pub(super) fn evidence(criterion: &Criterion, verdict: Verdict, judgement: &Assessment) -> Vec<Evidence> {
     let history = &judgement.history;
     let measures = || criterion.limits.iter().map(|limit| limit.measure);
-    let mut all: Vec<Evidence> = measures().flat_map(|measure| of_measure(measure, history)).collect();
-    if measures().any(|measure| measure == Measure::DegradationFailed) {
+    let mut all: Vec<Evidence> = measures().flat_map(|measure| events(measure.events, history)).collect();
+    if measures().any(|measure| measure.events == Events::FailedScenarios) {
         all.extend(of_failed_degradation(judgement));
     }
     if all.is_empty() && matches!(verdict, Verdict::Warn | Verdict::Fail) {
-        all.extend(measures().flat_map(|measure| worst(measure, history, &judgement.series)));
+        all.extend(measures().flat_map(|measure| worst(measure.worst, history, &judgement.series)));
     }
     if all.is_empty() && verdict == Verdict::Fail {
         all.extend(history.coverage.last.map(|last| plain(last, "end of the data that the watch collected".to_owned())));
@@ -35,65 +35,30 @@ pub(super) fn evidence(criterion: &Criterion, verdict: Verdict, judgement: &Asse
     all
 }
 
-fn of_measure(measure: Measure, history: &History) -> Vec<Evidence> {
-    match measure {
-        Measure::ServersDownTime
-        | Measure::ServersDisconnections
-        | Measure::ServersSlowestRecovery
-        | Measure::ServersRecoveredByHand => servers(history),
-        Measure::HubDownTime => {
+fn events(events: Events, history: &History) -> Vec<Evidence> {
+    match events {
+        Events::ServerOutages => servers(history),
+        Events::HubOutages => {
             let stretches = history.hub.unreachable.iter();
             stretches.map(|gone| plain(gone.from, format!("the hub was {}", words::outage(gone)))).collect()
         }
-        Measure::HubEnds => {
+        Events::HubStops => {
             let how = |stop: &HubStop| match words::stop_cause(stop) {
                 Some(cause) => format!("the hub stopped: {cause}"),
                 None => "the hub stopped".to_owned(),
             };
             history.hub.stops.iter().chain(&history.hub.exits).map(|stop| plain(stop.at, how(stop))).collect()
         }
-        Measure::GeminiFailedShare | Measure::GeminiNotFallenBack => gemini_rounds(history),
-        Measure::LogGrowthPerDay => {
+        Events::FailedRounds => gemini_rounds(history),
+        Events::Storms => {
             let storm = |(line, storm): (&String, &crate::judge::history::StormHistory)| {
                 plain(storm.first, format!("{} in {} repetitions of the line: {line}", words::bytes(storm.bytes), storm.lines))
             };
             history.log.storms.iter().map(storm).collect()
         }
-        Measure::ServersToolChanges
-        | Measure::GeminiMean
-        | Measure::CallsFailedShare
-        | Measure::CallsInvalid
-        | Measure::CallsNotificationsFailed
-        | Measure::CallsMean
-        | Measure::CallsP95
-        | Measure::CallsP99
-        | Measure::LogLosses
-        | Measure::LogErrors
-        | Measure::CpuMean
-        | Measure::CpuPeak
-        | Measure::MemoryHostMean
-        | Measure::MemoryHostPeak
-        | Measure::MemoryLimitPeak
-        | Measure::MemoryPeak
-        | Measure::MemoryLeak
-        | Measure::MemoryGrowing
-        | Measure::ApiMean
-        | Measure::ApiP95
-        | Measure::ApiP99
-        | Measure::ApiMax
-        | Measure::ErrorsShare
-        | Measure::SessionsLeftOpen
-        | Measure::SessionsNotIsolated
-        | Measure::ClientsPeak
-        | Measure::LoadApiMean
-        | Measure::LoadApiFailedShare
-        | Measure::ChecksSessionIsolation
-        | Measure::ChecksGeminiFailure
-        | Measure::ChecksServerCrash
-        | Measure::ChecksSseDisconnect
-        | Measure::ChecksHighLoad
-        | Measure::DegradationFailed
-        | Measure::DegradationNotExercised => Vec::new(),
+        // These are the events of other criteria: see `of_failed_degradation`.
+        Events::FailedScenarios => Vec::new(),
+        Events::None => Vec::new(),
     }
 }
 
@@ -103,7 +68,7 @@ fn of_failed_degradation(judgement: &Assessment) -> impl Iterator<Item = Evidenc
         .criteria
         .iter()
         .filter(|(criterion, judged)| criterion.group == Group::Degradation && judged.verdict == Verdict::Fail);
-    failed.flat_map(|(criterion, _)| &criterion.limits).flat_map(|limit| of_measure(limit.measure, &judgement.history))
+    failed.flat_map(|(criterion, _)| &criterion.limits).flat_map(|limit| events(limit.measure.events, &judgement.history))
 }
 
 /// Returns the last failed rounds. Rounds of one minute with the same failure are one entry.
@@ -131,55 +96,18 @@ fn call(call: &KeptCall) -> Option<Evidence> {
 }
 
 /// Returns the worst moments of a measure without events.
-fn worst(measure: Measure, history: &History, series: &Series) -> Vec<Evidence> {
-    match measure {
-        Measure::CallsMean | Measure::CallsP95 | Measure::CallsP99 | Measure::GeminiMean => {
-            history.calls.slowest.iter().filter_map(call).collect()
+fn worst(worst: Worst, history: &History, series: &Series) -> Vec<Evidence> {
+    match worst {
+        Worst::SlowestCalls => history.calls.slowest.iter().filter_map(call).collect(),
+        Worst::FailedCalls => history.calls.failed.iter().filter_map(call).collect(),
+        Worst::None | Worst::Cpu | Worst::Memory | Worst::Api | Worst::ErrorLines | Worst::LogBytes | Worst::Clients => {
+            peak(worst, series).into_iter().collect()
         }
-        Measure::CallsFailedShare | Measure::ErrorsShare => history.calls.failed.iter().filter_map(call).collect(),
-        Measure::ServersDownTime
-        | Measure::ServersDisconnections
-        | Measure::ServersSlowestRecovery
-        | Measure::ServersRecoveredByHand
-        | Measure::ServersToolChanges
-        | Measure::GeminiFailedShare
-        | Measure::GeminiNotFallenBack
-        | Measure::CallsInvalid
-        | Measure::CallsNotificationsFailed
-        | Measure::LogLosses
-        | Measure::LogGrowthPerDay
-        | Measure::LogErrors
-        | Measure::CpuMean
-        | Measure::CpuPeak
-        | Measure::MemoryHostMean
-        | Measure::MemoryHostPeak
-        | Measure::MemoryLimitPeak
-        | Measure::MemoryPeak
-        | Measure::MemoryLeak
-        | Measure::MemoryGrowing
-        | Measure::ApiMean
-        | Measure::ApiP95
-        | Measure::ApiP99
-        | Measure::ApiMax
-        | Measure::HubDownTime
-        | Measure::HubEnds
-        | Measure::SessionsLeftOpen
-        | Measure::SessionsNotIsolated
-        | Measure::ClientsPeak
-        | Measure::LoadApiMean
-        | Measure::LoadApiFailedShare
-        | Measure::ChecksSessionIsolation
-        | Measure::ChecksGeminiFailure
-        | Measure::ChecksServerCrash
-        | Measure::ChecksSseDisconnect
-        | Measure::ChecksHighLoad
-        | Measure::DegradationFailed
-        | Measure::DegradationNotExercised => peak(measure, series).into_iter().collect(),
     }
 }
 
-/// Returns the highest point of the measure's series.
-pub(super) fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
+/// Returns the highest point of a series, where the worst moment is one.
+pub(super) fn peak(worst: Worst, series: &Series) -> Option<Evidence> {
     let most = |line: &Line<Point>, pick: fn(&Point) -> u64, say: &dyn Fn(u64) -> String| {
         let point = line.points.iter().max_by_key(|point| pick(point))?;
         Some(plain(point.at, say(pick(point))))
@@ -188,48 +116,14 @@ pub(super) fn peak(measure: Measure, series: &Series) -> Option<Evidence> {
         let point = line.points.iter().max_by_key(|point| point.max)?;
         Some(plain(point.at, format!("an API response took {}", words::duration(point.max))))
     };
-    match measure {
-        Measure::CpuMean | Measure::CpuPeak => {
-            most(&series.cpu_permille, |point| point.max, &|most| format!("{} of one core", words::permille(most)))
-        }
-        Measure::MemoryHostMean
-        | Measure::MemoryHostPeak
-        | Measure::MemoryLimitPeak
-        | Measure::MemoryPeak
-        | Measure::MemoryLeak
-        | Measure::MemoryGrowing => most(&series.rss_bytes, |point| point.max, &|most| format!("{} of memory", words::bytes(most))),
-        Measure::ApiMean | Measure::ApiP95 | Measure::ApiP99 | Measure::ApiMax | Measure::LoadApiMean => slowest(&series.api_us),
-        Measure::LogErrors => most(&series.error_lines, |point| point.sum, &|most| format!("{most} error lines")),
-        Measure::LogGrowthPerDay => most(&series.log_bytes, |point| point.sum, &|most| format!("{} of log", words::bytes(most))),
-        Measure::ClientsPeak => most(&series.clients, |point| point.max, &|most| format!("{most} MCP clients")),
-        Measure::ServersDownTime
-        | Measure::ServersDisconnections
-        | Measure::ServersSlowestRecovery
-        | Measure::ServersRecoveredByHand
-        | Measure::ServersToolChanges
-        | Measure::GeminiFailedShare
-        | Measure::GeminiNotFallenBack
-        | Measure::GeminiMean
-        | Measure::CallsFailedShare
-        | Measure::CallsInvalid
-        | Measure::CallsNotificationsFailed
-        | Measure::CallsMean
-        | Measure::CallsP95
-        | Measure::CallsP99
-        | Measure::LogLosses
-        | Measure::HubDownTime
-        | Measure::HubEnds
-        | Measure::ErrorsShare
-        | Measure::SessionsLeftOpen
-        | Measure::SessionsNotIsolated
-        | Measure::LoadApiFailedShare
-        | Measure::ChecksSessionIsolation
-        | Measure::ChecksGeminiFailure
-        | Measure::ChecksServerCrash
-        | Measure::ChecksSseDisconnect
-        | Measure::ChecksHighLoad
-        | Measure::DegradationFailed
-        | Measure::DegradationNotExercised => None,
+    match worst {
+        Worst::Cpu => most(&series.cpu_permille, |point| point.max, &|most| format!("{} of one core", words::permille(most))),
+        Worst::Memory => most(&series.rss_bytes, |point| point.max, &|most| format!("{} of memory", words::bytes(most))),
+        Worst::Api => slowest(&series.api_us),
+        Worst::ErrorLines => most(&series.error_lines, |point| point.sum, &|most| format!("{most} error lines")),
+        Worst::LogBytes => most(&series.log_bytes, |point| point.sum, &|most| format!("{} of log", words::bytes(most))),
+        Worst::Clients => most(&series.clients, |point| point.max, &|most| format!("{most} MCP clients")),
+        Worst::None | Worst::SlowestCalls | Worst::FailedCalls => None,
     }
 }
 

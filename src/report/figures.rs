@@ -44,7 +44,7 @@ fn cpu(report: &Report, span: Span) -> Option<Chart> {
     let line = &report.series.cpu_permille;
     let traces =
         vec![numbers("peak", Draw::Line(2), line, |point| point.max), numbers("average", Draw::Line(1), line, |point| point.mean)];
-    let limits = limits(report, &[(Measure::CpuMean, "average"), (Measure::CpuPeak, "peak")]);
+    let limits = limits(report, &[(Measure::CPU_MEAN, "average"), (Measure::CPU_PEAK, "peak")]);
     Plot { traces, limits, ..plot(report, span, "cpu", "CPU usage", "share of one core", Unit::Share) }.draw()
 }
 
@@ -75,7 +75,7 @@ fn trend(trend: &MemoryTrend) -> Fit {
 }
 
 fn api(report: &Report, span: Span) -> Option<Chart> {
-    let limits = limits(report, &[(Measure::ApiMean, "average")]);
+    let limits = limits(report, &[(Measure::API_MEAN, "average")]);
     Plot {
         traces: latencies(&report.series.api_us),
         limits,
@@ -85,7 +85,7 @@ fn api(report: &Report, span: Span) -> Option<Chart> {
 }
 
 fn calls(report: &Report, span: Span) -> Option<Chart> {
-    let limits = limits(report, &[(Measure::CallsMean, "average")]);
+    let limits = limits(report, &[(Measure::CALLS_MEAN, "average")]);
     let title = "Meta-tool call duration";
     Plot { traces: latencies(&report.series.calls_us), limits, ..plot(report, span, "calls", title, "duration", Unit::Duration) }
         .draw()
@@ -136,7 +136,7 @@ fn limits(report: &Report, measures: &[(Measure, &str)]) -> Vec<Limit> {
     let bound = |(measure, name): &(Measure, &str)| {
         let mut judged = report.criteria.iter().flat_map(|row: &CriterionRow| &row.limits);
         let value = judged.find(|limit| limit.measure == *measure)?.fail?;
-        Some(Limit { name: format!("limit for the {name}: {}", number::limit(measure.unit(), value)), value })
+        Some(Limit { name: format!("limit for the {name}: {}", number::limit(measure.unit, value)), value })
     };
     measures.iter().filter_map(bound).collect()
 }

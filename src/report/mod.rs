@@ -22,7 +22,7 @@ mod render;
 mod told;
 pub mod words;
 
-pub use build::{Given, built_in_digest, report};
+pub use build::{Given, built_in_digest, exit, report};
 pub use json::json;
 pub use junit::junit;
 pub use model::{Baseline, Provenance, Report, SignOff, schema};

@@ -5,7 +5,7 @@ use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Group};
 use crate::judge::evaluate::{Ground, Judged, LimitJudged};
 use crate::judge::history::{HubStop, Outage, ServerHistory};
-use crate::judge::measure::Measure;
+use crate::judge::measure::{Dated, Measure, Names, Sentence};
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
 
@@ -47,79 +47,39 @@ pub(super) fn summary(criterion: &Criterion, judged: &Judged, judgement: &Assess
 fn told(criterion: &Criterion, judged: &LimitJudged, judgement: &Assessment) -> String {
     let limit = criterion.limits.iter().find(|limit| limit.measure == judged.measure);
     let bound = limit.and_then(|limit| if judged.verdict == Verdict::Fail { limit.fails() } else { limit.warns() });
-    let bound = bound.map_or(String::new(), |bound| format!(" ({})", bound.words(judged.measure.unit())));
+    let bound = bound.map_or(String::new(), |bound| format!(" ({})", bound.words(judged.measure.unit)));
     let sentence = sentence(judged, judgement);
     format!("{sentence}{bound}{}", when(judged.measure, judgement).unwrap_or_default())
 }
 
 fn sentence(judged: &LimitJudged, judgement: &Assessment) -> String {
-    let shown = judged.shown.as_deref().unwrap_or("–");
-    let one = judged.value == Some(1);
-    let count = |singular: &str, plural: &str| format!("{shown} {}", if one { singular } else { plural });
-    let took = |what: &str, how: &str| format!("{what} took {shown} {how}");
-    let checks = |scenario: &str| format!("{} of scenario {scenario} failed", count("check", "checks"));
-    match judged.measure {
-        Measure::ServersDownTime => match down_servers(judgement).as_slice() {
-            [name] => format!("Server {name} was down for {shown}"),
-            names => format!("Servers {} were down for {shown} in total", listed(names)),
-        },
-        Measure::ServersDisconnections => {
-            let names = listed(&disconnected_servers(judgement));
-            format!("{} of {names}", count("unexpected disconnection", "unexpected disconnections"))
+    let listed = |names| listed(&named(names, judgement));
+    let one_or_more = |one, more| if judged.value == Some(1) { one } else { more };
+    let (text, names) = match judged.measure.sentence {
+        Sentence::Plain(text) => (text, String::new()),
+        Sentence::Counted(one, more) => (one_or_more(one, more), String::new()),
+        Sentence::CountedOf(names, one, more) => (one_or_more(one, more), listed(names)),
+        Sentence::SummedOver(names, one, _) if named(names, judgement).len() == 1 => (one, listed(names)),
+        Sentence::SummedOver(names, _, more) => (more, listed(names)),
+    };
+    // The names come last: one may contain braces.
+    text.replace("{}", judged.shown.as_deref().unwrap_or("–")).replace("{names}", &names)
+}
+
+/// Returns the names that a sentence is about.
+fn named(names: Names, judgement: &Assessment) -> Vec<&str> {
+    match names {
+        Names::DownServers => {
+            required(judgement).filter(|server| server.down_unplanned_us > 0).map(|server| server.name.as_str()).collect()
         }
-        Measure::ServersSlowestRecovery => format!("The slowest server recovery took {shown}"),
-        Measure::ServersRecoveredByHand => {
-            format!("{} only by a manual restart", count("server outage ended", "server outages ended"))
+        Names::DisconnectedServers => {
+            required(judgement).filter(|server| server.disconnections_unplanned > 0).map(|server| server.name.as_str()).collect()
         }
-        Measure::ServersToolChanges => {
-            format!("{} while the server was connected", count("change of a tool list", "changes of tool lists"))
-        }
-        Measure::GeminiFailedShare => format!("Failed Gemini rounds: {shown} of calls"),
-        Measure::GeminiNotFallenBack => format!("{} no fallback after Gemini failed", count("call had", "calls had")),
-        Measure::GeminiMean => took("The Gemini part of a call", "on average"),
-        Measure::CallsFailedShare => format!("{shown} of meta-tool calls failed"),
-        Measure::CallsInvalid => format!("{shown} of meta-tool responses were invalid"),
-        Measure::CallsNotificationsFailed => {
-            format!("{} of changed tools failed", count("client notification", "client notifications"))
-        }
-        Measure::CallsMean => took("Meta-tool calls", "on average"),
-        Measure::CallsP95 => took("Meta-tool calls", "at p95"),
-        Measure::CallsP99 => took("Meta-tool calls", "at p99"),
-        Measure::LogLosses => format!("The log was lost, unreadable or not writable {}", count("time", "times")),
-        Measure::LogGrowthPerDay => format!("The log grew by {shown} per day"),
-        Measure::LogErrors => format!("{} in the log", count("error line", "error lines")),
-        Measure::CpuMean => format!("CPU usage was {shown} of one core on average"),
-        Measure::CpuPeak => format!("CPU usage peaked at {shown} of one core"),
-        Measure::MemoryHostMean => format!("Memory usage was {shown} of host RAM on average"),
-        Measure::MemoryHostPeak => format!("Memory usage peaked at {shown} of host RAM"),
-        Measure::MemoryLimitPeak => format!("Memory usage peaked at {shown} of the container's limit"),
-        Measure::MemoryPeak => format!("Memory usage peaked at {shown}"),
-        Measure::MemoryLeak => format!("Memory leaks: it grows by {shown}"),
-        Measure::MemoryGrowing => format!("Memory grows by {shown}"),
-        Measure::ApiMean => took("API responses", "on average"),
-        Measure::ApiP95 => took("API responses", "at p95"),
-        Measure::ApiP99 => took("API responses", "at p99"),
-        Measure::ApiMax => format!("The slowest API response took {shown}"),
-        Measure::HubDownTime => format!("The hub was down for {shown}"),
-        Measure::HubEnds if one => "The hub process stopped once".to_owned(),
-        Measure::HubEnds => format!("The hub process stopped {shown} times"),
-        Measure::ErrorsShare => format!("{shown} of operations failed"),
-        Measure::SessionsLeftOpen => format!("{} open after the client disconnected", count("session stayed", "sessions stayed")),
-        Measure::SessionsNotIsolated => format!("{} another session's tools", count("session showed", "sessions showed")),
-        Measure::ClientsPeak => format!("{} connected at once", count("MCP client was", "MCP clients were")),
-        Measure::LoadApiMean => took("API responses under high load", "on average"),
-        Measure::LoadApiFailedShare => format!("{shown} of API requests failed under high load"),
-        Measure::ChecksSessionIsolation => checks("session_isolation"),
-        Measure::ChecksGeminiFailure => checks("gemini_failure"),
-        Measure::ChecksServerCrash => checks("server_crash"),
-        Measure::ChecksSseDisconnect => checks("sse_disconnect"),
-        Measure::ChecksHighLoad => checks("high_load"),
-        Measure::DegradationFailed => {
-            let failed = listed(&failed_scenarios(judgement));
-            format!("{} failed: {failed}", count("resilience scenario", "resilience scenarios"))
-        }
-        Measure::DegradationNotExercised => {
-            format!("{} not tested", count("resilience scenario was", "resilience scenarios were"))
+        Names::FailedScenarios => {
+            let failed = |(criterion, judged): &&(Criterion, Judged)| {
+                criterion.group == Group::Degradation && judged.verdict == Verdict::Fail
+            };
+            judgement.criteria.iter().filter(failed).map(|(criterion, _)| criterion.title.as_str()).collect()
         }
     }
 }
@@ -127,66 +87,32 @@ fn sentence(judged: &LimitJudged, judgement: &Assessment) -> String {
 /// Returns when it happened, where that is one instant or has a first one.
 fn when(measure: Measure, judgement: &Assessment) -> Option<String> {
     let hub = &judgement.history.hub;
-    match measure {
-        Measure::ServersDownTime => {
+    match measure.dated {
+        Dated::ServerOutages => {
             let downs = unplanned(required(judgement).flat_map(|server| &server.down));
             dated("from", &downs.iter().map(|down| down.from).collect::<Vec<_>>())
         }
-        Measure::ServersDisconnections => {
+        Dated::Disconnections => {
             let downs =
                 unplanned(required(judgement).filter(|server| server.disconnections_unplanned > 0).flat_map(|server| &server.down));
             dated("at", &downs.iter().map(|down| down.from).collect::<Vec<_>>())
         }
-        Measure::HubDownTime => dated("from", &unplanned(&hub.unreachable).iter().map(|down| down.from).collect::<Vec<_>>()),
-        Measure::HubEnds => {
+        Dated::HubOutages => dated("from", &unplanned(&hub.unreachable).iter().map(|down| down.from).collect::<Vec<_>>()),
+        Dated::HubStops => {
             let stops: Vec<&HubStop> = hub.stops.iter().chain(&hub.exits).filter(|stop| stop.planned.is_none()).collect();
             let first = stops.iter().min_by_key(|stop| stop.at)?;
             let cause = words::stop_cause(first).map_or(String::new(), |cause| format!(": {cause}"));
             Some(dated("at", &stops.iter().map(|stop| stop.at).collect::<Vec<_>>())? + &cause)
         }
-        Measure::GeminiFailedShare => {
+        Dated::LastFailedRound => {
             let last = judgement.history.calls.last_failed_rounds.last()?;
             Some(format!(", last at {}: {}", words::minute(last.at), words::gemini_failure(last.failure)))
         }
-        Measure::CpuPeak | Measure::MemoryHostPeak | Measure::MemoryLimitPeak | Measure::MemoryPeak | Measure::ApiMax => {
-            let peak = evidence::peak(measure, &judgement.series)?;
+        Dated::Peak => {
+            let peak = evidence::peak(measure.worst, &judgement.series)?;
             Some(format!(", around {}", words::minute(peak.at)))
         }
-        // These are figures of the whole period, or nothing dates them.
-        Measure::ServersSlowestRecovery
-        | Measure::ServersRecoveredByHand
-        | Measure::ServersToolChanges
-        | Measure::GeminiNotFallenBack
-        | Measure::GeminiMean
-        | Measure::CallsFailedShare
-        | Measure::CallsInvalid
-        | Measure::CallsNotificationsFailed
-        | Measure::CallsMean
-        | Measure::CallsP95
-        | Measure::CallsP99
-        | Measure::LogLosses
-        | Measure::LogGrowthPerDay
-        | Measure::LogErrors
-        | Measure::CpuMean
-        | Measure::MemoryHostMean
-        | Measure::MemoryLeak
-        | Measure::MemoryGrowing
-        | Measure::ApiMean
-        | Measure::ApiP95
-        | Measure::ApiP99
-        | Measure::ErrorsShare
-        | Measure::SessionsLeftOpen
-        | Measure::SessionsNotIsolated
-        | Measure::ClientsPeak
-        | Measure::LoadApiMean
-        | Measure::LoadApiFailedShare
-        | Measure::ChecksSessionIsolation
-        | Measure::ChecksGeminiFailure
-        | Measure::ChecksServerCrash
-        | Measure::ChecksSseDisconnect
-        | Measure::ChecksHighLoad
-        | Measure::DegradationFailed
-        | Measure::DegradationNotExercised => None,
+        Dated::Never => None,
     }
 }
 
@@ -201,20 +127,6 @@ fn unplanned<'a>(outages: impl IntoIterator<Item = &'a Outage>) -> Vec<&'a Outag
 
 fn required(judgement: &Assessment) -> impl Iterator<Item = &ServerHistory> {
     judgement.history.servers.0.values().filter(|server| server.should_work())
-}
-
-fn down_servers(judgement: &Assessment) -> Vec<&str> {
-    required(judgement).filter(|server| server.down_unplanned_us > 0).map(|server| server.name.as_str()).collect()
-}
-
-fn disconnected_servers(judgement: &Assessment) -> Vec<&str> {
-    required(judgement).filter(|server| server.disconnections_unplanned > 0).map(|server| server.name.as_str()).collect()
-}
-
-fn failed_scenarios(judgement: &Assessment) -> Vec<&str> {
-    let failed =
-        |(criterion, judged): &&(Criterion, Judged)| criterion.group == Group::Degradation && judged.verdict == Verdict::Fail;
-    judgement.criteria.iter().filter(failed).map(|(criterion, _)| criterion.title.as_str()).collect()
 }
 
 fn listed(names: &[&str]) -> String {

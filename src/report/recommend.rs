@@ -6,9 +6,10 @@ use super::model::Recommendation;
 use super::{reason, words};
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Severity};
-use crate::judge::evaluate::{Ground, Judged};
+use crate::judge::evaluate::{Ground, Judged, LimitJudged};
 use crate::judge::history::{Basis, Ending, History, Outage, ServerHistory};
 use crate::judge::leak::{Growth, MemoryTrend};
+use crate::judge::measure::{Advice, Measure};
 use crate::judge::obstacle::ObstacleKind;
 use crate::judge::verdict::Verdict;
 use crate::watch::{GeminiFailure, Micros};
@@ -19,11 +20,11 @@ const IN_TIME: Micros = Micros::new(30_000_000);
 /// Returns what to do, the most urgent first: failures before missing data. Criteria that passed need nothing.
 pub(super) fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
     let history = &judgement.history;
-    let mut all: Vec<_> = history.servers.0.values().filter_map(server).collect();
-    all.extend(hub(history));
-    all.extend(gemini(history));
+    let mut all: Vec<_> = history.servers.0.values().filter_map(|one| server(one, judgement)).collect();
+    all.extend(hub(judgement));
+    all.extend(gemini(judgement));
     all.extend(judgement.criteria.iter().filter_map(|(criterion, judged)| numbers(criterion, judged, judgement)));
-    all.extend(leak_undecided(history));
+    all.extend(leak_undecided(judgement));
     all.extend(too_little_seen(judgement));
     all.extend(not_exercised(judgement));
     all.retain_mut(|recommendation| {
@@ -48,7 +49,7 @@ fn recommend<I: AsRef<str>>(action: impl Into<String>, why: impl Into<String>, c
     Recommendation { action: action.into(), why: why.into(), criteria }
 }
 
-fn server(server: &ServerHistory) -> Option<Recommendation> {
+fn server(server: &ServerHistory, judgement: &Assessment) -> Option<Recommendation> {
     if !server.should_work() {
         return None;
     }
@@ -59,7 +60,7 @@ fn server(server: &ServerHistory) -> Option<Recommendation> {
             "Make server `{name}` start, or declare in hubwatch.toml that it may be down: `[servers.{name}] expected = [\"disconnected\"]`."
         );
         let why = server.last_error.as_ref().map_or("it was never up".to_owned(), |error| format!("it was never up: {error}"));
-        return Some(recommend(action, why, &["integration.servers_connected"]));
+        return Some(recommend(action, why, &criteria_on(judgement, |measure| measure == Measure::SERVERS_DOWN_TIME)));
     }
     // A planned outage that the hub recovered from in time needs no action.
     let asks = |down: &&Outage| down.unplanned_us > 0 || !down.has_recovered() || down.duration_us > IN_TIME.get();
@@ -76,13 +77,12 @@ fn server(server: &ServerHistory) -> Option<Recommendation> {
     let down = words::duration(server.down_us);
     let times = if server.outages == 1 { "once".to_owned() } else { format!("{} times", server.outages) };
     let why = format!("down {times} for {down}; last cause: {}", last.reason);
-    let ids = ["integration.servers_connected", "integration.no_unexpected_disconnections", "degradation.server_recovery"];
-    Some(recommend(action, why, &ids))
+    Some(recommend(action, why, &criteria_on(judgement, |measure| measure.advice == Advice::Servers)))
 }
 
-fn hub(history: &History) -> Option<Recommendation> {
-    let ids = ["stability.uptime", "stability.no_restarts"];
-    let hub = &history.hub;
+fn hub(judgement: &Assessment) -> Option<Recommendation> {
+    let ids = criteria_on(judgement, |measure| measure.advice == Advice::Hub);
+    let hub = &judgement.history.hub;
     let unplanned = || hub.stops.iter().chain(&hub.exits).filter(|stop| stop.planned.is_none());
     if let Some(cause) = unplanned().find_map(|stop| stop.cause.as_ref()) {
         return Some(recommend(format!("Fix what stopped the hub: {cause}."), "the hub process stopped", &ids));
@@ -100,9 +100,10 @@ fn hub(history: &History) -> Option<Recommendation> {
     Some(recommend(action, format!("it stopped at {}", words::minute(stop.at)), &ids))
 }
 
-fn gemini(history: &History) -> Option<Recommendation> {
-    let rounds = history.calls.gemini_failed_rounds;
-    let failure = history.calls.last_failed_rounds.last()?.failure;
+fn gemini(judgement: &Assessment) -> Option<Recommendation> {
+    let calls = &judgement.history.calls;
+    let rounds = calls.gemini_failed_rounds;
+    let failure = calls.last_failed_rounds.last()?.failure;
     let action = match failure {
         GeminiFailure::RateLimited => {
             "Raise Gemini's quota, or send fewer prompts: each failed round delays its caller by seconds."
@@ -114,40 +115,37 @@ fn gemini(history: &History) -> Option<Recommendation> {
     Some(recommend(
         action,
         format!("{rounds} rounds failed, the last one: {}", words::gemini_failure(failure)),
-        &["integration.gemini_without_errors"],
+        &criteria_on(judgement, |measure| measure.advice == Advice::Gemini),
     ))
 }
 
-/// Returns what to do about a number beyond its limit.
+/// Returns what to do about a criterion that fails or warns: the advice of the first of its measures that has one.
 fn numbers(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Option<Recommendation> {
-    let history = &judgement.history;
     if judged.verdict != Verdict::Fail && judged.verdict != Verdict::Warn {
         return None;
     }
-    let action = match criterion.id.as_str() {
-        "performance.cpu" => "Profile the hub (`node --cpu-prof`) during its peak hours.".to_owned(),
-        "performance.memory" => {
-            "Take heap snapshots of the hub (`node --heapsnapshot-signal=SIGUSR2`) and compare them.".to_owned()
-        }
-        "performance.api_response_time" => "Find out what blocks the hub's event loop: its API answers slowly.".to_owned(),
-        "performance.meta_tool_time" => {
-            "Look at the traces of the slowest meta-tool calls (section 5): the Gemini part is a separate span.".to_owned()
-        }
-        "performance.log_growth" if !history.log.storms.is_empty() => {
-            "Stop the repeated lines (section 6 names them), or rotate the log.".to_owned()
-        }
-        "performance.log_growth" => "Lower the hub's log level, or rotate its log.".to_owned(),
-        "stability.no_memory_leak" => memory(judged.verdict, history),
-        "integration.meta_tool_succeeds" => {
-            "Look at the errors of the failed meta-tool calls (their traces are in the appendix).".to_owned()
-        }
-        "integration.logging_without_loss" => {
-            "Keep the log readable for hubwatch all the time, and keep rotated files for some minutes.".to_owned()
-        }
-        "degradation.session_cleanup" => "Find out why sessions stay open after their clients disconnect.".to_owned(),
-        _ => return None,
-    };
+    let decisive = judged.limits.iter().filter(|limit| !limit.passed_over && limit.verdict == judged.verdict);
+    let action =
+        decisive.map(|limit| limit.measure.advice).find_map(|advice| action(advice, judged.verdict, &judgement.history))?;
     Some(recommend(action, reason::why(criterion, judged, judgement), &[&criterion.id]))
+}
+
+fn action(advice: Advice, verdict: Verdict, history: &History) -> Option<String> {
+    match advice {
+        Advice::Do(action) => Some(action.to_owned()),
+        Advice::LogGrowth if history.log.storms.is_empty() => Some("Lower the hub's log level, or rotate its log.".to_owned()),
+        Advice::LogGrowth => Some("Stop the repeated lines (section 6 names them), or rotate the log.".to_owned()),
+        Advice::Memory => Some(memory(verdict, history)),
+        // What happened says more than the number: see `server`, `hub` and `gemini`.
+        Advice::Servers | Advice::Hub | Advice::Gemini => None,
+        Advice::None => None,
+    }
+}
+
+/// Returns the criteria with a measure that an advice is about.
+fn criteria_on(judgement: &Assessment, is_about: impl Fn(Measure) -> bool) -> Vec<&str> {
+    let about = |criterion: &&Criterion| criterion.limits.iter().any(|limit| is_about(limit.measure));
+    judgement.criteria.iter().map(|(criterion, _)| criterion).filter(about).map(|criterion| criterion.id.as_str()).collect()
 }
 
 /// Words the advice on memory. A warning is not a leak, so it asks for more data, not for a fix before the promotion.
@@ -163,10 +161,11 @@ fn memory(verdict: Verdict, history: &History) -> String {
 }
 
 /// Advises a longer watch if the period is too short to decide whether memory leaks.
-fn leak_undecided(history: &History) -> Option<Recommendation> {
-    let trend = history.memory_trend.as_ref().filter(|trend| trend.growth != Growth::TooShort)?;
+fn leak_undecided(judgement: &Assessment) -> Option<Recommendation> {
+    let trend = judgement.history.memory_trend.as_ref().filter(|trend| trend.growth != Growth::TooShort)?;
     let action = "Watch for longer (48 h), or under a more even load, to distinguish a memory leak from other growth.";
-    Some(recommend(action, MemoryTrend::undecided(trend)?, &["stability.no_memory_leak"]))
+    let ids = criteria_on(judgement, |measure| measure.advice == Advice::Memory);
+    Some(recommend(action, MemoryTrend::undecided(trend)?, &ids))
 }
 
 /// Returns the must criteria without a verdict.
@@ -175,18 +174,18 @@ fn undecided(judgement: &Assessment) -> impl Iterator<Item = (&Criterion, &Judge
     all.filter(|(criterion, judged)| criterion.severity == Severity::Must && judged.verdict == Verdict::Inconclusive)
 }
 
-/// Returns the source whose absence left a criterion without a verdict.
-fn lacking(judged: &Judged) -> Option<Basis> {
-    let decisive = |ground| ground == judged.ground && matches!(ground, Ground::NotVisible | Ground::TooLittleCoverage);
-    judged.limits.iter().find(|limit| !limit.passed_over && decisive(limit.ground)).map(|limit| limit.source)
+/// Returns the limit that left a criterion without a verdict on the given grounds.
+fn undecided_by<'a>(judged: &'a Judged, grounds: &[Ground]) -> Option<&'a LimitJudged> {
+    let decisive = |limit: &&LimitJudged| !limit.passed_over && limit.ground == judged.ground && grounds.contains(&limit.ground);
+    judged.limits.iter().find(decisive)
 }
 
 /// Advises on sources that were missing or were not read for long enough.
 fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
     let mut by_source: BTreeMap<Basis, (String, Vec<&str>)> = BTreeMap::new();
     for (criterion, judged) in undecided(judgement) {
-        if let Some(basis) = lacking(judged) {
-            by_source.entry(basis).or_insert_with(|| (judged.why.clone(), Vec::new())).1.push(&criterion.id);
+        if let Some(limit) = undecided_by(judged, &[Ground::NotVisible, Ground::TooLittleCoverage]) {
+            by_source.entry(limit.source).or_insert_with(|| (judged.why.clone(), Vec::new())).1.push(&criterion.id);
         }
     }
     let told = |(basis, (why, ids)): (Basis, (String, Vec<&str>))| {
@@ -200,22 +199,8 @@ fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
 fn not_exercised(judgement: &Assessment) -> Vec<Recommendation> {
     let mut by_action: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (criterion, judged) in undecided(judgement) {
-        if judged.ground != Ground::NotExercised {
-            continue;
-        }
-        let action = match criterion.id.as_str() {
-            "integration.meta_tool_succeeds" | "integration.gemini_without_errors" | "performance.meta_tool_time" => {
-                "These checks need traffic: let a client call the meta-tool during the period."
-            }
-            "integration.session_isolation" => {
-                "This check needs traffic: connect two clients at once, and let each of them choose its own tools."
-            }
-            "stability.degradation_passes" => {
-                "Test the resilience scenarios between `hubwatch mark begin` and `hubwatch mark end`: make Gemini fail, kill a server's \
-                 process, disconnect a client, connect ten clients at once."
-            }
-            _ => "These checks need traffic during the period.",
-        };
+        let Some(limit) = undecided_by(judged, &[Ground::NotExercised]) else { continue };
+        let action = limit.measure.traffic;
         by_action.entry(action).or_default().push(&criterion.id);
     }
     let title = |id: &str| {
@@ -248,7 +233,6 @@ mod tests {
 
     use super::*;
     use crate::judge::Judge;
-    use crate::judge::rules::Rules;
     use crate::watch::{Timestamp, Watch};
 
     proptest! {
@@ -274,6 +258,5 @@ mod tests {
         for basis in Basis::ALL {
             assert!(basis.advice().chars().next().is_some_and(|first| first.is_ascii_lowercase()), "{basis}");
         }
-        assert!(Rules::builtin().criteria.iter().any(|criterion| criterion.id == "stability.degradation_passes"));
     }
 }

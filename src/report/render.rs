@@ -166,8 +166,8 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
 }
 
 fn shown(report: &Report) -> BTreeMap<String, &str> {
-    let of = |measure: &Measure| (measure.as_str().replace('.', "_"), report.shown(*measure).unwrap_or("–"));
-    Measure::ALL.iter().map(of).collect()
+    let of = |measure: Measure| (measure.word.replace('.', "_"), report.shown(measure).unwrap_or("–"));
+    Measure::all().map(of).collect()
 }
 
 /// The style sheet of the page and its charts.
@@ -181,8 +181,10 @@ fn filters(tera: &mut Tera) {
     tera.register_filter("cell", |value: &str, _: Kwargs, _: &State| cell(value));
     tera.register_filter("prose", |value: &str, _: Kwargs, _: &State| prose(value));
     tera.register_filter("prose_html", |value: &str, _: Kwargs, _: &State| prose_html(value));
-    tera.register_filter("badge", |value: &str, _: Kwargs, _: &State| badge(value));
-    tera.register_filter("sign", |value: &str, _: Kwargs, _: &State| sign(value));
+    tera.register_filter("badge", |value: &str, _: Kwargs, _: &State| in_words(value, badge));
+    tera.register_filter("sign", |value: &str, _: Kwargs, _: &State| in_words(value, sign));
+    tera.register_filter("headline", |value: &str, _: Kwargs, _: &State| in_words(value, headline));
+    tera.register_filter("means", |value: &str, _: Kwargs, _: &State| in_words(value, means));
 }
 
 /// Returns one sentence for each reason why criteria were not judged.
@@ -352,30 +354,32 @@ fn code_parts(text: &str) -> Option<impl Iterator<Item = (bool, &str)>> {
     closed.then(|| text.split('`').enumerate().map(|(index, part)| (index % 2 == 1, part)))
 }
 
-/// Returns a verdict with a sign, so that it doesn't depend on colour.
-fn badge(verdict: &str) -> String {
-    let badge = match Verdict::parse(verdict) {
-        Some(Verdict::Pass) => "✅ pass",
-        Some(Verdict::Warn) => "⚠️ warn",
-        Some(Verdict::Fail) => "❌ **FAIL**",
-        Some(Verdict::Inconclusive) => "❔ inconclusive",
-        Some(Verdict::NotApplicable) => "➖ not applicable",
-        None => verdict,
-    };
-    badge.to_owned()
+/// Returns a verdict's words; one that is unknown stays as it is.
+fn in_words(verdict: &str, say: impl Fn(Verdict) -> String) -> String {
+    Verdict::parse(verdict).map_or_else(|| verdict.to_owned(), say)
+}
+
+/// Returns a verdict for a table in Markdown.
+fn badge(verdict: Verdict) -> String {
+    let words = words::verdict(verdict);
+    let name = if verdict == Verdict::Fail { format!("**{}**", words.name) } else { words.name.to_owned() };
+    format!("{} {name}", words.emoji)
 }
 
 /// Returns the same without markup, for the HTML page.
-fn sign(verdict: &str) -> String {
-    let sign = match Verdict::parse(verdict) {
-        Some(Verdict::Pass) => "✓ pass",
-        Some(Verdict::Warn) => "! warn",
-        Some(Verdict::Fail) => "✗ FAIL",
-        Some(Verdict::Inconclusive) => "? inconclusive",
-        Some(Verdict::NotApplicable) => "– not applicable",
-        None => verdict,
-    };
-    sign.to_owned()
+fn sign(verdict: Verdict) -> String {
+    let words = words::verdict(verdict);
+    format!("{} {}", words.sign, words.name)
+}
+
+/// Returns the first words of the summary.
+fn headline(verdict: Verdict) -> String {
+    format!("{} {}", words::verdict(verdict).emoji, words::headline(verdict))
+}
+
+/// Returns what a verdict means for the build.
+fn means(verdict: Verdict) -> String {
+    words::verdict(verdict).means.to_owned()
 }
 
 #[cfg(test)]

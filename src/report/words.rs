@@ -24,15 +24,37 @@ pub fn permille(permille: u64) -> String {
     in_unit(Unit::Permille, permille)
 }
 
-/// Returns what a verdict means for the build.
-pub const fn headline(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Pass => "promote",
-        Verdict::Warn => "promote, but check the warnings",
-        Verdict::Fail => "do not promote",
-        Verdict::Inconclusive => "not enough data",
-        Verdict::NotApplicable => "nothing was judged",
-    }
+/// The words for a verdict, wherever one is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VerdictWords {
+    /// A sign, so that a verdict does not depend on colour.
+    pub sign: &'static str,
+    /// The same where pictures are read.
+    pub emoji: &'static str,
+    /// The name in a table.
+    pub name: &'static str,
+    /// The name in a headline.
+    pub loud: &'static str,
+    /// What it means for the build.
+    pub means: &'static str,
+}
+
+/// Returns the words for a verdict.
+pub const fn verdict(verdict: Verdict) -> VerdictWords {
+    let (sign, emoji, name, loud, means) = match verdict {
+        Verdict::Pass => ("✓", "✅", "pass", "PASS", "promote"),
+        Verdict::Warn => ("!", "⚠️", "warn", "WARN", "promote, but check the warnings"),
+        Verdict::Fail => ("✗", "❌", "FAIL", "FAIL", "do not promote"),
+        Verdict::Inconclusive => ("?", "❔", "inconclusive", "NO VERDICT", "not enough data"),
+        Verdict::NotApplicable => ("–", "➖", "not applicable", "NOT APPLICABLE", "nothing was judged"),
+    };
+    VerdictWords { sign, emoji, name, loud, means }
+}
+
+/// Returns a verdict as a headline: `FAIL: do not promote`.
+pub fn headline(verdict: Verdict) -> String {
+    let VerdictWords { loud, means, .. } = self::verdict(verdict);
+    format!("{loud}: {means}")
 }
 
 /// Returns how long an incident lasted. Once the watch has ended, the end of an open incident stays unknown.
@@ -99,64 +121,7 @@ pub const fn gemini_failure(failure: GeminiFailure) -> &'static str {
 
 /// Writes a value or a limit of a measure with its label: `average 0.6 % of host RAM`.
 pub fn labelled(measure: Measure, value: &str) -> String {
-    let (label, whole) = (label(measure), whole(measure));
-    format!("{label} {value}{whole}")
-}
-
-/// Returns what a share is a share of, where the label alone does not say it.
-const fn whole(measure: Measure) -> &'static str {
-    if matches!(measure, Measure::MemoryHostMean | Measure::MemoryHostPeak) {
-        " of host RAM"
-    } else if matches!(measure, Measure::MemoryLimitPeak) {
-        " of the container's limit"
-    } else {
-        ""
-    }
-}
-
-/// Returns a measure's label, short because the criterion's title stands beside it.
-const fn label(measure: Measure) -> &'static str {
-    match measure {
-        Measure::ServersDownTime => "down time",
-        Measure::ServersDisconnections => "disconnections",
-        Measure::ServersSlowestRecovery => "slowest recovery",
-        Measure::ServersRecoveredByHand => "manual restarts",
-        Measure::ServersToolChanges => "tool list changes",
-        Measure::GeminiFailedShare => "failed rounds per call",
-        Measure::GeminiNotFallenBack => "calls without fallback",
-        Measure::CallsFailedShare => "failed calls",
-        Measure::CallsMean | Measure::CpuMean | Measure::ApiMean => "average",
-        Measure::LogLosses => "log failures",
-        Measure::LogGrowthPerDay => "growth per day",
-        Measure::CpuPeak => "peak",
-        Measure::MemoryHostMean => "average",
-        Measure::MemoryHostPeak | Measure::MemoryLimitPeak => "peak",
-        Measure::HubDownTime => "down time",
-        Measure::HubEnds => "process stops",
-        Measure::ErrorsShare => "failed operations",
-        Measure::SessionsLeftOpen => "sessions left open",
-        Measure::SessionsNotIsolated => "sessions not isolated",
-        Measure::GeminiMean => "average of the Gemini part",
-        Measure::CallsInvalid => "invalid responses",
-        Measure::CallsNotificationsFailed => "failed notifications",
-        Measure::CallsP95 | Measure::ApiP95 => "p95",
-        Measure::CallsP99 | Measure::ApiP99 => "p99",
-        Measure::ApiMax => "longest",
-        Measure::LogErrors => "error lines",
-        Measure::MemoryPeak => "peak",
-        Measure::MemoryLeak => "leak",
-        Measure::MemoryGrowing => "growth",
-        Measure::ClientsPeak => "clients at once",
-        Measure::LoadApiMean => "average under load",
-        Measure::LoadApiFailedShare => "failed under load",
-        Measure::ChecksSessionIsolation
-        | Measure::ChecksGeminiFailure
-        | Measure::ChecksServerCrash
-        | Measure::ChecksSseDisconnect
-        | Measure::ChecksHighLoad => "failed checks",
-        Measure::DegradationFailed => "failed",
-        Measure::DegradationNotExercised => "not tested",
-    }
+    measure.label.replace("{}", value)
 }
 
 #[cfg(test)]

@@ -243,18 +243,30 @@ impl Played {
     /// Lines at once.
     pub(crate) async fn lines(&mut self, second: f64, pid: u32, texts: &[&str]) {
         self.look(second - 0.05).await;
-        let written: String = texts.iter().map(|text| format!("{}\n", self.written(second, pid, text))).collect();
-        let mut log = std::fs::OpenOptions::new().append(true).open(self.log()).unwrap();
-        log.write_all(written.as_bytes()).unwrap();
+        self.write(second, "info", pid, texts);
         self.look(second + 0.02).await;
     }
 
-    fn written(&self, second: f64, pid: u32, text: &str) -> String {
+    /// An error, in the log that has levels.
+    pub(crate) async fn error(&mut self, second: f64, pid: u32, text: &str) {
+        self.look(second - 0.05).await;
+        self.write(second, "error", pid, &[text]);
+        self.look(second + 0.02).await;
+    }
+
+    /// Appends lines of this time.
+    fn write(&self, second: f64, level: &str, pid: u32, texts: &[&str]) {
+        let written: String = texts.iter().map(|text| format!("{}\n", self.written(second, level, pid, text))).collect();
+        let mut log = std::fs::OpenOptions::new().append(true).open(self.log()).unwrap();
+        log.write_all(written.as_bytes()).unwrap();
+    }
+
+    fn written(&self, second: f64, level: &str, pid: u32, text: &str) -> String {
         match self.logger {
             Logger::Plain => text.to_owned(),
             Logger::Pino => {
                 let time = at(second + self.hub.ahead).to_string();
-                serde_json::json!({"level": "info", "time": time, "pid": pid, "msg": text}).to_string()
+                serde_json::json!({"level": level, "time": time, "pid": pid, "msg": text}).to_string()
             }
         }
     }
@@ -262,9 +274,7 @@ impl Played {
     /// Lines at once that were written long before they can be read: the log was out of reach until now.
     pub(crate) async fn late_lines(&mut self, second: f64, written: f64, pid: u32, texts: &[&str]) {
         self.look(second - 0.05).await;
-        let lines: String = texts.iter().map(|text| format!("{}\n", self.written(written, pid, text))).collect();
-        let mut log = std::fs::OpenOptions::new().append(true).open(self.log()).unwrap();
-        log.write_all(lines.as_bytes()).unwrap();
+        self.write(written, "info", pid, texts);
         self.look(second + 0.02).await;
     }
 

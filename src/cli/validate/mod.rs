@@ -177,12 +177,13 @@ pub(super) async fn validate(args: ValidateArgs, layers: &Layers<impl Environmen
         // A line, which a job adds to those before. A struct of strings and numbers always has a JSON form.
         Form::Json => serde_json::to_string(&validation).unwrap_or_default() + "\n",
     })?;
-    Ok(match (answered, failed, undecided) {
-        (false, ..) => Exit::Unreachable,
-        (true, true, _) => Exit::Failed,
-        (true, false, true) => Exit::NoVerdict,
-        (true, false, false) => Exit::Ok,
-    })
+    // Warnings don't fail, and only some checks may prevent a verdict.
+    let decisive = match (failed, undecided) {
+        (true, _) => Verdict::Fail,
+        (false, true) => Verdict::Inconclusive,
+        (false, false) => Verdict::Pass,
+    };
+    Ok(if answered { crate::report::exit(decisive) } else { Exit::Unreachable })
 }
 
 impl From<ValidateArgs> for RunArgs {

@@ -5,19 +5,14 @@ use std::path::Path;
 use super::Validation;
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
-use crate::report::baseline;
+use crate::report::{baseline, words};
 
 /// Returns the text.
 pub(super) fn text(validation: &Validation, state_dir: &Path) -> String {
     let mut lines = vec![format!("{} ({}), {} UTC", validation.hub, validation.environment, second(validation.at))];
     let width = validation.checks.iter().map(|check| check.check.chars().count()).max().unwrap_or(0);
     for check in &validation.checks {
-        let sign = match check.verdict {
-            Verdict::Pass | Verdict::NotApplicable => '✓',
-            Verdict::Warn => '!',
-            Verdict::Fail => '✗',
-            Verdict::Inconclusive => '?',
-        };
+        let sign = words::verdict(check.verdict).sign;
         let expected = match (&check.expected, check.verdict) {
             (Some(expected), Verdict::Warn | Verdict::Fail) => format!("  [expected: {expected}]"),
             _ => String::new(),

@@ -74,6 +74,9 @@ pub(in crate::hub) struct HubLife {
     /// When the hub was last lost.
     #[serde(default)]
     pub(in crate::hub) lost: Option<When>,
+    /// Whether the process wrote on after its last error.
+    #[serde(default)]
+    survived_error: bool,
     /// How many polls in a row were not answered.
     #[serde(default)]
     pub(in crate::hub) failures: u32,
@@ -139,7 +142,7 @@ impl Interpreter {
             Meaning::HubStartFailed if !streamed => self.claims.start_failed(said.source, line.pid),
             Meaning::StopsAlone { now } => {
                 if now {
-                    self.last_error = Some((said.when.latest(), self.masked(&line.text)));
+                    self.suspects(line, said.when.latest());
                 }
                 if !streamed && line.pid.is_none() {
                     return Some(Claimed::StopsAlone { now });
@@ -173,7 +176,30 @@ impl Interpreter {
     /// The fork's error helper stops the hub after some of these, whatever level a source gives them (docs/hub.md).
     pub(in crate::hub) fn may_stop_the_hub(&mut self, failure: GeminiFailure, line: &LogLine<'_>, at: Timestamp) {
         if matches!(failure, GeminiFailure::KeyInvalid | GeminiFailure::Failed) {
+            self.suspects(line, at);
+        }
+    }
+
+    /// The process may end because of what this line says.
+    pub(in crate::hub) fn suspects(&mut self, line: &LogLine<'_>, at: Timestamp) {
+        if self.is_of_present_process(line) {
             self.last_error = Some((at, self.masked(&line.text)));
+            self.hub.survived_error = false;
+        }
+    }
+
+    /// Whoever goes on writing after an error has survived it.
+    pub(in crate::hub) fn survives_errors(&mut self, line: &LogLine<'_>, at: Timestamp) {
+        let later = self.last_error.as_ref().is_some_and(|(error, _)| at.since(*error) > CAUSE_WINDOW);
+        self.hub.survived_error |= later && self.is_of_present_process(line);
+    }
+
+    /// Whether the line can only be the present process's: not the next one's, whose start is not settled yet, and not another hub's.
+    fn is_of_present_process(&self, line: &LogLine<'_>) -> bool {
+        match (line.pid, self.hub.pid) {
+            (Some(pid), Some(present)) => pid == present,
+            (Some(_), None) => true,
+            (None, _) => self.shared.is_empty(),
         }
     }
 
@@ -183,6 +209,7 @@ impl Interpreter {
         self.hub.pid = pid;
         self.hub.stopping = false;
         self.hub.exit_reported = false;
+        self.last_error = None;
         self.stream.begin_anew();
     }
 
@@ -337,8 +364,11 @@ impl Interpreter {
 
     pub(in crate::hub) fn exited(&mut self, when: When) {
         self.hub.exit_reported = true;
-        let near = |error: &&(Timestamp, Text)| when.latest().since(error.0) <= SAME_START;
-        let cause = self.last_error.as_ref().filter(near).map(|(_, text)| text.clone());
+        // A process that answered after an error did not die of it.
+        let (from, to) = (when.earliest().minus(CAUSE_WINDOW), when.latest());
+        let survived = self.hub.survived_error;
+        let last_words = self.last_error.as_ref().filter(|(at, _)| !survived && (from..=to).contains(at));
+        let cause = last_words.map(|(_, text)| text.clone());
         self.say(when, HubExited { pid: self.hub.pid, cause });
     }
 }

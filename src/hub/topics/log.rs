@@ -90,7 +90,7 @@ impl Interpreter {
         if level == Level::Error
             && self.last_error.as_ref().is_none_or(|(before, text)| *before != at || text.as_str() != line.text)
         {
-            self.last_error = Some((at, self.masked(&line.text)));
+            self.suspects(line, at);
         }
         let text = &*line.text;
         let latest = self.latest_notable.take().filter(|latest| latest.level == level && latest.text == text);
