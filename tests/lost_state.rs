@@ -103,7 +103,7 @@ async fn a_run_that_can_not_keep_what_it_learned_ends_in_an_error() {
     .await;
     let (code, told) = sidecar.end();
     assert_eq!(code, Some(2), "{told}");
-    assert!(told.contains("what was learned last could not be kept"), "{told}");
+    assert!(told.contains("the last data could not be saved"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

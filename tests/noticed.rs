@@ -153,7 +153,7 @@ async fn time_in_which_the_process_stood_still_is_a_gap_and_no_hub_was_down_or_u
     sidecar.signal("-STOP");
     front.close();
     let stopped = Instant::now();
-    // Time has to pass: the process can't tell anything meanwhile.
+    // The time itself is the input: the process is stopped and can't show a condition.
     tokio::time::sleep(Duration::from_secs(6)).await;
     sidecar.signal("-CONT");
     let stood_still = stopped.elapsed().as_micros() as u64;

@@ -129,7 +129,7 @@ impl Audience for Alerts {
         self.tell(&Heard::All(incidents));
     }
 
-    /// Lets what is due go out, but not for long. What could not be told is told by the next run.
+    /// Sends what is due, for a short time. The next run sends the rest.
     async fn end(self) {
         let deadline = Instant::now() + LAST_WORDS;
         for (target, task) in self.targets {

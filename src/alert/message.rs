@@ -146,7 +146,7 @@ fn alertmanager(sender: &Sender, notice: &Notice, forgotten: Timestamp) -> Value
     }
     let ends = match (notice.status, incident.end) {
         (Status::Resolved, Some(end)) => end.0,
-        _ => forgotten,
+        (Status::Resolved, None) | (Status::Firing, _) => forgotten,
     };
     let mut annotations = json!({ "summary": incident.title, "effect": incident.effect });
     if let Some(cause) = &incident.cause {

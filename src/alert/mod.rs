@@ -1,6 +1,6 @@
-//! Alerts: incidents, told to people while they last.
+//! Alerts: sends incidents to people while they last.
 //!
-//! [`ledger`] knows what a target was told and what it must be told now: pure. [`message`] words it for the target's kind,
+//! [`ledger`] knows what a target has received and what it must receive now: pure. [`message`] words it for the target's kind,
 //! [`deliver`] sends it, in a task for each target, so that the watch never waits for a target that is slow or away.
 
 mod deliver;

@@ -20,8 +20,8 @@ const MAX_PARTS: u32 = 64;
 /// Watches this long after the period are read as well, for late facts. Their slots are read anyway.
 const MARGIN: Micros = Micros::new(15 * 60 * 1_000_000);
 
-/// Watches this long before it are read as well, for the state at its beginning: a planned window that began then may go on, and its
-/// begin is told nowhere else.
+/// Watches this long before it are read as well, for the state at its beginning: a planned window that began then may go on, and
+/// its begin is in no other Watch.
 pub const CONTEXT: Micros = Micros::new(LONGEST.get() + MARGIN.get());
 
 /// The Watches to read.

@@ -251,7 +251,12 @@ pub(super) fn record_result(result: &ExportResult, state: &State, records: u64) 
             state.sent.fetch_add(records.saturating_sub(*rejected), Ordering::Relaxed);
             true
         }
-        _ => false,
+        ExportResult::Retry { .. }
+        | ExportResult::TooLarge(_)
+        | ExportResult::Exhausted(_)
+        | ExportResult::Bad(_)
+        | ExportResult::Unauthorized(_)
+        | ExportResult::Rejected(_) => false,
     }
 }
 
@@ -293,7 +298,7 @@ impl Sender {
     }
 
     async fn send_all(&mut self) -> Result<Infallible, JournalError> {
-        let mut seen = 0;
+        let (mut commits, mut seen) = (self.journal.commits(), 0);
         loop {
             match self.journal.outgoing(&self.name, self.signal, self.max_bytes).await? {
                 Some(outgoing) => {
@@ -304,7 +309,7 @@ impl Sender {
                 None => {
                     self.state.clears();
                     self.progressed.send_modify(|progressed| *progressed += 1);
-                    seen = self.journal.committed_after(seen).await?;
+                    seen = commits.after(seen).await?;
                 }
             }
         }

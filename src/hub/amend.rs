@@ -25,7 +25,7 @@ pub(super) struct Trace {
 enum Led {
     /// They wait for the end of the interval, at these places.
     Pending(std::ops::Range<usize>),
-    /// They have been told.
+    /// They have been sent.
     Told(Vec<FactId>),
     /// They are claimed by this line, and wait to be confirmed.
     Claimed(RecordUid),
@@ -39,7 +39,7 @@ fn complete_cause(kind: &mut FactKind, cause: Option<&Text>) {
 }
 
 impl Interpreter {
-    /// What the line tells about the hub; the call that it belongs to.
+    /// The meaning of the line, and the call that it belongs to.
     pub(in crate::hub) fn learn(&mut self, line: &LogLine<'_>, raw: &RawLine<'_>, when: When) -> Option<RecordUid> {
         self.survives_errors(line, when.latest());
         // The hub's bare lines hold no checkpoints: it writes `[object Object]` for them. What looks like one is a server's output.
@@ -75,8 +75,8 @@ impl Interpreter {
         let call = self.news(meaning, line, raw, when);
         let facts = first..self.facts.len();
         let claimed = self.claims.of_line(raw.uid).is_some();
-        // Of thousands of equal lines only those that told something wait: the sources don't agree on how many there are. Neither
-        // may thousands of warnings, each another, take the place of what told something.
+        // Of thousands of equal lines only those with facts wait, because the sources may have different numbers of them. And
+        // thousands of different warnings must not displace lines with facts.
         let may_wait = self.merge.has_room() && !matches!(meaning, Some(Meaning::ClientDisconnected(_)));
         if !facts.is_empty() || may_wait || claimed {
             let facts = if claimed { Led::Claimed(raw.uid) } else { Led::Pending(facts) };

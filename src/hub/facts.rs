@@ -117,7 +117,7 @@ impl Interpreter {
         let from_stream = self.stream.storms.report(now);
         let from_log = self.log.storms.report(now);
         self.output.storms.report(now);
-        // Its time is told as wide as it takes for nobody to make a rate of it.
+        // Its time is a wide range, so that no rate is computed from it.
         let since = self.history_since.take().unwrap_or(now).min(now.minus(HISTORY));
         for mut storm in self.history.report(now) {
             storm.line = self.masked(storm.line.as_str());

@@ -61,7 +61,7 @@ pub struct Interpreter {
     /// The traces of requests and of changed configurations.
     #[serde(default)]
     pub(super) requests: Requests,
-    /// When it was last told by which sign that the log is shared.
+    /// The time of the last fact about a shared log, by sign.
     #[serde(default)]
     pub(super) shared: BTreeMap<SharedSign, Timestamp>,
     /// When the log was last emptied.

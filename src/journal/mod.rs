@@ -3,6 +3,7 @@
 //!
 //! [`Journal`] is the handle of the only writer, [`JournalReader`] reads beside it.
 
+mod commits;
 mod expiry;
 mod file_loss;
 mod hubs;
@@ -16,9 +17,10 @@ mod writer;
 use std::path::PathBuf;
 
 pub use crate::clocks::{Clocks, ReadClocks};
+pub use commits::Commits;
 pub use file_loss::Loss;
 pub use hubs::KnownHub;
-pub use reader::{JournalReader, WatchRow, WatchedPeriod, written};
+pub use reader::{JournalReader, WatchRow, WatchedPeriod};
 pub use recovery::Recovered;
 pub use retention::{Limits, MAX_AGE, MAX_BYTES, RESERVE};
 pub use schema::VERSION;

@@ -2,11 +2,10 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::file_loss::{inode, write_ahead_log};
+use super::file_loss::inode;
 use super::{FILE_NAME, JournalError, KnownHub, LOCK_NAME, hubs, schema};
 use crate::watch::{Environment, HubName, Timestamp, TraceId};
 
@@ -124,12 +123,6 @@ impl JournalReader {
         }
         Ok(watched)
     }
-}
-
-/// Returns when the journal of a state folder was last written; `None` if that is unknown.
-pub fn written(state_dir: &Path) -> Option<SystemTime> {
-    // Commits go to the write-ahead log first.
-    std::fs::metadata(write_ahead_log(state_dir)).ok()?.modified().ok()
 }
 
 /// Opens the database. Reading a WAL database needs write access for its index, so a read-only one that no process writes is

@@ -12,8 +12,8 @@ use super::file_loss::{JournalFiles, Loss};
 use super::recovery::{self, Recovered};
 use super::retention::{self, Limits, Retention};
 use super::{
-    Commit, CreatedAgain, FILE_NAME, JournalError, KnownHub, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient, Signal,
-    SpanRow, SpanRowKind, Stats, hubs, schema, spool,
+    Commit, Commits, CreatedAgain, FILE_NAME, JournalError, KnownHub, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient,
+    Signal, SpanRow, SpanRowKind, Stats, hubs, schema, spool,
 };
 use crate::clocks::{self, ReadClocks};
 use crate::journal::DestinationName;
@@ -29,7 +29,7 @@ type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 pub struct Journal {
     jobs: mpsc::Sender<Job>,
     /// Counts commits, so that senders can wait for the next one.
-    commits: watch::Receiver<u64>,
+    commits: Commits,
 }
 
 /// A journal opened for writing.
@@ -82,7 +82,7 @@ struct Writer {
     files: JournalFiles,
     /// The loss for which the last commit failed.
     lost: Option<Loss>,
-    /// Losses that were made good and that nobody was told of yet.
+    /// Repaired losses that were not reported yet.
     created_again: Vec<CreatedAgain>,
     /// The lock file, locked while it is open.
     lock: File,
@@ -130,7 +130,7 @@ impl Journal {
         let (jobs, waiting) = mpsc::channel(MAX_WAITING);
         std::thread::Builder::new().name("journal".to_owned()).spawn(move || writer.work(waiting)).map_err(folder)?;
         let (watcher, run, session_key, checkpoint) = identity;
-        Ok(Opened { journal: Self { jobs, commits: committed }, watcher, run, session_key, checkpoint, recovered })
+        Ok(Opened { journal: Self { jobs, commits: Commits(committed) }, watcher, run, session_key, checkpoint, recovered })
     }
 
     async fn job<T: Send + 'static>(
@@ -201,9 +201,9 @@ impl Journal {
         self.job(move |writer| hubs::remember(&writer.connection, &hub)).await
     }
 
-    /// Waits for a commit after number `seen`; returns its number.
-    pub async fn committed_after(&mut self, seen: u64) -> Result<u64, JournalError> {
-        self.commits.wait_for(|commits| *commits > seen).await.map(|commits| *commits).map_err(|_| JournalError::Gone)
+    /// Returns the news of commits.
+    pub fn commits(&self) -> Commits {
+        self.commits.clone()
     }
 
     /// Checkpoints the write-ahead log and releases the folder. Commits are safe without it as well; later calls of other handles

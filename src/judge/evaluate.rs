@@ -127,7 +127,7 @@ pub struct Judged {
     pub coverage_permille: u64,
     /// Why the verdict is what it is.
     pub why: String,
-    /// What somebody answers for.
+    /// The waivers.
     pub waiver: Option<WaiverJudged>,
 }
 
@@ -145,7 +145,7 @@ impl Judged {
         }
     }
 
-    /// Whether it has no verdict, and somebody answers for that.
+    /// Returns whether it has no verdict and there is a waiver.
     pub fn is_waived(&self) -> bool {
         self.waiver.as_ref().is_some_and(|waiver| waiver.valid && waiver.used)
     }
@@ -260,7 +260,7 @@ fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradatio
     Judged { verdict, ground, samples, coverage_permille, why, limits, waiver: None }
 }
 
-/// Which of the grounds for no verdict says most. What can't be seen stays unseen, whatever somebody exercises: the scenario that was
+/// Which of the grounds for no verdict says most. What is not visible stays so, whatever traffic there is: the scenario that was
 /// not run comes after it.
 const fn says(ground: Ground) -> u8 {
     match ground {

@@ -1,8 +1,8 @@
 //! What the watched hub has, and what it can't have: a criterion about something that can't exist on this hub is not applicable.
 //!
-//! The hub says it itself. A hub with tool filtering and its meta-tool `hub__analyze_prompt` answers `GET /api/filtering/stats`; the
-//! public package has no such path, and says so with the 404 of its own web framework. It has no sessions with tools of their own and
-//! never asks Gemini, either. A request that failed, or a 404 of somebody else, says nothing.
+//! The hub says it itself. A hub with tool filtering and its meta-tool `hub__analyze_prompt` answers `GET /api/filtering/stats`;
+//! the public package has no such path, and says so with the 404 of its own web framework. It has no sessions with tools of their
+//! own and never asks Gemini, either. A failed request, or a 404 of another program, shows nothing.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ impl Feature {
 /// A hub that is restarted as a new version again and again is followed through so many of them; beyond that nothing is concluded.
 const MAX_VERSIONS: usize = 200;
 
-/// The same hub software, as far as the API tells: its version, or the process where it says none.
+/// The hub software, as far as the API shows it: its version, or the process if it reports none.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Software {
     Version(String),

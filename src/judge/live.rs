@@ -7,8 +7,8 @@ use super::rules::RuleFile;
 use super::{Assessment, Judge};
 use crate::watch::{FactKind, Micros, Timestamp, Watch, WatcherFact, amend};
 
-/// A line waits for a minute for the other source to show it, too, and may then amend a fact of the Watch that told of it. Twice that
-/// is kept for being judged again.
+/// A line waits for a minute for the other source to show it, too, and may then amend a fact of its Watch. Twice that is kept for
+/// being judged again.
 const KEPT: Micros = Micros::new(120_000_000);
 
 /// A hub in a storm fills many Watches within that time: so many are kept at most, which bounds the memory to 8 MiB.
@@ -28,7 +28,7 @@ pub struct LiveJudge {
 pub enum News {
     /// These incidents were opened, added to or closed.
     Incidents(Vec<Incident>),
-    /// Something was amended: these are all the incidents that there are now, and any other that was told of before is not one.
+    /// A fact was amended: this is the full current set of incidents; retract any other.
     Judged(Vec<Incident>),
 }
 
@@ -59,7 +59,7 @@ impl LiveJudge {
         news
     }
 
-    /// How old the first of them is, is told by what was watched since: a clock may jump.
+    /// The age of the first one is the time watched since, because a clock may jump.
     fn settle(&mut self) {
         let age = |recent: &VecDeque<Watch>| {
             recent.iter().skip(1).map(|watch| watch.interval.length().get()).fold(0, u64::saturating_add)

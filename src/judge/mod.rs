@@ -1,6 +1,6 @@
 //! Verdicts on Watches: pure, no I/O and no clock of its own.
 //!
-//! A [`Judge`] takes Watch after Watch, live in the sidecar and afterwards in a report, and tells the incidents as they open and
+//! A [`Judge`] takes Watch after Watch, live in the sidecar and afterwards in a report, and returns the incidents as they open and
 //! close. [`Judge::assess`] says at any time what the period has come to: [`history`] puts it together, [`detect`] finds incidents,
 //! [`topics`] computes the measures, [`evaluate`] holds [`criterion`]s against them, [`verdict`] makes one verdict of many.
 
@@ -92,8 +92,8 @@ impl Judge {
         Self::between(here, (from, Timestamp::new(u64::MAX)), None)
     }
 
-    /// Judges what happened from the first instant to the second, and nothing else. Watches of before tell how things stood at the
-    /// beginning, those of after what was told late. The hours of the phases count from `baseline`, or from the first Watch.
+    /// Judges events from the first instant to the second only. Earlier Watches show the state at the beginning, later ones have
+    /// late facts. The hours of the phases count from `baseline`, or from the first Watch.
     pub fn between(here: Vec<RuleFile>, (from, to): (Timestamp, Timestamp), baseline: Option<Timestamp>) -> Self {
         let period = Period { from, to };
         let history = History::new(period, baseline);
@@ -104,7 +104,7 @@ impl Judge {
     /// incidents that were opened, added to or closed by it, as they are now; one that came before has the same id.
     pub fn take(&mut self, watch: &Watch) -> Vec<Incident> {
         let Admission::Taken(gap) = self.history.coverage.admit(watch, self.period) else { return Vec::new() };
-        // What was told after the period about the rules and plans of a later one is not about this one.
+        // Rules and plans in facts after the period belong to a later period.
         if watch.interval.start() < self.period.to {
             self.book.take(watch);
         }
@@ -133,7 +133,7 @@ impl Judge {
         all.collect()
     }
 
-    /// A time that nobody watched, as far as it is still one: a clock that jumped ahead leaves a gap until it is set back.
+    /// A time without a watch, if it is still one: a clock that jumped ahead leaves a gap until it is set back.
     fn still(&self, incident: Incident) -> Option<Incident> {
         let Some(end) = incident.end.filter(|_| incident.kind == IncidentKind::WatchGap) else { return Some(incident) };
         let (from, to) = self.history.coverage.unwatched(incident.start.0, end.0)?;

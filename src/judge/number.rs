@@ -148,7 +148,7 @@ fn duration(value: Exact, detail: u32) -> (String, Exact) {
     if value >= Exact::whole(MINUTE_US) {
         return parts(value, detail);
     }
-    // Rounded up to the next unit's first number it is told in that.
+    // A number that is rounded up to 1 of the next unit is written in that unit.
     let steps = [(1, 0, " µs"), (1_000, 1, " ms"), (SECOND_US, 1, " s")];
     let texts = steps.map(|(scale, digits, unit)| (scale, decimal(value, scale, digits + detail, unit)));
     let fits = |(scale, (_, shown)): &&(u64, (String, Exact))| *scale == SECOND_US || *shown < Exact::whole(scale * 1_000);

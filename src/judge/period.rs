@@ -11,7 +11,7 @@
 
 use crate::watch::{Fact, Micros, Timestamp, Watch, When};
 
-/// What is told later than this after it happened is history: a report reads no more beyond its period.
+/// The longest delay of a fact: a report reads this far beyond its period.
 const LATE: Micros = Micros::new(15 * 60 * 1_000_000);
 
 /// From when to when is judged.
@@ -33,7 +33,7 @@ pub(super) enum Place {
 }
 
 impl Period {
-    /// Where an instant lies that a Watch beginning at `start` tells of.
+    /// Returns where an instant lies that is in a Watch beginning at `start`.
     fn place(self, at: Timestamp, start: Timestamp) -> Place {
         if at < self.from || at == self.from && start < self.from {
             Place::Before
@@ -54,8 +54,8 @@ impl Period {
         self.place(fact.when.latest().min(watch.interval.end()), watch.interval.start())
     }
 
-    /// Whether a fact tells how things stood when the period began: its Watch does, or tells of it a little late. A log that is read
-    /// from its beginning tells of times before it, too: that is history.
+    /// Returns whether a fact shows the state at the beginning of the period: it is in that Watch, or a little later. A log that is
+    /// read from its beginning also has earlier facts: those are history.
     pub(super) fn is_context(self, fact: &Fact, watch: &Watch) -> bool {
         let is_late = watch.origin.sequence.get() > 0 && fact.when.latest().plus(LATE) >= self.from;
         self.of_fact(fact, watch) == Place::Before && (watch.interval.start() < self.from || is_late)
@@ -67,8 +67,8 @@ impl Period {
         (from < to || from == to && self.of_watch(watch) == Place::Inside).then_some((from, to))
     }
 
-    /// When a fact happened as far as the Watch that tells of it can know: nothing is told before it happened. A fact of before the
-    /// period lies before its first instant.
+    /// The time of a fact, limited by its Watch: no fact is known before it happened. A fact of before the period lies before its
+    /// first instant.
     pub(super) fn when(self, fact: &Fact, watch: &Watch) -> When {
         let bound = match self.of_fact(fact, watch) {
             Place::Before => self.from.minus(Micros::new(1)),

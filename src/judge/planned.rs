@@ -17,7 +17,7 @@ use crate::watch::{Fact, FactKind, Micros, Timestamp, WatcherFact};
 /// What a disturbance did shows up to two polls after it was over.
 pub const SETTLE: Micros = Micros::new(30_000_000);
 
-/// A disturbance that nobody ended excuses no more than this: the longest stretch of stress in the strategy is far shorter.
+/// The longest planned window, if its end is missing: the longest stress test of the strategy is far shorter.
 pub const LONGEST: Micros = Micros::new(4 * 3600 * 1_000_000);
 
 /// A planned disturbance.
@@ -84,7 +84,7 @@ impl Plans {
         }
     }
 
-    /// One that nobody ended is over after the longest time: it may begin again.
+    /// A window without an end is closed after the longest time: it may begin again.
     fn forget(&mut self, name: &str, at: Moment) {
         if let Some(plan) = self.open(name).filter(|plan| at.0.since(plan.from.0) > LONGEST) {
             plan.to = Some(Moment(plan.from.0.plus(LONGEST)));

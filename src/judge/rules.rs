@@ -1,7 +1,7 @@
 //! What is judged by: the built-in file, and what a configuration says differently in the same form.
 //!
-//! A [`RuleFile`] is a part of `hubwatch.toml`. The same parts travel in the Watches, one entry each, so that a report made elsewhere
-//! judges by what the watch was told; what the report's own configuration says goes before that.
+//! A [`RuleFile`] is a part of `hubwatch.toml`. The same parts travel in the Watches, one entry each, so that a report made
+//! elsewhere judges by the watch's configuration; the report's own configuration has precedence.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use crate::base::nearest::nearest;
 use crate::base::toml_text;
 use crate::watch::{MAX_TEXT_BYTES, Micros};
 
-/// The criteria and alerts that hold unless told otherwise; the file's comments are their documentation.
+/// The default criteria and alerts; the file's comments are their documentation.
 pub const DEFAULT: &str = include_str!("criteria.toml");
 
 /// A period shorter than this gives no verdict: the strategy watches for 24 to 48 hours.
@@ -76,7 +76,7 @@ pub struct RuleFile {
     /// `[[alert]]`: an alert that is changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alert: Vec<AlertEntry>,
-    /// `[[waiver]]`: a criterion without a verdict that somebody answers for.
+    /// `[[waiver]]`: accepts a criterion without a verdict.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waiver: Vec<Waiver>,
     /// `[servers.NAME]`: what is expected of a server.
@@ -224,7 +224,7 @@ pub struct ServerEntry {
     pub expected: Vec<String>,
 }
 
-/// Whether a server in whose configuration these states are expected should work: every server should, unless somebody says otherwise.
+/// Returns whether a server with these expected states should work: every server should, unless the configuration says otherwise.
 pub fn should_work(expected: &[String]) -> bool {
     expected.is_empty() || expected.iter().any(|state| state == "connected")
 }
@@ -272,7 +272,7 @@ pub struct Rules {
     pub alerts: Alerts,
     /// In which states which servers may be.
     pub expected_servers: BTreeMap<String, Vec<String>>,
-    /// What somebody answers for.
+    /// The waivers.
     pub waivers: Vec<Waiver>,
     /// The shortest period that can pass.
     pub min_period: Micros,
@@ -280,12 +280,12 @@ pub struct Rules {
     pub high_load_clients: u32,
     /// How a leak is looked for.
     pub leak: LeakRules,
-    /// What somebody said of whether the hub has a feature.
+    /// Declarations of whether the hub has a feature.
     pub has: BTreeMap<Feature, bool>,
 }
 
 impl Rules {
-    /// Returns what somebody said of whether the hub has a feature; `None` where that is to be found out.
+    /// Returns whether the hub is declared to have a feature; `None` if it must be detected.
     pub fn has(&self, feature: Feature) -> Option<bool> {
         self.has.get(&feature).copied()
     }

@@ -12,7 +12,7 @@ use crate::watch::{FactKind, Level, LogFact, Micros, Poll, Timestamp, Visibility
 /// More points than this no chart of a page's width can show: 48 hours come out at a point for every eight and a half minutes.
 pub const MAX_BUCKETS: usize = 384;
 
-/// So many durations are kept: a million calls, eight megabytes. Beyond it the older half is let go, and that is told.
+/// Maximum number of durations: a million calls, 8 MB. Beyond it the older half is dropped, and the report says so.
 pub const MAX_DURATIONS: usize = 1 << 20;
 
 const SECOND_US: u64 = 1_000_000;
@@ -306,7 +306,7 @@ impl Recorder {
             }
         }
         self.watched.add(watch.interval.end(), watch.interval.length().get());
-        // A log that nobody read has no volume, which is not a volume of nothing.
+        // The volume of a log that was not read is unknown, not zero.
         if !matches!(watch.sources.log, Visibility::Read | Visibility::Partial) {
             return;
         }

@@ -151,7 +151,13 @@ fn status(poll: &Poll) -> String {
 fn server(server: &ServerPoll) -> Server {
     let status = match server.liveness {
         Liveness::Down if server.status.as_str() == "connected" => "down".to_owned(),
-        _ => server.status.to_string(),
+        Liveness::Up
+        | Liveness::Down
+        | Liveness::Starting
+        | Liveness::Unauthorized
+        | Liveness::Disabled
+        | Liveness::Unknown
+        | Liveness::Removed => server.status.to_string(),
     };
     Server { name: server.name.to_string(), status, tools: server.tools, uptime: words::duration(server.uptime.get()) }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -11,7 +11,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::vitals::Vitals;
 use super::{Live, dashboard};
 use crate::clocks::{self, ReadClocks, Steadiness};
-use crate::journal::{self, JournalError, JournalReader, WatchRow};
+use crate::journal::{JournalError, JournalReader, WatchRow};
 use crate::judge::incident::{Gravity, Incident, IncidentKind};
 use crate::judge::live::News;
 use crate::judge::moment::Moment;
@@ -19,12 +19,12 @@ use crate::judge::rules::RuleFile;
 use crate::report::baseline;
 use crate::watch::{Decoded, Environment, HubName, Micros, Timestamp, Watch, spans_of_request};
 
-/// Polling interval for the journal: an alert is sent within a second of the poll that shows its reason. Without news a look only
-/// reads the file's modification time.
+/// The minimum time between two looks at the journal: a busy log causes two commits a second, most of them without a Watch. An alert
+/// is sent within this time after the poll that shows its reason.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// The resolution of file times is a few milliseconds at best.
-const FILE_TIME: Duration = Duration::from_millis(100);
+/// How often the health of the watch itself is checked. It costs no I/O.
+const HEALTH: Duration = Duration::from_secs(1);
 
 /// Watches read at a time: those of an hour, about a megabyte.
 const BATCH: usize = 256;
@@ -35,7 +35,7 @@ const PERIOD: Micros = Micros::new(48 * 3600 * 1_000_000);
 /// … plus a day before older Watches are dropped, because dropping them means judging everything again.
 const LONGEST: Micros = Micros::new(72 * 3600 * 1_000_000);
 
-/// How long the wall clock has to go on without a jump before anything is let go.
+/// How long the wall clock must run without a jump before old Watches are dropped.
 const HOLD: Duration = Duration::from_secs(3600);
 
 /// How long the last look may take once the watch has ended.
@@ -98,7 +98,9 @@ impl Follower {
                 following,
                 audience,
                 reader: None,
-                seen: None,
+                seen: 0,
+                looked: None,
+                retry: false,
                 place: None,
                 from: None,
                 hours_from: None,
@@ -133,8 +135,12 @@ struct Follow<A> {
     following: Following,
     audience: A,
     reader: Option<JournalReader>,
-    /// The journal's modification time at the last look, if it is certain that nothing was written since.
-    seen: Option<SystemTime>,
+    /// The number of the last commit before the last look.
+    seen: u64,
+    /// The time of the last look.
+    looked: Option<Instant>,
+    /// True if the last look failed.
+    retry: bool,
     /// The cursor of the next Watch in the journal.
     place: Option<i64>,
     /// The beginning of the judged period.
@@ -166,15 +172,21 @@ struct Look {
 
 impl<A: Audience> Follow<A> {
     async fn go(&mut self, mut stopped: oneshot::Receiver<()>) {
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut health = tokio::time::interval(HEALTH);
+        health.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let last = tokio::select! {
-                _ = looks.tick() => false,
-                _ = &mut stopped => true,
+            let (news, last) = tokio::select! {
+                _ = health.tick() => (self.looked.is_none() || self.retry, false),
+                seen = committed(&self.following.vitals, self.looked, self.seen) => {
+                    self.seen = seen;
+                    (true, false)
+                }
+                _ = &mut stopped => (true, true),
             };
-            if self.has_news() || last {
+            if news {
+                self.retry = false;
                 while self.look().await {}
+                self.looked = Some(Instant::now());
             }
             self.check_own_health();
             if last {
@@ -184,20 +196,11 @@ impl<A: Audience> Follow<A> {
         }
     }
 
-    /// Returns true if anything may have been committed since the last look.
-    fn has_news(&mut self) -> bool {
-        let written = journal::written(&self.following.state_dir);
-        let news = written.is_none() || written != self.seen;
-        // File times are coarse: more may be written a moment later with the same time.
-        self.seen = written.filter(|at| at.elapsed().is_ok_and(|since| since > FILE_TIME));
-        news
-    }
-
     /// Takes in the next Watches. Returns true if there are more.
     async fn look(&mut self) -> bool {
         let clocks = (self.clocks)();
         let (now, holds) = (clocks.wall, self.steadiness.held(clocks) >= HOLD);
-        // A clock that jumps ahead makes nothing old: what goes on would be told to be over.
+        // A jump of the clock makes no Watch old: open incidents would be sent as resolved.
         if holds && self.from.is_some_and(|from| now.since(from) > LONGEST) {
             self.restart(None);
         }
@@ -215,8 +218,14 @@ impl<A: Audience> Follow<A> {
             Ok(Ok(look)) => return self.take(look, horizon).await,
             // Before the first commit there is nothing to read.
             Ok(Err(JournalError::Absent { .. })) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "the live judge can't read the journal; retrying"),
-            Err(gone) => tracing::error!(error = %gone, "the task that reads the journal failed"),
+            Ok(Err(error)) => {
+                self.retry = true;
+                tracing::warn!(%error, "the live judge can't read the journal; retrying");
+            }
+            Err(gone) => {
+                self.retry = true;
+                tracing::error!(error = %gone, "the task that reads the journal failed; retrying");
+            }
         }
         false
     }
@@ -224,7 +233,7 @@ impl<A: Audience> Follow<A> {
     async fn take(&mut self, look: Look, horizon: Timestamp) -> bool {
         self.reader = Some(look.reader);
         if self.from.is_some() && look.hours_from != self.hours_from {
-            // Somebody took a baseline, or it has grown too old: the phases are other ones.
+            // A baseline was taken, or has grown too old: the phases begin at another time.
             self.restart(None);
             return true;
         }
@@ -323,6 +332,15 @@ impl<A: Audience> Follow<A> {
         }
         self.written = Some(Instant::now());
     }
+}
+
+/// Waits for the next commit of this process, at least [`LOOK`] after the last look; returns its number. No other process can commit,
+/// because the state folder is locked.
+async fn committed(vitals: &Vitals, looked: Option<Instant>, seen: u64) -> u64 {
+    if let Some(looked) = looked {
+        tokio::time::sleep_until(looked + LOOK).await;
+    }
+    vitals.committed_after(seen).await
 }
 
 /// Returns true if an incident consists of single events rather than of a lasting state.

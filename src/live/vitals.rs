@@ -7,6 +7,7 @@ use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequ
 use serde::Serialize;
 use tokio::sync::Notify;
 
+use crate::journal::Commits;
 use crate::judge::moment::Moment;
 use crate::watch::{ApiOutcome, Timestamp};
 
@@ -26,6 +27,7 @@ pub struct Vitals {
 #[derive(Debug, Default)]
 struct Signs {
     polled: Option<Polled>,
+    commits: Option<Commits>,
     refused: Option<String>,
     warning: Option<String>,
     deployment: Deployment,
@@ -71,6 +73,21 @@ impl Vitals {
         self.changes.notify_waiters();
     }
 
+    /// Records that the watch has opened its journal.
+    pub fn opened(&self, commits: Commits) {
+        self.signs().commits = Some(commits);
+        self.changes.notify_waiters();
+    }
+
+    /// Waits for a commit after number `seen`; returns its number. Waits forever once the journal is closed.
+    pub async fn committed_after(&self, seen: u64) -> u64 {
+        let mut commits = self.once(|signs| signs.commits.clone()).await;
+        match commits.after(seen).await {
+            Ok(number) => number,
+            Err(_) => std::future::pending().await,
+        }
+    }
+
     /// Records whether the last commit worked, or why not.
     pub fn committed(&self, result: Result<(), String>) {
         self.signs().refused = result.err();
@@ -114,17 +131,7 @@ impl Vitals {
 
     fn wellness_at(&self, now: Instant, interval: Duration) -> Wellness {
         let signs = self.signs();
-        let mut not_ready = Vec::new();
-        if let Some(reason) = &signs.refused {
-            not_ready.push(format!("the journal can't be written: {reason}"));
-        }
-        match signs.polled {
-            None => not_ready.push("the hub has not been polled yet".to_owned()),
-            Some(polled) if polled.is_too_long_ago(now, interval) => {
-                not_ready.push(format!("the hub has not been polled since {}", polled.at));
-            }
-            Some(_) => {}
-        }
+        let not_ready = signs.not_ready(now, interval);
         let hub_answers = signs.polled.map(|polled| polled.outcome.to_string());
         let warnings = signs.warning.iter().cloned().collect();
         Wellness { not_ready, warnings, hub_answers, polled_at: signs.polled.map(|polled| Moment(polled.at)) }
@@ -132,12 +139,18 @@ impl Vitals {
 
     /// Waits until the watch is ready.
     pub async fn ready(&self, interval: Duration) {
+        self.once(|signs| signs.not_ready(Instant::now(), interval).is_empty().then_some(())).await;
+    }
+
+    /// Waits until `found` returns something.
+    async fn once<T>(&self, found: impl Fn(&Signs) -> Option<T>) -> T {
         loop {
             let mut change = std::pin::pin!(self.changes.notified());
             // Registered before the check, so that no change is missed.
             change.as_mut().enable();
-            if self.wellness(interval).not_ready.is_empty() {
-                return;
+            let found = found(&self.signs());
+            if let Some(found) = found {
+                return found;
             }
             change.await;
         }
@@ -155,6 +168,23 @@ impl Vitals {
     /// Locks the state. It is valid even after a panic elsewhere.
     fn signs(&self) -> MutexGuard<'_, Signs> {
         self.signs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Signs {
+    fn not_ready(&self, now: Instant, interval: Duration) -> Vec<String> {
+        let mut not_ready = Vec::new();
+        if let Some(reason) = &self.refused {
+            not_ready.push(format!("the journal can't be written: {reason}"));
+        }
+        match self.polled {
+            None => not_ready.push("the hub has not been polled yet".to_owned()),
+            Some(polled) if polled.is_too_long_ago(now, interval) => {
+                not_ready.push(format!("the hub has not been polled since {}", polled.at));
+            }
+            Some(_) => {}
+        }
+        not_ready
     }
 }
 

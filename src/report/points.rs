@@ -65,7 +65,7 @@ pub(super) fn integration_points(history: &History, rows: &[CriterionRow]) -> Ve
         let evidence = match verdict {
             // The hub lacks the feature, so there is no evidence of it.
             Verdict::NotApplicable => rows.iter().filter(|row| point.criteria.contains(&row.id.as_str())).find_map(reason),
-            _ => None,
+            Verdict::Pass | Verdict::Warn | Verdict::Fail | Verdict::Inconclusive => None,
         };
         let evidence = evidence.unwrap_or_else(|| (point.evidence)(history));
         IntegrationPoint { name: point.name.to_owned(), components: point.components.to_owned(), verdict, checks, evidence }

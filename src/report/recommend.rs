@@ -163,7 +163,7 @@ fn memory(verdict: Verdict, history: &History) -> String {
 /// Advises a longer watch if the period is too short to decide whether memory leaks.
 fn leak_undecided(judgement: &Assessment) -> Option<Recommendation> {
     let trend = judgement.history.memory_trend.as_ref().filter(|trend| trend.growth != Growth::TooShort)?;
-    let action = "Watch for longer (48 h), or under a more even load, to tell a memory leak from other growth.";
+    let action = "Watch for longer (48 h), or under a more even load, to distinguish a memory leak from other growth.";
     let ids = criteria_on(judgement, |measure| measure.advice == Advice::Memory);
     Some(recommend(action, MemoryTrend::undecided(trend)?, &ids))
 }

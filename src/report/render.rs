@@ -250,7 +250,9 @@ fn figure_row(figure: &FigureChange) -> Vec<String> {
             let sign = if now < before { '−' } else { '+' };
             format!("{}: {sign}{}", figure.change, say(now.abs_diff(before)))
         }
-        _ => figure.change.to_string(),
+        (Change::Better | Change::Worse, None, _)
+        | (Change::Better | Change::Worse, Some(_), None)
+        | (Change::Same | Change::Unknown, _, _) => figure.change.to_string(),
     };
     vec![figure.name.clone(), known(&figure.before_shown), known(&figure.now_shown), change, format!("±{}", say(figure.noise))]
 }

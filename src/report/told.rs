@@ -1,14 +1,14 @@
-//! What the hub told of its servers' start and of its work in the background, in sentences. No criterion is set on any of it.
+//! What the hub logged about the start of its servers and its background work, in sentences. No criterion depends on it.
 
 use super::model::Report;
 use super::words::minute;
 
-/// The sentences; none where the hub told nothing of the kind.
+/// Returns the sentences; none if the hub logged nothing of the kind.
 pub(super) fn sentences(report: &Report) -> Vec<String> {
     let (hub, tools) = (&report.hub, &report.tools);
     let started = hub.servers_started.map(|started| {
         let (up, total, at) = (started.up, started.total, minute(started.at));
-        format!("When the hub last told of its servers' start ({at} UTC), {up} of {total} servers were up.")
+        format!("When the hub last logged the start of its servers ({at} UTC), {up} of {total} servers were up.")
     });
     let marketplace = repeated(
         "The hub could not read the marketplace's registry, and went on without it",

@@ -1,4 +1,4 @@
-//! From what was learned to Watches: pure, so that a rehearsed period takes the same path as a real one.
+//! Makes Watches of facts and polls. It is pure, so a rehearsed period takes the same path as a real one.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,20 +11,20 @@ use crate::watch::{
 };
 use prost::Message as _;
 
-/// A Watch is closed early at so many facts, so that no span outgrows what backends take.
+/// A Watch with this many facts is closed early, because backends limit the size of a span.
 pub const MAX_FACTS: usize = 512;
 
-/// A slot's trace goes on under the next derived id beyond this: Tempo cuts traces at 5 MB, and its own limit counts more than the
+/// A slot's trace that is larger continues under the next derived id. Tempo truncates traces at 5 MB, and counts more than the
 /// spans' bytes.
 pub const MAX_PART_BYTES: usize = 2_000_000;
 
-/// A disturbance that nobody ended counts for so long, as the judge says.
+/// The longest planned window, as in the judge: one without an end counts for this long.
 const LONGEST_MARK: Micros = crate::judge::planned::LONGEST;
 
-/// Nobody plans more disturbances at once than this.
+/// Maximum number of planned windows at the same time.
 const MAX_OPEN_MARKS: usize = 64;
 
-/// The part of the slot's trace that is being filled.
+/// The current part of the slot's trace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Filling {
     slot: u64,
@@ -32,10 +32,10 @@ struct Filling {
     bytes: usize,
 }
 
-/// What is carried from Watch to Watch; committed with the data.
+/// The state between Watches; part of each commit.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Assembler {
-    /// Whose Watches they are; the sequence is that of the next one.
+    /// The origin of the next Watch.
     origin: Origin,
     start: Timestamp,
     filling: Filling,
@@ -44,46 +44,46 @@ pub struct Assembler {
     metrics: Metrics,
     #[serde(default)]
     expectations: Expectations,
-    /// Disturbances that were announced and not ended.
+    /// Planned windows without an end.
     #[serde(default)]
     open_marks: Vec<Mark>,
-    /// What the configuration says differently from the built-in rules.
+    /// The configuration's changes to the built-in rules.
     #[serde(skip)]
     rules: Vec<String>,
-    /// Whether this run has stated these rules.
+    /// True if this run has added these rules to a Watch.
     #[serde(skip)]
     has_stated: bool,
 }
 
-/// What the shell knows about its sources and itself at the end of an interval.
+/// The state of the sources and of the sidecar at the end of an interval.
 #[derive(Debug, Clone)]
 pub struct Closing {
     /// How far the sources were read. The log's shape is filled in here.
     pub sources: Sources,
-    /// What was lost.
+    /// The sidecar's own figures.
     pub sidecar: SidecarPoll,
 }
 
-/// What was counted during an interval.
+/// The counts of an interval.
 struct Counted {
     log: LogVolume,
     stream: Option<StreamVolume>,
     sidecar: SidecarPoll,
 }
 
-/// A finished Watch with its span's bytes, and the metrics at its end.
+/// A finished Watch, its encoded span, and its metrics.
 #[derive(Debug)]
 pub struct Finished {
     /// The Watch.
     pub watch: Watch,
-    /// Its span, as the request that receivers take.
+    /// Its span, as an encoded OTLP request.
     pub otlp: Vec<u8>,
     /// The metrics at its end, if it was polled.
     pub metrics: Option<MetricsRequests>,
 }
 
 impl Assembler {
-    /// Begins to watch at `start`.
+    /// Begins a watch at `start`.
     pub fn new(origin: Origin, start: Timestamp, key: [u8; 32]) -> Self {
         let interpreter = Interpreter::new(key);
         Self {
@@ -99,19 +99,19 @@ impl Assembler {
         }
     }
 
-    /// Goes on where an earlier run of the same watcher ended: what was known stays known, the interval begins anew.
+    /// Continues an earlier run of the same watcher: keeps its knowledge and begins a new interval.
     #[must_use]
     pub fn resume(self, origin: Origin, start: Timestamp, key: [u8; 32]) -> Self {
         Self { origin, start, interpreter: self.interpreter.with_key(key), ..self }
     }
 
-    /// Rules that the first Watch of this run and of each slot states.
+    /// Sets the rules, which are facts of the first Watch of this run and of each slot.
     pub fn state_rules(&mut self, rules: Vec<String>) {
         self.expectations.configure(&rules);
         self.rules = rules;
     }
 
-    /// Takes an announcement in. A disturbance that goes on is told again in the first Watch of each slot: a report may begin there.
+    /// Adds a mark. An open window is repeated in the first Watch of each slot, because a report may begin there.
     pub fn mark(&mut self, mark: &Mark) {
         self.interpreter.notice(When::At(mark.at), mark.fact());
         let is_new = self.open_marks.iter().all(|open| open.name != mark.name || mark.at.since(open.at) > LONGEST_MARK);
@@ -126,29 +126,29 @@ impl Assembler {
         self.open_marks.truncate(MAX_OPEN_MARKS);
     }
 
-    /// Whose Watches they are.
+    /// Returns the origin of the next Watch.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// Whether the interval holds so much that it must be closed before the next poll.
+    /// Returns whether the interval has so many facts that it must be closed before the next poll.
     pub fn is_full(&self) -> bool {
         self.interpreter.pending() >= MAX_FACTS
     }
 
-    /// Takes a poll in and closes the interval with it.
+    /// Closes the interval with a poll.
     pub fn polled(&mut self, answer: &PollAnswer, closing: Closing) -> Vec<Finished> {
         let poll = self.interpreter.poll(answer);
         self.close(answer.now, Some(poll), closing)
     }
 
-    /// The wall clock jumped: the interval ends where the old time ended, the next begins in the new one.
+    /// Records a jump of the wall clock: the interval ends in the old time, and the next begins in the new one.
     pub fn clock_jumped(&mut self, before: Timestamp, now: Timestamp, jump: i64, closing: Closing) -> Vec<Finished> {
         self.interpreter.notice(When::At(before), ClockJumped { jump });
         let finished = self.close(before, None, closing);
         self.interpreter.clock_jumped(jump);
         self.start = now;
-        // What goes on has lasted for as long as before, whatever the clock says.
+        // Open windows keep their age.
         for open in &mut self.open_marks {
             open.at = open.at.shifted(jump);
         }
@@ -156,7 +156,7 @@ impl Assembler {
         finished
     }
 
-    /// The process stood still from `before` to `now`: that time belongs to no interval.
+    /// Records that the process stood still from `before` to `now`: that time belongs to no interval.
     pub fn stood_still(&mut self, before: Timestamp, now: Timestamp, closing: Closing) -> Vec<Finished> {
         let before = before.max(self.start);
         self.interpreter.notice(When::At(before), WatcherStoodStill { length: now.since(before) });
@@ -165,7 +165,7 @@ impl Assembler {
         finished
     }
 
-    /// Closes the interval. Facts beyond [`MAX_FACTS`] go to Watches of their own, without a poll; the poll is in the last one.
+    /// Closes the interval. More than [`MAX_FACTS`] facts are split into several Watches; only the last has the poll.
     pub fn close(&mut self, now: Timestamp, poll: Option<Poll>, closing: Closing) -> Vec<Finished> {
         let harvest = self.interpreter.harvest(now);
         let sources = Sources { log_shape: harvest.shape, checkpoints: harvest.checkpoints, ..closing.sources };
@@ -177,7 +177,7 @@ impl Assembler {
         while facts.len() > MAX_FACTS {
             let rest = facts.split_off(MAX_FACTS);
             let full = std::mem::replace(&mut facts, rest);
-            // What was counted is told once, with the first of them.
+            // The counts are part of the first one only.
             let counted = Counted { log: std::mem::take(&mut volume), stream: stream.take(), sidecar: sidecar.take_counts() };
             finished.push(self.finish(now, None, sources.clone(), counted, full));
         }
@@ -196,15 +196,10 @@ impl Assembler {
         let interval = Interval::new(self.start, now);
         let new_slot = Slot::of(interval.end()).0 != self.filling.slot;
         let origin = self.place(interval.end());
-        let stated = self.rules_to_state(new_slot, interval.start());
+        let rules = self.rules_to_state(new_slot, interval.start());
         let marks = self.marks_to_state(new_slot, interval.start());
-        let facts = stated
-            .into_iter()
-            .chain(marks)
-            .chain(facts)
-            .enumerate()
-            .map(|(index, fact)| identified(&origin, index, fact))
-            .collect();
+        let facts =
+            rules.into_iter().chain(marks).chain(facts).enumerate().map(|(index, fact)| identified(&origin, index, fact)).collect();
         let Counted { log, stream, sidecar } = counted;
         let watch = Watch { origin, interval, sources, log, stream, sidecar, poll, facts };
         let otlp = request_of(&watch.origin, vec![encode(&watch)]).encode_to_vec();
@@ -218,7 +213,7 @@ impl Assembler {
         Finished { watch, otlp, metrics }
     }
 
-    /// A slot's trace may be all that a report has, so each begins with the rules.
+    /// Returns the rules for the first Watch of a slot: a report may have only that slot's trace.
     fn rules_to_state(&mut self, new_slot: bool, at: Timestamp) -> Vec<PendingFact> {
         if std::mem::replace(&mut self.has_stated, true) && !new_slot {
             return Vec::new();
@@ -234,7 +229,7 @@ impl Assembler {
 
     fn marks_to_state(&mut self, new_slot: bool, at: Timestamp) -> Vec<PendingFact> {
         self.open_marks.retain(|open| at.since(open.at) <= LONGEST_MARK);
-        // What began in this Watch is told by it anyway.
+        // A window that began in this Watch is in it anyway.
         let open = self.open_marks.iter().filter(|open| new_slot && open.at < at);
         let told = open.map(|open| PendingFact {
             evidence: Evidence::Watch,
@@ -245,7 +240,8 @@ impl Assembler {
         told.collect()
     }
 
-    /// The origin of the Watch that ends at `end`: the next sequence number, and the part of the slot's trace that has room.
+    /// Returns the origin of the Watch that ends at `end`: the next sequence number, and the part of the slot's trace that has
+    /// room.
     fn place(&mut self, end: Timestamp) -> Origin {
         let slot = Slot::of(end).0;
         if slot != self.filling.slot {
@@ -268,7 +264,7 @@ fn identified(origin: &Origin, index: usize, fact: PendingFact) -> Fact {
     Fact { id, when: fact.when, source: fact.source, kind: fact.kind }
 }
 
-/// The origin of a run's first Watch.
+/// Returns the origin of a run's first Watch.
 pub fn first_sequence() -> Count {
     Count::new(0)
 }

@@ -1,5 +1,5 @@
-//! What a run leaves for the next one, committed with the data: the read position and the knowledge about the hub. They are two
-//! halves with a version each and are decoded independently, so that losing the knowledge never loses the position.
+//! The state for the next run, committed with the data: the read position and the knowledge of the hub. The two halves have their
+//! own versions and are decoded independently, so that losing the knowledge never loses the position.
 
 use std::path::PathBuf;
 
@@ -12,43 +12,43 @@ use crate::hub::framing::Unframer;
 use crate::tail;
 use crate::watch::{Drops, Environment, HubName, Origin, StateHalf, StateLost, Text, Timestamp};
 
-/// The form of the envelope. Up to 3 both halves were one object, which [`Flat`] reads.
+/// The version of the envelope. Up to version 3 both halves were one object, which [`Flat`] reads.
 const FORM: u32 = 4;
 
-/// The last form in which both halves were one object.
+/// The last version in which both halves were one object.
 const FLAT_FORM: u32 = 3;
 
-/// The version of [`Position`]; one more when an older hubwatch would misread it.
+/// The version of [`Position`]; increased if an older hubwatch would misread it.
 const POSITION_VERSION: u32 = 1;
 
-/// The version of the knowledge, an [`Assembler`]; one more when an older hubwatch would misread it.
+/// The version of the knowledge, an [`Assembler`]; increased if an older hubwatch would misread it.
 const KNOWLEDGE_VERSION: u32 = 1;
 
-/// Where reading stands.
+/// The read position.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Position {
-    /// The hub that was watched: a state folder can be used for another one.
+    /// The watched hub: the state folder can be used for another one later.
     pub hub: HubName,
-    /// Where that hub runs.
+    /// The hub's environment.
     pub environment: Environment,
-    /// The log that the position is in.
+    /// The path of the log.
     pub log: Option<PathBuf>,
-    /// Where the log's files were read to.
+    /// The positions in the log's files.
     pub files: Option<tail::State>,
-    /// When the log's end was last reached.
+    /// The time when the log was last read to its end.
     pub log_reached: Option<Timestamp>,
-    /// What was lost since the last Watch.
+    /// Data lost since the last Watch.
     pub lost: Lost,
-    /// What the journal had dropped when that was last reported.
+    /// The journal's drops at the last report.
     #[serde(default)]
     pub dropped: Drops,
-    /// Connections to the event stream that were made so far: the lines of each have ids of their own.
+    /// Number of connections to the event stream so far, which is part of the lines' ids.
     pub connections: u64,
-    /// The beginning of a line whose end was not read yet.
+    /// The beginning of an incomplete line.
     pub unframer: Unframer,
 }
 
-/// Both halves, as they are written.
+/// Both halves, for writing.
 #[derive(Serialize)]
 struct Written<'a> {
     version: u32,
@@ -62,7 +62,7 @@ struct Versioned<T> {
     value: T,
 }
 
-/// Both halves, as they are read: neither is looked into yet.
+/// Both halves, for reading, not decoded yet.
 #[derive(Deserialize)]
 struct Envelope<'a> {
     #[serde(borrow)]
@@ -78,7 +78,7 @@ struct Raw<'a> {
     value: &'a RawValue,
 }
 
-/// The form up to 3: the fields of the position beside the knowledge.
+/// The envelope up to version 3: the fields of the position beside the knowledge.
 #[derive(Deserialize)]
 struct Flat<'a> {
     log: Option<PathBuf>,
@@ -93,18 +93,18 @@ struct Flat<'a> {
     assembler: &'a RawValue,
 }
 
-/// What is left of a checkpoint.
+/// The readable parts of a checkpoint.
 #[derive(Debug, Default)]
 pub(super) struct Saved {
-    /// Where reading stood, if that could be read.
+    /// The read position, if it is readable.
     pub position: Option<Position>,
-    /// What was known of the hub, if that could be read.
+    /// The knowledge of the hub, if it is readable.
     pub knowledge: Option<Assembler>,
-    /// What could not be read, and why.
+    /// The parts that are not readable, and why.
     pub losses: Vec<StateLost>,
 }
 
-/// Writes both halves.
+/// Encodes both halves.
 pub(super) fn write(position: &Position, knowledge: &Assembler) -> Result<Vec<u8>, serde_json::Error> {
     serde_json::to_vec(&Written {
         version: FORM,
@@ -113,7 +113,7 @@ pub(super) fn write(position: &Position, knowledge: &Assembler) -> Result<Vec<u8
     })
 }
 
-/// Reads what an earlier run left, half by half. State of another hub than `origin`'s is left aside.
+/// Decodes the checkpoint of an earlier run, half by half. The state of another hub than `origin`'s is ignored.
 pub(super) fn read(bytes: &[u8], origin: &Origin) -> Saved {
     let saved = read_halves(bytes);
     let of = saved.position.as_ref().map(|position| (&position.hub, &position.environment));
@@ -167,7 +167,7 @@ impl Saved {
         }
     }
 
-    /// Splits the form up to 3. Its hub stands in the knowledge only.
+    /// Splits an envelope up to version 3, in which only the knowledge has the hub's name.
     fn take_flat(&mut self, flat: Flat<'_>) {
         #[derive(Deserialize)]
         struct Of {
@@ -208,9 +208,9 @@ mod tests {
     use super::*;
     use crate::watch::{Count, Micros, WatcherId};
 
-    /// As written by the last hubwatch that kept both halves in one object.
+    /// Written by the last hubwatch that kept both halves in one object.
     const FLAT: &str = include_str!("../../tests/checkpoints/form-3.json");
-    /// As written by the present form's first hubwatch.
+    /// Written by the first hubwatch with the present envelope.
     const HALVES: &str = include_str!("../../tests/checkpoints/form-4.json");
 
     fn origin(hub: &str) -> Origin {

@@ -1,15 +1,15 @@
-//! The sidecar's clocks: the wall clock's time, moved on by the monotonic one ([`Clock`]), and whether the process itself runs
-//! ([`Pulse`]).
+//! The sidecar's clocks: [`Clock`] is the wall clock, advanced by the monotonic one; [`Pulse`] detects that the process stood
+//! still.
 
 use std::time::{Duration, Instant};
 
 use crate::watch::{Micros, Timestamp};
 
-/// A wall clock that is further away than this from where the monotonic clock puts it has jumped; less is drift, which is followed
-/// silently at the next anchor.
+/// A larger difference between the wall clock and the monotonic one is a jump; a smaller one is drift, which is ignored until the
+/// next jump.
 pub const JUMP: Micros = Micros::new(1_000_000);
 
-/// Gives times that don't run backwards unless the wall clock jumps, and tells when it does.
+/// Returns times that never run backwards, unless the wall clock jumps, and reports jumps.
 #[derive(Debug)]
 pub struct Clock {
     wall: Timestamp,
@@ -21,17 +21,17 @@ pub struct Clock {
 pub struct Reading {
     /// The time.
     pub now: Timestamp,
-    /// By how many microseconds the wall clock jumped since the last reading, if it did; negative is into the past.
+    /// The jump of the wall clock since the last reading in microseconds, if there was one; negative is into the past.
     pub jump: Option<i64>,
 }
 
 impl Clock {
-    /// Anchored at the present.
+    /// Starts at the present time.
     pub fn start() -> Self {
         Self { wall: Timestamp::now(), monotonic: Instant::now() }
     }
 
-    /// The present.
+    /// Returns the present time.
     pub fn read(&mut self) -> Reading {
         self.read_at(Timestamp::now(), Instant::now())
     }
@@ -50,39 +50,39 @@ impl Clock {
     }
 }
 
-/// The loop is awake at least this often: longer than the slowest look at a quiet log, so that it costs nothing beside one.
+/// The loop wakes at least this often. It is longer than the slowest polling of a quiet log, so it costs no extra wake-ups.
 pub const BEAT: Duration = Duration::from_millis(1_500);
 
-/// A loop that was not awake for this long stood still, if its poll was due: a slow disk or a busy processor delays it less.
+/// A loop that missed its poll and was not awake for this long stood still: a slow disk or a busy CPU delays it less.
 pub const STOOD_STILL: Duration = Duration::from_secs(3);
 
-/// Notices that the process stood still: stopped by a signal, frozen with its control group, or without processor time. The clocks
-/// go on meanwhile, so nothing else would tell.
+/// Detects that the process stood still: stopped by a signal, frozen with its cgroup, or without CPU time. The clocks continue
+/// meanwhile, so they don't show it.
 #[derive(Debug)]
 pub struct Pulse {
     last: Instant,
-    /// When the next poll should be under way.
+    /// The time when the next poll is due.
     poll_due: Instant,
 }
 
 impl Pulse {
-    /// Awake now, with the first poll due.
+    /// Starts awake, with the first poll due.
     pub fn start(now: Instant) -> Self {
         Self { last: now, poll_due: now }
     }
 
-    /// When the loop has to be awake again.
+    /// Returns the time when the loop must wake again.
     pub fn next(&self) -> Instant {
         self.last + BEAT
     }
 
-    /// The next poll is due then.
+    /// Sets the time of the next poll.
     pub fn poll_due(&mut self, at: Instant) {
         self.poll_due = at;
     }
 
-    /// The loop is awake; for how long it was not, if that is so long that nobody watched. What the hub answered over such a time
-    /// says nothing about it: `asking` is whether an answer was waited for.
+    /// Records that the loop is awake. Returns how long it was not, if it stood still. `asking` is true while a request is under
+    /// way: a request that spans such a time shows nothing about the hub.
     pub fn beat(&mut self, now: Instant, asking: bool) -> Option<Duration> {
         let asleep = now.saturating_duration_since(std::mem::replace(&mut self.last, now));
         let overdue = now > self.poll_due + (STOOD_STILL - BEAT);
@@ -111,7 +111,7 @@ mod tests {
         let (wall, monotonic) = (Timestamp::from_secs(1_000), Instant::now());
         let mut clock = Clock { wall, monotonic };
         let later = monotonic + Duration::from_secs(10);
-        // Half a second of drift is not followed, an hour is.
+        // Half a second is drift, an hour is a jump.
         assert_eq!(
             clock.read_at(Timestamp::from_millis(1_010_500), later),
             Reading { now: Timestamp::from_secs(1_010), jump: None }

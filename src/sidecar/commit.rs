@@ -1,5 +1,5 @@
-//! The way to the journal: what was learned is gathered and committed in one transaction with the read position and the state that
-//! belong to it. Reading goes on meanwhile.
+//! Collects data and commits it in one transaction, together with the read position and the state that belong to it. Reading
+//! continues meanwhile.
 
 use std::collections::BTreeMap;
 
@@ -20,29 +20,29 @@ use crate::watch::{
     Count, DropReason, DroppedKind, Drops, Level, LogRequest, MetricsRequests, Micros, SpanId, Text, Timestamp, request_of,
 };
 
-/// How long what was read waits for its commit. Each commit is an fsync; two a second cost nothing, and what a crash costs is half
-/// a second of reading again: until its commit a line is still in the log, and sent twice it is the same record.
+/// The longest time until data is committed. Two fsyncs a second cost little. After a crash, half a second of the log is read
+/// again; a line that is sent twice is the same record.
 pub(super) const COMMIT_INTERVAL: Micros = Micros::new(500_000);
 
-/// So much of the log is read between two commits at most: it bounds what has to be read again, and the memory.
+/// Maximum bytes of the log between two commits: it limits the memory, and what is read again after a crash.
 const COMMIT_BYTES: u64 = 8 * 1024 * 1024;
 
-/// Warnings, errors and minutes are rows; so many are committed at once at most.
+/// Maximum rows (warnings, errors and minutes) in one commit.
 const COMMIT_ROWS: usize = 1_000;
 
-/// What is kept for slow destinations waits for its commit up to this size.
+/// Maximum size of log lines for slow destinations in one commit.
 const COMMIT_KEPT_BYTES: usize = 4 * 1024 * 1024;
 
-/// What is held in memory while the disk is full: log lines for slow destinations, in bytes …
+/// Limits of the memory while the disk is full: log lines for slow destinations, in bytes …
 const UNCOMMITTED_BYTES: usize = COMMIT_KEPT_BYTES;
 
-/// … metrics, in requests: an hour's …
+/// … metrics, in requests (those of an hour) …
 const UNCOMMITTED_METRICS: usize = 240;
 
-/// … and Watches: two hours' at a poll every 15 s, about 2 MB.
+/// … and Watches (two hours at a poll every 15 s, about 2 MB).
 const UNCOMMITTED_SPANS: usize = 500;
 
-/// What waits for the next commit.
+/// The data for the next commit.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     minutes: BTreeMap<(u64, &'static str), (u64, u64)>,
@@ -51,23 +51,23 @@ pub(super) struct Pending {
     pub(super) metrics: Vec<MetricRows>,
     kept: Vec<LogRows>,
     dropped: Drops,
-    /// How much of the log was read for it.
+    /// Bytes of the log that were read for it.
     pub(super) bytes: u64,
 }
 
-/// What left for the destinations or the journal and has not arrived.
+/// Requests and the commit that are under way.
 #[derive(Debug)]
 pub(super) struct Dispatch {
     journal: Journal,
     logs: Option<LogFastPath>,
     deliveries: Vec<Delivery>,
-    /// The memory of a request that was delivered.
+    /// The buffer of a delivered request, for reuse.
     spare: Option<Bytes>,
     committing: Option<Committing>,
     last_commit: Timestamp,
-    /// How many generations of the log the journal knows.
+    /// The number of the log's generations in the journal.
     known: Option<u64>,
-    /// The last commit that ended failed.
+    /// True if the last finished commit failed.
     fails: bool,
 }
 
@@ -78,7 +78,7 @@ struct Committing {
 }
 
 impl Pending {
-    /// Counts the line by its minute, and keeps it if somebody may look for it.
+    /// Counts the line in its minute, and keeps warnings and errors.
     pub(super) fn keep(&mut self, said: &Interpreted<'_>, size: u64) {
         let minute = said.when.latest().get() / 60_000_000;
         let level = said.level.map_or("none", Level::as_str);
@@ -95,14 +95,14 @@ impl Pending {
         self.minutes.is_empty() && self.spans.is_empty() && self.kept.is_empty()
     }
 
-    /// Whether it has grown so much that it must be committed.
+    /// Returns whether it is so large that it must be committed.
     pub(super) fn is_due(&self) -> bool {
         self.bytes >= COMMIT_BYTES
             || self.notable.len() + self.minutes.len() >= COMMIT_ROWS
             || self.kept.iter().map(|rows| rows.otlp.len()).sum::<usize>() >= COMMIT_KEPT_BYTES
     }
 
-    /// Takes up again what could not be committed.
+    /// Adds the data of a failed commit.
     fn restore(&mut self, commit: Commit) {
         let newer = std::mem::replace(&mut self.spans, commit.spans);
         self.spans.extend(newer);
@@ -121,8 +121,7 @@ impl Pending {
         }
     }
 
-    /// What can't be committed for long must not fill the memory: the oldest goes, counted, and Watches last. The log's lines are
-    /// still in the log.
+    /// Limits the memory while commits fail: drops and counts the oldest data, and Watches last. Log lines are still in the log.
     fn bound(&mut self) {
         let mut drop = |what, records: u64| {
             if records > 0 {
@@ -167,17 +166,17 @@ impl Dispatch {
         Self { journal, logs, deliveries: Vec::new(), spare: None, committing: None, last_commit: now, known, fails: false }
     }
 
-    /// Whether the log has generations that the journal does not know yet.
+    /// Returns whether the log has generations that are not in the journal yet.
     pub(super) fn has_new(&self, generations: u64) -> bool {
         self.known != Some(generations)
     }
 
-    /// Whether the last commit is long enough ago.
+    /// Returns whether a commit is due.
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
         now.since(self.last_commit) >= COMMIT_INTERVAL
     }
 
-    /// Sends at once; gives back what has to be kept of earlier requests.
+    /// Sends a request; returns the log lines of earlier requests that must be kept.
     async fn send(&mut self, request: LogRequest) -> Vec<LogRows> {
         let Some(logs) = &self.logs else { return Vec::new() };
         self.deliveries.push(logs.send(request).await);
@@ -194,7 +193,7 @@ impl Dispatch {
 }
 
 impl Sidecar {
-    /// Keeps finished Watches, with their metrics, for the next commit.
+    /// Adds finished Watches and their metrics to the next commit.
     pub(super) fn keep(&mut self, finished: Vec<Finished>) {
         for Finished { watch, otlp, metrics } in finished {
             let kind = SpanRowKind::Watch {
@@ -232,15 +231,15 @@ impl Sidecar {
         }
     }
 
-    /// Sends the records that were gathered.
+    /// Sends the collected records.
     pub(super) async fn send_records(&mut self) {
         let Some(request) = self.records.take(self.out.spare.take()) else { return };
         let kept = self.out.send(request).await;
         self.pending.kept.extend(kept);
     }
 
-    /// Commits that another generation of the log has begun, before any of its records is sent: after a crash its lines must get
-    /// the same ids, and those of a later generation others. Its first records take the way through the journal.
+    /// Commits the beginning of a new generation of the log before any of its records is sent: after a crash, its lines must get
+    /// the same ids, and those of later generations others. Its first records go through the journal.
     pub(super) async fn commit_generation(&mut self, now: Timestamp) -> Result<(), JournalError> {
         if let (Some(request), Some(logs)) = (self.records.take(None), &self.out.logs) {
             self.pending.kept.push(logs.keep(&request));
@@ -249,8 +248,8 @@ impl Sidecar {
         self.finish_commit().await
     }
 
-    /// Commits what was learned in one transaction, with the read position and the state that belong to it. What was sent and not
-    /// acknowledged yet is waited for, as long as it has time, and otherwise kept in the same transaction.
+    /// Commits the data in one transaction, together with the read position and the state that belong to it. Waits for the
+    /// acknowledgement of sent records within their timeout; those that lack it are kept in the same transaction.
     pub(super) async fn commit(&mut self, now: Timestamp) -> Result<(), JournalError> {
         self.send_records().await;
         self.finish_commit().await?;
@@ -272,12 +271,12 @@ impl Sidecar {
         Ok(())
     }
 
-    /// Whether the last commit that ended kept nothing: what was learned is in memory alone.
+    /// Returns whether the last finished commit failed, so that data is in memory only.
     pub fn keeps_nothing(&self) -> bool {
         self.out.fails
     }
 
-    /// Waits for the commit under way. What it could not keep is part of the next one.
+    /// Waits for the commit under way. If it fails, its data is part of the next one.
     pub async fn finish_commit(&mut self) -> Result<(), JournalError> {
         let Some(Committing { task, generations }) = self.out.committing.take() else { return Ok(()) };
         let committed = task.await;
@@ -291,7 +290,7 @@ impl Sidecar {
                 self.pending.restore(*commit);
                 Err(error)
             }
-            // Only a panic or the end of the runtime ends the task otherwise.
+            // Otherwise the task has panicked, or the runtime has ended.
             Err(_) => Err(JournalError::Gone),
         }
     }

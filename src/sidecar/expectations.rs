@@ -1,5 +1,5 @@
-//! What is expected of the hub right now: by the configuration, and by what somebody announced. It goes out beside the metrics, so
-//! that alert rules need not page for it.
+//! The present expectations of the hub, from the configuration and from marks. They are exported as metrics, so that alert rules
+//! can ignore planned outages.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,59 +9,72 @@ use crate::judge::planned::{LONGEST, SETTLE};
 use crate::judge::rules;
 use crate::watch::{Expected, Fact, FactKind, Timestamp, WatcherFact};
 
-/// So many announcements can be open at once; whoever opens more forgot to close them.
+/// Maximum number of open windows; more of them were forgotten.
 const MAX_OPEN: usize = 1_000;
 
-/// What is expected, from facts and rules; the announcements are committed with the data.
+/// The expectations, from facts and rules; the open windows are part of each commit.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Expectations {
-    /// Servers that need not work.
+    /// Servers that are allowed to be down.
     #[serde(skip)]
     may_be_down: BTreeSet<String>,
-    /// Announced disturbances that go on, and since when.
+    /// Open windows, and their beginnings.
     open: BTreeMap<String, Timestamp>,
-    /// Until when the effects of those that are over may show.
+    /// The time until which effects of closed windows may last.
     settled: Option<Timestamp>,
 }
 
 impl Expectations {
-    /// Takes up what the configuration says, entry by entry as it travels.
+    /// Reads the configuration's rules, as encoded in Watches.
     pub(super) fn configure(&mut self, entries: &[String]) {
-        // They were checked when the configuration was read.
+        // They were validated with the configuration.
         let files = entries.iter().filter_map(|entry| rules::parse(entry).ok());
         let servers = files.flat_map(|file| file.servers);
         self.may_be_down = servers.filter(|(_, server)| !rules::should_work(&server.expected)).map(|(name, _)| name).collect();
     }
 
-    /// Takes up what was announced.
+    /// Reads a mark.
     pub(super) fn take(&mut self, facts: &[Fact]) {
         for fact in facts {
             let at = fact.when.latest();
-            match &fact.kind {
-                FactKind::Watcher(WatcherFact::MarkBegan(mark)) if self.open.len() < MAX_OPEN => {
-                    self.open.entry(mark.name.to_string()).or_insert(at);
+            let FactKind::Watcher(fact) = &fact.kind else { continue };
+            match fact {
+                WatcherFact::MarkBegan(mark) => {
+                    if self.open.len() < MAX_OPEN {
+                        self.open.entry(mark.name.to_string()).or_insert(at);
+                    }
                 }
-                FactKind::Watcher(WatcherFact::MarkEnded(mark)) => {
+                WatcherFact::MarkEnded(mark) => {
                     if let Some(began) = self.open.remove(mark.name.as_str()) {
-                        // What was forgotten for long was over before, and has no effects any more.
+                        // A window that was forgotten long ago has no effects any more.
                         let forgotten = at.since(began) > LONGEST;
                         let until = if forgotten { began.plus(LONGEST) } else { at.plus(SETTLE) };
                         self.settled = self.settled.max(Some(until));
                     }
                 }
-                _ => {}
+                WatcherFact::StreamJoined(_)
+                | WatcherFact::StreamLeft(_)
+                | WatcherFact::FactAmended(_)
+                | WatcherFact::WatcherStarted(_)
+                | WatcherFact::WatcherStopped(_)
+                | WatcherFact::ClockJumped(_)
+                | WatcherFact::WatcherStoodStill(_)
+                | WatcherFact::RuleStated(_)
+                | WatcherFact::JournalRecovered(_)
+                | WatcherFact::JournalCreatedAgain(_)
+                | WatcherFact::StateLost(_) => {}
             }
         }
     }
 
-    /// The clock jumped: what goes on has lasted for as long as before.
+    /// Records a jump of the clock: open windows keep their age.
     pub(super) fn clock_jumped(&mut self, jump: i64) {
         for at in self.open.values_mut().chain(&mut self.settled) {
             *at = at.shifted(jump);
         }
     }
 
-    /// What is expected at an instant.
+    /// Returns the expectations at this time.
     pub(super) fn at(&self, at: Timestamp) -> Expected<'_> {
         let is_open = self.open.values().any(|began| *began <= at && at <= began.plus(LONGEST));
         Expected { may_be_down: &self.may_be_down, planned: is_open || self.settled.is_some_and(|until| at <= until) }
@@ -83,7 +96,7 @@ mod tests {
         let mut expectations = Expectations::default();
         let name = Text::from("crash");
         expectations.take(&[fact(100, MarkBegan { name: name.clone() })]);
-        // It survives a restart.
+        // The state survives a restart.
         let mut expectations: Expectations = serde_json::from_str(&serde_json::to_string(&expectations).unwrap()).unwrap();
         let planned = |expectations: &Expectations, second| expectations.at(Timestamp::from_secs(second)).planned;
         assert_eq!([99, 100, 14_500, 14_501].map(|second| planned(&expectations, second)), [false, true, true, false]);

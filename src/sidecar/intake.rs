@@ -1,5 +1,5 @@
-//! How lines come in: from the log's files, from a pipe, from the event stream. Each source has its own reading state; what becomes
-//! of a line is the same for all.
+//! Reads lines from the log's files, from a pipe, and from the event stream. Each source has its own read position; all lines are
+//! processed in the same way.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -18,30 +18,30 @@ use crate::watch::{
     WatcherId, When,
 };
 
-/// How many bytes of the log are taken in at a time and go out as one request: about five hundred lines. A request with what is said
-/// of each line is two and a half times as large, and several are in memory at once.
+/// Bytes of the log read at a time and sent as one request: about five hundred lines. With the attributes of each line a request is
+/// two and a half times as large, and several are in memory at once.
 const BATCH_BYTES: usize = 96 * 1024;
 
-/// How much of the log is read before something else has its turn: a tenth of a second's work.
+/// Bytes of the log read before other events are handled: about 0.1 s of work.
 const TURN_BYTES: u64 = 16 * 1024 * 1024;
 
-/// What the records of the event stream have as their file's name.
+/// The file name in the records of the event stream.
 const STREAM_NAME: &str = "events";
 
-/// So many records of the event stream go out before the next look at the log.
+/// With this many records of the event stream, they are sent without waiting for the next read of the log.
 const STREAM_BATCH: u32 = 512;
 
-/// What comes at shorter distances than this may have waited together: the hub was heard before the first of it.
+/// Messages closer together than this may have been delayed together, so each of them may be as old as the first.
 const BURST: Micros = Micros::new(1_000_000);
 
-/// Where the reading of one source of lines stands.
+/// The read position of one source of lines.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
-    /// The beginning of a line whose end was not read yet.
+    /// The beginning of an incomplete line.
     pub unframer: Unframer,
-    /// What the records of the present generation have in common.
+    /// The common part of the current generation's records.
     pub form: Option<(u64, RecordForm)>,
-    /// When the source's end was last reached.
+    /// The time when the source was last read to its end.
     pub reached: Option<Timestamp>,
 }
 
@@ -50,41 +50,41 @@ pub(super) struct Reading {
 pub(super) struct LogIntake {
     pub follower: Follower,
     pub reading: Reading,
-    /// How many bytes are still unread.
+    /// Unread bytes.
     pub behind: u64,
-    /// Whether the log is there.
+    /// True if the log exists.
     pub present: bool,
     pub history: History,
 }
 
-/// What the lines are that stood in the log when this run first looked.
+/// The treatment of lines that were in the log before this run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum History {
-    /// As good as any: the position says which were read.
+    /// Read like new lines: the position shows which were read before.
     Known,
-    /// No facts until the first poll tells since when the hub's present process runs.
+    /// No facts until the first poll shows when the hub's present process started.
     UntilFirstPoll,
     /// No facts: the last run may have made facts of them, and its position was lost.
     Told,
 }
 
-/// What the hub writes into our standard input.
+/// The hub's output, piped into our standard input.
 #[derive(Debug)]
 pub(super) struct PipeIntake {
     pub pipe: Pipe,
     pub reading: Reading,
-    /// Whether the hub closed it.
+    /// True once the hub has closed it.
     pub ended: bool,
 }
 
-/// How the event stream stands.
+/// The state of the subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// It is not wanted.
+    /// Not wanted.
     Off,
-    /// It was joined and broke.
+    /// It broke.
     Broken,
-    /// It is joined.
+    /// Subscribed.
     Joined,
 }
 
@@ -92,21 +92,21 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct StreamIntake {
     pub standing: Standing,
-    /// Whether it was not joined for a part of the interval.
+    /// True if a part of the interval was without subscription.
     pub gap: bool,
-    /// Connections that were made so far: the lines of each have ids of their own.
+    /// Number of connections so far, which is part of the lines' ids.
     pub connections: u64,
-    /// Lines that came on this connection.
+    /// Lines received on this connection.
     heard: u64,
-    /// When something last came.
+    /// The time of the last message.
     pub latest: Option<Timestamp>,
     pub reading: Reading,
 }
 
-/// What a look at the log came to.
+/// The result of reading the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LogRead {
-    /// It held something new.
+    /// There was something new.
     pub moved: bool,
     /// Its end was reached.
     pub at_end: bool,
@@ -129,7 +129,7 @@ impl StreamIntake {
         Self { standing: Standing::Off, gap: false, connections, heard: 0, latest: None, reading: Reading::default() }
     }
 
-    /// Something came: what it holds was not there when the stream was last read to its end, at the time that this gives.
+    /// Records a message. Returns the earliest time at which its content can have been sent.
     fn came(&mut self, now: Timestamp) -> Timestamp {
         if let Some(before) = self.latest.replace(now).filter(|before| now.since(*before) >= BURST) {
             self.reading.reached = Some(before);
@@ -139,7 +139,7 @@ impl StreamIntake {
 }
 
 impl Sidecar {
-    /// Takes in what the log holds, batch by batch, at most until its end.
+    /// Reads the log batch by batch, until its end or the limit of one turn.
     pub async fn read_log(&mut self, now: Timestamp) -> Result<LogRead, JournalError> {
         let mut moved = false;
         let mut read = 0;
@@ -185,7 +185,7 @@ impl Sidecar {
         log.follower.read(BATCH_BYTES, |line| context.take(line, &mut into))
     }
 
-    /// What the hub wrote into the pipe; nothing means that it was closed.
+    /// Reads piped output; no bytes mean that the pipe was closed.
     pub async fn piped(&mut self, bytes: &[u8], now: Timestamp) -> Result<(), JournalError> {
         let Some(PipeIntake { pipe, reading, ended }) = &mut self.pipe else { return Ok(()) };
         let context = LineContext {
@@ -216,7 +216,7 @@ impl Sidecar {
         self.commit(now).await
     }
 
-    /// The event stream was joined.
+    /// Records a new subscription.
     pub fn stream_joined(&mut self, now: Timestamp) {
         self.stream.gap |= self.stream.standing != Standing::Joined;
         self.stream.standing = Standing::Joined;
@@ -226,19 +226,19 @@ impl Sidecar {
         self.assembler.interpreter.stream_joined(now);
     }
 
-    /// The event stream broke, or is no longer wanted.
+    /// Records the end of a subscription; `wanted` if it broke.
     pub fn stream_left(&mut self, reason: &str, wanted: bool, now: Timestamp) {
         self.assembler.interpreter.stream_left(reason, now);
         self.stream.gap = wanted;
         self.stream.standing = if wanted { Standing::Broken } else { Standing::Off };
     }
 
-    /// Whether the event stream is joined: the hub counts us among its subscribers.
+    /// Returns whether we are subscribed: the hub counts us among its subscribers.
     pub fn is_subscriber(&self) -> bool {
         self.stream.standing == Standing::Joined
     }
 
-    /// What was heard on the event stream.
+    /// Reads messages of the event stream.
     pub async fn heard(&mut self, heard: Vec<Heard>, now: Timestamp) -> Result<(), JournalError> {
         let earliest = self.stream.came(now);
         let sent = |said| Sent { said, earliest, read: now };
@@ -254,14 +254,14 @@ impl Sidecar {
             }
         }
         self.close_if_full(now);
-        // With a log the next look at it commits; alone the stream must do it.
+        // With a log, the next read of it commits; without one, commit here.
         let alone = self.log.is_none();
         if alone || self.records.records() >= STREAM_BATCH { self.commit(now).await } else { Ok(()) }
     }
 
     fn streamed_line(&mut self, text: &str, earliest: Timestamp, now: Timestamp) {
-        // A log that shows everything makes these lines dispensable: the stream is joined for what no line says. One that is gone
-        // shows nothing any more.
+        // If the log shows everything, these lines are redundant: the subscription is for events that are not in lines. A missing
+        // log shows nothing.
         let is_there = self.log.as_ref().is_some_and(|log| log.present) || self.pipe.as_ref().is_some_and(|pipe| !pipe.ended);
         if is_there && self.assembler.interpreter.log_shows_everything() {
             self.stream.heard += 1;
@@ -282,7 +282,7 @@ impl Sidecar {
             earliest,
             historic: false,
         });
-        // The log's own lines go out as they are; the stream adds only what that log can't show.
+        // The log's own lines are sent; the stream adds only what the log can't show.
         let only_here = self.log.is_none() && self.pipe.is_none();
         if said.collapsed || !(only_here || said.object) {
             return;
@@ -306,10 +306,10 @@ impl Sidecar {
         }
     }
 
-    /// Where the files of the log stand, for those who wait for them to change.
+    /// Returns the log's files, for waiting until they change.
     pub fn log_files(&self) -> impl Iterator<Item = &Path> {
         let follower = self.log.as_ref().map(|log| &log.follower);
-        // A file that is not there yet is waited for, too.
+        // Includes a file that does not exist yet.
         let awaited = follower.filter(|follower| !tail::is_pattern(follower.path())).map(Follower::path);
         awaited.into_iter().chain(follower.into_iter().flat_map(Follower::files))
     }
@@ -345,7 +345,7 @@ impl Sidecar {
     }
 }
 
-/// What is the same for all lines of a batch.
+/// The common properties of the lines of a batch.
 struct LineContext {
     source: LineSource,
     watcher: WatcherId,
@@ -358,7 +358,7 @@ struct LineContext {
 
 impl LineContext {
     fn take(&self, line: Line<'_>, into: &mut Into<'_>) {
-        // Hardly any line has bad bytes: a check of the whole is faster than the search for them by much.
+        // Invalid bytes are rare, and checking the whole line is much faster than searching for them.
         let text = std::str::from_utf8(line.bytes).map_or_else(|_| String::from_utf8_lossy(line.bytes), Cow::Borrowed);
         let bad_utf8 = matches!(text, Cow::Owned(_));
         into.lost.bad_utf8 += u64::from(bad_utf8);
@@ -402,7 +402,7 @@ impl LineContext {
     }
 }
 
-/// What the records of this generation have in common; made once for each.
+/// Returns the common part of a generation's records, created once for each generation.
 fn form<'a>(known: &'a mut Option<(u64, RecordForm)>, watcher: WatcherId, file: &str, generation: u64) -> &'a RecordForm {
     if known.as_ref().is_none_or(|(of, _)| *of != generation) {
         *known = None;
@@ -411,7 +411,7 @@ fn form<'a>(known: &'a mut Option<(u64, RecordForm)>, watcher: WatcherId, file: 
     form
 }
 
-/// Where a line goes.
+/// The destinations of a line.
 struct Into<'a> {
     interpreter: &'a mut Interpreter,
     reading: &'a mut Reading,

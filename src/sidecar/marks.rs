@@ -1,5 +1,5 @@
-//! Marks: disturbances that somebody announces with `hubwatch mark`. They are laid into a folder beside the journal, so that it works
-//! whether the sidecar runs or not; the sidecar takes them up with its next poll, or when it starts.
+//! Marks: planned maintenance and tests, announced with `hubwatch mark`. They are files in a folder beside the journal, which the
+//! sidecar reads with its next poll or when it starts, so it need not run when they are made.
 
 use std::path::{Path, PathBuf};
 
@@ -8,35 +8,35 @@ use serde::{Deserialize, Serialize};
 use crate::base::atomic;
 use crate::watch::{Fact, FactKind, MarkBegan, MarkEnded, Micros, Text, Timestamp, WatcherFact};
 
-/// The folder, in the state folder.
+/// The folder of the marks in the state folder.
 const FOLDER: &str = "marks";
 
-/// The disturbances that the strategy plans; criteria judge what happens in them by these names.
+/// The disturbances of the strategy; criteria refer to these names.
 pub const KNOWN: [&str; 5] = ["server_crash", "gemini_failure", "session_isolation", "sse_disconnect", "high_load"];
 
-/// What is announced.
+/// The kind of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Edge {
-    /// A disturbance begins.
+    /// The beginning of a window.
     Begin,
-    /// It is over.
+    /// Its end.
     End,
 }
 
-/// An announcement.
+/// A mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mark {
-    /// When.
+    /// Its time.
     pub at: Timestamp,
-    /// What.
+    /// Its kind.
     pub edge: Edge,
-    /// Of which disturbance.
+    /// The name of the disturbance.
     pub name: String,
 }
 
 impl Mark {
-    /// The mark that a fact is, if it is one.
+    /// Returns the mark of a fact; `None` for other facts.
     pub fn of_fact(fact: &Fact) -> Option<Self> {
         let (edge, name) = match &fact.kind {
             FactKind::Watcher(WatcherFact::MarkBegan(mark)) => (Edge::Begin, &mark.name),
@@ -46,7 +46,7 @@ impl Mark {
         Some(Self { at: fact.when.latest(), edge, name: name.to_string() })
     }
 
-    /// As a fact.
+    /// Returns the mark as a fact.
     pub fn fact(&self) -> FactKind {
         let name = Text::new(self.name.as_str());
         match self.edge {
@@ -56,32 +56,32 @@ impl Mark {
     }
 }
 
-/// A disturbance by its two marks.
+/// A planned window.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Announced {
     /// Its name.
     pub name: String,
-    /// When it began.
+    /// Its beginning.
     pub begun: Timestamp,
-    /// When it ended; `None` if it was not ended.
+    /// Its end, if it is known.
     pub ended: Option<Timestamp>,
 }
 
 impl Announced {
-    /// Whether it is on at an instant. One that was not ended is on for so long at most.
+    /// Returns whether it is open at this time. Without an end it is open for at most `longest`.
     pub fn is_on(&self, at: Timestamp, longest: Micros) -> bool {
         let end = self.begun.plus(longest);
         self.begun <= at && at < self.ended.map_or(end, |ended| ended.min(end))
     }
 
-    /// Whether it was not ended in time, so that only its first hours count.
+    /// Returns whether its end is missing, so that only its first hours count.
     pub fn is_forgotten(&self, now: Timestamp, longest: Micros) -> bool {
         self.ended.unwrap_or(now).since(self.begun) > longest
     }
 }
 
-/// Pairs begins with ends. What the judge ignores is ignored here, too: a begin of what is on already, an end of what is not. A
-/// disturbance that nobody ended is over after the longest time.
+/// Pairs beginnings with ends. Like the judge, it ignores the beginning of an open window and the end of one that is not open. A
+/// window without an end is closed after the longest time.
 pub fn announced(mut marks: Vec<Mark>, longest: Micros) -> Vec<Announced> {
     marks.sort_by_key(|mark| (mark.at, mark.edge));
     let mut all: Vec<Announced> = Vec::new();
@@ -99,15 +99,15 @@ pub fn announced(mut marks: Vec<Mark>, longest: Micros) -> Vec<Announced> {
     all
 }
 
-/// Lays a mark into the folder: whole or not at all.
+/// Writes a mark to the folder, atomically.
 pub fn lay(state_dir: &Path, mark: &Mark) -> std::io::Result<()> {
     let folder = state_dir.join(FOLDER);
-    // Names sort by time; the process's id keeps two that come at once apart.
+    // Names sort by time; the PID distinguishes marks of the same time.
     let name = format!("{:020}-{}", mark.at.get(), std::process::id());
     atomic::write_json(&folder.join(format!("{name}.json")), mark)
 }
 
-/// The marks that wait, in the order of their times, each with its file. One that can't be read is told and set aside.
+/// Returns the waiting marks and their files, by time. Unreadable files are renamed with a warning.
 pub fn waiting(state_dir: &Path) -> Vec<(PathBuf, Mark)> {
     let Ok(entries) = std::fs::read_dir(state_dir.join(FOLDER)) else { return Vec::new() };
     let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
@@ -128,7 +128,7 @@ fn read(path: &Path) -> Option<Mark> {
     }
 }
 
-/// Removes marks that are committed. One that can't be removed is taken up again, which changes nothing.
+/// Deletes committed marks. One that can't be deleted is read again, which has no effect.
 pub fn done(marks: &[PathBuf]) {
     for path in marks {
         let _ = std::fs::remove_file(path);

@@ -1,8 +1,8 @@
-//! The sidecar: brings the sources together, closes an interval with each poll, and commits what was learned.
+//! The sidecar: combines the sources, closes an interval with each poll, and commits the data.
 //!
-//! [`Sidecar`] is the shell around the pure [`assemble::Assembler`]: it reads the log, hands lines and polls to the assembler,
-//! sends log lines on and commits everything in one transaction: data, read position and state. A rehearsed period
-//! drives the same shell with a simulated clock.
+//! [`Sidecar`] is the shell around the pure [`assemble::Assembler`]: it reads the log, passes lines and polls to the assembler,
+//! sends log lines, and commits data, read position and state in one transaction. A rehearsed period drives the same shell with a
+//! simulated clock.
 
 pub mod assemble;
 mod checkpoint;
@@ -35,21 +35,21 @@ use intake::{History, LogIntake, PipeIntake, Reading, StreamIntake};
 pub use source::LogSource;
 use state::{Lost, Sent};
 
-/// The hub's own start time is taken a moment after its first line, by up to a second in the recordings.
+/// The hub reports a start time that is later than its first line, by up to a second in the recordings.
 const START_SLACK: Micros = Micros::new(2_000_000);
 
-/// Generations of the log, and connections to the event stream, are numbered from here in each run that finds no read position. Their
-/// numbers are part of the records' ids: begun at 0 again, another line would get the id of one that is in the journal already.
+/// Bits for the numbers of the log's generations and of the event stream's connections in one run without a read position. The
+/// numbers are part of the records' ids: if they began at 0 again, a new line could get the id of a line that is in the journal.
 const NUMBERS_OF_A_RUN: u32 = 32;
 
-/// What becomes of the log's lines.
+/// How log lines are exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lines {
-    /// Whether lines that repeat become one count after a few samples.
+    /// Whether repeated lines are collapsed to a count after a few samples.
     pub collapse: bool,
-    /// Whether the record of a JSON line carries the whole line beside its message.
+    /// Whether the record of a JSON line has the whole line beside its message.
     pub original: bool,
-    /// Whether prompts, arguments and key-like strings go out as they are.
+    /// Whether prompts, arguments and strings that look like keys are exported unmasked.
     pub keep_private: bool,
 }
 
@@ -59,26 +59,26 @@ impl Default for Lines {
     }
 }
 
-/// How the sidecar begins.
+/// The settings of a sidecar.
 #[derive(Debug)]
 pub struct Setup {
-    /// Whose Watches it makes.
+    /// The origin of its Watches.
     pub origin: Origin,
-    /// The key that hides session ids.
+    /// The key for hashing session ids.
     pub key: [u8; 32],
-    /// The log.
+    /// The source of the log.
     pub log: LogSource,
     /// Where to begin in it.
     pub begin: Begin,
     /// What becomes of its lines.
     pub lines: Lines,
-    /// What an earlier run left behind.
+    /// The checkpoint of an earlier run.
     pub checkpoint: Option<Vec<u8>>,
-    /// What became of a damaged journal.
+    /// The recovery of a damaged journal, if there was one.
     pub recovered: Option<Recovered>,
-    /// What the senders do.
+    /// The totals of the senders.
     pub tally: Tally,
-    /// Shows what the sidecar itself costs. A rehearsal has none: its time is not the machine's.
+    /// Reads the sidecar's own resource usage; `None` in a rehearsal, whose time is simulated.
     pub own: Option<OwnProcess>,
 }
 
@@ -91,14 +91,14 @@ pub struct Sidecar {
     stream: StreamIntake,
     looks_at_process: bool,
     own: Option<OwnProcess>,
-    /// What was lost since the last Watch.
+    /// Data lost since the last Watch.
     lost: Lost,
-    /// What the senders had done when that was last reported.
-    told: Sent,
-    /// What the journal had dropped when that was last reported.
+    /// The totals of the senders at the last report.
+    reported: Sent,
+    /// The journal's drops at the last report.
     dropped: Drops,
     tally: Tally,
-    /// Whether the record of a JSON line carries the whole line.
+    /// Whether the record of a JSON line has the whole line.
     original: bool,
     records: LogBatch,
     pending: Pending,
@@ -110,7 +110,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// Begins at `now`. With a checkpoint it goes on where that was made, as far as the checkpoint can be read.
+    /// Begins at `now`. With a checkpoint it continues from there, as far as the checkpoint can be read.
     pub fn begin(setup: Setup, now: Timestamp, journal: Journal, logs: Option<LogFastPath>, looks_at_process: bool) -> Self {
         let Setup { origin, key, log, begin, lines, checkpoint, recovered, tally, own } = setup;
         let Saved { position, knowledge, losses } =
@@ -153,7 +153,7 @@ impl Sidecar {
         let known = from.files.as_ref().map(State::generations);
         let log_intake = log.file().map(|path| {
             let follower = Follower::new(path.to_owned(), begin, from.files, first_number);
-            // A log that comes later holds nothing old.
+            // A log that is created later has no old lines.
             let history = if follower.size().is_some() { history } else { History::Known };
             LogIntake::new(follower, from.reading, history)
         });
@@ -166,7 +166,7 @@ impl Sidecar {
             looks_at_process,
             own,
             lost,
-            told: Sent::default(),
+            reported: Sent::default(),
             dropped,
             tally,
             original: lines.original,
@@ -178,58 +178,58 @@ impl Sidecar {
         }
     }
 
-    /// What the configuration says differently from the built-in rules travels in the Watches.
+    /// Sets the configuration's changes to the built-in rules, which become part of the Watches.
     pub fn state_rules(&mut self, rules: Vec<String>) {
         self.assembler.state_rules(rules);
     }
 
-    /// Takes up an announcement: it is a fact of the open Watch.
+    /// Adds a mark as a fact of the open Watch.
     pub fn mark(&mut self, mark: &marks::Mark) {
         self.assembler.mark(mark);
     }
 
-    /// The metrics that went out last, if they are new.
+    /// Returns the last poll's metrics, once.
     pub fn take_measured(&mut self) -> Option<ExportMetricsServiceRequest> {
         self.measured.take()
     }
 
-    /// The knowledge about the hub.
+    /// Returns the interpreter, with its knowledge of the hub.
     pub fn interpreter(&self) -> &Interpreter {
         &self.assembler.interpreter
     }
 
-    /// The next Watch's origin.
+    /// Returns the origin of the next Watch.
     pub fn origin(&self) -> &Origin {
         self.assembler.origin()
     }
 
-    /// What the first poll says about the hub's present process decides which lines of an old log are facts of this run. Call it
-    /// once, before the first line is read.
+    /// Decides by the hub's present process which lines of an old log are facts of this run. Call it once, before the first line is
+    /// read.
     pub fn first_poll(&mut self, answer: &PollAnswer) {
-        // What the log says of the time when nobody watched is taken in before the poll is.
+        // Lines of the time before this run are read before the poll is processed.
         let said = self.assembler.interpreter.expect(answer);
         let Some(log) = self.log.as_mut().filter(|log| log.history == History::UntilFirstPoll && log.reading.reached.is_none())
         else {
             return;
         };
-        // A process that began after the hub did is another one: a proxy that has its port.
+        // A process that started later than the hub is another one, such as a proxy on its port.
         let is_hub = |started: &Timestamp| said.is_none_or(|said| *started <= said.plus(START_SLACK));
         let seen = answer.process.as_ref().map(|process| process.started).filter(is_hub);
         let begun = seen.or(said.map(|said| said.minus(START_SLACK)));
         if let Some(begun) = begun {
-            // An untimed line is of the present process: every hub empties the file without times when it starts.
+            // Lines without times belong to the present process, because every hub truncates such a file when it starts.
             log.history = History::Known;
             log.reading.reached = Some(begun);
             self.assembler.interpreter.facts_since(begun);
         }
     }
 
-    /// Whether the log is read from a file that is not there.
+    /// Returns whether the log is a file that does not exist.
     pub fn lacks_log(&self) -> bool {
         self.log.as_ref().is_some_and(|log| !log.present)
     }
 
-    /// Whether the log says that the hub stops once its last event-stream subscriber leaves.
+    /// Returns whether the log shows that the hub stops with its last event-stream subscriber.
     pub fn hub_stops_alone(&self) -> bool {
         self.assembler.interpreter.hub_stops_alone()
     }
@@ -242,17 +242,17 @@ impl Sidecar {
         }
     }
 
-    /// The hub was looked for at this time, and did not answer.
+    /// Records that the hub did not answer a check at this time.
     pub fn still_away(&mut self, at: Timestamp) {
         self.assembler.interpreter.still_away(at);
     }
 
-    /// Whether a line told of a start or a stop of the hub since this was last asked.
+    /// Returns whether a line showed a start or a stop of the hub since the last call.
     pub fn take_stir(&mut self) -> bool {
         self.assembler.interpreter.take_stir()
     }
 
-    /// The process stood still from `before` to `now`: nobody watched. The interval ends where it was last awake.
+    /// Records that the process stood still from `before` to `now`. The interval ends at `before`.
     pub async fn stood_still(&mut self, before: Timestamp, now: Timestamp) -> Result<(), JournalError> {
         let closing = self.closing();
         let finished = self.assembler.stood_still(before, now, closing);
@@ -260,7 +260,7 @@ impl Sidecar {
         self.commit(now).await
     }
 
-    /// Takes a poll in: reads the log first, since what it says happened before the answer; then closes the interval and commits.
+    /// Processes a poll: reads the log first, because its lines are older than the answer; then closes the interval and commits.
     pub async fn polled(&mut self, mut answer: PollAnswer) -> Result<(), JournalError> {
         let now = answer.now;
         self.read_log(now).await?;
@@ -288,11 +288,12 @@ impl Sidecar {
         self.commit(now).await
     }
 
-    /// The wall clock jumped from `before` to `now`: the interval ends in the old time, the next begins in the new one.
+    /// Records that the wall clock jumped from `before` to `now`: the interval ends in the old time, and the next begins in the new
+    /// one.
     pub async fn clock_jumped(&mut self, before: Timestamp, now: Timestamp, jump: i64) -> Result<(), JournalError> {
         let closing = self.closing();
         let finished = self.assembler.clock_jumped(before, now, jump, closing);
-        // What was read before was read before in the new time, too.
+        // Earlier reads must stay earlier in the new time, too.
         self.stream.latest = self.stream.latest.map(|latest| latest.shifted(jump));
         let log = self.log.iter_mut().map(|log| &mut log.reading);
         let piped = self.pipe.iter_mut().map(|pipe| &mut pipe.reading);
@@ -303,13 +304,14 @@ impl Sidecar {
         self.commit(now).await
     }
 
-    /// Whether lines that were read, or can be read now, claim what only a poll can settle.
+    /// Reads the log to its end. Returns whether lines claim something that only a poll can confirm.
     pub async fn awaits_poll(&mut self, now: Timestamp) -> Result<bool, JournalError> {
         while !self.read_log(now).await?.at_end {}
         Ok(self.assembler.interpreter.has_undecided())
     }
 
-    /// Ends on purpose: reads what is there, says so and closes the last interval. All of it is committed when this returns.
+    /// Ends the watch: reads the log to its end, adds the fact, and closes the last interval. Everything is committed when it
+    /// returns.
     pub async fn stop(&mut self, reason: &str, now: Timestamp) -> Result<(), JournalError> {
         while !self.read_log(now).await?.at_end {}
         self.assembler.interpreter.ends(now);
@@ -320,7 +322,7 @@ impl Sidecar {
         self.commit_rest(now).await
     }
 
-    /// Commits what a failed commit left over; it is on the disk when this returns.
+    /// Commits the data of a failed commit; it is on disk when this returns.
     pub async fn commit_rest(&mut self, now: Timestamp) -> Result<(), JournalError> {
         self.commit(now).await?;
         self.finish_commit().await
@@ -332,7 +334,7 @@ impl Sidecar {
         Some(LogFilePoll { size, disk_free: process::free_space(follower.path()) })
     }
 
-    /// Where reading stands, for the commit.
+    /// Returns the read position for the commit.
     fn position(&self) -> Position {
         let origin = self.assembler.origin();
         Position {
@@ -349,7 +351,7 @@ impl Sidecar {
     }
 }
 
-/// Where the reading of the log goes on.
+/// The position from which the log is read on.
 #[derive(Default)]
 struct From {
     files: Option<State>,
@@ -357,7 +359,8 @@ struct From {
 }
 
 impl From {
-    /// Files are found again also under another path; when the end was reached, and half a line, belong to the same log only.
+    /// Files are recognised under another path, too. The time of the last read and an incomplete line are only valid for the same
+    /// path.
     fn position(saved: Position, log: Option<&Path>) -> Self {
         let same_log = saved.log.as_deref() == log;
         let reached = saved.log_reached.filter(|_| same_log);

@@ -1,22 +1,22 @@
-//! Where the hub's lines are read.
+//! The sources of the hub's log lines.
 
 use std::path::{Path, PathBuf};
 
-/// Where the hub's log is read.
+/// The source of the hub's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogSource {
-    /// Nowhere.
+    /// None.
     None,
-    /// In a file.
+    /// A file.
     File(PathBuf),
-    /// What the hub writes is piped into the sidecar.
+    /// The hub's output, piped into the sidecar.
     Stdin,
-    /// In a file, with what the hub writes piped into the sidecar as well.
+    /// A file, and the hub's piped output as well.
     FileAndStdin(PathBuf),
 }
 
 impl LogSource {
-    /// The file, if it is one.
+    /// Returns the file, if there is one.
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) | Self::FileAndStdin(path) => Some(path),
@@ -24,7 +24,7 @@ impl LogSource {
         }
     }
 
-    /// The hub's output is piped into the sidecar, too.
+    /// Adds the hub's piped output.
     #[must_use]
     pub fn and_stdin(self) -> Self {
         match self {
@@ -33,7 +33,7 @@ impl LogSource {
         }
     }
 
-    /// Without what is piped into the sidecar.
+    /// Returns the source without piped output.
     #[must_use]
     pub fn without_stdin(self) -> Self {
         match self {
@@ -42,7 +42,7 @@ impl LogSource {
         }
     }
 
-    /// Whether the hub's output is piped into the sidecar.
+    /// Returns whether the hub's output is piped into the sidecar.
     pub const fn is_piped(&self) -> bool {
         matches!(self, Self::Stdin | Self::FileAndStdin(_))
     }

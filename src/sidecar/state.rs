@@ -1,4 +1,4 @@
-//! What the sidecar says of its sources and itself at the end of an interval.
+//! The state of the sources and of the sidecar itself at the end of an interval.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +10,7 @@ use crate::journal::{CreatedAgain, JournalError};
 use crate::process::OwnUse;
 use crate::watch::{Bytes, Count, JournalCreatedAgain, Micros, SidecarPoll, Sources, Text, Timestamp, Visibility, When};
 
-/// What was lost, or read late, since the last Watch.
+/// Data lost or read late since the last Watch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Lost {
     pub lines_cut: u64,
@@ -23,7 +23,7 @@ pub(super) struct Lost {
     pub lag: Option<Micros>,
 }
 
-/// What the senders did since they were started, all together.
+/// Totals of all senders since their start.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Sent {
     sent: u64,
@@ -37,7 +37,7 @@ impl Sent {
 }
 
 impl Sidecar {
-    /// What the sidecar keeps and costs.
+    /// Adds the journal's size, the queue, and the sidecar's own resource usage.
     pub(super) async fn describe_itself(&mut self, own: &mut SidecarPoll, now: Timestamp) -> Result<(), JournalError> {
         let Some(process) = &mut self.own else { return Ok(()) };
         if let Some(OwnUse { rss, rss_peak, cpu_time }) = process.read() {
@@ -58,11 +58,11 @@ impl Sidecar {
         Ok(())
     }
 
-    /// How far each source was read, and what was lost and sent since the last Watch.
+    /// Returns how far each source was read, and what was lost and sent since the last Watch.
     pub(super) fn closing(&mut self) -> Closing {
         let lost = std::mem::take(&mut self.lost);
         let now = self.tally.read().fold(Sent::default(), Sent::with);
-        let before = std::mem::replace(&mut self.told, now);
+        let before = std::mem::replace(&mut self.reported, now);
         let piped = self.pipe.as_ref();
         let log_read_to = self.log.as_ref().map_or(piped.and_then(|pipe| pipe.reading.reached), |log| log.reading.reached);
         Closing {

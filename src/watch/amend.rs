@@ -1,4 +1,4 @@
-//! Amendments: what is learned of a fact after it was told is told as another fact, which names the first.
+//! Amendments: what is learned about a fact after it was sent becomes another fact, which refers to the first.
 
 use std::collections::BTreeMap;
 

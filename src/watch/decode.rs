@@ -14,7 +14,7 @@ use super::{Interval, Origin, WATCH_SCHEMA, Watch, names};
 /// Why a span could not be read as a Watch.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
-    /// It is somebody else's span.
+    /// A span of another program.
     #[error("the span `{0}` is not a watch span")]
     NotAWatch(String),
     /// A newer hubwatch wrote it.

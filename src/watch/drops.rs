@@ -11,7 +11,7 @@ use super::record::{Attributes, RecordError, Value, terms};
 terms! {
     /// What can be dropped, in the order in which it goes.
     pub enum DroppedKind {
-        /// What destinations refused for good and was set aside.
+        /// Records that destinations permanently rejected.
         DeadLetters = "dead_letters",
         /// Log records that waited for a destination; one that two destinations lacked counts twice.
         Logs = "logs",

@@ -82,7 +82,7 @@ fn fact_event(fact: &Fact, interval: Interval) -> (&'static str, Timestamp, Attr
     (fact.kind.name(), inside, attributes)
 }
 
-/// The index keeps the order of events inside one microsecond, and tells ours from those that a backend adds.
+/// The index keeps the order of events within one microsecond, and distinguishes ours from those that a backend adds.
 fn numbered((index, (name, at, mut attributes)): (usize, (&str, Timestamp, Attributes))) -> Event {
     attributes.put(names::EVENT_INDEX, &Count::new(index as u64));
     Event { time_unix_nano: at.as_nanos(), name: name.to_owned(), attributes: attributes.into_inner(), ..Event::default() }

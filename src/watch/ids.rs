@@ -44,7 +44,7 @@ macro_rules! name {
         }
 
         impl $name {
-            /// Checks a name that somebody typed.
+            /// Checks a name that a user typed.
             pub fn parse(name: &str) -> Result<Self, NameError> {
                 if name.is_empty() {
                     Err(NameError::Empty)
@@ -196,8 +196,8 @@ hex_id!(
     8
 );
 hex_id!(
-    /// One log record: equal for the same bytes of the same file generation, whoever reads them and how often (`log.record.uid`).
-    /// Its first half is the [`GenerationId`], its second the offset: nothing is hashed for each line.
+    /// One log record: equal for the same bytes of the same file generation, however often they are read (`log.record.uid`). Its
+    /// first half is the [`GenerationId`], its second the offset: nothing is hashed for each line.
     RecordUid,
     16
 );
@@ -263,7 +263,8 @@ impl SpanId {
         Self::derive("hubwatch watch span", &[watcher.as_bytes(), &run.to_le_bytes(), &sequence.get().to_le_bytes()])
     }
 
-    /// The span of a meta-tool call, from the record that began it; `child` tells the call (`""`) from its parts (`"gemini"`).
+    /// The span of a meta-tool call, from the record that began it; `child` distinguishes the call (`""`) from its parts
+    /// (`"gemini"`).
     pub fn of_call(began: RecordUid, child: &str) -> Self {
         Self::derive("hubwatch call span", &[began.as_bytes(), child.as_bytes()])
     }
@@ -313,7 +314,7 @@ impl GenerationId {
 }
 
 impl FactId {
-    /// A fact that a log line states; `ordinal` tells several facts of one line apart.
+    /// A fact that a log line states; `ordinal` distinguishes several facts of one line.
     pub fn of_line(record: RecordUid, ordinal: u32) -> Self {
         Self::derive("hubwatch line fact", &[record.as_bytes(), &ordinal.to_le_bytes()])
     }

@@ -60,7 +60,7 @@ record! {
         pub part: u32 = names::WATCH_PART,
         /// The version of hubwatch that made it.
         pub tool_version: Text = names::WATCH_TOOL_VERSION,
-        /// The build under test, where somebody named it.
+        /// The build under test, if it is configured.
         pub build: Option<Text> = names::WATCH_BUILD,
         /// How often the hub is polled.
         pub interval: Micros = names::WATCH_INTERVAL,

@@ -304,7 +304,7 @@ pub const METRIC_SIDECAR_REJECTED: &str = "mcphub.sidecar.records.rejected";
 pub const METRIC_SIDECAR_DROPPED: &str = "mcphub.sidecar.records.dropped";
 pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";
 
-// What `/metrics` tells beside the metrics above, which stand there under the names that OpenTelemetry's translation gives them.
+// Further metrics of `/metrics`. The metrics above appear there under the names of OpenTelemetry's translation.
 /// What is known of each resource: the hub, and the sidecar beside it.
 pub const PROMETHEUS_TARGET_INFO: &str = "target_info";
 /// Which hubwatch serves this.

@@ -74,10 +74,7 @@ impl CallOutcome {
 impl ApiOutcome {
     /// What went wrong, as the conventions' `error.type`.
     pub const fn error(self) -> Option<&'static str> {
-        match self {
-            Self::Ok => None,
-            _ => Some(self.as_str()),
-        }
+        if matches!(self, Self::Ok) { None } else { Some(self.as_str()) }
     }
 }
 

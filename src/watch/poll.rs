@@ -12,7 +12,7 @@ terms! {
     pub enum ApiOutcome {
         /// An answer of the expected form.
         Ok = "ok",
-        /// Nobody listens there.
+        /// The connection was refused.
         Refused = "refused",
         /// No whole answer in time.
         Timeout = "timeout",
@@ -46,12 +46,12 @@ terms! {
 }
 
 impl ApiOutcome {
-    /// Whether something answered at all, with whatever.
+    /// Returns whether there was any answer.
     pub const fn answered(self) -> bool {
         !matches!(self, Self::Refused | Self::Timeout | Self::Tls | Self::Unreachable | Self::Truncated)
     }
 
-    /// What came instead of a hub's answer, for people, with what to do where somebody can.
+    /// Returns the failure in words for people, with the next step where there is one.
     pub const fn reason(self) -> &'static str {
         match self {
             Self::Ok => "it answers",
@@ -84,7 +84,7 @@ terms! {
         Down = "down",
         /// It is being started.
         Starting = "starting",
-        /// It waits for somebody's authorisation.
+        /// It waits for an authorisation by a user.
         Unauthorized = "unauthorized",
         /// The configuration switched it off.
         Disabled = "disabled",
@@ -139,7 +139,7 @@ record! {
         /// The event stream.
         pub event_stream: Visibility = names::SOURCE_EVENT_STREAM,
         /// Whether a source at hand shows the checkpoint lines, without which no meta-tool call can be seen. Absent while that is
-        /// not known: nothing that tells the log's shape was read yet.
+        /// not known: no line that shows the log's shape was read yet.
         pub checkpoints: Option<bool> = names::SOURCE_CHECKPOINTS,
         /// The hub's process.
         pub process: Visibility = names::SOURCE_PROCESS,
@@ -253,7 +253,7 @@ record! {
         pub tools: u32 = names::SERVER_TOOLS,
         /// The hub's error text for it.
         pub error: Option<Text> = names::SERVER_ERROR,
-        /// Its process, where it is a child of the hub's that we could tell.
+        /// Its process, where it was identified among the hub's children.
         pub child_pid: Option<u32> = names::SERVER_CHILD_PID,
         /// When that process started.
         pub child_started: Option<Timestamp> = names::SERVER_CHILD_STARTED,
@@ -307,13 +307,13 @@ record! {
         pub lines_cut: Count = names::SIDECAR_LINES_CUT,
         /// Lines with bytes that are not UTF-8.
         pub bad_utf8: Count = names::SIDECAR_BAD_UTF8,
-        /// Bytes of the log that were overwritten before anybody could read them, as far as it can be known.
+        /// Bytes of the log that were overwritten before they were read, as far as it is known.
         pub bytes_lost: Bytes = names::SIDECAR_BYTES_LOST,
         /// Answers of the hub that were not what a hub answers.
         pub unreadable_answers: Count = names::SIDECAR_UNREADABLE_ANSWERS,
         /// Rows that wait for a destination.
         pub unsent: Count = names::SIDECAR_UNSENT,
-        /// Records that a destination refused for good.
+        /// Records that a destination permanently rejected.
         pub rejected: Count = names::SIDECAR_REJECTED,
         /// Size of the journal.
         pub journal: Bytes = names::SIDECAR_JOURNAL_BYTES,
@@ -325,8 +325,8 @@ record! {
         pub cpu_time: Option<Micros> = names::SIDECAR_CPU_TIME,
         /// Lines that begin as JSON does and are not what a logger writes; they are kept as bare text.
         pub parse_failures: Option<Count> = names::SIDECAR_PARSE_FAILURES,
-        /// The longest time from a line's own time until it was read; absent where no line with a time was read. After a time when
-        /// nobody watched it is as long as that.
+        /// The longest time from a line's own time until it was read; absent where no line with a time was read. After a time
+        /// without a watch it is as long as that time.
         pub lag: Option<Micros> = names::SIDECAR_LAG,
         /// Records that destinations took in the interval; one that two took counts twice. Absent where there is no destination.
         pub sent: Option<Count> = names::SIDECAR_SENT,
@@ -399,7 +399,7 @@ impl Default for SidecarPoll {
 }
 
 impl SidecarPoll {
-    /// Takes out what was counted, which is told once; how things stand stays.
+    /// Takes out the counts, which belong to one Watch only; gauges stay.
     #[must_use]
     pub fn take_counts(&mut self) -> Self {
         let stand = Self {

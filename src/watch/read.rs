@@ -17,7 +17,7 @@ pub use protobuf::{WireError, spans_of_request};
 /// An event of ours has about so many attributes: room for them at once.
 const USUAL_ATTRIBUTES: usize = 24;
 
-/// A value as it is read: one that no attribute of ours has is nobody's concern here.
+/// An attribute's value. Types that we never write are kept as `Other`.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub enum Scalar<'a> {
     /// A text.

@@ -78,7 +78,7 @@ const PROCESS_UNSEEN: &str = "the hub's process can't be seen from here: run hub
      in containers share its PID namespace (shareProcessNamespace, or HUBWATCH_SHARED_PIDS) or mount its control group (HUBWATCH_CGROUP)";
 const API_UNASKED: &str = "the hub's API did not answer";
 
-/// How often a source was read, of the times that somebody wanted to.
+/// How often a source was read, and how often it should have been.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Readings {
     read: u64,
@@ -168,7 +168,7 @@ impl Sight {
             Aspect::HubEnds => self.hub_ends(),
             Aspect::Servers => self.servers(),
             Aspect::ServerProcesses if self.children => Visible::Yes,
-            Aspect::ServerProcesses => no("no child process of the hub could be told to be a server's; remote servers have none"),
+            Aspect::ServerProcesses => no("no child process of the hub was identified as a server's; remote servers have none"),
             Aspect::Clients => self.clients(),
             Aspect::Sessions => self.sessions(),
             Aspect::Calls => of_source(

@@ -213,7 +213,7 @@ async fn each_loss_between_receiver_and_backend_is_explained() {
     let (day, none) = (Duration::from_secs(24 * 3600), Pipeline::default());
     let losses = [
         (Pipeline { samples: Some(2), ..none }, "sampling", "10 of 20 small probes came back within 1 s"),
-        (Pipeline { retention: Some(day), ..none }, "late data", "a trace of 48 hours ago did not come back"),
+        (Pipeline { retention: Some(day), ..none }, "late data", "a trace from 48 hours ago did not come back"),
         (Pipeline { longest_text: Some(256), ..none }, "content", "a text of 1024 bytes came back with 256"),
         (Pipeline { most_spans: Some(20), ..none }, "size", "20 of 60 spans came back"),
         (Pipeline { largest_request: Some(1_000_000), ..none }, "writing", "takes no request of 2 MB"),
@@ -263,7 +263,7 @@ async fn nothing_is_written_without_otlp_flag() {
             .await;
     assert_eq!((diagnosis.code, diagnosis.outcome("probes"), running.written()), (Some(0), "note", 0), "{}", diagnosis.text);
     assert!(
-        diagnosis.text.contains("nobody asked for it") && diagnosis.text.contains(&format!("--otlp {}", running.base)),
+        diagnosis.text.contains("--otlp is not set") && diagnosis.text.contains(&format!("--otlp {}", running.base)),
         "{}",
         diagnosis.text
     );
@@ -282,7 +282,7 @@ async fn an_archive_is_checked_without_probes() {
     let whole = diagnose(&archive, "demo-hub").await;
     let outcomes = ["reading", "probes", "watches"].map(|check| whole.outcome(check));
     assert_eq!((whole.code, outcomes, running.written()), (Some(0), ["ok", "note", "ok"], 0), "{}", whole.text);
-    assert!(whole.seen("probes").contains("a file gives back what it holds"), "{}", whole.text);
+    assert!(whole.seen("probes").contains("a file can't receive probes"), "{}", whole.text);
     assert!(whole.seen("watches").contains("from 2026-11-01T00:00:00.000Z to 2026-11-01T01:15:00.000Z"), "{}", whole.text);
 
     let other = diagnose(&archive, "other-hub").await;

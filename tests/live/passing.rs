@@ -12,8 +12,7 @@ use crate::sidecar::binary;
 use crate::sound::sound;
 use crate::wait::until;
 
-/// As somebody would write it who wants a verdict after minutes: shorter times and fewer samples; no limit of a measured quantity is
-/// moved.
+/// The configuration for a verdict after minutes: shorter times and fewer samples; no limit of a measured quantity is changed.
 const CONFIGURATION: &str = r#"
 [servers.github]                      # it lacks its token here
 expected = ["disconnected", "connecting"]
@@ -43,10 +42,10 @@ enabled = false
 /// One more than the strategy's ten clients at once, and one to spare.
 const CLIENTS: &str = "12";
 
-/// How long it is left alone before and after the clients.
+/// How long it is left alone before and after the clients. The quiet time itself is the input: memory and CPU are judged by it.
 const QUIET: [Duration; 2] = [Duration::from_secs(50), Duration::from_secs(110)];
 
-/// For how long so many clients stay: some polls must see them.
+/// How long so many clients stay: at an interval of 3 s, five polls see them. The time itself is the input.
 const TOGETHER: Duration = Duration::from_secs(15);
 
 struct Watching {

@@ -1,5 +1,5 @@
-//! Whether a backend can be read, and whether it has what a report would ask for. What becomes of traces on their way to it is looked at
-//! by [`probes`], where that was asked for.
+//! Checks if a backend can be read, and if it has the Watches that a report needs. With `--otlp`, [`probes`] checks the way to it,
+//! too.
 
 use std::time::Duration;
 
@@ -17,16 +17,16 @@ use crate::export::Destination;
 use crate::journal::{JournalReader, WatchedPeriod};
 use crate::watch::{HubName, Micros, Slot, Timestamp, TraceId};
 
-/// Clocks further apart than this make a period's ends uncertain.
+/// Allowed clock difference in seconds: a larger one makes the ends of a period uncertain.
 const SKEW: i64 = 5;
 
-/// The period of the strategy: a trace that is as old as its beginning must be there at its end.
+/// The period of the strategy: the backend must keep a trace for at least this long.
 pub(super) const PERIOD: Micros = Micros::new(48 * 3600 * 1_000_000);
 
-/// The number of a probe that nobody writes.
+/// The number of a probe that is never written.
 const UNWRITTEN: u32 = u32::MAX;
 
-/// Looks at a backend, and at the way to it if a receiver is named. Whatever can't be read is a finding, and the next thing is looked at.
+/// Checks a backend, and the way to it if a receiver is set. A failed check is a finding; the next checks still run.
 pub(super) async fn examine(
     args: &DoctorArgs,
     chosen: &Chosen,
@@ -43,28 +43,30 @@ pub(super) async fn examine(
     };
     let seed = Timestamp::now().get();
     let mut findings = vec![match backend.trace(TraceId::of_probe(seed, UNWRITTEN)).await {
-        Ok(trace) if trace.spans.is_empty() => Finding::ok("reading", format!("{} answers as it should", backend.name())),
-        Ok(_) => Finding::wrong("reading", "it gave a trace that nobody wrote", "it is no trace backend"),
-        // Where nothing can be read there is nothing else to look at.
+        Ok(trace) if trace.spans.is_empty() => Finding::ok("reading", format!("{} answers correctly", backend.name())),
+        Ok(_) => {
+            Finding::wrong("reading", "it returned a trace that does not exist", "this is not a trace backend: check the address")
+        }
+        // Without read access no other check is possible.
         Err(error) => return Ok(vec![unreadable(&error)]),
     }];
-    let cut = |cut: &String| Finding::wrong("reading", cut, "copy it once more, or archive the period anew");
+    let cut = |cut: &String| Finding::wrong("reading", cut, "copy it again, or archive the period again with `hubwatch export`");
     findings.extend(backend.cuts().iter().map(cut));
     findings.extend(backend.clock_offset().map(clock));
     let read_only = read_only(chosen, &*backend);
     findings.extend(match read_only {
-        Some(why) => vec![Finding::note("probes", format!("no probe was written: {why}"), "look at the Watches that it has")],
+        Some(why) => vec![Finding::note("probes", format!("no probe was written: {why}"), "see the check `watches`")],
         None if args.otlp.is_none() => vec![unasked(receivers.first())],
         None => match receivers.first() {
             Some(receiver) => probes::examine(&*backend, receiver, seed, wait).await?,
-            None => vec![Finding::wrong("writing", "traces go nowhere", "let traces go to a destination, too")],
+            None => vec![Finding::wrong("writing", "no destination receives traces", "configure a destination for traces")],
         },
     });
     let subject = match subject {
         Ok(subject) => subject,
         Err(unknown) => {
-            let advice = format!("say of which hub with --name: {unknown}");
-            findings.push(Finding::note("watches", "it was not looked for Watches", advice));
+            let advice = format!("name the hub with --name: {unknown}");
+            findings.push(Finding::note("watches", "not checked: the hub is unknown", advice));
             return Ok(findings);
         }
     };
@@ -77,17 +79,17 @@ pub(super) async fn examine(
     Ok(findings)
 }
 
-/// Whose Watches the backend should have.
+/// The hub whose Watches the backend should have.
 struct Subject {
     hub: HubName,
     environment: crate::watch::Environment,
-    /// What the state folder knows of this hub.
+    /// The journal of this hub, and its period there; `None` if it was not watched here.
     journal: Option<(JournalReader, WatchedPeriod)>,
 }
 
 impl Subject {
-    /// The hub that a report would be about. Where the doctor is asked, nothing need have been watched: a hub that was named will do, and
-    /// without a name it is said why none is meant.
+    /// Returns the hub that a report would be about. It need not have been watched here if it is named; without a name and without
+    /// a watched hub, returns the reason.
     fn of(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Result<Self, CliError>, CliError> {
         let name = layers.hub_name(args.name.as_deref())?;
         let environment = layers.environment_name(args.environment.as_deref())?;
@@ -103,54 +105,63 @@ impl Subject {
     }
 }
 
-/// Why nothing that is written anywhere would come back from it.
+/// Returns why a written probe can't come back from this backend; `None` if it can.
 fn read_only(chosen: &Chosen, backend: &dyn Backend) -> Option<&'static str> {
     if chosen.kind.word == file::KIND.word {
-        Some("a file gives back what it holds, and nothing else")
+        Some("a file can't receive probes")
     } else if backend.serves_a_journal() {
-        Some("a hubwatch that serves its journal gives back what it saw itself, and nothing else")
+        Some("a hubwatch that serves its journal can't receive probes")
     } else {
         None
     }
 }
 
-/// What is written stays in somebody's backend: so it is written only where that was asked for in so many words.
+/// Returns the finding for a missing `--otlp`. Probes stay in the backend, so they are only written on request.
 fn unasked(receiver: Option<&Destination>) -> Finding {
     let Some(receiver) = receiver else {
-        return Finding::note("probes", "no probe was written", "say where a watch sends its telemetry: --otlp URL");
+        return Finding::note(
+            "probes",
+            "no probe was written",
+            "to test the way to the backend, set the watch's receiver: --otlp URL",
+        );
     };
     let receiver = secret::without_credentials(receiver.endpoint());
-    let advice = format!("a watch would send to {receiver}: to have probe traces written there, say --otlp {receiver}");
-    Finding::note("probes", "no probe was written: nobody asked for it", advice)
+    let advice = format!("a watch would send to {receiver}: to write probe traces there, use --otlp {receiver}");
+    Finding::note("probes", "no probe was written: --otlp is not set", advice)
 }
 
 pub(super) fn unreadable(error: &BackendError) -> Finding {
     Finding::unreachable("reading", error.to_string(), advice(error))
 }
 
-/// What to do about something that can't be read.
+/// Returns the advice for an error.
 pub(super) fn advice(error: &BackendError) -> &'static str {
     match error {
-        BackendError::Unreachable { .. } => "look at the address, the network, and whether the server runs",
-        BackendError::Untrusted { .. } => "give the certificate of the authority that made the server's, or another address",
-        BackendError::Denied { .. } => "give --backend-header, or bearer, user and password in [backend] of the configuration",
+        BackendError::Unreachable { .. } => "check the address, the network, and if the server runs",
+        BackendError::Untrusted { .. } => "set the certificate authority of the server with --backend-ca, or use another address",
+        BackendError::Denied { .. } => "set --backend-header, or bearer, user and password in [backend] of the configuration",
         BackendError::WrongServer { .. } => {
-            "look at the path, the port and the kind: jaeger=URL is the UI's address, tempo=URL the query API's"
+            "check the path, the port and the kind: jaeger=URL is the UI's address, tempo=URL the query API's"
         }
-        BackendError::File { .. } => "give a file that `hubwatch export` or the Collector's file exporter wrote",
-        _ => "look at the server's own log",
+        BackendError::File { .. } => "use a file written by `hubwatch export` or by the Collector's file exporter",
+        BackendError::Journal(_)
+        | BackendError::Settings(_)
+        | BackendError::Status { .. }
+        | BackendError::TooLarge { .. }
+        | BackendError::Foreign { .. }
+        | BackendError::Unreadable { .. } => "see the server's own log",
     }
 }
 
 fn clock(offset: i64) -> Finding {
     if offset.abs() <= SKEW {
-        return Finding::ok("clock", format!("within {SKEW} s of ours"));
+        return Finding::ok("clock", format!("the difference to this machine's clock is at most {SKEW} s"));
     }
     let word = if offset > 0 { "ahead of" } else { "behind" };
-    Finding::note("clock", format!("the backend's clock is {} s {word} ours", offset.abs()), "keep both by NTP")
+    Finding::note("clock", format!("the backend's clock is {} s {word} ours", offset.abs()), "synchronise both with NTP")
 }
 
-/// Whether it has Watches of the period. Without any, one that can't get them any more is no use; another may get them later.
+/// Checks if it has Watches of the period. A backend without any is an error if it can't receive more (`is_all`), otherwise a note.
 async fn watches(backend: &dyn Backend, wanted: &Wanted, is_all: bool) -> Finding {
     let Wanted { hub, environment, from, to } = wanted;
     let slots: Vec<Slot> = wanted.slots().collect();
@@ -166,14 +177,14 @@ async fn watches(backend: &dyn Backend, wanted: &Wanted, is_all: bool) -> Findin
         }
         Ok(None) => {
             let seen = format!("there is no Watch of {hub} ({environment}) between {from} and {to}");
-            let advice = "look at --name, --environment, and the period (--since, or --from and --to)";
+            let advice = "check --name, --environment, and the period (--since, or --from and --to)";
             if is_all { Finding::wrong("watches", seen, advice) } else { Finding::note("watches", seen, advice) }
         }
         Err(error) => Finding::unreachable("watches", format!("the Watches of {hub} can't be read: {error}"), advice(&error)),
     }
 }
 
-/// The first of these quarter-hours whose trace is there.
+/// Returns the first of these quarter-hours that has a trace.
 async fn first_of(
     backend: &dyn Backend,
     wanted: &Wanted,
@@ -187,10 +198,10 @@ async fn first_of(
     Ok(None)
 }
 
-/// Whether the backend has what the journal has of the period's beginning.
+/// Checks if the backend still has the beginning of the period, as the journal has it.
 async fn retention(backend: &dyn Backend, journal: &JournalReader, watched: &WatchedPeriod) -> Option<Finding> {
     let from = watched.first.max(Timestamp::now().minus(PERIOD));
-    // The first quarter-hour of the period that is over, and so should be there for certain.
+    // The first quarter-hour is complete, so it must be there.
     let slot = Slot::of(from);
     let id = slot.trace_id(&watched.hub, &watched.environment, 0);
     let hub = &watched.hub;
@@ -205,10 +216,14 @@ async fn retention(backend: &dyn Backend, journal: &JournalReader, watched: &Wat
     Some(match backend.trace(id).await {
         Ok(trace) if trace.spans.is_empty() => {
             let advice =
-                "its retention is shorter than the period, or it was not sent there: raise the retention, or look at --otlp";
-            Finding::wrong("retention", format!("the journal has {hub} at {}, the backend has not", slot.start()), advice)
+                "its retention is shorter than the period, or the traces were sent elsewhere: raise the retention, or check --otlp";
+            Finding::wrong(
+                "retention",
+                format!("the journal has Watches of {hub} at {}, the backend has none", slot.start()),
+                advice,
+            )
         }
-        Ok(_) => Finding::ok("retention", format!("the first quarter-hour of {hub} in the period is there")),
+        Ok(_) => Finding::ok("retention", format!("it has the first quarter-hour of {hub} in the period")),
         Err(error) => unread(&error),
     })
 }

@@ -1,16 +1,16 @@
-//! What the doctor found, and how it is told.
+//! The findings of the doctor, as text and JSON.
 
 use serde::Serialize;
 
-/// How something is.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Outcome {
-    /// As it should be.
+    /// No problem.
     Ok,
-    /// Worth knowing; a report is possible all the same.
+    /// A hint; a report is possible.
     Note,
-    /// A watch or a report would suffer.
+    /// A problem for a watch or a report.
     Wrong,
     /// The hub or the backend can't be reached or read.
     Unreachable,
@@ -26,16 +26,16 @@ impl Outcome {
     }
 }
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
-    /// What was looked at.
+    /// The name of the check.
     pub(super) check: &'static str,
-    /// How it is.
+    /// Its outcome.
     pub(super) outcome: Outcome,
-    /// What was seen.
+    /// The observation.
     pub(super) seen: String,
-    /// What to do about it.
+    /// The next step.
     pub(super) advice: Option<String>,
 }
 
@@ -57,7 +57,7 @@ impl Finding {
     }
 }
 
-/// A line each, and the advice below it.
+/// Returns a line for each finding, with the advice below it.
 pub(super) fn table(findings: &[Finding]) -> String {
     let width = findings.iter().map(|finding| finding.check.len()).max().unwrap_or(0);
     let mut table = String::new();
@@ -70,7 +70,7 @@ pub(super) fn table(findings: &[Finding]) -> String {
     table
 }
 
-/// For scripts.
+/// Returns JSON for scripts.
 pub(super) fn json(findings: &[Finding]) -> String {
     #[derive(Serialize)]
     struct Found<'a> {

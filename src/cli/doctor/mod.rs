@@ -1,4 +1,4 @@
-//! `hubwatch doctor`: looks at everything that a watch or a report would need, and says in words what is wrong.
+//! `hubwatch doctor`: checks everything that a watch or a report needs, and explains problems.
 
 mod backend;
 mod finding;
@@ -16,14 +16,14 @@ use crate::config::environment::Environment;
 use crate::config::{self, Layers, Sourced};
 use finding::{Finding, Outcome};
 
-/// Look for what would keep a watch or a report from working
+/// Diagnose problems of a watch or a report
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Without --backend the sources of a watch are looked at: the hub, its log, its process, and what stays invisible.
-With --backend it is looked at how a backend can be read, and whether it has Watches of the period. Only with --otlp, too,
-probe traces are written there and read back: they stay in the backend as long as it keeps traces.
+    after_help = "Without --backend it checks the sources of a watch: the hub, its log, its process, and what will not be visible.
+With --backend it checks if the backend can be read, and if it has Watches of the period. With --otlp as well,
+it writes probe traces there and reads them back; they stay in the backend as long as it keeps traces.
 
-Exit codes: 0 nothing is wrong, 1 something is, 4 the hub or the backend can't be reached.
+Exit codes: 0 no problem, 1 a check failed, 4 the hub or the backend can't be reached.
 
 Examples:
   hubwatch doctor                                     # the hub of this host, or all of the configuration
@@ -37,42 +37,42 @@ pub struct DoctorArgs {
     pub(super) backend: BackendArgs,
     #[command(flatten)]
     pub(super) period: PeriodArgs,
-    /// Write probe traces there, by OTLP, and read them back: where a watch sends its telemetry
+    /// The OTLP receiver of a watch: write probe traces to it, and read them back from the backend
     #[arg(long, value_name = "URL")]
     pub(super) otlp: Option<String>,
     /// How long to wait for the probes to come back [default: 30s]
     #[arg(long, value_name = "TIME")]
     wait: Option<String>,
-    /// The hub's address [default: the hub that runs here]
+    /// The hub's address [default: the hub on this host]
     #[arg(long, value_name = "URL")]
     pub(super) hub: Option<String>,
     /// The hub's log file
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
-    /// The hub's process id, where it can't be found out
+    /// The hub's process id, if it can't be detected
     #[arg(long, value_name = "PID")]
     pub(super) pid: Option<u32>,
     /// A header for every request to the hub
     #[arg(long, value_name = "HEADER")]
     pub(super) header: Vec<String>,
-    /// A certificate authority that the hub's certificate may come from
+    /// A PEM file with an additional certificate authority for the hub
     #[arg(long, value_name = "FILE")]
     pub(super) ca: Option<PathBuf>,
-    /// Whose traces the backend should have [default: those of the state folder]
+    /// The hub's name [default: the hub in the state folder]
     #[arg(long, value_name = "HUB")]
     pub(super) name: Option<String>,
-    /// Where that hub runs [default: staging]
+    /// The hub's environment [default: staging]
     #[arg(long, value_name = "ENV")]
     pub(super) environment: Option<String>,
     /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
-    /// How to tell what was found
+    /// The format of the result
     #[arg(long, value_name = "FORM", default_value = "text")]
     format: Form,
 }
 
-/// How the result is told.
+/// The formats of the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Form {
     /// A table for people
@@ -81,7 +81,7 @@ enum Form {
     Json,
 }
 
-/// Looks, tells, and ends with what it found.
+/// Runs the checks and prints the findings.
 pub(super) async fn doctor(args: DoctorArgs, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
     let findings = match args.backend.chosen(layers)? {
         Some(chosen) => {

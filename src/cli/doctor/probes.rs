@@ -1,4 +1,4 @@
-//! What becomes of traces on their way to a backend: probes are written, and read back.
+//! Checks the way to a backend: writes probe traces, and reads them back.
 
 use std::time::Duration;
 
@@ -16,23 +16,23 @@ use crate::export::{Destination, SpawnError};
 use crate::journal::Signal;
 use crate::watch::{Timestamp, TraceId};
 
-/// How long probes may take to come back: backends and Collectors batch for seconds.
+/// The default time for probes to come back: backends and Collectors batch for seconds.
 pub(super) const DEFAULT_WAIT: Duration = Duration::from_secs(30);
 
-/// How often it is looked whether they are there.
+/// The polling interval.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// Small traces, of which a sampler would keep some: one that keeps nine of ten loses none of twenty once in eight times.
+/// Number of small traces, to detect a sampler: one that keeps 90 % goes undetected with a probability of 12 %.
 const SMALL_PROBES: u32 = 20;
 
-/// A trace of the size at which hubwatch goes on in the next one: 2 MB, a span for each poll of a quarter-hour.
+/// The largest trace that hubwatch writes: 2 MB, with one span for each poll of a quarter-hour.
 const LARGE_SPANS: u32 = 60;
 const LARGE_EVENTS: u32 = 32;
 
-/// A report made at once should find the last minute of the period.
+/// A report at the end of the period would lack the last minute with a longer delay than this.
 const SLOW: Duration = Duration::from_secs(60);
 
-/// What was written.
+/// The probes.
 struct Probes {
     small: Vec<Probe>,
     large: Probe,
@@ -53,16 +53,16 @@ impl Probes {
     }
 }
 
-/// Writes probes, and says what became of them. What the receiver doesn't take is a finding, and so is what can't be read back.
+/// Writes the probes and reads them back. Rejected and missing probes are findings.
 pub(super) async fn examine(backend: &dyn Backend, to: &Destination, seed: u64, wait: Duration) -> Result<Vec<Finding>, CliError> {
     let probes = Probes::new(seed);
     let Some(transport) = to.transport(Signal::Traces).map_err(SpawnError::from)? else {
-        return Ok(vec![Finding::wrong("writing", "traces go nowhere", "let traces go to a destination, too")]);
+        return Ok(vec![Finding::wrong("writing", "no destination receives traces", "configure a destination for traces")]);
     };
     let (mut findings, mut written) = (Vec::new(), Vec::new());
     for probe in probes.all() {
         let answer = transport.send(Signal::Traces, probe.request().encode_to_vec().into()).await;
-        // A receiver that is away, or takes none of the smallest, takes no other.
+        // If the receiver is unreachable or rejects a small probe, it takes no other.
         let ends = !matches!(
             answer,
             ExportResult::Accepted | ExportResult::Partial { .. } | ExportResult::TooLarge(_) | ExportResult::Exhausted(_)
@@ -87,53 +87,53 @@ pub(super) async fn examine(backend: &dyn Backend, to: &Destination, seed: u64, 
     Ok(findings)
 }
 
-/// Why the receiver did not take a probe.
+/// Returns the finding for a rejected probe.
 fn refused(answer: ExportResult, to: &Destination) -> Option<Finding> {
     let receiver = secret::without_credentials(to.endpoint());
     let (seen, advice) = match answer {
         ExportResult::Accepted => return None,
         ExportResult::Partial { message, .. } => {
-            (format!("{receiver} refused probe spans: {message}"), "look at the receiver's limits")
+            (format!("{receiver} rejected probe spans: {message}"), "check the receiver's limits")
         }
         ExportResult::Retry { why, .. } => {
             return Some(Finding::unreachable(
                 "writing",
-                format!("{receiver} does not take traces: {why}"),
-                "look at the address and at the protocol: gRPC is port 4317 by custom, HTTP is 4318",
+                format!("{receiver} can't be reached: {why}"),
+                "check the address and the protocol: port 4317 is usually gRPC, port 4318 HTTP",
             ));
         }
         ExportResult::TooLarge(why) => {
-            (format!("{receiver} takes no request of 2 MB: {why}"), "raise its limit for a request's size")
+            (format!("{receiver} takes no request of 2 MB: {why}"), "raise its limit for the size of a request")
         }
-        ExportResult::Exhausted(why) => (format!("{receiver} has no room: {why}"), "look at its limits and its memory"),
-        ExportResult::Unauthorized(why) => (format!("{receiver} wants other credentials: {why}"), "set OTEL_EXPORTER_OTLP_HEADERS"),
+        ExportResult::Exhausted(why) => (format!("{receiver} is overloaded: {why}"), "check its limits and its memory"),
+        ExportResult::Unauthorized(why) => (format!("{receiver} rejects the credentials: {why}"), "set OTEL_EXPORTER_OTLP_HEADERS"),
         ExportResult::Bad(why) | ExportResult::Rejected(why) => {
-            (format!("{receiver} refuses traces: {why}"), "look at the path and at the receiver's pipelines")
+            (format!("{receiver} rejects traces: {why}"), "check the path and the receiver's pipelines")
         }
     };
     Some(Finding::wrong("writing", seen, advice))
 }
 
-/// Why a probe could not be read, and what to do about it.
+/// Why a probe could not be read, and the next step.
 #[derive(Debug, Clone)]
 struct Problem {
-    told: String,
+    reason: String,
     advice: &'static str,
 }
 
-/// A probe, and what came back of it by the last look.
+/// A probe, and what has come back of it.
 struct Seen {
     probe: Probe,
     trace: Trace,
-    /// How long after it was written it was there.
+    /// The time until it came back.
     after: Option<Duration>,
-    /// Why it could not be read at the last look.
+    /// The error of the last attempt.
     problem: Option<Problem>,
 }
 
 impl Seen {
     fn is_whole(&self) -> bool {
-        // A large trace may come in pieces.
+        // A large trace may arrive in pieces.
         let spans = self.trace.spans.iter().flat_map(|resource| &resource.scope_spans).map(|scope| scope.spans.len());
         spans.sum::<usize>() as u64 >= u64::from(self.probe.spans)
     }
@@ -143,7 +143,7 @@ impl Seen {
     }
 }
 
-/// Asks for each probe until it is there, or the time is over.
+/// Requests the probes until all are there, or the time is over.
 async fn read_back(backend: &dyn Backend, written: Vec<Probe>, wait: Duration) -> Vec<Seen> {
     let begun = Instant::now();
     let mut looks = tokio::time::interval(LOOK);
@@ -161,11 +161,11 @@ async fn read_back(backend: &dyn Backend, written: Vec<Probe>, wait: Duration) -
     }
 }
 
-/// Asks for each that isn't there yet.
+/// Requests those that are not there yet.
 async fn look(backend: &dyn Backend, all: &mut [Seen], begun: Instant) {
     let mut gone: Option<Problem> = None;
     for seen in all.iter_mut().filter(|seen| !seen.is_whole()) {
-        // A server that is gone after several tries is gone for the others, too.
+        // A server that is unreachable after several retries is not asked for the others.
         seen.problem = gone.clone();
         if gone.is_some() {
             continue;
@@ -177,7 +177,7 @@ async fn look(backend: &dyn Backend, all: &mut [Seen], begun: Instant) {
                 seen.after = Some(begun.elapsed());
             }
             Err(error) => {
-                seen.problem = Some(Problem { told: error.to_string(), advice: advice(&error) });
+                seen.problem = Some(Problem { reason: error.to_string(), advice: advice(&error) });
                 if matches!(error, BackendError::Unreachable { .. }) {
                     gone = seen.problem.clone();
                 }
@@ -190,13 +190,14 @@ fn arrival(probes: &Probes, all: &[Seen], wait: Duration) -> Vec<Finding> {
     let wait = wait.as_secs();
     let mut findings = Vec::new();
     let failed: Vec<&Problem> = all.iter().filter_map(|seen| seen.problem.as_ref()).collect();
-    if let Some(Problem { told, advice }) = failed.first() {
-        let seen = format!("{} of {} probes could not be read: {told}", failed.len(), all.len());
+    if let Some(Problem { reason, advice }) = failed.first() {
+        let seen = format!("{} of {} probes could not be read: {reason}", failed.len(), all.len());
         findings.push(Finding::unreachable("reading back", seen, *advice));
     }
     if !all.iter().any(Seen::came) {
         if failed.is_empty() {
-            let advice = "is this the backend behind that receiver? Look for a tenant, a sampler, and at the Collector's own log";
+            let advice =
+                "check that this is the backend behind that receiver, its tenant, samplers on the way, and the Collector's own log";
             findings.push(Finding::wrong("reading back", format!("no probe came back within {wait} s"), advice));
         }
         return findings;
@@ -208,14 +209,14 @@ fn arrival(probes: &Probes, all: &[Seen], wait: Duration) -> Vec<Finding> {
     if let Some(delay) = came.iter().filter_map(|seen| seen.after).max() {
         findings.push(of_delay(delay));
         let differences: Vec<Difference> = came.iter().flat_map(|seen| seen.probe.compare(&seen.trace)).collect();
-        findings.push(content("content", differences, "times, numbers, and texts of 1 KiB come back as they were"));
+        findings.push(content("content", differences, "times, numbers, and texts of 1 KiB come back unchanged"));
     }
     findings.extend(of(probes.large.id).map(of_large));
     findings.extend(of(probes.old.id).and_then(of_old));
     findings
 }
 
-/// Of those that could be asked for.
+/// Returns the finding on sampling, from the probes that could be requested.
 fn sampling(small: &[&Seen], wait: u64) -> Option<Finding> {
     let asked: Vec<_> = small.iter().filter(|seen| seen.problem.is_none() || seen.came()).collect();
     let (came, of) = (asked.iter().filter(|seen| seen.came()).count(), asked.len());
@@ -225,38 +226,39 @@ fn sampling(small: &[&Seen], wait: u64) -> Option<Finding> {
     if came == of {
         return Some(Finding::ok("sampling", format!("all {of} small probes came back")));
     }
-    let advice = "a sampler drops traces on the way: keep the watch as otel-config/collector/tail-sampling.yaml does";
+    let advice =
+        "a sampler drops traces on the way: exclude the watch from sampling, as in otel-config/collector/tail-sampling.yaml";
     Some(Finding::wrong("sampling", format!("{came} of {of} small probes came back within {wait} s"), advice))
 }
 
 fn of_delay(delay: Duration) -> Finding {
-    let told = format!("the probes were there after {:.1} s", delay.as_secs_f64());
+    let seen = format!("the probes were there after {:.1} s", delay.as_secs_f64());
     if delay < SLOW {
-        Finding::ok("delay", told)
+        Finding::ok("delay", seen)
     } else {
-        Finding::note("delay", told, "wait that long after the period before the report is made")
+        Finding::note("delay", seen, "wait that long after the period before you make the report")
     }
 }
 
 fn of_large(seen: &Seen) -> Finding {
-    let limit = "raise the backend's limit for a trace's size";
+    let limit = "raise the backend's limit for the size of a trace";
     match &seen.problem {
         _ if seen.came() => content("size", seen.probe.compare(&seen.trace), "a trace of 2 MB comes back whole"),
-        Some(Problem { told, .. }) => Finding::wrong("size", format!("a trace of 2 MB can't be read back: {told}"), limit),
+        Some(Problem { reason, .. }) => Finding::wrong("size", format!("a trace of 2 MB can't be read back: {reason}"), limit),
         None => Finding::wrong("size", "a trace of 2 MB did not come back", limit),
     }
 }
 
 fn of_old(seen: &Seen) -> Option<Finding> {
     if seen.came() {
-        return Some(Finding::ok("late data", "a trace of 48 hours ago is taken"));
+        return Some(Finding::ok("late data", "a trace from 48 hours ago comes back"));
     }
-    // That it can't be read was said.
+    // The error is reported by another finding.
     seen.problem.is_none().then(|| {
         Finding::wrong(
             "late data",
-            "a trace of 48 hours ago did not come back",
-            "its retention is shorter than the period, or it refuses what is late: raise the retention",
+            "a trace from 48 hours ago did not come back",
+            "its retention is shorter than the period, or it rejects late data: raise the retention",
         )
     })
 }
@@ -265,16 +267,18 @@ fn content(check: &'static str, mut differences: Vec<Difference>, well: &str) ->
     differences.dedup();
     let Some(first) = differences.first() else { return Finding::ok(check, well) };
     let (seen, advice) = match first {
-        Difference::Spans { came, of } => (format!("{came} of {of} spans came back"), "raise the limit for a trace's size"),
+        Difference::Spans { came, of } => (format!("{came} of {of} spans came back"), "raise the limit for the size of a trace"),
         Difference::Events { came, of } => {
-            (format!("{came} of {of} events of a span came back"), "raise the limit for a span's events")
+            (format!("{came} of {of} events of a span came back"), "raise the limit for the events of a span")
         }
         Difference::Text { came, of } => (
             format!("a text of {of} bytes came back with {came}"),
-            "raise the limit for an attribute's size to 2,048 bytes or more",
+            "raise the limit for the length of an attribute to 2,048 bytes or more",
         ),
-        Difference::Value(what) => (format!("a {what} came back as something else"), "something on the way changes attributes"),
-        Difference::Time => ("a time came back as another".to_owned(), "something on the way changes times"),
+        Difference::Value(what) => {
+            (format!("a {what} came back with another value"), "check the processors on the way: one changes attributes")
+        }
+        Difference::Time => ("a time came back changed".to_owned(), "check the processors on the way: one changes times"),
     };
     Finding::wrong(check, seen, advice)
 }
@@ -285,7 +289,7 @@ mod tests {
     use crate::cli::doctor::finding::Outcome;
 
     #[test]
-    fn a_delay_that_a_report_made_at_once_would_suffer_from_is_noted() {
+    fn a_delay_of_more_than_a_minute_is_noted() {
         assert_eq!(of_delay(Duration::from_secs(59)).outcome, Outcome::Ok);
         let late = of_delay(Duration::from_secs(75));
         assert_eq!((late.outcome, late.seen.as_str()), (Outcome::Note, "the probes were there after 75.0 s"));

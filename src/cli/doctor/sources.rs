@@ -1,4 +1,4 @@
-//! Whether what a watch reads is there, and what it will not see.
+//! Checks the sources of a watch, and lists what will not be visible.
 
 use std::collections::BTreeMap;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -17,10 +17,10 @@ use crate::hub::{discover, line};
 use crate::process;
 use crate::watch::{ApiOutcome, HubName, LogShape};
 
-/// How much of a log is looked at: its end says in which shape the hub writes now.
+/// Bytes read at the end of a log, which show the shape in which the hub writes now.
 const TAIL: u64 = 64 * 1024;
 
-/// Looks at the hub that is named, or at each that the configuration has.
+/// Checks the hub of the flags, or each hub of the configuration.
 pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment + Clone>) -> Result<Vec<Finding>, CliError> {
     let hubs = &layers.file.hubs;
     if hubs.len() < 2 || args.hub.is_some() || layers.variable("HUBWATCH_HUB").is_some() {
@@ -36,14 +36,14 @@ pub(super) async fn examine(args: &DoctorArgs, layers: &Layers<impl Environment 
     Ok(findings)
 }
 
-/// What a look at a hub found.
+/// The findings on one hub.
 struct Examined {
-    /// What a watch calls the hub, if its address is known.
+    /// The hub's name in a watch, if its address is known.
     name: Option<HubName>,
     findings: Vec<Finding>,
 }
 
-/// Looks at a hub, its log and its process.
+/// Checks a hub, its log and its process.
 async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Result<Examined, CliError> {
     let file = layers.file.hub();
     let state_home = environment::state_home(layers.environment());
@@ -63,12 +63,12 @@ async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Re
             let health = of_hub(&url, &client, &mut findings).await;
             (Some(url), health)
         }
-        // Without a hub there are its log and its process to look at.
+        // Without a hub, its log and its process can still be checked.
         Err(none) => {
             findings.push(Finding::unreachable(
                 "hub",
                 none.to_string(),
-                "a watch needs its address, and waits for a hub that is away",
+                "set its address with --hub; a watch waits until the hub answers",
             ));
             (None, None)
         }
@@ -91,9 +91,11 @@ async fn of_hub(url: &str, client: &HubClient, findings: &mut Vec<Finding>) -> O
     if health.is_ok() {
         findings.push(match client.servers().await.0 {
             Ok(servers) => Finding::ok("servers", format!("the hub lists {}", servers.servers.len())),
-            Err(outcome) => {
-                Finding::wrong("servers", format!("the list of servers: {outcome}"), "look at the hub's version and log")
-            }
+            Err(outcome) => Finding::wrong(
+                "servers",
+                format!("the list of servers can't be read: {outcome}"),
+                "check the hub's version and its log",
+            ),
         });
     }
     health.ok()
@@ -108,32 +110,32 @@ fn of_health(url: &str, health: &Result<Health, ApiOutcome>, took_us: u64) -> Fi
             Finding::ok("hub", format!("{url} is {}, {version}{clients}; it answered in {} ms", health.state, took_us / 1_000))
         }
         Err(ApiOutcome::Denied) => {
-            Finding::wrong("hub", format!("{url} wants credentials"), "give them: --header 'Authorization: …'")
+            Finding::wrong("hub", format!("{url} requires credentials"), "set them: --header 'Authorization: …'")
         }
         Err(outcome) if outcome.answered() => Finding::wrong(
             "hub",
-            format!("{url} does not answer as a hub does: {outcome}"),
-            "look at the address, its port and its path: it is the hub's own, without /api",
+            format!("{url} returned an unexpected answer: {outcome}"),
+            "check the address, its port and its path; don't append /api",
         ),
         Err(outcome) => Finding::unreachable(
             "hub",
             format!("{url} can't be reached: {outcome}"),
-            "look at the address, the network, and whether the hub runs; a watch would wait for it",
+            "check the address, the network, and if the hub runs; a watch waits until it answers",
         ),
     }
 }
 
-/// Looks at the log's end; gives back the shapes of the lines there.
+/// Checks the end of the log; returns the shapes of its lines.
 fn of_log(path: Option<&Path>, findings: &mut Vec<Finding>) -> BTreeMap<LogShape, u64> {
     let Some(path) = path else {
-        findings.push(Finding::note("log file", "none is named", "give it with --log: clients, calls and causes are in it"));
+        findings.push(Finding::note("log file", "not set", "set it with --log: it shows clients, calls and causes of failures"));
         return BTreeMap::new();
     };
     let shown = path.display();
     let end = match end_of(path) {
         Ok(end) => end,
         Err(error) => {
-            let advice = "look at the path and who may read it; a watch would wait for it";
+            let advice = "check the path and its permissions; a watch waits until it can be read";
             findings.push(Finding::wrong("log file", format!("{shown} can't be read: {error}"), advice));
             return BTreeMap::new();
         }
@@ -144,7 +146,7 @@ fn of_log(path: Option<&Path>, findings: &mut Vec<Finding>) -> BTreeMap<LogShape
     }
     let words: Vec<_> = shapes.iter().map(|(shape, lines)| format!("{lines} × {shape}")).collect();
     findings.push(if words.is_empty() {
-        Finding::note("log file", format!("{shown} is empty"), "it is read from its beginning as soon as the hub writes")
+        Finding::note("log file", format!("{shown} is empty"), "a watch reads it once the hub writes to it")
     } else {
         Finding::ok("log file", format!("{shown}; its last lines: {}", words.join(", ")))
     });
@@ -157,7 +159,7 @@ fn end_of(path: &Path) -> std::io::Result<Vec<u8>> {
     file.seek(SeekFrom::Start(from))?;
     let mut end = Vec::new();
     file.take(TAIL).read_to_end(&mut end)?;
-    // The first line may have lost its beginning.
+    // The first line may be incomplete.
     let whole = if from == 0 { 0 } else { end.iter().position(|byte| *byte == b'\n').map_or(end.len(), |at| at + 1) };
     Ok(end.split_off(whole))
 }
@@ -170,8 +172,8 @@ fn of_process(
 ) -> bool {
     let way = run::seen(pid, file, url.unwrap_or_default());
     if url.is_none() && way == run::Seen::Process(process::Find::Elsewhere) {
-        let advice = "give the hub's address with --hub, or the process with --pid";
-        findings.push(Finding::note("process", "it isn't known which is the hub's", advice));
+        let advice = "set the hub's address with --hub, or its process with --pid";
+        findings.push(Finding::note("process", "not checked: the hub's address is unknown", advice));
         return false;
     }
     let said = health.map_or(process::ApiProcess::Unknown, process::ApiProcess::of_health);
@@ -184,19 +186,19 @@ fn of_process(
             Finding::ok("process", format!("PID {pid}, {rss} MB, {} processes below it", seen.poll.children))
         }
         None if elsewhere => {
-            let advice = "run hubwatch beside the hub, in its PID namespace: processor time and memory are judged by it";
-            Finding::note("process", "the hub runs elsewhere", advice)
+            let advice = "run hubwatch on the hub's host, in its PID namespace: otherwise CPU and memory can't be judged";
+            Finding::note("process", "the hub runs on another host", advice)
         }
         None => Finding::note(
             "process",
-            "it can't be seen",
-            "share the hub's PID namespace, mount its control group (HUBWATCH_CGROUP), or give --pid",
+            "the hub's process is not visible",
+            "share the hub's PID namespace, mount its cgroup (HUBWATCH_CGROUP), or set --pid",
         ),
     });
     seen.is_some()
 }
 
-/// What a report on such a watch can't know.
+/// Returns what a report on such a watch can't show.
 fn invisible(shapes: &BTreeMap<LogShape, u64>, sees_process: bool) -> Option<Finding> {
     let calls = shapes.contains_key(&LogShape::Pino) || shapes.contains_key(&LogShape::LegacyStdout);
     let mut unseen = Vec::new();
@@ -204,11 +206,11 @@ fn invisible(shapes: &BTreeMap<LogShape, u64>, sees_process: bool) -> Option<Fin
         unseen.push("what only the log shows (clients, causes of failures, log growth)");
     }
     if !calls {
-        unseen.push("meta-tool calls and sessions, unless the event stream is joined");
+        unseen.push("meta-tool calls and sessions, unless the watch subscribes to the event stream");
     }
     if !sees_process {
-        unseen.push("processor time and memory");
+        unseen.push("CPU and memory");
     }
-    let advice = "criteria that need it stay inconclusive; start the hub with ENABLE_PINO_LOGGER=true to have calls in its log";
+    let advice = "criteria that need them stay inconclusive; start the hub with ENABLE_PINO_LOGGER=true to log calls";
     (!unseen.is_empty()).then(|| Finding::note("not visible", unseen.join("; "), advice))
 }

@@ -18,7 +18,7 @@ pub const SERVER_ID: &str = "mcp-hub";
 
 /// An answer of the API.
 pub trait Answer: DeserializeOwned {
-    /// Whether it is a hub's. Its form alone need not tell: many programs have a path `/api/health`.
+    /// Returns whether it is a hub's. Its form alone is not enough: many programs have a path `/api/health`.
     fn is_of_a_hub(&self) -> bool {
         true
     }
@@ -38,7 +38,7 @@ pub struct Health {
     /// Event-stream subscribers: not MCP clients.
     #[serde(default, rename = "activeClients", deserialize_with = "lenient")]
     pub subscribers: Option<u32>,
-    /// The servers, which `GET /api/servers` tells better: only how many there are.
+    /// The servers: only their number is used, `GET /api/servers` has more.
     #[serde(default, deserialize_with = "lenient")]
     pub servers: Option<Length>,
     /// Absent until every server has started or failed.
@@ -103,7 +103,8 @@ pub struct Workspace {
 }
 
 impl Answer for Health {
-    /// A hub names itself. One that doesn't (none was ever seen) is known by a state of its own and by what only hubs tell.
+    /// A hub reports its name. One without a name (none was ever seen) is recognised by a hub's state and by fields that only hubs
+    /// have.
     fn is_of_a_hub(&self) -> bool {
         match &self.server_id {
             Some(id) => id == SERVER_ID,

@@ -1,4 +1,4 @@
-//! Asking the hub's API: read-only, bounded in time and size, every outcome told apart.
+//! The client of the hub's API: read-only, limited in time and size, with an outcome for every kind of failure.
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 /// A hub answers about 0.9 KB a tool: 16 MiB are far beyond any hub, and bound our memory.
 pub const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
 
-/// The path that tells a hub with tool filtering and its meta-tool from one without.
+/// The path that only a hub with tool filtering and its meta-tool has.
 const FILTERING_STATS: &str = "/api/filtering/stats";
 /// How long a connection may take that only shows whether anybody listens.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -115,7 +115,8 @@ impl HubClient {
     }
 
     /// Asks `GET /api/filtering/stats`, which only the fork has. [`ApiOutcome::NotFound`] is the hub's own answer: it has no such
-    /// path. Returns `None` for a 404 of somebody else, such as a proxy that lets only some paths through: it says nothing of the hub.
+    /// path. Returns `None` for a 404 of another program, such as a proxy that forwards only some paths: it shows nothing about the
+    /// hub.
     pub async fn filtering_stats(&self) -> Option<Timed<FilteringStats>> {
         let begun = Instant::now();
         let body = match self.send(FILTERING_STATS).await {
@@ -237,7 +238,7 @@ fn bad_url(url: &str, reason: impl ToString) -> ClientError {
 fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, ClientError> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
-        // The value may be a secret: only the name is told.
+        // The value may be a secret: the message has only the name.
         let wrong = || ClientError::Header(name.clone());
         let mut value = HeaderValue::from_str(value).map_err(|_| wrong())?;
         value.set_sensitive(true);

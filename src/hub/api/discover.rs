@@ -1,4 +1,4 @@
-//! Finding the hub of this host, when nobody names one, in the list that hubs keep: `workspaces.json` in their state folder
+//! Finds the hub of this host if none is configured, in the list that hubs keep: `workspaces.json` in their state folder
 //! (docs/hub.md, "The HTTP API").
 
 use std::collections::BTreeMap;
@@ -31,7 +31,8 @@ pub enum DiscoverError {
     },
 }
 
-/// The address of the one hub that runs on this host. `state_home` is `$XDG_STATE_HOME`, `alive` tells whether a process runs.
+/// Returns the address of the only hub that runs on this host. `state_home` is `$XDG_STATE_HOME`; `alive` returns whether a process
+/// runs.
 pub fn hub_of_this_host(state_home: &Path, alive: impl Fn(u32) -> bool) -> Result<String, DiscoverError> {
     let path = state_home.join("mcp-hub").join("workspaces.json");
     let list = match std::fs::read(&path) {
@@ -53,7 +54,7 @@ pub fn hub_of_this_host(state_home: &Path, alive: impl Fn(u32) -> bool) -> Resul
     }
 }
 
-/// Where hubs write their log unless told otherwise: `~/.mcp-hub/logs` if that folder exists, the state folder if not.
+/// The default folder of a hub's log: `~/.mcp-hub/logs` if that folder exists, the state folder if not.
 pub fn log_of_this_host(home: &Path, state_home: &Path) -> PathBuf {
     let old = home.join(".mcp-hub").join("logs");
     let folder = if old.is_dir() { old } else { state_home.join("mcp-hub").join("logs") };

@@ -12,8 +12,8 @@ use crate::watch::ApiOutcome;
 /// The wait before the first look. A hub takes about half a second from its first line to its first answer.
 pub const FIRST: Duration = Duration::from_millis(250);
 
-/// The longest wait while the hub is away, if the interval isn't shorter. Where nobody listens a look is one attempt to connect, a
-/// tenth of a millisecond of processor time; every two seconds that is 0.05 ms/s, an eighth of what an idle watch may take.
+/// The longest wait while the hub is away, if the interval isn't shorter. If the port is closed, a check is one attempt to connect,
+/// a tenth of a millisecond of processor time; every two seconds that is 0.05 ms/s, an eighth of what an idle watch may take.
 pub const LONGEST: Duration = Duration::from_secs(2);
 
 /// For so long after a sign of a start or a stop the hub is looked at, also when it still answers as before: a hub that received its
@@ -84,7 +84,7 @@ impl Lookout {
         }
     }
 
-    /// Something told of a start or a stop of the hub: it is looked at now.
+    /// Checks the hub now, because something showed a start or a stop.
     pub fn stir(&mut self, now: Instant) {
         if self.known == Known::Nothing || self.sign.is_some_and(|before| now.duration_since(before) < SAME_SIGN) {
             return;

@@ -1,4 +1,4 @@
-//! When something changed, as the API's own times tell it: closer than the two polls between which it was noticed.
+//! The time of a change by the API's own times: more exact than the two polls between which it was noticed.
 //!
 //! An age says how long ago something was when the hub answered, whatever the hub's clock says. The answer was made between our request
 //! and its arrival.
@@ -10,7 +10,7 @@ use crate::watch::{Micros, Timestamp, When};
 /// Uptimes are whole seconds, rounded down.
 const ROUNDED_DOWN: Micros = Micros::new(1_000_000);
 
-/// Returns when the connection came up whose uptime the hub tells, by our clock.
+/// Returns by our clock when the connection came up, from the uptime that the hub reports.
 pub fn connected(seen: &answers::Server, times: Asked) -> Option<When> {
     let uptime = answers::seconds(seen.uptime);
     let counts = seen.status == "connected" && uptime > Micros::default();
@@ -23,8 +23,8 @@ pub fn started(seen: &answers::Server, times: Asked) -> Option<When> {
     Some(When::between(times.asked.minus(age), times.now.minus(age)))
 }
 
-/// Returns the part of `noticed` in which it was, as the hub's times tell. Two clocks may disagree by a little: what they put before
-/// `noticed` was at its beginning, and nothing is put after it.
+/// Narrows `noticed` down by the hub's times. Two clocks may disagree by a little: what they put before `noticed` was at its
+/// beginning, and nothing is put after it.
 pub fn narrowed(noticed: When, told: Option<When>) -> When {
     let Some(told) = told else { return noticed };
     let inside = |at: Timestamp| at.max(noticed.earliest()).min(noticed.latest());

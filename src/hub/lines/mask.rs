@@ -134,7 +134,7 @@ fn value_of(text: &str, key: &Range<usize>) -> Option<Range<usize>> {
     match bytes.get(start)? {
         quote @ (b'"' | b'\'' | b'`') => Some(start + 1..end_of_string(bytes, start + 1, *quote, escapes)),
         b'{' | b'[' => Some(at..end_of_group(bytes, at)),
-        // Numbers and words tell nobody's secret.
+        // Numbers and plain words are no secrets.
         _ => None,
     }
 }

@@ -77,12 +77,12 @@ pub(in crate::hub) use {background_lines, call_lines, client_lines, hub_lines, p
 pub enum Meaning<'a> {
     /// The hub's process begins to listen: the first line of a new process.
     HubStarting,
-    /// The hub was told to stop.
+    /// The hub received a signal to stop.
     HubStopping {
         /// `SIGTERM` or `SIGINT`.
         signal: &'a str,
     },
-    /// The hub stopped in good order.
+    /// The hub shut down cleanly.
     HubStopped,
     /// The hub restarts all of its servers, because its API was asked to, or is done with that.
     ServersRestarting {
@@ -136,7 +136,7 @@ pub enum Meaning<'a> {
     GeminiFailed(GeminiFailure),
     /// The analysis succeeded after a failed round.
     GeminiRecovered,
-    /// The analysis failed for good; the static keywords take over.
+    /// All rounds of the analysis failed; the static keywords are used instead.
     GeminiFallback,
     /// The analysis found no category: the call ends well, with nothing to change.
     NoCategories,

@@ -8,7 +8,7 @@
 const MAX_DEPTH: usize = 32;
 
 /// Tells the key and the raw value of each member of the object that `json` is, in their order. `None` when it is none, or not as
-/// loggers write them; what was told until then is to be forgotten.
+/// loggers write them; the values reported until then must be discarded.
 pub(crate) fn members<'a>(json: &'a str, mut tell: impl FnMut(&'a str, &'a str)) -> Option<()> {
     let bytes = json.as_bytes();
     let mut at = after(bytes, 0, b'{')?;

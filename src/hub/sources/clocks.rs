@@ -27,7 +27,7 @@ pub(crate) struct Reading {
 pub(crate) struct Clocks {
     /// How far the hub's clock is ahead of the steady time, in microseconds; `None` before an answer has shown it.
     ahead: Option<i64>,
-    /// How far it is ahead if it jumped together with ours, which the next answer tells.
+    /// How far it is ahead if it jumped together with ours; the next answer shows if it did.
     together: Option<i64>,
     /// Whether it was set since the hub's present process was first seen.
     set: bool,

@@ -39,7 +39,7 @@ pub enum Heard {
     },
     /// The stream is alive.
     Heartbeat,
-    /// Something else that hubs tell their subscribers; polls show what came of it.
+    /// Another message to subscribers; polls show its effect.
     Other,
     /// An event that is too large or not what a hub sends.
     Unreadable,
@@ -77,7 +77,7 @@ impl EventReader {
         if self.line.len() + self.data.len() + part.len() > MAX_EVENT_BYTES {
             self.oversized = true;
             self.data.clear();
-            // Its beginning still tells what the line is.
+            // Its beginning still shows the meaning of the line.
             self.line.truncate(16);
         } else {
             self.line.extend_from_slice(part);
@@ -154,10 +154,11 @@ fn one(event: &str, data: &str) -> Heard {
     }
 }
 
-/// More servers than any hub has: what tells of more is cut.
+/// More servers than any hub has: the rest is ignored.
 const MAX_NAMES: usize = 1_024;
 
-/// What the hub tells of its servers. Only the names are read: a change of the configuration holds all of it, secrets included.
+/// A message about servers. Only the names are read, because a message about a changed configuration has all of it, secrets
+/// included.
 #[derive(Deserialize)]
 struct Subscription<'a> {
     #[serde(borrow, default)]

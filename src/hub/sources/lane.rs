@@ -17,7 +17,7 @@ pub(crate) struct Lane {
     last_line: Option<Timestamp>,
     json_shape: Option<LogShape>,
     bare_lines: bool,
-    /// The shape of the last line that tells one, whenever that was.
+    /// The shape of the last line that shows one, from any interval.
     latest_shape: Option<LogShape>,
     volume: LogVolume,
     max_delay: Option<Micros>,
@@ -84,9 +84,12 @@ impl Lane {
         *of_level = of_level.plus(1);
         match (line.shape, self.json_shape) {
             (LogShape::LegacyFile, _) => self.bare_lines = true,
-            (shape, None) => self.json_shape = Some(shape),
-            (shape, Some(before)) if shape != before => self.json_shape = Some(LogShape::Mixed),
-            _ => {}
+            (LogShape::Pino | LogShape::LegacyStdout | LogShape::Mixed, None) => self.json_shape = Some(line.shape),
+            (LogShape::Pino | LogShape::LegacyStdout | LogShape::Mixed, Some(before)) => {
+                if line.shape != before {
+                    self.json_shape = Some(LogShape::Mixed);
+                }
+            }
         }
     }
 
@@ -119,7 +122,7 @@ impl Lane {
         self.json_shape.or(self.bare_lines.then_some(LogShape::LegacyFile))
     }
 
-    /// Whether the source shows checkpoint lines, as far as its latest shape tells: the legacy file never does.
+    /// Returns whether the source shows checkpoint lines, by its latest shape: the legacy file never does.
     pub(crate) fn shows_checkpoints(&self) -> Option<bool> {
         self.shape().or(self.latest_shape).map(|shape| shape != LogShape::LegacyFile)
     }

@@ -120,7 +120,7 @@ impl<T> Merge<T> {
         Some(completed)
     }
 
-    /// Whether so few lines wait that also those may that told nothing.
+    /// Returns whether so few lines wait that lines without facts may wait, too.
     pub fn has_room(&self) -> bool {
         self.waiting.len() < MAX_TEXTS / 2
     }

@@ -37,7 +37,8 @@ impl<'a> Untimed<'a> {
         Self { before, after }
     }
 
-    /// The hasher is seeded anew in each run, so that nobody who sees no hashes can aim at one set; who did would spoil a count.
+    /// The hasher has a random seed in each run, so that crafted lines can't collide in one set. A collision would only make a
+    /// count wrong.
     fn hash(&self, state: &RandomState) -> u64 {
         let mut hasher = state.build_hasher();
         hasher.write(self.before.as_bytes());

@@ -9,7 +9,7 @@ use super::events::{EventReader, Heard};
 use crate::base::backoff::Backoff;
 use crate::hub::api::client::HubClient;
 
-/// Hubs send a heartbeat every ten seconds: three that are missing mean that nobody is there any more.
+/// Hubs send a heartbeat every ten seconds: after three missing ones the connection is dead.
 pub const SILENCE: Duration = Duration::from_secs(35);
 
 /// Before joining again: soon at first, since most streams break when the hub starts anew.

@@ -33,7 +33,8 @@ pub fn assign(polls: &mut [ServerPoll], servers: &api::Servers, children: &[Chil
         take(poll, free.swap_remove(index));
         false
     });
-    // A server without a process can't be told from one whose process has a strange name, so what is left over must fit in time.
+    // A server without a process looks the same as one whose process has an unknown name, so the remaining processes must match by
+    // their start times.
     if let ([poll], [child]) = (open.as_mut_slice(), free.as_slice()) {
         let seen = servers.servers.iter().find(|server| server.name == poll.name.as_str());
         let started = seen.and_then(|server| server.last_started);

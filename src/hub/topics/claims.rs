@@ -13,8 +13,8 @@ use crate::watch::{ClaimKind, ClaimRefusal, ClaimsDropped, Count, Micros, Record
 /// More claims than any hub makes between two polls: a start of a hundred servers makes two or three hundred.
 pub(crate) const MAX_CLAIMS: usize = 512;
 
-/// No name has more than a few: a server is started, connects and is lost again. Names that a log is filled with keep nobody else's
-/// claims out.
+/// No name has more than a few: a server is started, connects and is lost again. Names that fill a log take no place from other
+/// servers' claims out.
 pub(crate) const MAX_CLAIMS_OF_A_SERVER: usize = 64;
 
 /// Claims about the hub itself: a process that starts and stops makes three.
@@ -86,7 +86,7 @@ pub enum Claimed {
         /// What led to it.
         cause: Option<Text>,
     },
-    /// The hub stopped in good order.
+    /// The hub shut down cleanly.
     HubStopped {
         /// The connections that were open then, where the line names no process.
         open: BTreeMap<String, u32>,
@@ -98,10 +98,14 @@ pub enum Claimed {
 impl Claimed {
     /// Whether both are about the hub itself, or about the same server.
     fn competes_with(&self, other: &Self) -> bool {
-        match (self, other) {
-            (Self::Server(one), Self::Server(other)) => one.server() == other.server(),
-            (Self::Server(_), _) | (_, Self::Server(_)) => false,
-            _ => true,
+        self.server() == other.server()
+    }
+
+    /// The server that it is about; `None` if it is about the hub itself.
+    fn server(&self) -> Option<&str> {
+        match self {
+            Self::Server(claim) => Some(claim.server()),
+            Self::HubStarting { .. } | Self::StopsAlone { .. } | Self::HubStopping { .. } | Self::HubStopped { .. } => None,
         }
     }
 
@@ -156,7 +160,7 @@ pub enum Decision {
     Confirmed,
     /// It is not, or not of this hub.
     Refused(ClaimRefusal),
-    /// Nothing tells yet.
+    /// Not known yet.
     Waits,
     /// It is known already.
     Known,
@@ -288,13 +292,9 @@ impl Claims {
             last => last,
         };
         let Some(first) = first.filter(|claim| near(claim)) else { return false };
-        match &mut first.what {
-            Claimed::Server(ServerClaim::Closed { twice, .. }) => {
-                *twice = true;
-                true
-            }
-            _ => false,
-        }
+        let Claimed::Server(ServerClaim::Closed { twice, .. }) = &mut first.what else { return false };
+        *twice = true;
+        true
     }
 }
 

@@ -18,7 +18,7 @@ use crate::watch::{
 /// connection. Two seconds of quiet separate two disconnects of clients with the same name.
 pub(crate) const QUIET_BETWEEN_DISCONNECTS: Micros = Micros::new(2_000_000);
 
-/// Around each disconnect the hub tells of one or two errors, 3 ms apart at most in the recordings; one that comes later than this
+/// Around each disconnect the hub logs one or two errors, 3 ms apart at most in the recordings; one that comes later than this
 /// after the last is about another connection of the same name.
 pub(crate) const SAME_CLOSING: Micros = Micros::new(20_000);
 

@@ -149,7 +149,8 @@ impl Interpreter {
         let RawLine { source, text, uid, size, stamped, earliest, read, .. } = *raw;
         let line = HeldLine { pid, source, text: text.to_owned(), uid, size, stamped, earliest, read, when };
         let Some(let_go) = self.held.hold(line) else { return };
-        // More than is held: the log of a long time in which nobody watched. A process that began on the hub's port was the hub.
+        // The limit is exceeded: this is the log of a long time without a watch. A process that started on the hub's port was the
+        // hub.
         let on_its_port = |line: &HeldLine| {
             let text = parse(&line.text).text;
             line.pid == let_go.pid && meaning::of(&text) == Some(Meaning::HubStarting) && port_of(&text) == self.hub.port
@@ -165,7 +166,7 @@ impl Interpreter {
         }
     }
 
-    /// The lines of processes that nobody knew: those of the hub's own are taken in now, the others are not about it.
+    /// Processes the held lines of unknown processes: those of the hub are read now, the others are dropped.
     pub(in crate::hub) fn settle_held(&mut self, ctx: &Settling<'_>) {
         if self.held.is_empty() || ctx.answered != Answered::Hub {
             return;

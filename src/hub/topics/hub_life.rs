@@ -39,11 +39,11 @@ pub(in crate::hub) struct HubLife {
     /// When it was last looked for in vain.
     #[serde(default)]
     pub(in crate::hub) last_unanswered: Option<Timestamp>,
-    /// Whether a line told of a start or a stop since somebody last asked.
+    /// True if a line showed a start or a stop since the last call of `take_stir`.
     #[serde(skip)]
     stirred: bool,
     pub(in crate::hub) state: Option<String>,
-    /// When the event stream last told it, by the hub's clock.
+    /// The time of the last state on the event stream, by the hub's clock.
     #[serde(default)]
     pub(in crate::hub) state_said: Option<Timestamp>,
     pub(in crate::hub) pid: Option<u32>,
@@ -68,7 +68,7 @@ pub(in crate::hub) struct HubLife {
     /// The port that it listens on, as it says.
     #[serde(default)]
     pub(in crate::hub) port: Option<u32>,
-    /// Whether the present process's start was told.
+    /// True if there is a fact about the present process's start.
     #[serde(default)]
     pub(in crate::hub) start_told: bool,
     /// When the hub was last lost.
@@ -90,7 +90,7 @@ impl Interpreter {
         self.hub.stops_alone || self.claims.say_that_it_stops_alone()
     }
 
-    /// Whether a line told of a start or a stop of the hub since this was last asked: a reason to look at it now.
+    /// Returns whether a line showed a start or a stop of the hub since the last call: a reason to check the hub now.
     pub fn take_stir(&mut self) -> bool {
         std::mem::take(&mut self.hub.stirred)
     }
@@ -100,7 +100,8 @@ impl Interpreter {
         self.hub.started.map(|started| self.clocks.wall_when(started))
     }
 
-    /// What the line says of the hub: told at once where the hub's own event stream says it, and claimed otherwise.
+    /// Processes a line about the hub itself. On the hub's own event stream it is a fact at once; in the log it is a claim, until a
+    /// poll confirms it.
     pub(in crate::hub) fn of_hub(
         &mut self,
         meaning: Meaning<'_>,
@@ -236,7 +237,7 @@ impl Interpreter {
                 let still_away = self.hub.last_unanswered.filter(|at| (since..=answer.now).contains(at)).unwrap_or(since);
                 self.say(self.answered_since(still_away, answer.now), HubReachable { restarted });
             }
-            _ => {}
+            (Some(true) | None, true) | (Some(false), false) => {}
         }
         self.exit(answer, when);
         self.hub.reachable = Some(answered);
@@ -248,7 +249,7 @@ impl Interpreter {
             self.hub.last_unanswered = Some(answer.asked);
         }
         if let Ok(health) = &answer.health {
-            // The event stream may have told a newer state while the answer was on its way. Both times are the hub's.
+            // The event stream may have shown a newer state while the answer was on its way. Both times are by the hub's clock.
             let outdated = health.timestamp.zip(self.hub.state_said).is_some_and(|(answered, said)| answered < said);
             if !outdated {
                 self.state(&health.state, when);
@@ -343,7 +344,7 @@ impl Interpreter {
         self.ended.extend(aborted);
     }
 
-    /// Another process answers than before, and no line told of it.
+    /// Another process answers than before, and no line shows its start.
     pub(in crate::hub) fn replaced_silently(&mut self, started: Timestamp, ctx: &Settling<'_>) {
         let since = self.hub.last_answered.unwrap_or(ctx.answer.asked).min(started);
         let ended = When::between(since, started);

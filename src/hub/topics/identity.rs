@@ -45,7 +45,7 @@ impl Interpreter {
         self.hub.identity.as_ref().and_then(|identity| identity.pid)
     }
 
-    /// Whether the process is the hub's, as far as is known: what names none or can't be told apart is.
+    /// Returns whether the process is the hub's, as far as is known; true without a process or if it can't be distinguished.
     pub(in crate::hub) fn is_ours(&self, pid: u32) -> bool {
         let known = self.hub.identity.as_ref().and_then(|identity| identity.pid);
         known.is_none_or(|known| known == pid) || self.hub.previous == Some(pid) || self.accepted.contains(&pid)

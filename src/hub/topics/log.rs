@@ -11,10 +11,10 @@ use crate::watch::{Level, LogShape, Micros, Text, Timestamp, When};
 /// A line whose time is known less well than this has no rate.
 const RATED: Micros = Micros::new(60_000_000);
 
-/// What is told of lines without a rate is of this time at least.
+/// The shortest time of a fact about lines without a rate.
 pub(in crate::hub) const HISTORY: Micros = Micros::new(3600 * 1_000_000);
 
-/// Kinds of warnings and errors that are told apart in one interval; further ones are counted together.
+/// Maximum number of different warnings and errors in one interval; further ones are counted together.
 pub(crate) const MAX_TEMPLATES: usize = 64;
 
 /// What is counted together once [`MAX_TEMPLATES`] is reached.
@@ -34,7 +34,7 @@ impl Interpreter {
         self.log.shows_checkpoints() == Some(true)
     }
 
-    /// Whether the log, or the output beside it, shows the checkpoint lines, as far as their shapes tell.
+    /// Returns whether the log or the piped output shows the checkpoint lines, judged by their shapes.
     pub fn log_shows_checkpoints(&self) -> Option<bool> {
         match (self.log.shows_checkpoints(), self.output.shows_checkpoints()) {
             (Some(true), _) | (_, Some(true)) => Some(true),

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::hub::topics::servers::Causes;
 use crate::watch::{ChangeCause, Micros, Timestamp, When};
 
-/// The hub tells its subscribers of a request when that is done, at once after the line, in batches of 0.1 s.
+/// The hub notifies its subscribers when a request is done, right after the line, in batches of 0.1 s.
 const REQUEST_AFTER: Micros = Micros::new(1_000_000);
 
 /// A line about a changed configuration follows when the server has connected again: a hub gives it a minute.
@@ -19,7 +19,7 @@ const MAX_TRACES: usize = 256;
 /// Why a server changed, as a trace says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Trace {
-    /// The hub told its subscribers that a request was done.
+    /// Records that the hub has notified its subscribers of a finished request.
     Request,
     /// The hub said that the configuration changed.
     Configuration,
@@ -82,7 +82,7 @@ impl Requests {
         }
     }
 
-    /// What the hub's state says of restarts: `restarting` until all are up, then `restarted` for good.
+    /// Records the hub's state during a restart of servers: `restarting` until all are up, then `restarted` permanently.
     pub fn state(&mut self, state: &str) {
         self.restarting = matches!(state, "restarting" | "restarted");
     }

@@ -1,5 +1,5 @@
-//! A poll settles what lines claimed: what the API confirms is told with the line's own time, what it contradicts is dropped and
-//! counted, and what it can't tell yet waits.
+//! A poll decides on the claims of lines: one that the API confirms becomes a fact with the line's own time, one that it
+//! contradicts is dropped and counted, and one that it can't decide yet waits.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -23,11 +23,11 @@ const EMPTIED_NEAR: Micros = Micros::new(10_000_000);
 /// How the hub answered, as far as that decides on claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) enum Answered {
-    /// As a hub does.
+    /// A hub answered.
     Hub,
-    /// Nobody is there.
+    /// The connection was refused.
     Nobody,
-    /// That can't be told: too late, once, or not as a hub does.
+    /// Unclear: too late, only once, or not as a hub answers.
     Unclear,
 }
 
@@ -158,15 +158,15 @@ impl Interpreter {
         (ctx.times, ctx.complete)
     }
 
-    /// Between the last answer of the process before and the start of the present one the hub was in nobody's sight: what happened on
-    /// its port then was the hub's.
+    /// Returns whether it happened between the last answer of the previous process and the start of the present one. The hub was
+    /// not visible then, so events on its port were the hub's.
     pub(in crate::hub) fn in_gap(&self, when: When, port: Option<u32>, ctx: &Settling<'_>) -> bool {
         let from = self.hub.last_answered.unwrap_or_default();
         let until = match (ctx.replaced, &ctx.process, self.hub.reachable) {
             (Some(started), ..) => started,
-            // It was gone and is back, and its entry is missing: its own lines tell when.
+            // It was away and is back, and its entry is missing: its own lines show when it started.
             (None, None, Some(false)) => ctx.answer.now,
-            _ => return false,
+            (None, Some(_), _) | (None, None, Some(true) | None) => return false,
         };
         same_port(port, ctx.port) && when.latest().plus(START_SLACK) >= from && when.earliest() <= until.plus(START_SLACK)
     }
@@ -179,7 +179,7 @@ impl Interpreter {
             .iter()
             .zip(&decisions)
             .any(|(claim, decision)| matches!(claim.what, Claimed::HubStarting { .. }) && *decision == Some(Decision::Confirmed));
-        // No line tells of the new process's start: the API does, and what came before it was of the process before.
+        // No line shows the new process's start. The API does, and earlier lines belong to the previous process.
         let mut replaced = ctx.replaced.filter(|_| !starts);
         let mut waiting = VecDeque::new();
         let mut decisions = VecDeque::from(decisions);
@@ -237,7 +237,8 @@ impl Interpreter {
         claims.iter().map(decide).collect()
     }
 
-    /// Whether a process's start was the hub's. `told` is whether the present process's start was told already.
+    /// Returns whether a process's start was the hub's. `told` is true if there is already a fact about the present process's
+    /// start.
     fn decide_on_start(&self, claim: &Claim, port: Option<u32>, told: bool, ctx: &Settling<'_>) -> Decision {
         if ctx.answered != Answered::Hub {
             return Decision::Waits;
@@ -295,17 +296,15 @@ impl Interpreter {
                     if fits { Decision::Confirmed } else { Decision::Refused(ClaimRefusal::Contradicted) }
                 }
                 // Read late.
-                (_, Some(lost)) if when.earliest() <= lost.latest().plus(START_SLACK) => Decision::Confirmed,
-                _ => Decision::Waits,
+                (Some(false) | None, Some(lost)) if when.earliest() <= lost.latest().plus(START_SLACK) => Decision::Confirmed,
+                (Some(false) | None, Some(_) | None) => Decision::Waits,
             },
             Answered::Hub => {
                 let stopping =
                     ctx.answer.health.as_ref().is_ok_and(|health| matches!(health.state.as_str(), "stopping" | "stopped"));
-                let back = match (&ctx.process, self.hub.reachable, self.hub.lost) {
-                    // It was gone, is back, and its entry is missing: what it said before it was lost was so.
-                    (None, Some(false), Some(lost)) => when.earliest() <= lost.latest(),
-                    _ => false,
-                };
+                // It was gone, is back, and its entry is missing: what it said before it was lost was so.
+                let is_back = ctx.process.is_none() && self.hub.reachable == Some(false);
+                let back = is_back && self.hub.lost.is_some_and(|lost| when.earliest() <= lost.latest());
                 let replaced = ctx.replaced.is_some_and(|started| when.earliest() <= started.plus(START_SLACK));
                 ctx.unless(stopping || back || replaced, claim.read, ClaimRefusal::Contradicted)
             }
@@ -316,7 +315,9 @@ impl Interpreter {
         let Claimed::Server(what) = &claim.what else { return Decision::Waits };
         let rest = rest.iter().filter_map(|claim| match &claim.what {
             Claimed::Server(what) => Some(what),
-            _ => None,
+            Claimed::HubStarting { .. } | Claimed::StopsAlone { .. } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => {
+                None
+            }
         });
         match (ctx.answered, ctx.list()) {
             (Answered::Hub, Some(list)) => self.servers.weigh(claim, what, rest, list, ctx.times, ctx.complete),
@@ -325,11 +326,11 @@ impl Interpreter {
                 let believed = claim.own || claim.pid.is_some() || self.hub.stopping || self.shared.is_empty();
                 if believed { Decision::Confirmed } else { Decision::Refused(ClaimRefusal::Unconfirmed) }
             }
-            _ => Decision::Waits,
+            (Answered::Hub, None) | (Answered::Nobody | Answered::Unclear, _) => Decision::Waits,
         }
     }
 
-    /// It is so: the facts are told with the line's own time.
+    /// Confirms a claim: its facts get the line's own time.
     pub(in crate::hub) fn confirm(&mut self, claim: Claim, ctx: Option<&Settling<'_>>) {
         let Claim { uid, ordinal, mut when, said: stated, source, pid, what, .. } = claim;
         let mut said = Said { uid, when, source, facts: Vec::new(), ordinal };
@@ -381,7 +382,11 @@ impl Interpreter {
                 };
                 self.log_emptied.filter(near).map(|_| SharedSign::ForeignStart)
             }
-            _ => None,
+            (
+                ClaimRefusal::Contradicted,
+                Claimed::StopsAlone { .. } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } | Claimed::Server(_),
+            )
+            | (ClaimRefusal::NotListed | ClaimRefusal::Unconfirmed | ClaimRefusal::Undecided | ClaimRefusal::TooMany, _) => None,
         };
         if let Some(sign) = sign {
             self.is_shared(sign, claim.pid, claim.read);

@@ -1,4 +1,4 @@
-//! The event stream: when it is joined, and what it tells beside lines.
+//! The event stream: the subscription, and its messages beside log lines.
 
 use crate::hub::facts::{Evidence, PendingFact};
 use crate::hub::interpret::{Interpreter, Sent};
@@ -30,7 +30,7 @@ impl Interpreter {
         sent.said.map_or(When::At(read), |said| self.clocks.sent(said, earliest, read))
     }
 
-    /// The event stream tells the hub's state and its process.
+    /// Reads the hub's state and its process from the event stream.
     pub fn stream_state(&mut self, state: &str, pid: Option<u32>, sent: Sent) {
         let when = self.sent(sent);
         if let Some(pid) = pid {
@@ -50,7 +50,7 @@ impl Interpreter {
         }
     }
 
-    /// The event stream tells that something was done with these servers.
+    /// Reads an action on these servers from the event stream.
     pub fn stream_servers(&mut self, servers: Vec<String>, configured: bool, sent: Sent) {
         let when = self.sent(sent);
         if configured { self.requests.configured(servers, when) } else { self.requests.requested(servers, when) }

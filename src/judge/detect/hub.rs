@@ -12,7 +12,7 @@ const EFFECT: &str = "all clients were disconnected";
 /// How the cause begins where only the absence of an answer is known.
 const NO_ANSWER: &str = "no answer: ";
 
-/// More signs than this of one Watch are not looked at: a hub that comes and goes so often is told of by its outages.
+/// More signs than this of one Watch are not looked at: a hub that restarts so often is reported by its outages.
 const MAX_SIGNS: usize = 1_000;
 
 /// What is about the hub that is gone, and is over with it.
@@ -37,7 +37,7 @@ struct Sign {
     cause: Option<String>,
     fact: FactId,
     planned: Option<String>,
-    /// Whether the process has certainly ended: that is told even if it was back before anybody saw it away.
+    /// True if the process has certainly ended: that is an incident even if no poll saw it away.
     is_an_end: bool,
 }
 

@@ -76,7 +76,7 @@ pub(super) struct Surroundings<'a> {
     pub history: &'a History,
     /// Which servers may be in which states.
     pub expected: &'a BTreeMap<String, Vec<String>>,
-    /// The time before the Watch when nobody watched.
+    /// The time without a watch before this Watch.
     pub gap: Option<Gap>,
 }
 
@@ -100,7 +100,7 @@ impl Detectors {
         let Surroundings { alerts, plans, history, expected, gap } = *around;
         let place = self.period.of_watch(watch);
         let end = watch.interval.end().min(self.period.to);
-        // How things stood when the period began is told with its first Watch.
+        // The state at the beginning of the period is reported with its first Watch.
         let has_begun = place != Place::Before;
         self.register.reach(end);
         let sight = Sight { alerts, plans, history, now: end, expected };
@@ -108,7 +108,7 @@ impl Detectors {
             self.blind(watch, gap, &sight);
         }
         let mut facts: Vec<(Timestamp, &Fact)> = watch.facts.iter().filter_map(|fact| self.inside(fact, watch)).collect();
-        // A Watch that catches up on a log tells of a long time: its windows are those of that time.
+        // A Watch that catches up on a log covers a long time: its windows are those of that time.
         facts.sort_by_key(|(at, _)| *at);
         for (at, fact) in facts {
             let seen = Seen { fact, at, planned: plans.at(at) };
@@ -149,7 +149,7 @@ impl Detectors {
             }
             FactKind::Tool(fact) => self.counted.tool(fact, seen, sight, register),
             FactKind::Log(fact) => self.counted.log(fact, seen, sight, register),
-            // No incident is made of what clients do: how many there are, polls tell. What was not watched is told with its Watch.
+            // Actions of clients are no incidents: polls show their number. A time without a watch is reported with its Watch.
             FactKind::Session(_) | FactKind::Watcher(_) => {}
             // A check that does not hold fails its criterion.
             FactKind::Scenario(_) => {}

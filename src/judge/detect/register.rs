@@ -9,10 +9,10 @@ use crate::judge::moment::Moment;
 use crate::judge::period::Period;
 use crate::watch::{Micros, Timestamp};
 
-/// So many closed incidents are kept; a hub with more has a worse problem than what is told of the first.
+/// Maximum number of closed incidents; a hub with more has a worse problem than the details of the first.
 pub(super) const MAX_CLOSED: usize = 10_000;
 
-/// What is to be told.
+/// The incidents to send.
 #[derive(Debug, Clone)]
 pub(super) struct Draft<'a> {
     pub kind: IncidentKind,
@@ -88,12 +88,12 @@ impl Register {
         }
     }
 
-    /// What happened until then is about to be told.
+    /// Events up to this time are about to be reported.
     pub(super) fn reach(&mut self, end: Timestamp) {
         self.now = self.now.max(end.min(self.period.to));
     }
 
-    /// Opens an incident, or adds to the one that is open. `None` if nobody wants to know of this kind.
+    /// Opens an incident, or adds to the open one. `None` if this kind is switched off.
     pub(super) fn raise(&mut self, alerts: &Alerts, draft: Draft<'_>) -> Option<&mut Incident> {
         self.tell(alerts.of(draft.kind), draft, None)
     }

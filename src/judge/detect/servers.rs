@@ -85,7 +85,7 @@ impl ServerLives {
                     self.again(name, end.0, Again::CameBack, sight, register);
                 }
             }
-            // After the outages that it ended, so that none of them is told anew.
+            // After the outages that it ended, so that none of them is opened again.
             if let Some(left) = news.left {
                 self.leave(name, left, register);
             }

@@ -251,7 +251,7 @@ impl JudgedCalls {
     }
 }
 
-/// Whether a call that was seen whole asked Gemini. One seen in part may have had failed rounds that nobody saw: it is on neither
+/// Returns whether a completely visible call asked Gemini. A partly visible one may have had more failed rounds: it is on neither
 /// side of a share.
 fn asked_gemini(call: &CallEnded) -> bool {
     call.duration.is_some() && !matches!(call.gemini, GeminiOutcome::NotAsked | GeminiOutcome::Unseen)

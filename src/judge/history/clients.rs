@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::watch::{ExposureChanged, HubFact, Poll, SessionFact, SessionHash};
 
-/// More sessions than this at once are not told apart any more.
+/// Maximum number of sessions that are distinguished at the same time.
 const MAX_SESSIONS: usize = 10_000;
 
 /// MCP clients and sessions.
@@ -80,7 +80,7 @@ impl ClientHistory {
         let (Some(session), Some(begins_with)) = (session, begins_with) else { return };
         self.sessions_told_apart += 1;
         let usual = self.initial.get_or_insert_with(|| begins_with.clone());
-        // A session that begins with more than the first one did has it from somebody else.
+        // A session that begins with more tools than the first one has them from another session.
         if !begins_with.is_subset(usual) && !self.open.is_empty() {
             self.isolation_broken += 1;
         }

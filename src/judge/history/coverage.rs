@@ -129,7 +129,7 @@ pub(in crate::judge) enum Admission {
     Overlapping,
 }
 
-/// A time when nobody watched.
+/// A time without a watch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::judge) struct Gap {
     /// From when.
@@ -175,7 +175,7 @@ impl Covered {
         left.map(stretch).collect()
     }
 
-    /// The stretches between two instants that nobody watched.
+    /// Returns the times without a watch between two instants.
     fn unwatched(&self, mut from: Timestamp, to: Timestamp) -> Vec<(Timestamp, Timestamp)> {
         let mut left = Vec::new();
         let mut keep = |from: Timestamp, to: Timestamp| {
@@ -312,7 +312,7 @@ impl Coverage {
         Admission::Taken(gap)
     }
 
-    /// The first and the last instant of the time between two instants that nobody watched, as far as is known by now.
+    /// Returns the first and the last instant without a watch between two instants, as far as is known by now.
     pub(in crate::judge) fn unwatched(&self, from: Timestamp, to: Timestamp) -> Option<(Timestamp, Timestamp)> {
         if self.skipped.contains(&(from, to)) {
             return None;
@@ -321,7 +321,7 @@ impl Coverage {
         Some((left.first()?.0, left.last()?.1))
     }
 
-    /// The span grows by an admitted Watch. One that is not the first of its watch tells that somebody watched before.
+    /// The span grows by an admitted Watch. A Watch that is not the first of its run shows that earlier ones exist.
     fn reach(&mut self, watch: &Watch, period: Period) {
         let (start, end) = (watch.interval.start(), watch.interval.end());
         let is_the_first = watch.origin.run <= 1 && watch.origin.sequence.get() == 0;
@@ -413,7 +413,7 @@ mod tests {
             prop_assert_eq!(within(40, 20), 0);
             let gap = Stretch { from: Moment(Timestamp::from_secs(0)), to: Some(Moment(Timestamp::from_secs(100))), reason: String::new(), duration_us: 0, planned: None };
             let missing = covered.missing(&gap);
-            // What is shorter than a second and a bit is not told.
+            // Gaps of little more than a second are not reported.
             prop_assert!(missing.iter().all(|stretch| covered.within(stretch.from.0, stretch.to.unwrap().0) == 0));
             let told: u64 = missing.iter().map(|stretch| stretch.duration_us).sum();
             let untold = 100_000_000 - within(0, 100) - told;

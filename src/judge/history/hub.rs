@@ -154,7 +154,7 @@ impl HubHistory {
         }
     }
 
-    /// The state before what happened, where nothing else tells it.
+    /// The state before an event, if nothing else shows it.
     fn fill_before(&mut self, fact: &HubFact, when: When, watch: &Watch) {
         match fact {
             HubFact::HubUnreachable(_) | HubFact::HubStopping(_) | HubFact::HubExited(_) => self.fill(watch, when, Liveness::Up),
@@ -182,7 +182,7 @@ impl HubHistory {
                     self.turn(when, down("it stopped"));
                 }
             }
-            // The poll notices after the log has told of the next start: how long it was away is not known.
+            // The poll notices it after the log has shown the next start: the length of the outage is unknown.
             HubFact::HubExited(_) => {
                 if self.last_start.is_none_or(|start| start < when.earliest()) {
                     self.turn(when, down("its process ended"));
@@ -215,7 +215,7 @@ impl HubHistory {
         }
     }
 
-    /// What a poll beyond the period shows held before, where nothing else tells that.
+    /// The state in a poll after the period held before it, too, if nothing else shows the state.
     pub(super) fn learn(&mut self, poll: &Poll, watch: &Watch) {
         let when = When::At(watch.interval.end());
         match poll.api.health {
@@ -251,7 +251,7 @@ impl HubHistory {
         self.turn(when, news(Liveness::Down));
     }
 
-    /// What is learned first tells of the Watch's time before, unless the run began with it.
+    /// The first known state holds for the time before it in the same Watch, unless the run began with this Watch.
     fn fill(&mut self, watch: &Watch, when: When, liveness: Liveness) {
         if self.life.is_blank() && super::continues_its_run(watch) {
             let reason = if liveness == Liveness::Up { ANSWERS } else { "it did not answer before" };
@@ -260,7 +260,7 @@ impl HubHistory {
         }
     }
 
-    /// It answers, at the latest then; a start that a line told is the better time.
+    /// Records that it answers, at the latest then; a start in a line has the better time.
     fn answers(&mut self, when: When) {
         let at = self.started.take().map_or(when, When::At);
         self.turn(at, News { liveness: Liveness::Up, reason: ANSWERS, cause: None, shown_by: None });
@@ -329,7 +329,7 @@ impl HubHistory {
             self.answers(When::At(started));
         }
         if self.is_awaiting() {
-            // It never came: then it was down, and nobody waited for it to start.
+            // It never answered: then it was down rather than starting.
             let start = self.awaited.take().map_or(end, |awaited| awaited.from.0);
             self.life.await_until(start);
         }

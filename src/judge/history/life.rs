@@ -117,7 +117,7 @@ pub struct Outage {
     /// Whether it began before the period.
     #[serde(skip)]
     is_older: bool,
-    /// It is not known whether somebody asked for a start meanwhile.
+    /// True if it is unknown whether a start was requested meanwhile.
     #[serde(skip)]
     is_unexplained: bool,
     /// It was over at the earliest then.
@@ -172,7 +172,7 @@ struct Now {
     since: Timestamp,
     /// A start that takes longer than until then is an outage.
     patience: Option<Timestamp>,
-    /// Whether nothing is known because nobody watched.
+    /// Returns whether nothing is known because the time was not watched.
     is_blind: bool,
 }
 
@@ -219,7 +219,7 @@ impl Life {
         self.from = at;
     }
 
-    /// Whether nothing is known, so that what is learned now may tell of the time before.
+    /// Returns whether nothing is known, so that a new state may hold for the time before, too.
     pub(super) fn is_blank(&self) -> bool {
         self.now.as_ref().is_none_or(|now| now.is_blind)
     }
@@ -270,14 +270,19 @@ impl Life {
         match (before == CountsAs::Down, standing == CountsAs::Down) {
             (false, true) => self.fall(at, news.reason, news.shown_by),
             (true, false) => self.rise(at, when.earliest(), &news),
-            _ => {}
+            (true, true) | (false, false) => {}
         }
         match (standing, news.liveness) {
             (CountsAs::Up, _) => (self.worked, self.has_worked) = (Some(true), true),
             (CountsAs::Down, _) => self.worked = Some(false),
             // What was switched off and is on again begins anew.
-            (_, Liveness::Disabled | Liveness::Removed) => self.worked = None,
-            _ => {}
+            (CountsAs::OnPurpose | CountsAs::Starting | CountsAs::Unknown, Liveness::Disabled | Liveness::Removed) => {
+                self.worked = None;
+            }
+            (
+                CountsAs::OnPurpose | CountsAs::Starting | CountsAs::Unknown,
+                Liveness::Up | Liveness::Down | Liveness::Starting | Liveness::Unauthorized | Liveness::Unknown,
+            ) => {}
         }
     }
 
@@ -362,7 +367,9 @@ impl Life {
         let Some(late) = now.patience.filter(|patience| *patience < to) else { return };
         let (liveness, reason) = match now.liveness {
             Liveness::Starting => (Liveness::Starting, "it has been starting for more than five minutes".to_owned()),
-            _ => (Liveness::Down, now.reason.clone()),
+            Liveness::Up | Liveness::Down | Liveness::Unauthorized | Liveness::Disabled | Liveness::Unknown | Liveness::Removed => {
+                (Liveness::Down, now.reason.clone())
+            }
         };
         let news = News { liveness, reason: &reason, cause: None, shown_by: None };
         let late = late.max(now.since);
@@ -425,7 +432,7 @@ impl Life {
         if self.now.is_none() {
             return;
         }
-        self.turn(When::At(from), News { liveness: Liveness::Unknown, reason: "nobody watched", cause: None, shown_by: None });
+        self.turn(When::At(from), News { liveness: Liveness::Unknown, reason: "not watched", cause: None, shown_by: None });
         if let Some(now) = &mut self.now {
             now.is_blind = true;
         }

@@ -14,13 +14,13 @@ use crate::watch::{
     Timestamp, Visibility, Watch, WatcherFact, WatcherStarted,
 };
 
-/// So many different warnings and errors are told apart; the rest is counted together.
+/// Maximum number of different warnings and errors; the rest is counted together.
 const MAX_NOTABLE: usize = 1_000;
 
 /// What stands for the rest.
 const OTHERS: &str = "(other lines)";
 
-/// More processes of other hubs than this are not told one by one.
+/// Maximum number of processes of other hubs that are listed.
 const MAX_OTHERS: usize = 64;
 
 /// Lines that claimed something and were not believed.
@@ -133,7 +133,7 @@ struct Reading {
     pending_us: u64,
     /// Whether the file could not be opened since.
     refused: bool,
-    /// The shape of the last lines that tell one.
+    /// The shape of the last lines that show one.
     shape: Option<LogShape>,
 }
 
@@ -229,7 +229,7 @@ impl LogHistory {
     }
 
     fn losses(&mut self, watch: &Watch, plans: &Plans) {
-        // A file that is deleted before it was read is told as unreadable and as lost bytes: once is enough.
+        // A file that is deleted before it was read leads to two facts, unreadable and lost bytes: count one.
         let unreadable = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         let lost = watch.sidecar.bytes_lost.get() > 0 && !unreadable && !is_planned(watch.interval.start(), watch, plans);
         add(&mut self.judged.losses, u64::from(lost));

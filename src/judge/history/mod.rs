@@ -1,5 +1,5 @@
 //! What happened over a period, put together from its Watches one by one. Pure; feeding a period at once or piece by piece gives
-//! the same. One file for each thing that is told about.
+//! the same. One file for each topic.
 
 mod api;
 mod calls;
@@ -234,7 +234,7 @@ impl History {
             Place::Beyond => {}
         }
         let mut facts: Vec<&Fact> = watch.facts.iter().collect();
-        // A Watch that catches up on a log tells of a long time, and not always in its order.
+        // A Watch that catches up on a log covers a long time, and not always in order.
         facts.sort_by_key(|fact| fact.when.latest());
         for fact in facts {
             self.fact(fact, watch, plans);
@@ -354,7 +354,7 @@ impl History {
         }
     }
 
-    /// When a change counts for how things stood: what was before anybody watched was so when the watch began.
+    /// Returns the time of a change: one from before the watch began counts just before its beginning.
     fn known(&self, when: When) -> When {
         match self.coverage.begin() {
             Some(begin) if (self.period.from..begin).contains(&when.latest()) => When::At(begin.minus(Micros::new(1))),
@@ -376,7 +376,7 @@ impl History {
         self.servers.poll(poll, watch, at);
     }
 
-    /// What a poll beyond the period says about how things stood when its Watch began, where nothing else tells that.
+    /// Reads from a poll after the period the state at the beginning of its Watch, if nothing else shows it.
     fn learn(&mut self, poll: &Poll, watch: &Watch) {
         let before = self.hub.down_since();
         self.hub.learn(poll, watch);

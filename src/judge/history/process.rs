@@ -8,7 +8,7 @@ use crate::judge::exact::Exact;
 use crate::judge::planned::Plans;
 use crate::watch::{Micros, ProcessPoll, Timestamp};
 
-/// A process that is younger than this is still starting: what it uses is not its service, and is told apart.
+/// A process that is younger than this is still starting: its resource usage is reported separately.
 pub const WARM_UP: Micros = Micros::new(60_000_000);
 
 /// The hub's process.
@@ -107,7 +107,7 @@ impl Stretch {
 }
 
 impl ProcessHistory {
-    /// Time passed that nobody watched, or the clock jumped: what was used since the last poll can't be set against its time.
+    /// A time was not watched, or the clock jumped: the CPU time since the last poll can't be compared with its duration.
     pub(super) fn unseen(&mut self) {
         self.sums.last = None;
         self.sums.polled = None;

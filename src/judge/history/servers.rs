@@ -132,7 +132,7 @@ impl Servers {
         }
     }
 
-    /// What a Watch beyond the period shows held before, where nothing else tells that.
+    /// The state in a Watch after the period held before it, too, if nothing else shows the state.
     pub(super) fn fill(&mut self, poll: &Poll, watch: &Watch) {
         for seen in &poll.servers {
             self.get(seen.name.as_str()).fill(watch, When::At(watch.interval.end()), News::of_poll(seen));
@@ -190,8 +190,8 @@ impl Servers {
         self.0.values_mut().map(ServerHistory::news).collect()
     }
 
-    /// Closes what is open at the end of the period. A server that is expected and was never seen is told, too: it was down for as long
-    /// as the hub answered.
+    /// Closes what is open at the end of the period. A server that is expected and was never seen is reported, too: it was down for
+    /// as long as the hub answered.
     pub(super) fn finish(&mut self, end: Timestamp, expected: &BTreeMap<String, Vec<String>>, plans: &Plans, hub: &Timeline) {
         for (name, states) in expected {
             self.get(name).expected.clone_from(states);
@@ -248,7 +248,7 @@ impl ServerHistory {
         }
     }
 
-    /// Whether it should work: unless somebody expects otherwise, every server should.
+    /// Returns whether it should work: every server should, unless the configuration says otherwise.
     pub fn should_work(&self) -> bool {
         should_work(&self.expected)
     }
@@ -263,7 +263,7 @@ impl ServerHistory {
         self.life.liveness().is_some_and(|liveness| liveness != Liveness::Removed)
     }
 
-    /// What is learned first tells of the Watch's time before, unless the run began with it.
+    /// The first known state holds for the time before it in the same Watch, unless the run began with this Watch.
     fn fill(&mut self, watch: &Watch, when: When, news: News<'_>) {
         if self.life.is_blank() && super::continues_its_run(watch) {
             // After a gap it is known already whether it ever worked.

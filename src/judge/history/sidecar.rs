@@ -22,7 +22,7 @@ pub struct SidecarHistory {
     pub unreadable_answers: u64,
     /// Records that destinations took.
     pub sent: Option<u64>,
-    /// Records that destinations refused for good.
+    /// Records that destinations permanently rejected.
     pub rejected: u64,
     /// Records that had to be dropped, by what they were and why.
     pub dropped: BTreeMap<String, BTreeMap<String, u64>>,
@@ -143,7 +143,7 @@ impl SidecarHistory {
         }
         let age = own.oldest_unsent.map(|oldest| end.since(oldest).get());
         self.oldest_unsent_us = self.oldest_unsent_us.max(age);
-        // Only a Watch that was polled tells it, and a journal is never empty.
+        // Only a Watch with a poll has it, and a journal is never empty.
         self.journal_peak_bytes = self.journal_peak_bytes.max(Some(own.journal.get()).filter(|size| *size > 0));
         let rss = own.rss_peak.max(own.rss).map(|rss| rss.get());
         self.rss_peak_bytes = self.rss_peak_bytes.max(rss);

@@ -7,7 +7,7 @@ use super::CountsAs;
 use crate::judge::moment::Moment;
 use crate::watch::Liveness;
 
-/// More changes than this are not kept one by one: what flaps for days is told by its count.
+/// Maximum number of changes; a server that flaps for days is reported by its count.
 pub const MAX_STRETCHES: usize = 2_000;
 
 /// A stretch of one liveness.
@@ -36,7 +36,7 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// The period ends then. A clock that was ahead for a while has told of times beyond it.
+    /// Cuts at the end of the period: a clock that was ahead for a while has given later times.
     pub(super) fn end(&mut self, end: Moment) {
         self.stretches.retain(|stretch| stretch.from < end || stretch.to <= end);
         if let Some(last) = self.stretches.last_mut() {
@@ -44,8 +44,8 @@ impl Timeline {
         }
     }
 
-    /// Makes room from the first instant to the second: a clock that was set back shows that time again, and what is told of it last
-    /// stays. Gives what stands after it.
+    /// Makes room from the first instant to the second: a clock that was set back shows that time again, and what is known of it
+    /// last stays. Gives what stands after it.
     fn make_room(&mut self, from: Moment, to: Moment) -> Vec<LivenessStretch> {
         let first = self.stretches.partition_point(|stretch| stretch.to <= from);
         let mut after = self.stretches.split_off(first);
@@ -62,7 +62,7 @@ impl Timeline {
     /// From the first instant to the second it was so. Stretches come in order, unless the clock was set back.
     pub(super) fn add(&mut self, from: Moment, to: Moment, how: (Liveness, CountsAs), reason: &str) {
         let is_back = self.stretches.last().is_some_and(|last| from < last.to);
-        // What nobody knows takes nothing from what is known.
+        // An unknown state does not replace a known one.
         if is_back && how.0 == Liveness::Unknown {
             return;
         }
@@ -81,7 +81,7 @@ impl Timeline {
     }
 }
 
-/// Reasons beyond this many bytes are not added: what goes on changing is told by its beginning.
+/// Maximum bytes of reasons: a state whose reason changes often keeps the first ones.
 const MAX_REASON: usize = 512;
 
 /// Adds what came after the first reason, once.

@@ -34,8 +34,8 @@ impl Growth {
 /// A window of which less was seen (per cent of what is usual) has no floor.
 const SEEN: u64 = 50;
 
-/// A leak is told when it is this likely, over all noises and courses: about two to one. Higher, and leaks of 2 % an hour under noise that
-/// lasts for hours are missed more often than in 1 of 20; lower, and slow caches are called leaks more often than that.
+/// A leak is reported when it is this likely, over all noises and courses: about two to one. Higher, and leaks of 2 % an hour under
+/// noise that lasts for hours are missed more often than in 1 of 20; lower, and slow caches are called leaks more often than that.
 const SURE: f64 = 0.7;
 
 /// … and the last third more likely than not goes on at half the pace at least.
@@ -65,7 +65,7 @@ pub(super) struct Decision {
     pub visible: f64,
 }
 
-/// Decides on all floors; where these can't tell because of a sawtooth, on the bottoms of its teeth, if they are much surer.
+/// Decides on all floors; if these are inconclusive because of a sawtooth, on the bottoms of its teeth, if they are much surer.
 pub(super) fn decide(windows: &Windows, rules: &LeakRules) -> Option<Decision> {
     let hours = windows.seen().get() as f64 / 3_600e6;
     let floor = windows.ends()?.0 as f64;

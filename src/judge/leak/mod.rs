@@ -49,7 +49,7 @@ pub struct LeakRules {
     pub min_growth_permille: u64,
     /// Growth in the whole time below so many bytes is no leak.
     pub min_growth_bytes: u64,
-    /// No leak is told where growth a day is surely below this share of the floor at the beginning (thousandths) …
+    /// The verdict is "no leak" if the growth per day is surely below this share of the floor at the beginning (thousandths) …
     pub tolerated_permille_per_day: u64,
     /// … or below so many bytes.
     pub tolerated_bytes_per_day: u64,

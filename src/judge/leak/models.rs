@@ -98,7 +98,7 @@ const KEPT: f64 = 2.0 / 3.0;
 /// How believable all pairs of rises are together.
 const PAIRS: f64 = 0.2;
 
-/// A growth that lasted less (hours) than this can't be told from a rise that is about to end.
+/// A growth that lasted less than this (hours) looks the same as a rise that is about to end.
 const MIN_GROWTH_TIME: f64 = 5.0;
 
 /// Weighs all models of `points`; growth of less than `least` bytes an hour doesn't count.
@@ -158,8 +158,8 @@ fn first_look(products: &Products, shapes: &Shapes, effect: &Effect) -> f64 {
     courses.into_iter().map(likelihood).fold(f64::NEG_INFINITY, f64::max)
 }
 
-/// Growth is told apart from what lies beside it if that leaves this share of its square unexplained (the reciprocal of the variance
-/// inflation factor, 2) …
+/// Growth is distinguished from other components if that leaves this share of its square unexplained (the reciprocal of the
+/// variance inflation factor, 2) …
 const SEPARATE: f64 = 0.45;
 
 /// … and less believable the less it leaves, down to this: a line beside a slow curve, or beside clients that become more and more, is

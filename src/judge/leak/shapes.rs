@@ -23,7 +23,7 @@ pub(super) struct Curve {
     pub prior: f64,
     /// Its slope at the end, an hour.
     pub end_rate: f64,
-    /// Whether it is one that is easily told from a line.
+    /// True if it is easy to distinguish from a line.
     pub short: bool,
     /// Whether it is one of those that stand for their neighbours.
     pub coarse: bool,
@@ -36,7 +36,7 @@ pub(super) struct Effect {
     pub columns: Vec<usize>,
     /// How believable it is.
     pub prior: f64,
-    /// Whether it is a day's cycle of which little more than one was seen: next to it nothing else that bends can be told.
+    /// Whether it is a day's cycle of which little more than one was seen: no other bend can be recognised beside it.
     pub seen_once: bool,
 }
 
@@ -74,7 +74,7 @@ const BENDS: usize = 24;
 /// So many places of steps are looked at.
 const STEPS: usize = 8;
 
-/// A curve whose time is longer than this share of the longest life can hardly be told from a line …
+/// A curve whose time is longer than this share of the longest life can hardly be distinguished from a line …
 const LONG: f64 = 0.7;
 
 /// … so all of these together are hardly believable.

@@ -27,7 +27,7 @@ fn counted(value: u64, samples: u64) -> Measured {
     Measured::Value { value: Exact::whole(value), samples }
 }
 
-/// A count or a sum that polls show, and facts as well: without a poll there is none, unless a fact tells of something.
+/// A count or a sum from polls and facts: without a poll it is not visible, unless there is a fact.
 fn happened(value: u64, polls: u64, why: &str) -> Measured {
     if value == 0 && polls == 0 { Measured::NotVisible(why.to_owned()) } else { counted(value, polls) }
 }

@@ -10,7 +10,7 @@ const NAMES: f64 = 150.0;
 const NAME_LENGTH: usize = 20;
 const TOP: f64 = 24.0;
 const LANE: f64 = 26.0;
-/// Less than this nobody sees.
+/// Anything narrower is not visible.
 const LEAST_WIDTH: f64 = 2.0;
 /// A text is this much wider for each of its characters.
 const CHARACTER: f64 = 6.6;

@@ -10,7 +10,7 @@ const TOP: f64 = 24.0;
 const BOTTOM: f64 = HEIGHT - 40.0;
 /// About so many marks on the axis of numbers.
 const MARKS: u32 = 4;
-/// Points that are further apart than this many of their buckets are not joined: nobody knows what was between.
+/// Points that are further apart than this many of their buckets are not connected: the values between are unknown.
 const GAP_BUCKETS: u64 = 3;
 /// A limit so far above everything would press all else flat: it is named below the chart instead.
 const FAR: f64 = 3.0;
@@ -27,7 +27,7 @@ const TABLE_ROWS: u64 = 12;
 /// How numbers are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Draw {
-    /// A line through the points; the style is one of three, told apart by colour and dash.
+    /// A line through the points; the style is one of three, which differ in colour and dash.
     Line(u8),
     /// The range between two series of the same times, as an area behind the line of this style.
     Range(u8),

@@ -37,7 +37,7 @@ impl Svg {
         self.add(format_args!("<line class=\"{class}\" x1=\"{x1}\" y1=\"{y1}\" x2=\"{x2}\" y2=\"{y2}\"/>"));
     }
 
-    /// A rectangle; `title` is what a pointer that rests on it is told.
+    /// A rectangle; `title` is its tooltip.
     pub(super) fn rect(&mut self, class: &str, corner: (f64, f64), size: (f64, f64), title: &str) {
         let (x, y, width, height) = (short(corner.0), short(corner.1), short(size.0), short(size.1));
         self.add(format_args!("<rect class=\"{class}\" x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{height}\""));

@@ -34,7 +34,7 @@ record! {
     pub struct HubExited {
         /// The process that is gone.
         pub pid: Option<u32> = names::PROCESS_PID,
-        /// What led to it, as far as anything tells.
+        /// Its cause, as far as it is known.
         pub cause: Option<Text> = names::CAUSE,
     }
 }
@@ -50,7 +50,7 @@ record! {
 record! {
     /// The API answers (again).
     pub struct HubReachable {
-        /// Whether another process answers than before; absent where that can't be told.
+        /// Whether another process answers than before; absent where that is unknown.
         pub restarted: Option<bool> = names::RESTARTED,
     }
 }

@@ -101,7 +101,7 @@ record! {
 record! {
     /// The log file was emptied: every hub does that to its legacy file when it starts.
     pub struct LogTruncated {
-        /// Bytes that were in it and that nobody had read, as far as it can be known.
+        /// Unread bytes that were in it, as far as it is known.
         pub bytes: Bytes = names::BYTES,
     }
 }
@@ -138,7 +138,7 @@ record! {
 }
 
 record! {
-    /// Another hub writes into the log as well: all hubs of a user do, unless they are told otherwise.
+    /// Another hub writes to the log, too: by default all hubs of a user write to the same file.
     pub struct LogShared {
         /// What shows it.
         pub sign: SharedSign = names::SHARED_SIGN,

@@ -41,7 +41,7 @@ terms! {
     }
 }
 
-/// When a fact happened: as exactly as its source can tell.
+/// The time of a fact, as exact as its source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum When {
     /// At this instant, by the source's own time.

@@ -17,7 +17,7 @@ terms! {
         Configured = "configured",
         /// The whole hub stopped, started or went away.
         Hub = "hub",
-        /// Nothing tells: a request through the hub's API leaves its trace in the event stream alone, and that was not heard.
+        /// Unknown: a request through the hub's API is visible in the event stream only, and there was no subscription.
         Unknown = "unknown",
     }
 }
@@ -39,7 +39,7 @@ record! {
 }
 
 impl ServerChanged {
-    /// Whether nobody asked for the change: the server failed or recovered, or the hub acted by itself.
+    /// Returns whether the change was not requested: the server failed or recovered, or the hub acted by itself.
     pub fn is_unprompted(&self) -> bool {
         self.cause.unwrap_or(ChangeCause::Unprompted) == ChangeCause::Unprompted
     }

@@ -31,7 +31,7 @@ record! {
 }
 
 record! {
-    /// The time of a fact that was told before is known better now: it is this record's own.
+    /// A better time of an earlier fact is known: it is the time of this record.
     pub struct FactAmended {
         /// Which fact.
         pub fact: FactId = names::FACT_AMENDED,

@@ -1,13 +1,13 @@
 //! The sidecar's own figures as metrics, under a resource of its own. Lines and bytes that it read are the hub's `mcphub.log.lines`
-//! and `mcphub.log.bytes`: they are told once.
+//! and `mcphub.log.bytes`, and are not repeated here.
 
 use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint};
 use serde::{Deserialize, Serialize};
 
-use super::{Counting, float, gauge, point, up_down};
+use super::points::{Counting, float, gauge, point, up_down};
 use crate::watch::{Drops, Micros, SidecarPoll, Watch, names};
 
-/// What was counted so far, or since some moment.
+/// Counts since the beginning, or since an earlier time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct OwnTotals {
@@ -30,7 +30,7 @@ impl OwnTotals {
         self.cpu_time = Micros::new(self.cpu_time.get().saturating_add(own.cpu_time.unwrap_or_default().get()));
     }
 
-    /// What was added since `earlier`.
+    /// Returns what was added since `earlier`.
     pub(super) fn minus(&self, earlier: &Self) -> Self {
         Self {
             parse_failures: self.parse_failures.saturating_sub(earlier.parse_failures),
@@ -52,9 +52,9 @@ impl OwnTotals {
         let cpu = NumberDataPoint { start_time_unix_nano: from, ..float(counting.to, self.cpu_time.as_secs_f64(), &[]) };
         vec![
             sum(names::METRIC_SIDECAR_PARSE_FAILURES, "{line}", "Lines of broken JSON, kept as text.", self.parse_failures),
-            sum(names::METRIC_SIDECAR_BYTES_LOST, "By", "Bytes of the log gone before anybody could read them.", self.bytes_lost),
+            sum(names::METRIC_SIDECAR_BYTES_LOST, "By", "Bytes of the log that were lost before they were read.", self.bytes_lost),
             sum(names::METRIC_SIDECAR_SENT, "{record}", "Records that destinations took.", self.sent),
-            sum(names::METRIC_SIDECAR_REJECTED, "{record}", "Records that destinations refused for good.", self.rejected),
+            sum(names::METRIC_SIDECAR_REJECTED, "{record}", "Records that destinations permanently rejected.", self.rejected),
             counting.sum(names::METRIC_SIDECAR_DROPPED, "{record}", why_dropped, dropped.collect()),
             counting.sum(names::METRIC_PROCESS_CPU_TIME, "s", "Processor time of the sidecar, of all its runs.", vec![cpu]),
         ]

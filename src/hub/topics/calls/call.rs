@@ -1,9 +1,9 @@
-//! One meta-tool call: how far it has come, and what is told of it when it ends.
+//! One meta-tool call: its stage, and the fact about its end.
 
 use serde::{Deserialize, Serialize};
 
 use crate::hub::lines::detail::{Detail, joined};
-use crate::hub::lines::meaning::Meaning;
+use crate::hub::lines::meaning::{Meaning, background_lines, client_lines, hub_lines, process_lines, server_lines};
 use crate::watch::{
     CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Notification, Pairing, RecordUid, SessionHash, Text, Timestamp, TraceId,
 };
@@ -22,7 +22,7 @@ pub(super) enum Stage {
 pub struct StageEvent {
     /// When.
     pub at: Timestamp,
-    /// The line that told it.
+    /// The line that showed it.
     pub name: Text,
 }
 
@@ -140,7 +140,17 @@ impl Call {
             Meaning::CallSucceeded => {
                 self.response_complete = Detail::of(data).response.map(|response| response.is_complete());
             }
-            _ => {}
+            Meaning::CallEntered
+            | Meaning::CallUpdating
+            | Meaning::CallNotified(_)
+            | Meaning::CallUpdated
+            | Meaning::CallErred
+            | Meaning::CallRefused
+            | Meaning::GeminiFailed(_)
+            | Meaning::GeminiRecovered
+            | Meaning::GeminiFallback
+            | Meaning::NoCategories => {}
+            process_lines!() | hub_lines!() | server_lines!() | client_lines!() | background_lines!() => {}
         }
     }
 

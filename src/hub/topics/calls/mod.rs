@@ -4,11 +4,11 @@
 //! drops them) it is exact as long as only one call is at the same stage; otherwise the best supported guess is taken and marked.
 //! Whatever the pairing, the number of calls of each outcome and the sum of their durations are right.
 //!
-//! The lines about failed rounds never carry a session. What they led to is told by the line just before the analysis ends, in the
-//! same turn of the hub's event loop: the fallback, the success after a retry, or neither. So failed rounds wait until a call
-//! shows that it had some.
+//! The lines about failed rounds never carry a session. Their result is in the line just before the analysis ends, in the same turn
+//! of the hub's event loop: the fallback, the success after a retry, or neither. So failed rounds wait until a call shows that it
+//! had some.
 //!
-//! A call whose beginning nobody saw (the event stream was joined while it ran, a stretch of the log was lost) is seen in part: it
+//! A call whose beginning is not visible (the subscription began while it ran, or a part of the log was lost) is seen in part: it
 //! is counted when it ends, and how long it took stays unknown.
 
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::hub::facts::Said;
 use crate::hub::interpret::Interpreter;
 use crate::hub::lines::line::LogLine;
-use crate::hub::lines::meaning::{Meaning, background_lines, client_lines, hub_lines, server_lines};
+use crate::hub::lines::meaning::{Meaning, background_lines, client_lines, hub_lines, process_lines, server_lines};
 use crate::watch::{CallOutcome, GeminiFailure, Micros, RecordUid, SessionHash, Timestamp};
 
 mod call;
@@ -62,8 +62,8 @@ pub(crate) struct Calls {
     /// Failed rounds at a time when no call that is known was asking: those of calls seen in part.
     #[serde(default)]
     stray_rounds: Vec<(Timestamp, GeminiFailure)>,
-    /// Calls that were told as ended (given up, or aborted by a hub that lets them finish): their last lines may still come, and
-    /// are not those of another call.
+    /// Calls whose end is already a fact (given up, or aborted by a hub that lets them finish): their last lines may still come,
+    /// and are not those of another call.
     #[serde(default)]
     told: Vec<Option<SessionHash>>,
     /// How the analysis that ends next ended.
@@ -88,7 +88,7 @@ impl Calls {
             Meaning::GeminiFallback => self.turn = Turn::Fallback,
             Meaning::GeminiDone => self.analysed(text, line),
             Meaning::GeminiAsked | Meaning::CallRefused => self.advance(self.latest_entered(line), meaning, text, line),
-            // Without a session the beginning of a session can't be told from a call's step.
+            // Without a session, the beginning of a session looks the same as a step of a call.
             Meaning::ExposureUpdated if line.session.is_none() => {}
             Meaning::CallUpdating
             | Meaning::CallUpdated
@@ -105,7 +105,7 @@ impl Calls {
         self.touched
     }
 
-    /// Gives up the calls that nobody ended in time.
+    /// Ends the calls without a last line in time.
     pub(crate) fn give_up(&mut self, now: Timestamp) -> Vec<EndedCall> {
         let in_flight = self.in_flight.len();
         let is_lost = |call: &Call| now.since(call.started) >= LOST_AFTER;
@@ -156,7 +156,18 @@ impl Calls {
             }
             Meaning::CallNotified(notification) => call.notification = Some(notification),
             Meaning::CallRefused => call.stage = Stage::Refused,
-            _ => {}
+            Meaning::CallEntered
+            | Meaning::GeminiDone
+            | Meaning::CallUpdating
+            | Meaning::CallUpdated
+            | Meaning::CallSucceeded
+            | Meaning::CallErred
+            | Meaning::GeminiFailed(_)
+            | Meaning::GeminiRecovered
+            | Meaning::GeminiFallback
+            | Meaning::NoCategories
+            | Meaning::ExposureUpdated => {}
+            process_lines!() | hub_lines!() | server_lines!() | client_lines!() | background_lines!() => {}
         }
         self.touched = Some(call.began);
     }
@@ -211,7 +222,7 @@ impl Calls {
         }
     }
 
-    /// The analysis of a call ended that nobody saw begin.
+    /// Records the end of an analysis whose beginning was not seen.
     fn analysed_unseen(&mut self, text: &str, line: LineContext<'_>, turn: Turn) {
         if self.is_of_told(line.session).is_some() || self.in_flight.len() >= MAX_IN_FLIGHT {
             return;
@@ -233,7 +244,7 @@ impl Calls {
         self.touched = Some(line.uid);
     }
 
-    /// A call was told as ended before its last line came.
+    /// The end of a call became a fact before its last line was read.
     fn is_told(&mut self, session: Option<SessionHash>) {
         if self.told.len() >= MAX_IN_FLIGHT {
             self.told.remove(0);
@@ -241,7 +252,7 @@ impl Calls {
         self.told.push(session);
     }
 
-    /// The call among those told as ended that a line may be about.
+    /// Returns the ended call that a line may be about.
     fn is_of_told(&self, session: Option<SessionHash>) -> Option<usize> {
         self.told.iter().position(|told| session.is_none() || told.is_none() || *told == session)
     }
@@ -336,7 +347,7 @@ impl Calls {
         if furthest.is_some() {
             return furthest;
         }
-        // An error can end a call at any stage: the oldest is meant, for all that the line tells.
+        // An error can end a call at any stage, and the line doesn't show which call: pick the oldest.
         if candidates.len() > 1 {
             candidates.iter().for_each(|&index| calls[index].ambiguous = true);
         }

@@ -42,7 +42,7 @@ struct Server {
     /// Since when polls have seen it connected with an uptime of 0, by the hub's clock.
     #[serde(default)]
     zero_since: Option<Timestamp>,
-    /// Whether the hub's API was asked to stop it, so that whoever starts it again asks, too.
+    /// True if it was stopped through the API: then its next start is on request, too.
     #[serde(default)]
     stopped_on_request: bool,
     /// When its connection last closed.
@@ -128,7 +128,7 @@ pub struct Asked {
 pub trait Causes {
     /// Why this server came to be down or disabled then. `on_purpose` is whether the hub shows that it closed the connection itself.
     fn of_stop(&self, server: &str, when: When, on_purpose: bool) -> ChangeCause;
-    /// Why this server was started then, if anything tells.
+    /// Returns why this server was started then, if it is known.
     fn of_start(&self, server: &str, when: When) -> Option<ChangeCause>;
     /// Whether a request for a start or a stop at that time would have left a trace.
     fn would_show(&self, when: When) -> bool;
@@ -167,7 +167,7 @@ impl Servers {
         self.all_unknown("the hub does not answer", when, Source::Poll)
     }
 
-    /// The hub answers, and does not tell of its servers: nothing is known of them at this time.
+    /// Records that the hub answers without a list of servers: their state is unknown.
     pub fn not_told(&mut self, reason: &str, at: Timestamp) -> Vec<Noticed> {
         self.all_unknown(&format!("the hub did not list its servers: {reason}"), When::At(at), Source::Poll)
     }
@@ -209,7 +209,7 @@ impl Servers {
                 let failing = server.liveness == Liveness::Starting;
                 let cause = if lost || failing { ChangeCause::Unprompted } else { causes.of_stop(name, when, *twice || stopped) };
                 if seen.is_some_and(|seen| seen.status == "disabled") {
-                    (Liveness::Disabled, "the hub was told to disable it".to_owned(), cause)
+                    (Liveness::Disabled, "the hub was asked to disable it".to_owned(), cause)
                 } else {
                     (Liveness::Down, "its connection closed".to_owned(), cause)
                 }
@@ -240,7 +240,7 @@ impl Servers {
             // A hub that was gone and answers again has its servers as before.
             None if of_hub || server.liveness == Liveness::Unknown => ChangeCause::Hub,
             None if server.stopped_on_request || initializing => ChangeCause::Requested,
-            // An outage that was asked for ends on request; the start that a line told was of the same cause.
+            // An outage on request ends on request; the start in a line had the same cause.
             None if server.liveness == Liveness::Starting => server.cause.unwrap_or(ChangeCause::Unprompted),
             // A stop and a start by hand between two polls look like a reconnection of the hub's own.
             None if server.liveness != Liveness::Up && !causes.would_show(when) => ChangeCause::Unknown,

@@ -7,7 +7,7 @@ use crate::hub::topics::servers::{Asked, Causes, Change, Noticed, Server, Server
 use crate::watch::{ChangeCause, Liveness, ServerPoll, Source, Text, Timestamp, ToolsChanged, When};
 
 impl Server {
-    /// When it changed, as noticed between two polls, and as the hub's own times tell it.
+    /// The time of the change: between two polls, narrowed down by the hub's own times.
     fn turned(&self, to: Liveness, noticed: When, seen: &api::Server, times: Asked) -> When {
         match to {
             // A connection that outlasted the time in which nothing was known of it says when it came up, and not when it was known again.
@@ -21,7 +21,7 @@ impl Server {
         }
     }
 
-    /// Whether the hub started a working server anew since the last poll, and no line told of it.
+    /// Returns whether the hub restarted a working server since the last poll without a line that shows it.
     fn was_restarted_silently(&self, seen: &api::Server) -> bool {
         let anew = seen.last_started.is_some() && self.last_started.is_some() && seen.last_started != self.last_started;
         anew && self.was_polled && !self.has_changed && self.liveness == Liveness::Up && seen.status == "connected"
@@ -54,8 +54,8 @@ impl Servers {
         (polls, noticed)
     }
 
-    /// The servers that the hub's list no longer has are gone: somebody took them out of the configuration. Asked only of a list that
-    /// is whole.
+    /// Records that servers which are no longer in the hub's list were removed from the configuration. Asked only of a list that is
+    /// whole.
     pub fn removed(&mut self, answer: &api::Servers, times: Asked) -> Vec<Noticed> {
         self.hub_starting = false;
         let listed = |name: &str| answer.servers.iter().any(|seen| seen.name == name);
@@ -101,7 +101,9 @@ impl Servers {
                     Liveness::Down | Liveness::Disabled => {
                         server.stopped_on_request || (seen.error.is_none() && seen.status != "connected")
                     }
-                    _ => server.stopped_on_request,
+                    Liveness::Starting | Liveness::Unauthorized | Liveness::Unknown | Liveness::Removed => {
+                        server.stopped_on_request
+                    }
                 };
             }
         }
