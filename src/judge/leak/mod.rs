@@ -6,9 +6,13 @@
 //!   day's cycle or the load on top. All processes of the period are fitted together, each with a level of its own.
 //! - [`noise`] says how memory wanders about its course, from independent deviations to a random walk.
 //! - [`models`] weighs every course with every noise by how well it predicted the floors ([`products`] does the algebra).
-//! - [`teeth`] takes the lowest floor after each collection, where these come less often than windows end.
+//! - [`teeth`] finds the collections where these come less often than windows end: how long ago the last one was explains teeth that
+//!   climb evenly, and of uneven ones the lowest floor after each is taken.
 //! - [`decide`] makes a verdict of it: a leak, no leak, or that it can't be told in this time, with the smallest leak that would
-//!   have been found.
+//!   have been found. Growth of processes that all lived for less than 5 h is no leak: each may only warm up.
+//!
+//! Where all processes together show no leak, the three longest that were seen for the least time are looked at alone. A leak of one of
+//! them is told with the figures of this process only.
 //!
 //! Nothing here is random: the same polls give the same verdict.
 
@@ -128,6 +132,12 @@ fn one() -> u64 {
 
 const HOUR_US: f64 = 3_600e6;
 
+/// So many of the longest lives are looked at by themselves: each look takes time, and may see a leak where there is none …
+const ALONE: usize = 3;
+
+/// … so a leak of one life must be likelier than one of all (thousandths).
+const ALONE_PERMILLE: u64 = 900;
+
 /// Keeps what a verdict needs, whatever the period's length.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LeakWatch {
@@ -140,9 +150,20 @@ impl LeakWatch {
         self.windows.take(process, load, at, rules);
     }
 
-    /// What it comes to; none where no process was seen beyond its warm-up.
+    /// What it comes to; none where no process was seen beyond its warm-up. A leak that only one of several processes has is told of this
+    /// one.
     pub fn trend(&self, rules: &LeakRules) -> Option<MemoryTrend> {
-        let windows = &self.windows;
+        let together = Self::judged(&self.windows, rules)?;
+        if together.growth.is_leak() || together.growth == Growth::TooShort {
+            return Some(together);
+        }
+        let alone = self.windows.alone(ALONE, rules.min_steady);
+        let surely = |trend: &MemoryTrend| trend.growth.is_leak() && trend.leak_permille >= ALONE_PERMILLE;
+        let leaking = alone.iter().filter_map(|life| Self::judged(life, rules)).find(surely);
+        Some(leaking.unwrap_or(together))
+    }
+
+    fn judged(windows: &Windows, rules: &LeakRules) -> Option<MemoryTrend> {
         let (from, to) = windows.bounds()?;
         let (life, processes) = windows.lives()?;
         let (first, last) = windows.ends()?;
@@ -151,7 +172,7 @@ impl LeakWatch {
         let slope = found.map_or(0.0, |found| found.middle);
         let eighth = to.since(from).get() as f64 / HOUR_US / 16.0;
         let end = (last as f64 + slope.max(0.0) * eighth).max(0.0) as u64;
-        let leaking = decision.growth == Growth::Leaking && slope > 0.0;
+        let leaking = decision.growth.is_leak() && slope > 0.0;
         let course = found.map(|found| found.course);
         let grows_since = found.filter(|found| found.course == Course::GrowsFrom).and_then(|found| windows.after(found.since));
         let operations = (course == Some(Course::GrowsWithLoad)).then(|| windows.operations_per_hour()).flatten();
@@ -190,7 +211,7 @@ impl MemoryTrend {
                 Some(format!("can't tell: the process was seen for {time} beyond its warm-up, which is too short to find a leak"))
             }
             Growth::Growing => Some(format!(
-                "can't tell in {time}: memory grows by about {}, but a cache that fills would look the same; watch for longer",
+                "can't tell in {time}: memory grows by about {}, but a cache that fills would look the same; watch one process for longer",
                 per_hour(self.slope_bytes_per_hour)
             )),
             Growth::Unclear => Some(format!(

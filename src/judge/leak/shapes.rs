@@ -6,6 +6,7 @@
 use std::f64::consts::TAU;
 
 use super::points::{Point, Points};
+use super::teeth::since_falls;
 
 /// A column, and its slope at the end.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,10 +94,10 @@ const CURVES: usize = 25;
 pub(super) const COARSE: usize = 3;
 
 /// Fragmentation grows by the logarithm of age, with these shares of the longest life as its unit.
-const LOGARITHMS: [f64; 4] = [1.0 / 80.0, 1.0 / 40.0, 1.0 / 20.0, 1.0 / 10.0];
+const LOGARITHMS: [f64; 6] = [1.0 / 80.0, 1.0 / 40.0, 1.0 / 20.0, 1.0 / 10.0, 1.0 / 5.0, 2.0 / 5.0];
 
 /// How believable these are together.
-const LOGARITHM_PRIOR: f64 = 0.06;
+const LOGARITHM_PRIOR: f64 = 0.09;
 
 /// An effect of several columns needs this many points for each.
 const POINTS_PER_COLUMN: usize = 10;
@@ -178,6 +179,8 @@ impl Shapes {
         const REPEATS: f64 = 36.0;
         /// Clients are known to hold memory: what their number explains as well as a leak would is theirs.
         const CLIENTS_PRIOR: f64 = 3.0;
+        /// Where falls are, is read from the floors, as with steps. True teeth explain so much that this is enough.
+        const TEETH_PRIOR: f64 = 0.01;
         let seen_once = points.span() < REPEATS;
         let rare = if seen_once { 0.1 } else { 1.0 };
         let mut effects = vec![Effect { columns: Vec::new(), prior: 1.0, seen_once: false }];
@@ -196,6 +199,10 @@ impl Shapes {
         }
         if let Some(busy) = scaled(busy(points)) {
             effects.push(Effect { columns: vec![self.add(busy.values)], prior: 0.5, seen_once: false });
+        }
+        if let Some(teeth) = since_falls(points) {
+            let columns = teeth.into_iter().map(|column| self.add(column)).collect();
+            effects.push(Effect { columns, prior: TEETH_PRIOR, seen_once: false });
         }
         effects.retain(|effect| effect.columns.len() < 2 || effect.columns.len() * POINTS_PER_COLUMN <= points.len());
         self.effects = effects;

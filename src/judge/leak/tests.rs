@@ -221,6 +221,129 @@ fn what_was_asked_in_between_changes_nothing() {
     assert_eq!(watch.trend(&RULES).unwrap(), watched(24, rss));
 }
 
+/// Restarts each so many minutes, for so many hours; `rss` says a process's memory by its age in hours.
+fn restarted(every: u64, hours: u64, rss: impl Fn(f64) -> f64) -> LeakWatch {
+    let mut watch = LeakWatch::default();
+    for second in (0..hours * 3600).step_by(POLL as usize) {
+        let started = second / (every * 60) * every * 60;
+        let (hour, age) = (second as f64 / 3600.0, (second - started) as f64 / 3600.0);
+        let process = process(1, START + started, rss(age) + noise(hour));
+        watch.take(&process, Load::default(), Timestamp::from_secs(START + second), &RULES);
+    }
+    watch
+}
+
+#[test]
+fn a_leak_is_found_beside_a_warm_up_after_each_of_four_restarts() {
+    let trend = restarted(360, 24, |age| (100.0 + 2.0 * age - 20.0 * (-age / 0.7).exp()) * MB).trend(&RULES).unwrap();
+    assert_eq!(trend.growth, Growth::Leaking, "{trend:?}");
+}
+
+#[test]
+fn fragmentation_that_slows_down_after_each_restart_is_no_leak() {
+    let trend = restarted(360, 24, |age| (100.0 + 10.0 * (age * 2.0).ln_1p()) * MB).trend(&RULES).unwrap();
+    assert_eq!(trend.growth, Growth::Growing, "{trend:?}");
+}
+
+#[test]
+fn growth_of_processes_that_live_for_two_hours_is_no_leak_since_each_may_only_warm_up() {
+    let trend = restarted(120, 24, |age| (100.0 + 10.0 * age) * MB).trend(&RULES).unwrap();
+    assert_eq!((trend.growth, trend.processes), (Growth::Growing, 12), "{trend:?}");
+    assert!(trend.undecided().unwrap().ends_with("watch one process for longer"), "{:?}", trend.undecided());
+    assert_eq!(restarted(120, 24, |_| 100.0 * MB).trend(&RULES).unwrap().growth, Growth::Steady);
+}
+
+#[test]
+fn processes_that_never_live_beyond_their_warm_up_have_no_trend() {
+    assert_eq!(restarted(20, 24, |age| (100.0 + 10.0 * age) * MB).trend(&RULES), None);
+}
+
+#[test]
+fn a_leak_that_only_one_of_two_processes_has_is_told_of_that_one() {
+    for leaking in [0, 1] {
+        let mut watch = LeakWatch::default();
+        for life in 0..2 {
+            let slope = if life == leaking { 2.0 } else { 0.0 };
+            feed(&mut watch, START + life * 12 * 3600, 12, |hour| Some((100.0 + slope * hour) * MB + noise(hour)));
+        }
+        let trend = watch.trend(&RULES).unwrap();
+        assert_eq!(trend.growth, Growth::Leaking, "{leaking}: {trend:?}");
+    }
+    let mut watch = LeakWatch::default();
+    feed(&mut watch, START, 12, |hour| Some((100.0 + 2.0 * hour) * MB + noise(hour)));
+    feed(&mut watch, START + 12 * 3600, 24, |hour| Some(100.0 * MB + noise(hour)));
+    let trend = watch.trend(&RULES).unwrap();
+    assert_eq!((trend.growth, trend.processes), (Growth::Leaking, 1), "{trend:?}");
+    assert!(trend.to.0 < Timestamp::from_secs(START + 12 * 3600), "{trend:?}");
+    assert!((trend.slope_bytes_per_hour - 2_000_000).abs() < 200_000, "{trend:?}");
+}
+
+#[test]
+fn a_buffer_that_is_emptied_three_times_a_day_neither_makes_a_leak_nor_hides_one() {
+    for begin in [0.1, 0.6] {
+        let rss =
+            |slope: f64| watched(24, |hour| Some((100.0 + slope * hour + (hour / 8.0 + begin).fract() * 20.0) * MB + noise(hour)));
+        assert_eq!(rss(0.0).growth, Growth::Steady, "{:?}", rss(0.0));
+        assert_eq!(rss(2.0).growth, Growth::Leaking, "{:?}", rss(2.0));
+        assert!((rss(2.0).slope_bytes_per_hour - 2_000_000).abs() < 200_000, "{:?}", rss(2.0));
+    }
+}
+
+#[test]
+fn memory_that_jumps_up_and_down_does_not_hide_a_leak() {
+    let jumps = |hour: f64| if (hour / 3.4) as u64 % 2 == 1 { 20.0 } else { 0.0 };
+    for slope in [1.0, 2.0] {
+        let trend = watched(24, |hour| Some((100.0 + slope * hour + jumps(hour)) * MB + noise(hour)));
+        assert!(!matches!(trend.growth, Growth::Steady | Growth::Settled), "{slope}: {trend:?}");
+    }
+}
+
+#[test]
+fn growth_that_ends_and_memory_that_doubles_once_are_no_leak() {
+    let stopped = watched(24, |hour| Some((100.0 + 2.0 * hour.min(18.0)) * MB + noise(hour)));
+    assert_ne!(stopped.growth, Growth::Leaking, "{stopped:?}");
+    let doubled = watched(24, |hour| Some(if hour < 15.0 { 100.0 } else { 200.0 } * MB + noise(hour)));
+    assert_eq!(doubled.growth, Growth::Settled, "{doubled:?}");
+}
+
+#[test]
+fn a_process_that_is_seen_half_of_the_time_is_judged_like_any_other() {
+    for seen in [|hour: f64| (hour * 240.0).round() as u64 % 2 == 0, |hour: f64| hour as u64 % 2 == 0] {
+        let slope = |slope: f64| watched(24, |hour| seen(hour).then(|| (100.0 + slope * hour) * MB + noise(hour))).growth;
+        assert_eq!((slope(0.0), slope(2.0)), (Growth::Steady, Growth::Leaking));
+    }
+}
+
+#[test]
+fn a_verdict_stands_on_a_bounded_number_of_floors_whatever_was_polled() {
+    let floors = |every: u64, lives: fn(u64) -> u64| {
+        let mut watch = LeakWatch::default();
+        for second in (0..48 * 3600).step_by(every as usize) {
+            let process = process(1, START - 3600 - lives(second), if second % 3 == 0 { 1e18 } else { 1.0 });
+            watch.take(&process, Load::default(), Timestamp::from_secs(START + second), &RULES);
+        }
+        watch.trend(&RULES).unwrap();
+        assert!(watch.windows.count() <= 1_024);
+        watch.windows.points(290, 70).len()
+    };
+    assert_eq!(floors(1, |_| 0), 288);
+    // A process for each poll, for three windows, for six, and two that alternate.
+    let lives: [fn(u64) -> u64; 4] = [|second| second, |second| second / 900, |second| second / 1_800, |second| second / 60 % 2];
+    for lives in lives {
+        assert!(floors(60, lives) <= 435);
+    }
+}
+
+#[test]
+fn polls_that_lie_far_apart_are_all_kept_for_a_month() {
+    let mut watch = LeakWatch::default();
+    for poll in 0..30 * 24 * 6 {
+        watch.take(&process(1, START - 3600, 100.0 * MB), Load::default(), Timestamp::from_secs(START + poll * 600), &RULES);
+    }
+    let trend = watch.trend(&RULES).unwrap();
+    assert_eq!((trend.growth, trend.from.0), (Growth::Steady, Timestamp::from_secs(START)), "{trend:?}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(12))]
 

@@ -75,8 +75,14 @@ pub(super) struct Windows {
     limit: u64,
 }
 
-/// Two days of the default windows have 576 floors. When there are more than this, windows become twice as wide.
+/// Two days of the default windows have 576 floors. When there are more than this, windows become wider.
 const MAX_FLOORS: usize = 1_024;
+
+/// So many are left then, at most: making room takes a look at all of them, so it must not be needed at each poll.
+const ROOMY: usize = MAX_FLOORS * 3 / 4;
+
+/// Windows don't become more than 64 times as wide at once: five hours.
+const MOST_DOUBLINGS: u32 = 6;
 
 const HOUR: f64 = 3_600e6;
 
@@ -110,14 +116,21 @@ impl Windows {
             _ => self.floors.push(floor),
         }
         if self.floors.len() > MAX_FLOORS {
-            self.width = self.width.saturating_mul(2);
-            self.floors = joined(&self.floors, 2, 0);
-            // Nothing was joined where processes alternate all the time: the earliest are let go.
-            let excess = self.floors.len().saturating_sub(MAX_FLOORS);
-            self.floors.drain(..excess);
-            if let (Some(bounds), Some(first), true) = (self.bounds.as_mut(), self.floors.first(), excess > 0) {
-                bounds.0 = first.low().at;
-            }
+            self.make_room();
+        }
+    }
+
+    /// Makes windows wider until there are few enough of them. Where processes alternate all the time, or windows lie far apart, that would
+    /// only blur them: there the earliest are let go.
+    fn make_room(&mut self) {
+        let wider = (1..=MOST_DOUBLINGS).map(|times| (1 << times, joined(&self.floors, 1 << times)));
+        if let Some((factor, floors)) = wider.into_iter().find(|(_, floors)| floors.len() <= ROOMY) {
+            (self.width, self.floors) = (self.width.saturating_mul(factor), floors);
+            return;
+        }
+        self.floors.drain(..self.floors.len().saturating_sub(ROOMY));
+        if let (Some(bounds), Some(first)) = (self.bounds.as_mut(), self.floors.first()) {
+            bounds.0 = first.low().at;
         }
     }
 
@@ -174,15 +187,19 @@ impl Windows {
         Some((middle(self.floors.get(..eighth)?)?, middle(&self.floors[self.floors.len() - eighth..])?))
     }
 
-    /// The floors of windows that are `factor` times as wide. A window of which less than `share` was seen, in per cent of what is
-    /// usual, has no floor that can be believed.
-    pub(super) fn points(&self, factor: u64, share: u64) -> Points {
-        let begin = self.floors.first().map_or(0, |first| first.window);
-        let mut floors = joined(&self.floors, factor, begin);
+    /// `most` floors, and in short lives up to half as many more, of windows as wide as that takes. A window of which less than `share` was seen, in per cent of what is
+    /// usual, has no floor that can be believed: the lowest of few polls lies higher than that of many.
+    pub(super) fn points(&self, most: u64, share: u64) -> Points {
+        let factor = self.count().div_ceil(most.max(1)).max(1);
+        let runs = self.floors.chunk_by(|one, other| one.life == other.life);
+        let mut floors: Vec<Floor> = runs.flat_map(|life| evenly(life, factor)).collect();
         let mut polls: Vec<u64> = floors.iter().map(|floor| floor.polls).collect();
         polls.sort_unstable();
         let usual = polls.get(polls.len() / 2).copied().unwrap_or(0);
         floors.retain(|floor| floor.polls.saturating_mul(100) >= usual.saturating_mul(share));
+        // One floor has a level and no growth.
+        let runs = floors.chunk_by(|one, other| one.life == other.life).filter(|life| life.len() > 1);
+        let floors: Vec<Floor> = runs.flatten().copied().collect();
         let Some(first) = floors.first().map(|floor| floor.low().at) else { return Points::default() };
         let hours = |from: Timestamp, to: Timestamp| to.since(from).get() as f64 / HOUR;
         let starts = floors.windows(2).enumerate().filter(|(_, pair)| pair[0].life != pair[1].life).map(|(index, _)| index + 1);
@@ -196,13 +213,45 @@ impl Windows {
         };
         Points { all: floors.iter().map(point).collect(), begins }
     }
+
+    /// The `most` longest lives, each by itself, where there are several: those that were seen for at least `least`.
+    pub(super) fn alone(&self, most: usize, least: Micros) -> Vec<Self> {
+        let mut lives: Vec<&[Floor]> = self.floors.chunk_by(|one, other| one.life == other.life).collect();
+        if lives.len() < 2 {
+            return Vec::new();
+        }
+        lives.retain(|life| (life.len() as u64).saturating_mul(self.width) >= least.get());
+        lives.sort_by_key(|life| std::cmp::Reverse(life.len()));
+        let bounds = |life: &[Floor]| Some((life.first()?.low().at, life.last()?.low().at));
+        let windows = |life: &[Floor]| Self { width: self.width, floors: life.to_vec(), bounds: bounds(life), limit: self.limit };
+        lives.into_iter().take(most).map(windows).collect()
+    }
 }
 
-/// The floors of windows `factor` times as wide, which are counted from window `begin`.
-fn joined(floors: &[Floor], factor: u64, begin: u64) -> Vec<Floor> {
+/// The floors of one life in windows about `factor` times as wide. They are as wide as each other: a short one at a life's end would have
+/// a higher floor, in each life anew.
+fn evenly(life: &[Floor], factor: u64) -> Vec<Floor> {
+    let (Some(first), Some(last)) = (life.first(), life.last()) else { return Vec::new() };
+    let span = u128::from(last.window - first.window) + 1;
+    let factor = u128::from(factor);
+    let parts = ((span + factor / 2) / factor).max(1);
+    let part = |floor: &Floor| u64::try_from(u128::from(floor.window - first.window) * parts / span).unwrap_or(u64::MAX);
+    let mut wider: Vec<Floor> = Vec::with_capacity(life.len());
+    for floor in life {
+        let window = part(floor);
+        match wider.last_mut() {
+            Some(last) if last.window == window => last.join(floor),
+            _ => wider.push(Floor { window, ..*floor }),
+        }
+    }
+    wider
+}
+
+/// The floors of windows `factor` times as wide.
+fn joined(floors: &[Floor], factor: u64) -> Vec<Floor> {
     let mut wider: Vec<Floor> = Vec::with_capacity(floors.len());
     for floor in floors {
-        let window = floor.window.saturating_sub(begin) / factor.max(1);
+        let window = floor.window / factor.max(1);
         match wider.last_mut() {
             Some(last) if last.window == window && last.life == floor.life => last.join(floor),
             _ => wider.push(Floor { window, ..*floor }),
