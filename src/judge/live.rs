@@ -28,7 +28,7 @@ pub struct LiveJudge {
 pub enum News {
     /// These incidents were opened, added to or closed.
     Incidents(Vec<Incident>),
-    /// Something was amended: these are all the incidents that there are now, and any other that was told of before is not one.
+    /// Something was amended, or a clock was set back: these are all the incidents that there are now, and any other that was told of before is not one.
     Judged(Vec<Incident>),
 }
 
@@ -51,9 +51,10 @@ impl LiveJudge {
             }
             News::Judged(self.judge.incidents())
         } else {
+            let before = self.judge.straightened();
             let incidents = self.judge.take(&watch);
             self.recent.push_back(watch);
-            News::Incidents(incidents)
+            if self.judge.straightened() == before { News::Incidents(incidents) } else { News::Judged(incidents) }
         };
         self.settle();
         news
