@@ -240,3 +240,110 @@ fn watches_that_were_lost_at_the_beginning_of_a_run_are_missing() {
     assert_eq!(whole["coverage"]["missing_watches"], 0);
     assert_verdicts(&whole, &[(UPTIME, "pass"), (CONNECTED, "pass")]);
 }
+
+#[test]
+fn a_call_after_the_last_watch_of_the_period_that_a_later_run_tells_of_counts_in_its_phase() {
+    let mut watches = quiet(110).watches();
+    // The next run begins a minute after the period and reads what the log got meanwhile.
+    let mut later = watch(151, ApiOutcome::Ok);
+    (later.origin.run, later.origin.sequence) = (2, Count::new(0));
+    add_at(&mut later, at(151), WatcherStarted { resumed: true });
+    add_at(&mut later, at(130), call(CallOutcome::Ok));
+    watches.push(later);
+    let report = reported_between(&watches, (at(0), at(150)));
+    let phases: Vec<(&str, u64)> = report["phases"].as_array().unwrap().iter().map(phase_calls).collect();
+    assert_eq!(phases, [("Initial validation", 110), ("Continuous monitoring", 1)]);
+    assert_eq!(report["calls"]["total"], 111);
+}
+
+fn phase_calls(phase: &Value) -> (&str, u64) {
+    (phase["name"].as_str().unwrap(), phase["calls"].as_u64().unwrap())
+}
+
+#[test]
+fn an_outage_that_was_over_before_the_period_is_no_incident_though_that_is_learned_in_the_period() {
+    for (second, over) in [(61 * 60 + 29, true), (61 * 60 + 31, false)] {
+        let mut watches = quiet(70).watches();
+        add_at(&mut watches[50], at(50), changed(Liveness::Up, Liveness::Down));
+        for watch in &mut watches[50..60] {
+            watch.poll.as_mut().unwrap().servers[0].liveness = Liveness::Down;
+        }
+        watches[60].poll = None;
+        watches[61].poll = None;
+        // The log is read late.
+        let came_back = START.plus(Micros::new(second * 1_000_000));
+        add_at(&mut watches[62], came_back, changed(Liveness::Down, Liveness::Up));
+        let report = reported_between(&watches, (at(61).plus(Micros::new(30_000_000)), at(70)));
+        let incidents = report["incidents"].as_array().unwrap().iter().filter(|incident| incident["kind"] == "server_down");
+        let outages = &report["servers"][0]["outages"];
+        assert_eq!((incidents.count(), outages.as_u64()), if over { (0, Some(0)) } else { (1, Some(1)) }, "{outages}");
+    }
+}
+
+/// The nanoseconds of this year's first instant, in digits.
+fn year(seconds: u64) -> String {
+    format!("{seconds}000000000")
+}
+
+/// The reports in JSON and Markdown of a quiet hour of which the span of minute 30 was changed.
+fn reported_with(change: impl Fn(&mut Value)) -> (Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, json, markdown] = ["watches.jsonl", "report.json", "report.md"].map(|name| folder.path().join(name));
+    archive(&quiet(60).watches(), &path);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut line: Value = serde_json::from_str(&lines[30]).unwrap();
+    change(&mut line["resourceSpans"][0]["scopeSpans"][0]["spans"][0]);
+    lines[30] = line.to_string();
+    std::fs::write(&path, lines.join("\n") + "\n").unwrap();
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_hubwatch"))
+        .args(["report", "--name", "hub", "--backend", &format!("file={}", path.display())])
+        .args(["--from", &at(0).to_string(), "--to", &at(60).to_string()])
+        .args(["--out".as_ref(), json.as_os_str(), "--out".as_ref(), markdown.as_os_str(), "--state-dir".as_ref()])
+        .arg(folder.path())
+        .env_remove("HUBWATCH_CONFIG")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(!said.contains("panicked"), "{said}");
+    let report = std::fs::read(&json).unwrap_or_else(|_| panic!("{said}"));
+    (serde_json::from_slice(&report).unwrap(), std::fs::read_to_string(&markdown).unwrap())
+}
+
+/// A Watch that was left out is counted as missing, and each report says why.
+#[test]
+fn a_watch_at_an_impossible_time_is_left_out_counted_and_told() {
+    const START_NANOS: &str = "startTimeUnixNano";
+    const END_NANOS: &str = "endTimeUnixNano";
+    let nanos = |at: Timestamp| format!("{}000", at.get());
+    let set = |span: &mut Value, from: String, to: String| (span[START_NANOS], span[END_NANOS]) = (from.into(), to.into());
+    let cases: [(&str, String, String); 6] = [
+        ("the watch span starts before the year 2000", year(915_148_800), year(915_148_860)),
+        ("the watch span starts before the year 2000", "-1".to_owned(), nanos(at(31))),
+        ("the watch span ends before it starts", nanos(at(31)), nanos(at(30))),
+        ("the watch span is longer than 1 h", nanos(at(0)), year(253_370_764_800)),
+        ("belongs to another trace than the one that it is in", year(253_370_764_800), year(253_370_764_860)),
+        ("belongs to another trace than the one that it is in", nanos(at(10 * DAY)), nanos(at(10 * DAY + 1))),
+    ];
+    for (reason, from, to) in cases {
+        let (report, markdown) = reported_with(|span| set(span, from.clone(), to.clone()));
+        let blind: Vec<&str> = report["blind_spots"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let told = blind.iter().find(|spot| spot.contains(reason)).unwrap_or_else(|| panic!("{reason}: {blind:#?}"));
+        assert!(told.starts_with("1 watch span was left out: "), "{told}");
+        assert!(markdown.contains(reason), "{reason}: {markdown}");
+        assert_eq!((&report["coverage"]["watches"], &report["coverage"]["missing_watches"]), (&59.into(), &1.into()), "{reason}");
+        assert_eq!((&report["calls"]["total"], &report["coverage"]["polls"]), (&59.into(), &59.into()), "{reason}");
+        assert_eq!(report["provenance"]["unreadable"].as_array().map(Vec::len), Some(1), "{reason}");
+    }
+}
+
+#[test]
+fn a_watch_whose_trace_lies_at_its_impossible_time_is_missing() {
+    for second in [915_148_800, 4_102_444_800] {
+        let mut watches = quiet(60).watches();
+        let start = Timestamp::from_secs(second);
+        watches[30].interval = Interval::new(start, start.plus(INTERVAL));
+        let report = reported_between(&watches, (at(0), at(60)));
+        assert_eq!((&report["coverage"]["watches"], &report["coverage"]["missing_watches"]), (&59.into(), &1.into()), "{second}");
+    }
+}

@@ -232,7 +232,7 @@ async fn slots(
         // What is missing before the period is missing in no figure of it.
         let (mut before, is_before) = (Found::default(), slot.0 < first);
         for trace in parts? {
-            watches.extend(decoded(slot, trace, if is_before { &mut before } else { &mut found }));
+            watches.extend(decoded(wanted, slot, trace, if is_before { &mut before } else { &mut found }));
         }
         found.slots += u64::from(!is_before);
         found.empty_slots += u64::from(!is_before && watches.is_empty());
@@ -246,13 +246,38 @@ async fn slots(
     Ok(ControlFlow::Continue(found))
 }
 
-fn decoded(slot: Slot, trace: TraceWatches, found: &mut Found) -> Watches {
+fn decoded(wanted: &Wanted, slot: Slot, trace: TraceWatches, found: &mut Found) -> Watches {
     if let Some(reason) = trace.partial {
         let (from, to) = (slot.start(), Slot(slot.0 + 1).start());
         found.incomplete.push(Incomplete { from, to, lack: Lack::Partial(reason) });
     }
     found.unreadable.extend(trace.decoded.unreadable);
-    trace.decoded.watches.into_iter().map(|watch| (watch.origin.order(), watch)).collect()
+    let mut watches = Watches::new();
+    for watch in trace.decoded.watches {
+        match impossible(&watch, wanted, slot) {
+            Some(error) => found.unreadable.push(error),
+            None => _ = watches.insert(watch.origin.order(), watch),
+        }
+    }
+    watches
+}
+
+/// The first instant of the year 2000: a clock that shows an earlier time was never set.
+const YEAR_2000: Timestamp = Timestamp::from_secs(946_684_800);
+
+/// No Watch lasts longer: six times the longest interval between polls, which is 10 min.
+const LONGEST_WATCH: Micros = Micros::new(3_600 * 1_000_000);
+
+/// Returns what is wrong with a Watch that can't have been made at its times, or is in a slot to which it does not belong.
+fn impossible(watch: &Watch, wanted: &Wanted, slot: Slot) -> Option<DecodeError> {
+    if watch.interval.start() < YEAR_2000 {
+        return Some(DecodeError::TooEarly);
+    }
+    if watch.interval.length() > LONGEST_WATCH {
+        return Some(DecodeError::TooLong);
+    }
+    let belongs = watch.trace_id() == slot.trace_id(&wanted.hub, &wanted.environment, watch.origin.part);
+    (!belongs).then_some(DecodeError::Misplaced)
 }
 
 /// Number and end of each run's last Watch.

@@ -28,7 +28,7 @@ pub struct LiveJudge {
 pub enum News {
     /// These incidents were opened, added to or closed.
     Incidents(Vec<Incident>),
-    /// A fact was amended: this is the full current set of incidents; retract any other.
+    /// A fact was amended, or a clock was set back: this is the full current set of incidents; retract any other.
     Judged(Vec<Incident>),
 }
 
@@ -51,9 +51,10 @@ impl LiveJudge {
             }
             News::Judged(self.judge.incidents())
         } else {
+            let before = self.judge.straightened();
             let incidents = self.judge.take(&watch);
             self.recent.push_back(watch);
-            News::Incidents(incidents)
+            if self.judge.straightened() == before { News::Incidents(incidents) } else { News::Judged(incidents) }
         };
         self.settle();
         news

@@ -23,13 +23,14 @@ mod period;
 pub mod planned;
 pub mod rules;
 pub mod series;
+mod skew;
 pub mod standing;
 mod stated;
 mod topics;
 pub mod verdict;
 
 use criterion::Criterion;
-use detect::{Detectors, Surroundings};
+use detect::{Detectors, Jumps, Surroundings};
 use evaluate::{Judged, MeasureFigure};
 use history::{Admission, History};
 use incident::{Incident, IncidentKind};
@@ -40,6 +41,7 @@ use period::Period;
 use planned::{Plan, Plans};
 use rules::{RuleFile, Rules};
 use series::Series;
+use skew::{Next, Skew};
 use stated::RuleBook;
 pub use stated::{Override, RuleSource};
 use verdict::{Said, Verdict};
@@ -83,6 +85,10 @@ pub struct Judge {
     history: History,
     plans: Plans,
     detectors: Detectors,
+    /// A clock that has jumped and may be set back.
+    skew: Option<Skew<Self>>,
+    /// How often one was.
+    straightened: u32,
 }
 
 impl Judge {
@@ -97,12 +103,47 @@ impl Judge {
     pub fn between(here: Vec<RuleFile>, (from, to): (Timestamp, Timestamp), baseline: Option<Timestamp>) -> Self {
         let period = Period { from, to };
         let history = History::new(period, baseline);
-        Self { book: RuleBook::new(here), period, history, plans: Plans::default(), detectors: Detectors::new(period) }
+        Self {
+            book: RuleBook::new(here),
+            period,
+            history,
+            plans: Plans::default(),
+            detectors: Detectors::new(period),
+            skew: None,
+            straightened: 0,
+        }
     }
 
     /// Takes a Watch in: those of one watcher in the order in which they were made, those of several [`interleave`]d. Gives the
-    /// incidents that were opened, added to or closed by it, as they are now; one that came before has the same id.
+    /// incidents that were opened, added to or closed by it, as they are now; one that came before has the same id. Where a clock was set
+    /// back these are all incidents, and what was told of any other is taken back.
     pub fn take(&mut self, watch: &Watch) -> Vec<Incident> {
+        if self.history.coverage.has_taken(watch) {
+            return Vec::new();
+        }
+        match self.skew.take().map(|skew| skew.next(watch)) {
+            Some(Next::SetBack(before, watches)) => return self.straighten(*before, &watches),
+            Some(Next::Waits(skew)) => self.skew = Some(skew),
+            Some(Next::Stays) | None => self.skew = Skew::begun(|| self.clone(), watch, self.straightened),
+        }
+        self.admit(watch, Jumps::Count)
+    }
+
+    /// A clock was set back: judges what it dated meanwhile anew.
+    fn straighten(&mut self, before: Self, watches: &[Watch]) -> Vec<Incident> {
+        *self = Self { straightened: self.straightened + 1, ..before };
+        for watch in watches {
+            self.admit(watch, Jumps::CancelOut);
+        }
+        self.incidents()
+    }
+
+    /// How often a clock was set back, and what had been dated by it was judged anew.
+    pub(crate) fn straightened(&self) -> u32 {
+        self.straightened
+    }
+
+    fn admit(&mut self, watch: &Watch, jumps: Jumps) -> Vec<Incident> {
         let Admission::Taken(gap) = self.history.coverage.admit(watch, self.period) else { return Vec::new() };
         // Rules and plans in facts after the period belong to a later period.
         if watch.interval.start() < self.period.to {
@@ -118,6 +159,7 @@ impl Judge {
             history: &self.history,
             expected: &rules.expected_servers,
             gap,
+            jumps,
         };
         self.detectors.take(watch, &around, lives)
     }

@@ -286,8 +286,15 @@ mod tests {
     fn a_child_is_read_with_its_command_and_its_descendants() {
         let mut child = std::process::Command::new("sh").args(["-c", "sleep 60; : a-server"]).spawn().unwrap();
         let mut reader = ProcessReader::new(Find::Pid(std::process::id()));
-        let children = reader.read(ApiProcess::Unknown).unwrap().children;
-        let seen = children.iter().find(|one| one.pid == child.id()).unwrap();
+        // On a busy machine a look can come before the child has become the other program.
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let seen = loop {
+            let children = reader.read(ApiProcess::Unknown).unwrap().children;
+            let seen = children.into_iter().find(|one| one.pid == child.id()).unwrap();
+            if seen.command.contains("a-server") || std::time::Instant::now() > deadline {
+                break seen;
+            }
+        };
         assert!(seen.command.contains("a-server") && seen.rss.get() > 100_000, "{seen:?}");
         child.kill().unwrap();
         child.wait().unwrap();

@@ -19,14 +19,27 @@ pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
         all.push(format!("{} Watches are missing in the backend.", coverage.missing_watches));
     }
     all.extend(provenance.incomplete.iter().map(|incomplete| format!("Incomplete in the backend: {incomplete}.")));
-    if !provenance.unreadable.is_empty() {
-        all.push(format!("{} watch spans could not be read.", provenance.unreadable.len()));
-    }
+    left_out(&provenance.unreadable, &mut all);
     all.extend(log_away(&coverage.log));
     all.extend(unseen(&coverage.sight));
     sharing(&history.log, &mut all);
     losses(history, &mut all);
     all
+}
+
+/// So many different reasons are told one by one: others are in the report's provenance.
+const TOLD_REASONS: usize = 5;
+
+/// Adds the watch spans that could not be used, by reason.
+fn left_out(unreadable: &[String], all: &mut Vec<String>) {
+    let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+    unreadable.iter().for_each(|reason| *reasons.entry(reason).or_default() += 1);
+    let count = |spans: usize| if spans == 1 { "1 watch span was".to_owned() } else { format!("{spans} watch spans were") };
+    all.extend(reasons.iter().take(TOLD_REASONS).map(|(reason, spans)| format!("{} left out: {reason}.", count(*spans))));
+    let rest = reasons.values().skip(TOLD_REASONS).sum();
+    if rest > 0 {
+        all.push(format!("{} left out for other reasons.", count(rest)));
+    }
 }
 
 /// A log may be absent for this share of the time (thousandths) without a note: rotation takes a moment.

@@ -284,9 +284,9 @@ pub struct Delta {
 pub struct Phase {
     /// Its name.
     pub name: String,
-    /// From when.
+    /// From when: the first one from the first Watch in the period on.
     pub from: Moment,
-    /// To when.
+    /// To when: the last one as far as `coverage.span_us` reaches.
     pub to: Moment,
     /// Average CPU usage of one core, without planned disturbances, as in the next two.
     pub cpu_mean_permille: Delta,
@@ -294,7 +294,8 @@ pub struct Phase {
     pub rss_mean_bytes: Delta,
     /// The average API response time.
     pub api_mean_us: Delta,
-    /// Meta-tool calls that ended in it, even if their start is a guess.
+    /// Meta-tool calls that ended in it, even if their start is a guess. This and what follows: what is told of a phase that the watch did
+    /// not reach counts in the nearest one.
     pub calls: u64,
     /// Lines of level error.
     pub error_lines: u64,

@@ -3,19 +3,16 @@
 use super::model::{Baseline, Delta, Phase, Report};
 use crate::judge::history::{PHASES, PhaseFigures, Phases};
 use crate::judge::moment::Moment;
-use crate::watch::Timestamp;
 
 /// CPU shares are in thousandths of a core.
 const PERMILLE: u128 = 1_000;
 
-/// Returns the phases that the period reached. An incident belongs to the phase in which it began. If the period did not reach that phase,
+/// Returns the phases that the watch reached. An incident belongs to the phase in which it began. If the watch did not reach that phase,
 /// it belongs to the nearest one: an incident at the very end may lie in a phase that has no time yet.
 pub(super) fn phases(report: &Report, phases: &Phases) -> Vec<Phase> {
     let baseline = report.baseline.as_ref();
     let against = |value: Option<u64>, base: Option<u64>| Delta { value, baseline: base };
-    let reached = phases.reached(end(report));
-    let nearest = |at: Moment| reached.iter().map(|(index, ..)| *index).min_by_key(|index| index.abs_diff(phases.of(at.0)));
-    let begun: Vec<Option<usize>> = report.incidents.iter().map(|incident| nearest(incident.start)).collect();
+    let begun: Vec<Option<usize>> = report.incidents.iter().map(|incident| phases.of(incident.start.0)).collect();
     let phase = |(index, from, to, figures): &(usize, Moment, Moment, PhaseFigures)| Phase {
         name: PHASES.get(*index).map_or("", |(name, _)| name).to_owned(),
         from: *from,
@@ -28,12 +25,7 @@ pub(super) fn phases(report: &Report, phases: &Phases) -> Vec<Phase> {
         log_bytes: figures.log_bytes,
         incidents: begun.iter().filter(|begun| **begun == Some(*index)).count() as u64,
     };
-    reached.iter().map(phase).collect()
-}
-
-/// Returns the end of the data: a watch that is still running has none after its last Watch.
-fn end(report: &Report) -> Timestamp {
-    report.coverage.last.map_or(report.provenance.to.0, |last| last.0.min(report.provenance.to.0))
+    phases.reached().iter().map(phase).collect()
 }
 
 /// Makes a baseline from the first hour, for a hub without one from `hubwatch validate`.

@@ -39,6 +39,18 @@ pub enum DecodeError {
         /// How many are there.
         found: u64,
     },
+    /// It would run backwards.
+    #[error("the watch span ends before it starts")]
+    Backwards,
+    /// No hub was watched then.
+    #[error("the watch span starts before the year 2000")]
+    TooEarly,
+    /// No sidecar makes it.
+    #[error("the watch span is longer than 1 h, and an interval lasts 10 min at most")]
+    TooLong,
+    /// A Watch's hub and end say in which trace it is.
+    #[error("the hub or the end of the watch span belongs to another trace than the one that it is in")]
+    Misplaced,
     /// The span has an event of ours that this version does not know.
     #[error("the watch span has an event `{0}` that this hubwatch does not know")]
     UnknownEvent(String),
@@ -54,6 +66,9 @@ pub fn decode(span: &ReadSpan<'_>) -> Result<Watch, DecodeError> {
     let schema: u32 = attributes.take(names::WATCH_SCHEMA)?;
     if schema > WATCH_SCHEMA {
         return Err(DecodeError::Newer(schema));
+    }
+    if span.end_nanos < span.start_nanos {
+        return Err(DecodeError::Backwards);
     }
     let interval = Interval::new(Timestamp::from_nanos(span.start_nanos), Timestamp::from_nanos(span.end_nanos));
     let (servers, facts) = read_events(&span.events, attributes.take(names::WATCH_EVENTS)?)?;

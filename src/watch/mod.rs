@@ -157,6 +157,27 @@ impl Watch {
     pub fn trace_id(&self) -> TraceId {
         self.slot().trace_id(&self.origin.hub, &self.origin.environment, self.origin.part)
     }
+
+    /// The Watch as a clock would have dated it that was ahead of its own by so many microseconds. What is older than a clock's jump keeps
+    /// the time that it was recorded with: the lines of a storm and the starts of calls.
+    #[must_use]
+    pub fn shifted(&self, by: i64) -> Self {
+        let moved = |at: &mut Timestamp| *at = at.shifted(by);
+        let mut watch = self.clone();
+        watch.interval = Interval::new(watch.interval.start.shifted(by), watch.interval.end.shifted(by));
+        watch.sources.log_read_to.iter_mut().for_each(moved);
+        for fact in &mut watch.facts {
+            match &mut fact.when {
+                When::At(at) => moved(at),
+                When::Between { earliest, latest } => [earliest, latest].into_iter().for_each(moved),
+            }
+        }
+        let Some(poll) = &mut watch.poll else { return watch };
+        poll.api.started.iter_mut().for_each(moved);
+        poll.process.iter_mut().for_each(|process| moved(&mut process.started));
+        poll.servers.iter_mut().filter_map(|server| server.child_started.as_mut()).for_each(moved);
+        watch
+    }
 }
 
 #[cfg(test)]

@@ -132,11 +132,6 @@ pub(crate) enum Neighbouring {
 }
 
 impl Session {
-    /// Whether the sidecar's clock jumps and is set back.
-    pub(crate) fn has_clock_jump(&self) -> bool {
-        self.veils.iter().any(|(.., veil)| matches!(veil, Veil::Clock(_)))
-    }
-
     pub(crate) fn of(seed: u64) -> Self {
         // Each kind of disturbance gets its share, whatever the number of sessions.
         let first = Disturbance::ALL[usize::try_from(seed).unwrap() % Disturbance::ALL.len()];

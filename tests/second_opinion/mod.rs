@@ -2,9 +2,11 @@
 //! and shares no code with the judge; only the form of a Watch is the program's.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod clock;
 mod memory;
 mod states;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use hubwatch::watch::*;
@@ -84,7 +86,7 @@ fn place_of(at: u64, start: u64, (from, to): Period) -> Place {
 
 /// The Watches in their order, each with what the document calls a gap or a break before it.
 struct Taken<'a> {
-    watch: &'a Watch,
+    watch: Cow<'a, Watch>,
     /// "A Watch belongs to the period in which it ends."
     place: Place,
     /// "Time is split at the cut": its part of the period.
@@ -128,9 +130,9 @@ fn take(watches: &[Watch], period: Period) -> Vec<Taken<'_>> {
     all.dedup_by_key(|watch| (watch.origin.run, watch.origin.sequence.get()));
     let mut taken: Vec<Taken<'_>> = Vec::new();
     let mut windows: Vec<Window> = Vec::new();
-    for watch in all {
-        announce(watch, &mut windows);
-        let before = taken.last().map(|taken| taken.watch);
+    for watch in clock::straight(&all) {
+        announce(&watch, &mut windows);
+        let before = taken.last().map(|taken| &*taken.watch);
         let (start, end) = (us(watch.interval.start()), us(watch.interval.end()));
         let unseen_from = before.map(|before| us(before.interval.end())).filter(|before| start > before + GAP);
         let missing = match before {
@@ -416,7 +418,7 @@ fn growth(taken: &[Taken<'_>], opinion: &mut Opinion) {
     let mut reached: Option<u64> = None;
     let (mut bytes, mut polls, mut unreadable) = (0_u128, 0_u64, false);
     for taken in taken.iter().filter(|taken| taken.place != Place::Beyond) {
-        let watch = taken.watch;
+        let watch = &*taken.watch;
         let begins_anew =
             |fact: &Fact| matches!(&fact.kind, FactKind::Watcher(WatcherFact::WatcherStarted(started)) if !started.resumed);
         if taken.broken || watch.facts.iter().any(begins_anew) {

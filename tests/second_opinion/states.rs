@@ -373,6 +373,22 @@ impl All {
         }
     }
 
+    /// What a change beyond the period tells of the time before it.
+    fn before(&mut self, fact: &Fact, watch: &Watch) {
+        let (at, gone) = (us(watch.interval.start()), self.down_since());
+        match &fact.kind {
+            FactKind::Hub(HubFact::HubStopping(_) | HubFact::HubExited(_) | HubFact::HubUnreachable(_)) => {
+                self.hub.course.learn(watch, at, Liveness::Up, None);
+            }
+            FactKind::Hub(HubFact::HubReachable(_)) => self.hub.course.learn(watch, at, Liveness::Down, None),
+            FactKind::Server(ServerFact::ServerChanged(change)) => {
+                self.server(change.server.as_str()).learn(watch, at, change.from, None);
+            }
+            _ => {}
+        }
+        self.hub_is_gone(gone);
+    }
+
     fn poll(&mut self, poll: &Poll, watch: &Watch, at: u64) {
         let before = self.down_since();
         self.hub.poll(poll, watch, at);
@@ -413,7 +429,7 @@ pub(super) fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut 
     let (begin, end) = span(taken, (from, to));
     all.hub.course.from = begin;
     for taken in taken {
-        let watch = taken.watch;
+        let watch = &*taken.watch;
         if let Some(before) = taken.unseen_from {
             let before = before.min(to);
             all.listed().for_each(|server| server.blind(before));
@@ -429,6 +445,8 @@ pub(super) fn follow(taken: &[Taken<'_>], (from, to): (u64, u64), opinion: &mut 
                 // "What was before anybody watched was so when the watch began."
                 let times = if times.1 >= from && times.1 < begin { (begin - 1, begin - 1) } else { times };
                 all.fact(fact, times, watch);
+            } else if us(watch.interval.start()) < to && lies_beyond(fact, watch, (from, to)) {
+                all.before(fact, watch);
             }
         }
         if let Some(poll) = &watch.poll {
@@ -494,6 +512,11 @@ fn told(fact: &Fact, watch: &Watch, (from, to): (u64, u64)) -> Option<(u64, u64)
         }
     };
     Some((us(fact.when.earliest()).min(at), at))
+}
+
+fn lies_beyond(fact: &Fact, watch: &Watch, period: (u64, u64)) -> bool {
+    let latest = us(fact.when.latest()).min(us(watch.interval.end()));
+    place_of(latest, us(watch.interval.start()), period) == Place::Beyond
 }
 
 fn tell(all: &All, windows: &[Window], period: (u64, u64), opinion: &mut Opinion) {

@@ -91,8 +91,10 @@ impl HubLife {
                 register.settle(IncidentKind::HubDown, "", end.0);
             }
         }
-        if let Some(outage) = life.open {
-            self.down(&outage, sight, register);
+        match life.open {
+            Some(outage) => self.down(&outage, sight, register),
+            // Neither open nor ended: it was over before the period, as was learned late.
+            None => register.withdraw(IncidentKind::HubDown, ""),
         }
         self.unseen_ends(sight, register);
     }

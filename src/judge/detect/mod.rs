@@ -78,6 +78,17 @@ pub(super) struct Surroundings<'a> {
     pub expected: &'a BTreeMap<String, Vec<String>>,
     /// The time without a watch before this Watch.
     pub gap: Option<Gap>,
+    /// Whether the clock's jumps are still in the Watch's times.
+    pub jumps: Jumps,
+}
+
+/// What jumps of the clock mean for times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Jumps {
+    /// After a jump, times are by another clock.
+    Count,
+    /// The clock was set back, and the times in between are by the clock before.
+    CancelOut,
 }
 
 impl Detectors {
@@ -97,7 +108,7 @@ impl Detectors {
     /// Takes an admitted Watch, and what it changed of how the hub and its servers stand; gives the incidents that were opened, added
     /// to or closed.
     pub(super) fn take(&mut self, watch: &Watch, around: &Surroundings<'_>, lives: Lives) -> Vec<Incident> {
-        let Surroundings { alerts, plans, history, expected, gap } = *around;
+        let Surroundings { alerts, plans, history, expected, gap, jumps } = *around;
         let place = self.period.of_watch(watch);
         let end = watch.interval.end().min(self.period.to);
         // The state at the beginning of the period is reported with its first Watch.
@@ -130,7 +141,9 @@ impl Detectors {
         }
         // Also of a jump that lies before the period: its windows are by the clock after it.
         for fact in &watch.facts {
-            if let FactKind::Watcher(WatcherFact::ClockJumped(jump)) = &fact.kind {
+            if let FactKind::Watcher(WatcherFact::ClockJumped(jump)) = &fact.kind
+                && jumps == Jumps::Count
+            {
                 self.counted.clock_jumped(jump.jump);
                 self.servers.clock_jumped(jump.jump);
             }

@@ -165,6 +165,16 @@ impl Register {
         }
     }
 
+    /// Takes an open incident back: it is over, and was none of this period's. Live it was told already, so that its end is news.
+    pub(super) fn withdraw(&mut self, kind: IncidentKind, subject: &str) {
+        let key = (kind, subject.to_owned());
+        if let Some(Open { mut incident, .. }) = self.open.remove(&key) {
+            self.touched.remove(&key);
+            incident.end = Some(incident.start);
+            self.fresh.push(incident);
+        }
+    }
+
     /// Ends what was quiet for long enough.
     pub(super) fn advance(&mut self, now: Timestamp) {
         if self.next_over.is_none_or(|next| now <= next) {

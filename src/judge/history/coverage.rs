@@ -85,12 +85,6 @@ pub struct Coverage {
     /// The time that lies in Watches.
     #[serde(skip)]
     covered: Covered,
-    /// The time that was watched by a clock that had jumped.
-    #[serde(skip)]
-    skewed: Skewed,
-    /// The times that a clock skipped which has jumped back since: they are no gaps.
-    #[serde(skip)]
-    skipped: BTreeSet<(Timestamp, Timestamp)>,
     /// The processes that each watcher polled.
     #[serde(skip)]
     processes: BTreeMap<WatcherId, BTreeSet<Process>>,
@@ -193,49 +187,13 @@ impl Covered {
     }
 }
 
-/// A clock that jumps back and forth more often is no clock.
-const MAX_SKEWED: usize = 1_000;
-
-/// The time that was watched by a clock that had jumped. Once it has jumped back, this time has passed by the right clock, too.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-struct Skewed {
-    /// By how much the clock is ahead of what it said before it jumped for the first time, in microseconds.
-    ahead: i64,
-    /// What was watched meanwhile, by the clock as it was before.
-    watched: Vec<(Timestamp, Timestamp)>,
-    /// The times that it skipped.
-    skipped: Vec<(Timestamp, Timestamp)>,
-}
-
-impl Skewed {
-    /// Takes a Watch in, and the gap before it; gives what was watched and skipped by a clock that has now jumped back.
-    fn take(&mut self, watch: &Watch, gap: Option<Gap>) -> Option<Self> {
-        if let Some(gap) = gap.filter(|_| self.ahead != 0 && self.skipped.len() < MAX_SKEWED) {
-            self.skipped.push((gap.from, gap.to));
-        }
-        if self.ahead != 0 && self.watched.len() < MAX_SKEWED {
-            let [from, to] = [watch.interval.start(), watch.interval.end()].map(|at| before_jump(at, self.ahead));
-            match self.watched.last_mut().filter(|(_, last)| from.since(*last) <= GAP && *last <= from) {
-                Some((_, last)) => *last = to,
-                None => self.watched.push((from, to)),
-            }
-        }
-        for fact in &watch.facts {
-            if let FactKind::Watcher(WatcherFact::ClockJumped(jumped)) = &fact.kind {
-                self.ahead = self.ahead.saturating_add(jumped.jump);
-            }
-        }
-        (self.ahead.unsigned_abs() <= GAP.get()).then(|| std::mem::take(self))
-    }
-}
-
-/// What a clock would say that had not jumped ahead by so much.
-fn before_jump(at: Timestamp, ahead: i64) -> Timestamp {
-    let by = Micros::new(ahead.unsigned_abs());
-    if ahead < 0 { at.plus(by) } else { at.minus(by) }
-}
-
 impl Coverage {
+    /// Whether the Watch, or a later one of its watcher, was taken before.
+    pub(in crate::judge) fn has_taken(&self, watch: &Watch) -> bool {
+        let (watcher, run, sequence) = watch.origin.order();
+        self.place.get(&watcher).is_some_and(|before| *before >= (run, sequence.get()))
+    }
+
     /// Decides about a Watch. Those of one watcher come in the order in which they were made.
     pub(in crate::judge) fn admit(&mut self, watch: &Watch, period: Period) -> Admission {
         let (watcher, run, sequence) = watch.origin.order();
@@ -283,15 +241,6 @@ impl Coverage {
         let before = self.end.replace(end);
         self.watches += u64::from(inside);
         self.stood_still = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::WatcherStoodStill(_))));
-        // Another run may have begun with another clock.
-        if gap.is_some_and(|gap| gap.reason != JUMPED) || !same {
-            self.skewed = Skewed::default();
-        }
-        if let Some(Skewed { watched, skipped, .. }) = self.skewed.take(watch, gap) {
-            watched.into_iter().for_each(|(from, to)| self.covered.add(from.max(period.from), to.min(period.to)));
-            let inside = |(from, to): (Timestamp, Timestamp)| (from.max(period.from), to.min(period.to));
-            self.skipped.extend(skipped.into_iter().map(inside));
-        }
         if let Some((from, to)) = period.share(watch) {
             // A break that is no gap counts as watched: the states on both sides are taken to last.
             let joined = before.filter(|_| gap.is_none()).map_or(from, |before| before.clamp(period.from, from));
@@ -314,9 +263,6 @@ impl Coverage {
 
     /// Returns the first and the last instant without a watch between two instants, as far as is known by now.
     pub(in crate::judge) fn unwatched(&self, from: Timestamp, to: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        if self.skipped.contains(&(from, to)) {
-            return None;
-        }
         let left = self.covered.unwatched(from, to);
         Some((left.first()?.0, left.last()?.1))
     }
@@ -382,9 +328,7 @@ impl Coverage {
 
     pub(super) fn finish(&mut self, from: Timestamp, to: Timestamp) {
         self.covered_us = self.covered.within(from, to);
-        let was_skipped = |gap: &&Stretch| self.skipped.contains(&(gap.from.0, gap.to.map_or(gap.from.0, |to| to.0)));
-        let gaps = self.gaps.iter().filter(|gap| !was_skipped(gap));
-        self.gaps = gaps.flat_map(|gap| self.covered.missing(gap)).collect();
+        self.gaps = self.gaps.iter().flat_map(|gap| self.covered.missing(gap)).collect();
         self.span_us = self.span.map_or(0, |(begin, end)| end.min(to).since(begin).get());
         self.period_us = to.since(from).get();
         self.share_permille = share_of(self.covered_us, self.period_us).min(1_000);

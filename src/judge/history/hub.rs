@@ -155,7 +155,7 @@ impl HubHistory {
     }
 
     /// The state before an event, if nothing else shows it.
-    fn fill_before(&mut self, fact: &HubFact, when: When, watch: &Watch) {
+    pub(super) fn fill_before(&mut self, fact: &HubFact, when: When, watch: &Watch) {
         match fact {
             HubFact::HubUnreachable(_) | HubFact::HubStopping(_) | HubFact::HubExited(_) => self.fill(watch, when, Liveness::Up),
             HubFact::HubReachable(_) => self.fill(watch, when, Liveness::Down),

@@ -285,6 +285,9 @@ impl History {
 
     fn fact(&mut self, fact: &Fact, watch: &Watch, plans: &Plans) {
         let place = self.period.of_fact(fact, watch);
+        if place == Place::Beyond {
+            self.learn_before(fact, watch);
+        }
         if place == Place::Beyond || place == Place::Before && !self.period.is_context(fact, watch) {
             return;
         }
@@ -384,6 +387,28 @@ impl History {
         self.servers.fill(poll, watch);
     }
 
+    /// What a change beyond the period says of how things stood when its Watch began in the period, where nothing else tells that.
+    fn learn_before(&mut self, fact: &Fact, watch: &Watch) {
+        if watch.interval.start() >= self.period.to {
+            return;
+        }
+        match &fact.kind {
+            FactKind::Hub(hub) => {
+                let before = self.hub.down_since();
+                self.hub.fill_before(hub, fact.when, watch);
+                self.hub_may_be_gone(before);
+            }
+            FactKind::Server(ServerFact::ServerChanged(change)) => self.servers.fill_before(change, fact.when, watch),
+            FactKind::Server(ServerFact::ServerStartFailed(_) | ServerFact::ToolsChanged(_) | ServerFact::ServersStarted(_))
+            | FactKind::Session(_)
+            | FactKind::Call(_)
+            | FactKind::Tool(_)
+            | FactKind::Log(_)
+            | FactKind::Watcher(_)
+            | FactKind::Scenario(_) => {}
+        }
+    }
+
     /// What happened to the hub and its servers since it was last asked.
     pub(super) fn news(&mut self) -> Lives {
         Lives { hub: self.hub.news(), servers: self.servers.news() }
@@ -434,6 +459,7 @@ impl History {
         let end = self.coverage.reached().map_or(self.period.from, |reached| reached.min(to));
         self.hub.finish(end, plans);
         self.servers.finish(end, &rules.expected_servers, plans, &self.hub.timeline);
+        self.phases.finish(end);
         self.memory_trend = self.memory.trend(&rules.leak);
         self.coverage.finish(self.period.from, to);
         self.coverage.sources = self.sources.finish(&self.log, self.coverage.covered_us);

@@ -3,7 +3,7 @@
 //!
 //! A fact counts in the phase in which it happened, a Watch's poll and volumes in that in which the Watch ends. What happens at the very
 //! instant between two phases belongs to the earlier one. The first phase begins with the watch, also where its hours count from a
-//! later baseline; the last one lasts until the end.
+//! later baseline; the last one lasts until the end of what the watch reached: up to the period's end if a Watch lies beyond it.
 
 use crate::judge::exact::Exact;
 use crate::judge::moment::Moment;
@@ -96,6 +96,8 @@ pub struct Phases {
     start: Option<Timestamp>,
     /// The beginning of the first Watch.
     first: Option<Timestamp>,
+    /// How far the watch reaches in the period.
+    end: Option<Timestamp>,
     cells: [PhaseFigures; 5],
 }
 
@@ -151,24 +153,42 @@ impl Phases {
         }
     }
 
-    /// The phases that the period reached up to `end`: the number of each, from when to when, and what happened in it.
-    pub fn reached(&self, end: Timestamp) -> Vec<(usize, Moment, Moment, PhaseFigures)> {
-        let (Some(start), Some(first)) = (self.start, self.first) else { return Vec::new() };
+    /// The watch reached so far in the period.
+    pub(super) fn finish(&mut self, end: Timestamp) {
+        self.end = Some(end);
+    }
+
+    /// The phases that the watch reached, and from when to when.
+    fn stretches(&self) -> Vec<(usize, Timestamp, Timestamp)> {
+        let (Some(start), Some(first), Some(end)) = (self.start, self.first, self.end) else { return Vec::new() };
         let begin = |index: usize| PHASES.get(index).map(|(_, hour)| start.plus(Micros::new(hour * HOUR_US)));
-        let phases = CELLS.iter().enumerate().filter_map(|(index, cells)| {
+        let phases = (0..PHASES.len()).filter_map(|index| {
             let from = if index == 0 { first } else { begin(index)?.max(first) };
             let to = begin(index + 1).map_or(end, |next| next.min(end));
-            let mut figures = PhaseFigures::default();
-            self.cells[cells.clone()].iter().for_each(|cell| figures.add(cell));
-            (from < to).then_some((index, Moment(from), Moment(to), figures))
+            (from < to).then_some((index, from, to))
         });
         phases.collect()
     }
 
-    /// The phase to which an instant belongs.
-    pub fn of(&self, at: Timestamp) -> usize {
+    /// The phases that the watch reached: the number of each, from when to when, and what happened in it. What a Watch tells of a phase
+    /// that the watch did not reach counts in the nearest one: what a log had in it before the first Watch.
+    pub fn reached(&self) -> Vec<(usize, Moment, Moment, PhaseFigures)> {
+        let stretches = self.stretches();
+        let mut phases: Vec<_> =
+            stretches.iter().map(|(index, from, to)| (*index, Moment(*from), Moment(*to), PhaseFigures::default())).collect();
+        for (index, cells) in CELLS.iter().enumerate() {
+            if let Some((.., figures)) = phases.iter_mut().min_by_key(|(reached, ..)| reached.abs_diff(index)) {
+                self.cells[cells.clone()].iter().for_each(|cell| figures.add(cell));
+            }
+        }
+        phases
+    }
+
+    /// The reached phase to which an instant belongs: its own, or the nearest one.
+    pub fn of(&self, at: Timestamp) -> Option<usize> {
         let place = self.place(at);
-        CELLS.iter().position(|cells| cells.contains(&place)).unwrap_or(0)
+        let own = CELLS.iter().position(|cells| cells.contains(&place)).unwrap_or(0);
+        self.stretches().iter().map(|(index, ..)| *index).min_by_key(|index| index.abs_diff(own))
     }
 
     /// The first hour, where the hours count from the first Watch.
@@ -186,12 +206,14 @@ mod tests {
         let mut phases = Phases::default();
         let hour = |hour: u64| Timestamp::from_secs(1_000_000).plus(Micros::new(hour * HOUR_US));
         phases.begin(hour(0));
+        phases.finish(hour(48));
         let next = |at: Timestamp| at.plus(Micros::new(1));
         assert_eq!(
             [hour(0), hour(2), next(hour(2)), hour(24), next(hour(24)), hour(48)].map(|at| phases.of(at)),
-            [0, 0, 1, 1, 2, 3]
+            [0, 0, 1, 1, 2, 3].map(Some)
         );
-        let reached: Vec<_> = phases.reached(hour(30)).iter().map(|(index, from, to, _)| (*index, from.0, to.0)).collect();
+        phases.finish(hour(30));
+        let reached: Vec<_> = phases.reached().iter().map(|(index, from, to, _)| (*index, from.0, to.0)).collect();
         assert_eq!(reached, [(0, hour(0), hour(2)), (1, hour(2), hour(24)), (2, hour(24), hour(30))]);
     }
 }

@@ -103,11 +103,16 @@ impl Servers {
 
     /// A server changed.
     pub(super) fn changed(&mut self, change: &ServerChanged, when: When, id: FactId, watch: &Watch) {
+        self.fill_before(change, when, watch);
         let server = self.get(change.server.as_str());
-        let before = News { liveness: change.from, reason: "it was so before it changed", cause: None, shown_by: None };
-        server.fill(watch, when, before);
         let news = News { liveness: change.to, reason: change.reason.as_str(), cause: change.cause, shown_by: Some(id) };
         server.turn(when, news);
+    }
+
+    /// How a server stood before it changed, where nothing else tells that.
+    pub(super) fn fill_before(&mut self, change: &ServerChanged, when: When, watch: &Watch) {
+        let before = News { liveness: change.from, reason: "it was so before it changed", cause: None, shown_by: None };
+        self.get(change.server.as_str()).fill(watch, when, before);
     }
 
     /// What happened to servers. What changes how they stand was taken up before: it may be from before the period.

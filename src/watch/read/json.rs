@@ -37,8 +37,8 @@ struct SpanForm<'a> {
     trace_id: Id,
     #[serde(borrow)]
     name: Borrowing<'a>,
-    start_time_unix_nano: Number<u64>,
-    end_time_unix_nano: Number<u64>,
+    start_time_unix_nano: Nanos,
+    end_time_unix_nano: Nanos,
     #[serde(borrow)]
     attributes: ReadAttributes<'a>,
     #[serde(borrow)]
@@ -48,7 +48,7 @@ struct SpanForm<'a> {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct EventForm<'a> {
-    time_unix_nano: Number<u64>,
+    time_unix_nano: Nanos,
     #[serde(borrow)]
     name: Borrowing<'a>,
     #[serde(borrow)]
@@ -75,6 +75,45 @@ impl<'de> Deserialize<'de> for Id {
 /// A 64-bit number, as OTLP writes it or as a number.
 #[derive(Debug, Default)]
 struct Number<N>(N);
+
+/// An instant in nanoseconds since 1970. One that doesn't fit is the nearest that does: the reader of a Watch says what is wrong with it.
+#[derive(Debug, Default)]
+struct Nanos(u64);
+
+impl<'de> Deserialize<'de> for Nanos {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Instant;
+        impl Visitor<'_> for Instant {
+            type Value = Nanos;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("nanoseconds since 1970, as a number or in a string")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Nanos, E> {
+                let digits = text.strip_prefix('-').unwrap_or(text);
+                if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+                    return Err(E::invalid_value(Unexpected::Str(text), &self));
+                }
+                Ok(Nanos(if digits.len() < text.len() { 0 } else { text.parse().unwrap_or(u64::MAX) }))
+            }
+
+            fn visit_u64<E: Error>(self, nanos: u64) -> Result<Nanos, E> {
+                Ok(Nanos(nanos))
+            }
+
+            fn visit_i64<E: Error>(self, nanos: i64) -> Result<Nanos, E> {
+                Ok(Nanos(u64::try_from(nanos).unwrap_or(0)))
+            }
+
+            /// A number in JSON that is beyond 64 bits.
+            fn visit_f64<E: Error>(self, nanos: f64) -> Result<Nanos, E> {
+                Ok(Nanos(if nanos < 0.0 { 0 } else { u64::MAX }))
+            }
+        }
+        from.deserialize_any(Instant)
+    }
+}
 
 impl<'a> JsonTraces<'a> {
     /// Whether there is nothing in it at all.
