@@ -133,6 +133,9 @@ impl Detectors {
             if let FactKind::Watcher(WatcherFact::ClockJumped(jump)) = &fact.kind {
                 self.counted.clock_jumped(jump.jump);
                 self.servers.clock_jumped(jump.jump);
+                self.hub.clock_jumped(jump.jump);
+                self.polled.clock_jumped(jump.jump);
+                self.register.clock_jumped(jump.jump);
             }
         }
         self.register.news()
