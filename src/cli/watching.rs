@@ -229,7 +229,8 @@ struct Alone {
 
 /// What the requests of a poll brought.
 struct Asked {
-    at: Timestamp,
+    /// When, as it would be by a clock that never jumped: ours may have jumped before the answer came.
+    steady_at: Timestamp,
     health: Timed<Health>,
     servers: Option<Timed<Servers>>,
     filtering: Option<Timed<FilteringStats>>,
@@ -287,7 +288,7 @@ impl Watcher {
                     self.pulse.poll_due(std::time::Instant::now() + interval);
                     looking = None;
                     let asked = self.now().await?;
-                    asking = Some(Box::pin(ask(self.client.clone(), asked)));
+                    asking = Some(Box::pin(ask(self.client.clone(), self.clock.steady(asked))));
                 }
                 Event::Asked(asked) => {
                     asking = None;
@@ -300,7 +301,7 @@ impl Watcher {
                     if bytes == 0 {
                         // The hub ended, or closed its output; one more poll tells which.
                         let asked = self.now().await?;
-                        let asked = ask(self.client.clone(), asked).await;
+                        let asked = ask(self.client.clone(), self.clock.steady(asked)).await;
                         self.polled(asked, &mut first).await?;
                         break "the end of its input";
                     }
@@ -337,7 +338,7 @@ impl Watcher {
         let begun = Instant::now();
         let asked = self.now().await?;
         let asked = tokio::select! {
-            asked = tokio::time::timeout(LAST_POLL.min(self.drain), ask(self.client.clone(), asked)) => asked,
+            asked = tokio::time::timeout(LAST_POLL.min(self.drain), ask(self.client.clone(), self.clock.steady(asked))) => asked,
             // A second signal means now.
             _ = stop.signal() => return Ok(()),
         };
@@ -359,7 +360,7 @@ impl Watcher {
             if !matches!(&committed, Err(error) if error.may_pass()) {
                 break;
             }
-            committed = sidecar.commit_rest(now).await;
+            committed = sidecar.commit_last(now).await;
         }
         committed.inspect_err(|error| tracing::error!(%error, "what was learned last could not be kept"))?;
         marks::done(&std::mem::take(&mut self.marks));
@@ -491,7 +492,7 @@ impl Watcher {
         let health = asked.health.0.clone().ok();
         let own_subscribers = u32::from(self.sidecar.as_ref().is_some_and(Sidecar::is_subscriber));
         let mut answer = PollAnswer {
-            asked: asked.at,
+            asked: self.clock.wall(asked.steady_at),
             now,
             health: asked.health.0,
             health_duration: asked.health.1,
@@ -628,13 +629,13 @@ fn absent(log: &Path) -> String {
     )
 }
 
-async fn ask(client: HubClient, at: Timestamp) -> Asked {
+async fn ask(client: HubClient, steady_at: Timestamp) -> Asked {
     let health = client.health().await;
     // Whatever else answers is no hub: it is not asked further.
     let reached = health.0.is_ok();
     let servers = if reached { Some(client.servers().await) } else { None };
     let filtering = if reached { client.filtering_stats().await } else { None };
-    Asked { at, health, servers, filtering }
+    Asked { steady_at, health, servers, filtering }
 }
 
 /// What the watch keeps of the answer.

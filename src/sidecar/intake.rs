@@ -260,10 +260,8 @@ impl Sidecar {
     }
 
     fn streamed_line(&mut self, text: &str, earliest: Timestamp, now: Timestamp) {
-        // A log that shows everything makes these lines dispensable: the stream is joined for what no line says. One that is gone
-        // shows nothing any more.
         let is_there = self.log.as_ref().is_some_and(|log| log.present) || self.pipe.as_ref().is_some_and(|pipe| !pipe.ended);
-        if is_there && self.assembler.interpreter.log_shows_everything() {
+        if !self.assembler.interpreter.heeds_streamed_lines(is_there) {
             self.stream.heard += 1;
             return;
         }

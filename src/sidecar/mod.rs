@@ -42,6 +42,9 @@ const START_SLACK: Micros = Micros::new(2_000_000);
 /// numbers are part of the records' ids: begun at 0 again, another line would get the id of one that is in the journal already.
 const NUMBERS_OF_A_RUN: u32 = 32;
 
+/// A state folder that is removed again each time when that is told is removed on purpose.
+const MAX_LAST_WORDS: usize = 3;
+
 /// What becomes of the log's lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lines {
@@ -317,11 +320,29 @@ impl Sidecar {
         let closing = self.closing();
         let finished = self.assembler.close(now, None, closing);
         self.keep(finished);
-        self.commit_rest(now).await
+        self.commit_last(now).await
+    }
+
+    /// Commits what is left at the end, and says so if the journal was lost and these commits have created it again. To be called
+    /// again where it fails.
+    pub async fn commit_last(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        self.commit_rest(now).await?;
+        for _ in 0..MAX_LAST_WORDS {
+            let stats = self.journal.stats().await?;
+            if stats.created_again.is_empty() {
+                break;
+            }
+            self.note_created_again(stats.created_again, now);
+            let closing = self.closing();
+            let finished = self.assembler.close(now, None, closing);
+            self.keep(finished);
+            self.commit_rest(now).await?;
+        }
+        Ok(())
     }
 
     /// Commits what a failed commit left over; it is on the disk when this returns.
-    pub async fn commit_rest(&mut self, now: Timestamp) -> Result<(), JournalError> {
+    async fn commit_rest(&mut self, now: Timestamp) -> Result<(), JournalError> {
         self.commit(now).await?;
         self.finish_commit().await
     }

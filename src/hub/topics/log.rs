@@ -30,8 +30,14 @@ pub(in crate::hub) struct Notable {
 
 impl Interpreter {
     /// Whether the log alone shows every line whole: the event stream's lines are dispensable then.
-    pub fn log_shows_everything(&self) -> bool {
+    pub(in crate::hub) fn log_shows_everything(&self) -> bool {
         self.log.shows_checkpoints() == Some(true)
+    }
+
+    /// Whether the event stream's lines are taken in. A log that shows everything makes them dispensable, and the stream is joined for
+    /// what no line says; a log that is gone shows nothing any more.
+    pub fn heeds_streamed_lines(&self, log_is_there: bool) -> bool {
+        !(log_is_there && self.log_shows_everything())
     }
 
     /// Whether the log, or the output beside it, shows the checkpoint lines, as far as their shapes tell.
