@@ -255,20 +255,33 @@ async fn the_whole_period_is_in_the_report_of_a_watch_whose_clock_was_thirty_day
     played.jumps(-month).await;
     played.runs(615.0, 1_800.0).await;
     let told = played.ends().await;
-    let covered = |from: f64, to: f64| {
-        let parts = told.watches.iter().map(|watch| {
-            let (from, to) = (watch.interval.start().max(played::at(from)), watch.interval.end().min(played::at(to)));
-            to.since(from).get()
-        });
-        parts.sum::<u64>()
-    };
-    assert_eq!(covered(0.0, 600.0), 600_000_000, "what was watched before is there");
-    // The clock says 603 s when it is set back.
-    assert_eq!(covered(603.0, 1_800.0), 1_197_000_000, "what was watched afterwards is there");
+    let watched: Vec<_> = told.watches.iter().map(|watch| (watch.interval.start(), watch.interval.end())).collect();
+    assert!(watched.windows(2).all(|pair| pair[0].1 == pair[1].0), "no time is missing: {watched:?}");
+    assert_eq!(watched.last().unwrap().1, played::at(1_800.0));
     let history = told.judged().history;
-    assert!(history.coverage.covered_us >= 1_797_000_000, "{:?}", history.coverage);
+    assert!(history.coverage.covered_us >= 1_800_000_000, "{:?}", history.coverage);
     assert!(history.servers.0["files"].down.is_empty() && history.hub.down_us == 0, "{:?}", history.servers.0["files"]);
     assert_eq!(told.ends_and_starts(), ["started"], "no process of the hub began or ended");
-    // The three seconds themselves are kept where the clock put them, a month later.
+    assert!(told.incidents().is_empty(), "{:?}", told.incidents());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_wrong_for_minutes_is_told_and_the_time_in_which_nothing_is_known_is_a_gap() {
+    let month = (30 * DAY) as f64;
+    let mut played = played::Played::up(played::Logger::Pino).await;
+    played.runs(75.0, 600.0).await;
+    played.jumps(month).await;
+    played.runs(month + 615.0, month + 900.0).await;
+    played.jumps(-month).await;
+    played.runs(915.0, 1_800.0).await;
+    let told = played.ends().await;
+    let history = told.judged().history;
+    // The clock is believed after half a minute, and what was watched until it is believed again lies a month ahead: a report of
+    // these days does not read it.
     assert_eq!(told.incidents(), ["clock_jumped ", "watch_gap "]);
+    let gap = &history.coverage.gaps[0];
+    assert!(gap.reason.contains("stored under the dates"), "{}", gap.reason);
+    assert_eq!((history.coverage.gaps.len(), gap.from.0, gap.to.map(|to| to.0)), (1, played::at(615.0), Some(played::at(930.0))));
+    assert!(history.servers.0["files"].down.is_empty() && history.hub.down_us == 0, "{:?}", history.servers.0["files"]);
+    assert_eq!(told.ends_and_starts(), ["started"], "no process of the hub began or ended");
 }

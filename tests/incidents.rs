@@ -340,13 +340,20 @@ fn an_alert_that_nobody_wants_is_no_incident_and_a_threshold_can_be_another() {
     assert_eq!(kinds("[[alert]]\nkind = 'error_spike'\nthreshold = 12\n"), both[..1]);
 }
 
+/// It was made while the clock was so much ahead.
+fn shift(watch: &mut Watch, by: i64) {
+    watch.interval = Interval::new(watch.interval.start().shifted(by), watch.interval.end().shifted(by));
+    for fact in &mut watch.facts {
+        fact.when = When::between(fact.when.earliest().shifted(by), fact.when.latest().shifted(by));
+    }
+}
+
 /// From this minute on, for so many minutes, the clock is so many minutes ahead.
 fn jump_ahead(watches: &mut [Watch], from: usize, lasts: usize, by: u64) {
     let jump = i64::try_from(by * INTERVAL.get()).unwrap();
     add(&mut watches[from - 1], ClockJumped { jump });
     for watch in &mut watches[from..from + lasts] {
-        let shifted = |at: Timestamp| at.plus(Micros::new(by * INTERVAL.get()));
-        watch.interval = Interval::new(shifted(watch.interval.start()), shifted(watch.interval.end()));
+        shift(watch, jump);
     }
     add(&mut watches[from + lasts - 1], ClockJumped { jump: -jump });
 }
@@ -382,4 +389,62 @@ fn a_clock_that_is_set_back_and_jumps_to_where_it_was_leaves_no_time_that_nobody
     none(IncidentKind::WatchGap, &watches);
     let coverage = judge(&watches).history.coverage;
     assert_eq!((coverage.gaps.as_slice(), coverage.share_permille), (&[][..], 1_000));
+}
+
+/// From this minute on the clock is so many minutes behind, for good.
+fn set_back(watches: &mut [Watch], from: usize, by: u64) {
+    let jump = -i64::try_from(by * INTERVAL.get()).unwrap();
+    add(&mut watches[from - 1], ClockJumped { jump });
+    watches[from..].iter_mut().for_each(|watch| shift(watch, jump));
+}
+
+#[test]
+fn after_a_clock_was_wrong_for_a_while_incidents_begin_and_end_when_they_do() {
+    for by in [10, 30 * DAY] {
+        let watches = minutes(100, |watches| {
+            crash(watches, 32, 60, false);
+            crash(watches, 60, 300, false);
+            jump_ahead(watches, 30, 5, by);
+        });
+        let down: Vec<_> = incidents(IncidentKind::ServerDown, &watches).iter().map(span).collect();
+        assert!(down.contains(&(60, Some(65))), "{by}: {down:?}");
+        assert!(down.contains(&(32 + by, Some(33 + by))), "{by}: {down:?}");
+        assert_eq!(down.len(), 2, "{by}");
+    }
+}
+
+/// Errors in each of twelve minutes.
+fn with_spike(from: usize, change: impl FnOnce(&mut Vec<Watch>)) -> Incident {
+    let watches = minutes(300, |watches| {
+        watches[from..from + 12].iter_mut().for_each(|watch| add(watch, errors(3)));
+        change(watches);
+    });
+    one(IncidentKind::ErrorSpike, &watches)
+}
+
+#[test]
+fn what_goes_on_over_a_jump_of_the_clock_has_lasted_for_as_long_as_it_did() {
+    let really = with_spike(28, |_| ());
+    for (from, by) in [(30, 10), (30, 30 * DAY), (34, 10), (34, 30 * DAY)] {
+        let spike = with_spike(28, |watches| jump_ahead(watches, from, 5, by));
+        assert_eq!((span(&spike), spike.count), (span(&really), really.count), "{by} from {from}");
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_back_for_good_shows_a_time_twice_and_each_incident_once() {
+    let watches = minutes(300, |watches| {
+        crash(watches, 40, 300, false);
+        crash(watches, 160, 300, false);
+        set_back(watches, 150, 120);
+    });
+    let down = incidents(IncidentKind::ServerDown, &watches);
+    assert_eq!(down.iter().map(span).collect::<Vec<_>>(), [(40, Some(45)), (40, Some(45))]);
+    assert_ne!(down[0].id, down[1].id);
+    for from in [144, 148, 160] {
+        let (really, shown) = (with_spike(from, |_| ()), with_spike(from, |watches| set_back(watches, 150, 120)));
+        let (begin, end) = span(&really);
+        assert_eq!(span(&shown), (begin - 120, end.map(|end| end - 120)), "from {from}: by the clock that was set");
+        assert_eq!(shown.count, really.count, "from {from}");
+    }
 }

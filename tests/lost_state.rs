@@ -1,10 +1,13 @@
 //! A state folder that is lost while it is in use: told, not ready, and made again with all that was learned, or the run ends in an error.
 
+mod played;
 mod watched;
 
 use std::path::Path;
 
 use hubwatch::journal::FILE_NAME;
+use hubwatch::watch::{Fact, FactKind, WatcherFact};
+use played::{Logger, Played};
 use serde_json::Value;
 use watched::{Hub, told, until};
 
@@ -129,4 +132,16 @@ async fn a_log_that_is_not_there_is_told_at_once_and_when_it_appears() {
     assert!(sidecar.told().contains("the log is there and is read"), "{}", sidecar.told());
     sidecar.stop();
     assert_eq!(hub.report()["log"]["lines"], 1);
+}
+
+#[tokio::test]
+async fn a_journal_that_the_very_last_commit_creates_again_says_so() {
+    let mut played = Played::up(Logger::Pino).await;
+    played.runs(75.0, 120.0).await;
+    played.loses_its_state();
+    let told = played.ends().await;
+    let created: Vec<&Fact> =
+        told.facts().filter(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::JournalCreatedAgain(_)))).collect();
+    assert_eq!(created.len(), 1);
+    assert_eq!(told.watches[0].interval.start(), played::at(-10.0), "what was kept before is kept");
 }

@@ -451,7 +451,7 @@ proptest! {
         let _ = serde_json::from_slice::<Health>(&answer);
         if let Ok(servers) = serde_json::from_slice::<Servers>(&answer) {
             let mut judged = hubwatch::hub::servers::Servers::default();
-            let times = Asked { asked: READ, now: READ, hub_now: READ, ahead: 0 };
+            let times = Asked { asked: READ, now: READ, hub_now: READ, ahead: 0, set_at: None };
             let (polls, _) = judged.poll(&servers, None, times, &Requests::default());
             prop_assert_eq!(polls.len(), servers.servers.len());
         }

@@ -14,8 +14,8 @@ use hubwatch::simulator::{
 };
 use hubwatch::tail::{Begin, Follower, Line};
 use hubwatch::watch::{
-    ApiOutcome, CallEnded, CallFact, CallOutcome, ClaimKind, Fact, FactId, FactKind, HubFact, Liveness, LogFact, Micros, Pairing,
-    RecordUid, ServerFact, SessionFact, SessionHash, Timestamp, WatcherId,
+    ApiOutcome, CallEnded, CallFact, CallOutcome, Fact, FactId, FactKind, HubFact, Liveness, Micros, Pairing, RecordUid,
+    ServerFact, SessionFact, SessionHash, Timestamp, WatcherId,
 };
 use proptest::prelude::*;
 
@@ -224,7 +224,9 @@ fn play(seen: Seen, seed: u64, steps: Vec<(Timestamp, Step)>, length: Micros) ->
         if let Some(disk) = &mut disk {
             disk.feed(&due, &mut interpreter);
         } else {
-            due.iter().for_each(|(read, source, text)| feed(&mut interpreter, *source, text, Timestamp::new(*read), &mut ordinal));
+            due.iter().for_each(|(read, source, text)| {
+                feed(seen, &mut interpreter, (*source, text), Timestamp::new(*read), &mut ordinal);
+            });
         }
         interpreter.poll(&answer(&simulation, now));
         facts.extend(interpreter.harvest(now).facts);
@@ -237,7 +239,7 @@ fn play(seen: Seen, seed: u64, steps: Vec<(Timestamp, Step)>, length: Micros) ->
     if let Some(disk) = &mut disk {
         disk.feed(&waiting, &mut interpreter);
     } else {
-        waiting.iter().for_each(|(_, source, text)| feed(&mut interpreter, *source, text, end, &mut ordinal));
+        waiting.iter().for_each(|(_, source, text)| feed(seen, &mut interpreter, (*source, text), end, &mut ordinal));
     }
     facts.extend(interpreter.harvest(end).facts);
     // What was read at last is settled by one more look.
@@ -328,10 +330,9 @@ fn uid(ordinal: u64) -> RecordUid {
     RecordUid::of_line(WatcherId::from_seed(b"truth"), "log", 0, ordinal)
 }
 
-fn feed(interpreter: &mut Interpreter, source: LineSource, text: &str, read: Timestamp, ordinal: &mut u64) {
+fn feed(seen: Seen, interpreter: &mut Interpreter, (source, text): (LineSource, &str), read: Timestamp, ordinal: &mut u64) {
     *ordinal += 1;
-    // The sidecar leaves these lines alone where the log shows everything.
-    if source == LineSource::EventStream && interpreter.log_shows_everything() {
+    if source == LineSource::EventStream && !interpreter.heeds_streamed_lines(seen.has_log()) {
         return;
     }
     let earliest = read.minus(Micros::new(250_000));
@@ -429,21 +430,6 @@ impl Played {
         counts
     }
 
-    /// A server that changed again before a poll could confirm its change: the line was not believed, and is counted as such.
-    fn allow_for_dropped(&self, found: &mut Counts, real: &Counts) {
-        let dropped = self.facts.iter().filter_map(|fact| match &fact.kind {
-            FactKind::Log(LogFact::ClaimsDropped(dropped)) if dropped.claim == ClaimKind::ServerChange => Some(dropped.count.get()),
-            _ => None,
-        });
-        let mut dropped: u64 = dropped.sum();
-        for (what, real) in real.iter().filter(|(what, _)| what.ends_with(" up")) {
-            let found = found.entry(what.clone()).or_default();
-            let missing = real.saturating_sub(*found).min(dropped);
-            *found += missing;
-            dropped -= missing;
-        }
-    }
-
     fn calls(&self) -> Vec<&CallEnded> {
         let mut calls: Vec<&CallEnded> = self
             .facts
@@ -490,8 +476,7 @@ fn near(one: Timestamp, other: Timestamp, tolerance: u64) -> bool {
 fn check(seen: Seen, seed: u64) -> Result<(), TestCaseError> {
     let (steps, length) = session(seed);
     let played = play(seen, seed, steps, length);
-    let (mut found, real) = (played.found_counts(seen), played.real_counts(seen));
-    played.allow_for_dropped(&mut found, &real);
+    let (found, real) = (played.found_counts(seen), played.real_counts(seen));
     prop_assert_eq!(&found, &real, "{:?}, seed {}", seen, seed);
     let mut ids: Vec<_> = played.facts.iter().map(|fact| fact.id).filter(|id| *id != FactId::of_line(uid(0), 0)).collect();
     ids.sort();

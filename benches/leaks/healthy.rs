@@ -102,9 +102,11 @@ fn lives(all: &mut Vec<Shape>) {
         12.0,
     ));
     all.push(changed(level(), "seen in each second poll".to_owned(), |poll, _, _| {
-        ((poll.hour * 240.0) as u64 % 2 == 0).then_some(poll)
+        ((poll.hour * 240.0) as u64).is_multiple_of(2).then_some(poll)
     }));
-    all.push(changed(level(), "seen in each second hour".to_owned(), |poll, _, _| (poll.hour as u64 % 2 == 0).then_some(poll)));
+    all.push(changed(level(), "seen in each second hour".to_owned(), |poll, _, _| {
+        (poll.hour as u64).is_multiple_of(2).then_some(poll)
+    }));
 }
 
 /// Growth that comes to an end, or is given back.

@@ -71,7 +71,7 @@ fn uneven(all: &mut Vec<Shape>, rate: f64) {
     ));
     all.push(short_lived(plain("", rate, white, move |hour| rate * (hour % 2.0)), named("restarts each 2 h"), 2.0));
     all.push(changed(line(), named("seen in each second poll"), |poll, _, _| {
-        ((poll.hour * 240.0) as u64 % 2 == 0).then_some(poll)
+        ((poll.hour * 240.0) as u64).is_multiple_of(2).then_some(poll)
     }));
-    all.push(changed(line(), named("seen in each second hour"), |poll, _, _| (poll.hour as u64 % 2 == 0).then_some(poll)));
+    all.push(changed(line(), named("seen in each second hour"), |poll, _, _| (poll.hour as u64).is_multiple_of(2).then_some(poll)));
 }

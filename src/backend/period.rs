@@ -294,8 +294,11 @@ fn note(watch: &Watch, found: &mut Found, runs: &mut Runs) {
         let lack = Lack::Watches(number.get() - before.get() - 1);
         found.incomplete.push(Incomplete { from, to: watch.interval.start(), lack });
     }
-    if found.last.is_none_or(|(end, _)| end <= watch.interval.end()) {
-        found.last = Some((watch.interval.end(), ended_well(watch)));
+    let end = watch.interval.end();
+    // A run can tell of its last commit after it told that it ends.
+    let has_ended = found.last.is_some_and(|(last, ended)| last == end && ended);
+    if found.last.is_none_or(|(last, _)| last <= end) {
+        found.last = Some((end, has_ended || ended_well(watch)));
     }
 }
 

@@ -62,6 +62,12 @@ pub(super) fn obstacles(coverage: &Coverage, rules: &Rules, unreadable_rules: &[
         let why = "two different hubs were watched under the same name: give each hub its own with --name".to_owned();
         all.push(Obstacle { kind: ObstacleKind::TwoHubs, why });
     }
+    if coverage.has_hubs_in_turn() {
+        let why = "several hubs answered in turn at the hub's address, each with its own servers and calls: watch each hub at its \
+                   own address"
+            .to_owned();
+        all.push(Obstacle { kind: ObstacleKind::TwoHubs, why });
+    }
     all.extend(unreadable_rules.iter().map(|error| Obstacle {
         kind: ObstacleKind::UnreadableRule,
         why: format!("the watch uses a rule that this version of hubwatch can't read: {error}"),

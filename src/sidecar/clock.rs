@@ -9,11 +9,26 @@ use crate::watch::{Micros, Timestamp};
 /// next jump.
 pub const JUMP: Micros = Micros::new(1_000_000);
 
+/// A jump of the wall clock is believed after this time. A clock that is wrong for some seconds changes nothing, while a Watch dated by
+/// it would be outside the period that a report reads. What is watched until then is dated by the clock as it was before.
+pub const HELD: Duration = Duration::from_secs(30);
+
 /// Returns times that never run backwards, unless the wall clock jumps, and reports jumps.
 #[derive(Debug)]
 pub struct Clock {
     wall: Timestamp,
     monotonic: Instant,
+    astray: Option<Astray>,
+    /// How far it has jumped in all.
+    jumped: i64,
+}
+
+/// A wall clock that has jumped and is not believed yet.
+#[derive(Debug, Clone, Copy)]
+struct Astray {
+    since: Instant,
+    /// By how many microseconds it is ahead; negative is behind.
+    by: i64,
 }
 
 /// A reading of the clock.
@@ -28,7 +43,22 @@ pub struct Reading {
 impl Clock {
     /// Starts at the present time.
     pub fn start() -> Self {
-        Self { wall: Timestamp::now(), monotonic: Instant::now() }
+        Self::anchored(Timestamp::now(), Instant::now())
+    }
+
+    /// Anchored where both clocks show this.
+    pub const fn anchored(wall: Timestamp, monotonic: Instant) -> Self {
+        Self { wall, monotonic, astray: None, jumped: 0 }
+    }
+
+    /// A time that was read now, as it would be without all jumps: it can be compared with one of before a jump.
+    pub const fn steady(&self, now: Timestamp) -> Timestamp {
+        now.shifted(self.jumped.saturating_neg())
+    }
+
+    /// Such a time by the clock as it is now.
+    pub const fn wall(&self, steady: Timestamp) -> Timestamp {
+        steady.shifted(self.jumped)
     }
 
     /// Returns the present time.
@@ -36,18 +66,29 @@ impl Clock {
         self.read_at(Timestamp::now(), Instant::now())
     }
 
-    fn read_at(&mut self, wall: Timestamp, monotonic: Instant) -> Reading {
+    /// The time where both clocks show this.
+    pub fn read_at(&mut self, wall: Timestamp, monotonic: Instant) -> Reading {
         let expected = self.wall.plus(Micros::from_duration(monotonic.saturating_duration_since(self.monotonic)));
-        let ahead = wall.since(expected);
-        let behind = expected.since(wall);
-        if ahead.max(behind) <= JUMP {
+        let by = ahead(wall, expected);
+        if by.unsigned_abs() <= JUMP.get() {
+            self.astray = None;
             return Reading { now: expected, jump: None };
         }
-        self.wall = wall;
-        self.monotonic = monotonic;
-        let by = i64::try_from(ahead.max(behind).get()).unwrap_or(i64::MAX);
-        Reading { now: wall, jump: Some(if ahead > behind { by } else { -by }) }
+        let same = |astray: &Astray| astray.by.abs_diff(by) <= JUMP.get();
+        let astray = self.astray.filter(same).unwrap_or(Astray { since: monotonic, by });
+        if monotonic.saturating_duration_since(astray.since) < HELD {
+            self.astray = Some(astray);
+            return Reading { now: expected, jump: None };
+        }
+        *self = Self { jumped: self.jumped.saturating_add(by), ..Self::anchored(wall, monotonic) };
+        Reading { now: wall, jump: Some(by) }
     }
+}
+
+/// By how many microseconds one time is later than another.
+fn ahead(one: Timestamp, other: Timestamp) -> i64 {
+    let part = |micros: Micros| i64::try_from(micros.get()).unwrap_or(i64::MAX);
+    part(one.since(other)) - part(other.since(one))
 }
 
 /// The loop wakes at least this often. It is longer than the slowest polling of a quiet log, so it costs no extra wake-ups.
@@ -109,15 +150,31 @@ mod tests {
     #[test]
     fn time_goes_on_with_the_monotonic_clock_and_a_jump_is_told_once() {
         let (wall, monotonic) = (Timestamp::from_secs(1_000), Instant::now());
-        let mut clock = Clock { wall, monotonic };
-        let later = monotonic + Duration::from_secs(10);
-        // Half a second is drift, an hour is a jump.
-        assert_eq!(
-            clock.read_at(Timestamp::from_millis(1_010_500), later),
-            Reading { now: Timestamp::from_secs(1_010), jump: None }
-        );
-        assert_eq!(clock.read_at(Timestamp::from_secs(4_610), later).jump, Some(3_600_000_000));
-        assert_eq!(clock.read_at(Timestamp::from_secs(4_610), later).jump, None);
-        assert_eq!(clock.read_at(Timestamp::from_secs(1_010), later).jump, Some(-3_600_000_000));
+        let mut clock = Clock::anchored(wall, monotonic);
+        let mut read =
+            |second: u64, said: u64| clock.read_at(Timestamp::from_millis(said), monotonic + Duration::from_secs(second));
+        let goes_on = |second: u64| Reading { now: Timestamp::from_secs(1_000 + second), jump: None };
+        // Half a second of drift is not followed, an hour is.
+        assert_eq!(read(10, 1_010_500), goes_on(10));
+        assert_eq!(read(11, 4_611_000), goes_on(11), "not yet");
+        assert_eq!(read(40, 4_640_000), goes_on(40));
+        assert_eq!(read(41, 4_641_000), Reading { now: Timestamp::from_secs(4_641), jump: Some(3_600_000_000) });
+        assert_eq!(read(42, 4_642_000).jump, None);
+        assert_eq!(read(50, 1_050_000), Reading { now: Timestamp::from_secs(4_650), jump: None });
+        assert_eq!(read(80, 1_080_000), Reading { now: Timestamp::from_secs(1_080), jump: Some(-3_600_000_000) });
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_for_some_seconds_is_not_followed_however_often_it_is() {
+        let (wall, monotonic, month) = (Timestamp::from_secs(1_000_000_000), Instant::now(), 30 * 86_400_000_000);
+        let mut clock = Clock::anchored(wall, monotonic);
+        for second in 0..600 {
+            let now = wall.plus(Micros::new(second * 1_000_000));
+            // Wrong for 20 s out of 40, and each time by another distance.
+            let by = if second / 20 % 2 == 1 { month + i64::try_from(second / 40).unwrap() * 90_000_000 } else { 0_i64 };
+            let said = now.shifted(if second / 40 % 2 == 1 { -by } else { by });
+            let read = clock.read_at(said, monotonic + Duration::from_secs(second));
+            assert_eq!(read, Reading { now, jump: None }, "{second}");
+        }
     }
 }

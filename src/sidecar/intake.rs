@@ -260,10 +260,8 @@ impl Sidecar {
     }
 
     fn streamed_line(&mut self, text: &str, earliest: Timestamp, now: Timestamp) {
-        // If the log shows everything, these lines are redundant: the subscription is for events that are not in lines. A missing
-        // log shows nothing.
         let is_there = self.log.as_ref().is_some_and(|log| log.present) || self.pipe.as_ref().is_some_and(|pipe| !pipe.ended);
-        if is_there && self.assembler.interpreter.log_shows_everything() {
+        if !self.assembler.interpreter.heeds_streamed_lines(is_there) {
             self.stream.heard += 1;
             return;
         }

@@ -42,6 +42,9 @@ const START_SLACK: Micros = Micros::new(2_000_000);
 /// numbers are part of the records' ids: if they began at 0 again, a new line could get the id of a line that is in the journal.
 const NUMBERS_OF_A_RUN: u32 = 32;
 
+/// How often the loss of the journal is recorded at the end: a state folder that is deleted again each time is deleted on purpose.
+const MAX_LAST_WORDS: usize = 3;
+
 /// How log lines are exported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lines {
@@ -319,11 +322,29 @@ impl Sidecar {
         let closing = self.closing();
         let finished = self.assembler.close(now, None, closing);
         self.keep(finished);
-        self.commit_rest(now).await
+        self.commit_last(now).await
+    }
+
+    /// Commits what is left at the end, and says so if the journal was lost and these commits have created it again. To be called
+    /// again where it fails.
+    pub async fn commit_last(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        self.commit_rest(now).await?;
+        for _ in 0..MAX_LAST_WORDS {
+            let stats = self.journal.stats().await?;
+            if stats.created_again.is_empty() {
+                break;
+            }
+            self.note_created_again(stats.created_again, now);
+            let closing = self.closing();
+            let finished = self.assembler.close(now, None, closing);
+            self.keep(finished);
+            self.commit_rest(now).await?;
+        }
+        Ok(())
     }
 
     /// Commits the data of a failed commit; it is on disk when this returns.
-    pub async fn commit_rest(&mut self, now: Timestamp) -> Result<(), JournalError> {
+    async fn commit_rest(&mut self, now: Timestamp) -> Result<(), JournalError> {
         self.commit(now).await?;
         self.finish_commit().await
     }

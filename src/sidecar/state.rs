@@ -51,11 +51,16 @@ impl Sidecar {
         own.journal = stats.size;
         own.dropped = stats.dropped.since(&self.dropped);
         self.dropped = stats.dropped;
-        for CreatedAgain { folder, loss } in stats.created_again {
+        self.note_created_again(stats.created_again, now);
+        Ok(())
+    }
+
+    /// The journal was lost, and created again.
+    pub(super) fn note_created_again(&mut self, created_again: Vec<CreatedAgain>, now: Timestamp) {
+        for CreatedAgain { folder, loss } in created_again {
             let (path, reason) = (Text::new(folder.to_string_lossy()), Text::new(loss.to_string()));
             self.assembler.interpreter.notice(When::At(now), JournalCreatedAgain { path, reason });
         }
-        Ok(())
     }
 
     /// Returns how far each source was read, and what was lost and sent since the last Watch.

@@ -94,12 +94,21 @@ impl World {
             .text("status", server.status.name())
             .raw("error", or_null(server.error.as_deref()))
             .raw("capabilities", capabilities.object())
-            .raw("uptime", server.up_since.map_or(0, |since| self.now.since(since).get() / 1_000_000))
+            .raw("uptime", self.uptime(server))
             .raw("lastStarted", or_null(server.last_started.map(|at| at.to_string()).as_deref()))
             .raw("authorizationUrl", "null")
             .raw("serverInfo", if connected { info } else { "null" })
             .text("config_source", &self.profile.config_file)
             .object()
+    }
+
+    /// Returns a server's uptime in whole seconds, rounded down, as a hub counts it by its clock: below 0 where that was set back by
+    /// more.
+    fn uptime(&self, server: &Server) -> i64 {
+        let (Some(_), Some(from)) = (server.up_since, server.counts_from) else { return 0 };
+        let now = self.clock(self.now);
+        let (micros, below) = (now.since(from).get().cast_signed(), from.since(now).get().cast_signed());
+        (micros - below).div_euclid(1_000_000)
     }
 
     fn connections_json(&self, hub: &Hub) -> String {

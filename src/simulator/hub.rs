@@ -64,6 +64,8 @@ pub(super) struct Server {
     pub(super) last_started: Option<Timestamp>,
     /// When it connected; `None` after its transport closed, so that its uptime is 0 although the hub reports it as connected.
     pub(super) up_since: Option<Timestamp>,
+    /// The same as the hub noted it then: by its clock.
+    pub(super) counts_from: Option<Timestamp>,
     /// Its process, while it is alive.
     pub(super) pid: Option<u32>,
 }

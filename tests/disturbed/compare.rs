@@ -4,6 +4,7 @@
 //! within the polls around it, and something is missed only if the polls could have shown it.
 
 use hubwatch::judge::incident::{Gravity, IncidentKind};
+use hubwatch::sidecar::clock::HELD;
 use hubwatch::simulator::{DownCause, Happening, UpCause};
 use hubwatch::watch::{CallFact, FactKind, Micros, Timestamp};
 use serde_json::Value;
@@ -76,11 +77,13 @@ impl Compared<'_> {
     /// poll before, too.
     fn unshifted(&self, at: u64) -> Vec<u64> {
         let start = micros(super::play::START);
+        let held = u64::try_from(HELD.as_micros()).unwrap();
         let by_wrong_clock = |(from, to, veil): &(u64, u64, Veil)| {
             let Veil::Clock(ahead) = veil else { return None };
             let really = at.checked_add_signed(-ahead)?;
             let since = (start + from).saturating_sub((self.session.interval + 5) * SECOND);
-            (since..=start + to + SECOND).contains(&really).then_some(really)
+            // It is believed, and what set it right, after a while.
+            (since..=start + to + held + SECOND).contains(&really).then_some(really)
         };
         std::iter::once(at).chain(self.session.veils.iter().filter_map(by_wrong_clock)).collect()
     }

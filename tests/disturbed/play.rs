@@ -1,6 +1,7 @@
 //! Plays a session to a sidecar, as a user runs it, in virtual time.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use hubwatch::backend::embedded::Embedded;
 use hubwatch::backend::period::{self, Wanted};
@@ -10,6 +11,7 @@ use hubwatch::hub::events::EventReader;
 use hubwatch::hub::interpret::PollAnswer;
 use hubwatch::journal::{Journal, JournalReader, Opened};
 use hubwatch::judge::{Assessment, Judge};
+use hubwatch::sidecar::clock::Clock;
 use hubwatch::sidecar::{Lines, LogSource, Setup, Sidecar};
 use hubwatch::simulator::{ApiAnswer, FileSink, LogSink, Neighbour, Profile, Simulation, Step, Truth};
 use hubwatch::tail::Begin;
@@ -79,7 +81,10 @@ struct Player<'a> {
     joined: bool,
     /// What the hub sent to its subscribers and was not heard yet; `None` is the end of the connection.
     waiting: Vec<Option<String>>,
-    clock: i64,
+    /// How far the sidecar's clock is ahead of the truth.
+    shown: i64,
+    clock: Clock,
+    begun: Instant,
     polls: Vec<Seen>,
 }
 
@@ -95,6 +100,7 @@ async fn play_in(session: &Session) -> Played {
     let opened = Journal::open(&folder.path().join("state")).unwrap();
     let sidecar = Sidecar::begin(setup(&path, &opened, session), START, opened.journal.clone(), None, session.sees_process);
     let simulation = simulation(session);
+    let begun = Instant::now();
     let mut player = Player {
         session,
         simulation,
@@ -103,7 +109,9 @@ async fn play_in(session: &Session) -> Played {
         events: EventReader::default(),
         joined: false,
         waiting: Vec::new(),
-        clock: 0,
+        shown: 0,
+        clock: Clock::anchored(START, begun),
+        begun,
         polls: Vec::new(),
     };
     player.run().await;
@@ -266,15 +274,15 @@ impl Player<'_> {
 
     /// The sidecar's clock.
     fn time(&self, now: u64) -> Timestamp {
-        at(now).shifted(self.clock)
+        at(now).shifted(self.shown)
     }
 
     async fn turn_clock(&mut self, now: u64) {
         let ahead = self.veils(now).find_map(|veil| if let Veil::Clock(ahead) = veil { Some(ahead) } else { None });
-        let before = self.time(now);
-        let jump = ahead.unwrap_or(0) - self.clock;
-        if jump != 0 {
-            self.clock += jump;
+        let reading = self.clock.read_at(at(now).shifted(ahead.unwrap_or(0)), self.begun + Duration::from_micros(now));
+        if let Some(jump) = reading.jump {
+            let before = self.time(now);
+            self.shown += jump;
             self.sidecar.clock_jumped(before, self.time(now), jump).await.unwrap();
         }
     }
@@ -309,7 +317,7 @@ impl Player<'_> {
         let process = self.simulation.process().filter(|_| self.session.sees_process);
         let poll = process.as_ref().map(|process| ProcessPoll {
             pid: process.pid,
-            started: process.start.shifted(self.clock),
+            started: process.start.shifted(self.shown),
             cpu_time: process.cpu_time,
             rss: Bytes::new(process.rss_bytes),
             memory_limit: None,

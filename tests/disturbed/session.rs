@@ -278,7 +278,8 @@ impl Session {
             }
             Disturbance::ClockJump => {
                 let by = [-7_200, -90, 90, 30 * 86_400][random.usize(0..4)] * 1_000_000;
-                self.veils.push((at, at + random.u64(3..20) * SECOND, Veil::Clock(by)));
+                // It is believed after half a minute, and what sets it right, too: before the next disturbance begins.
+                self.veils.push((at, at + random.u64(3..40) * SECOND, Veil::Clock(by)));
             }
             Disturbance::Calls => self.add_calls(at, random),
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hubwatch::backend::embedded::Embedded;
 use hubwatch::backend::period::{self, Wanted};
@@ -16,6 +16,7 @@ use hubwatch::hub::interpret::PollAnswer;
 use hubwatch::journal::{Clocks, Journal, JournalReader, Limits, Opened};
 use hubwatch::judge::incident::IncidentKind;
 use hubwatch::judge::{Assessment, Judge};
+use hubwatch::sidecar::clock::Clock;
 use hubwatch::sidecar::{Lines, LogSource, Setup, Sidecar};
 use hubwatch::tail::Begin;
 use hubwatch::watch::{
@@ -87,12 +88,22 @@ pub(crate) struct Hub {
     pub state: &'static str,
     /// How far its clock is ahead.
     pub ahead: f64,
+    /// When its clock was set while it ran, and by how much. What it had noted before stays as it is.
+    pub set: Option<(f64, f64)>,
     pub servers: BTreeMap<&'static str, Server>,
+    /// A server that its list has once more, in another state.
+    pub twice: Option<(&'static str, Server)>,
 }
 
 impl Hub {
+    /// What its clock said at a time, in seconds.
+    fn clock(&self, time: f64) -> f64 {
+        let set = self.set.filter(|(since, _)| time >= *since).map_or(0.0, |(_, by)| by);
+        time + self.ahead + set
+    }
+
     fn answer(&self, now: f64) -> PollAnswer {
-        let iso = |time: f64| at(time + self.ahead).to_string();
+        let iso = |time: f64| at(self.clock(time)).to_string();
         let (asked, now_at) = (at(now - 0.002), at(now));
         let (health, servers) = match self.answers {
             Err(outcome) => (Err(outcome), None),
@@ -135,11 +146,12 @@ impl Hub {
         let servers: Vec<_> = self
             .servers
             .iter()
+            .chain(self.twice.iter().map(|(name, server)| (name, server)))
             .map(|(name, server)| {
                 serde_json::json!({
                     "name": name, "transportType": "stdio", "status": server.status, "error": server.error,
                     "capabilities": {"tools": if server.status == "connected" { vec![1; 3] } else { Vec::new() }},
-                    "uptime": server.up_since.map_or(0.0, |since| (now - since).floor()),
+                    "uptime": server.up_since.map_or(0.0, |since| (self.clock(now) - self.clock(since)).floor()),
                     "lastStarted": server.last_started.map(iso),
                 })
             })
@@ -166,6 +178,11 @@ pub(crate) struct Played {
     now: f64,
     /// How far the clock of the machine, on which both run, has jumped.
     jumped: f64,
+    /// The sidecar's clock, which reads the machine's; what it said last, and by how much the machine's was ahead of that.
+    clock: Clock,
+    begun: Instant,
+    last: Timestamp,
+    astray: i64,
     /// The machine's clocks, as the journal reads them.
     clocks: Arc<Mutex<Clocks>>,
     first: bool,
@@ -191,9 +208,13 @@ impl Played {
             other: None,
             state: "ready",
             ahead: 0.0,
+            set: None,
             servers: BTreeMap::new(),
+            twice: None,
         };
-        Self { folder, opened, sidecar, logger, now: -10.0, jumped: 0.0, clocks, first: true, hub }
+        let (begun, last) = (Instant::now(), at(-10.0));
+        let clock = Clock::anchored(last, begun);
+        Self { folder, opened, sidecar, logger, now: -10.0, jumped: 0.0, clock, begun, last, astray: 0, clocks, first: true, hub }
     }
 
     /// The same, after the hub has started and its server came up, and with a minute of polls.
@@ -265,7 +286,7 @@ impl Played {
         match self.logger {
             Logger::Plain => text.to_owned(),
             Logger::Pino => {
-                let time = at(second + self.hub.ahead).to_string();
+                let time = at(self.hub.clock(second)).to_string();
                 serde_json::json!({"level": level, "time": time, "pid": pid, "msg": text}).to_string()
             }
         }
@@ -279,25 +300,35 @@ impl Played {
     }
 
     async fn look(&mut self, second: f64) {
-        self.pass(second);
+        let now = self.pass(second).await;
         if !self.first {
-            self.sidecar.read_log(at(self.now)).await.unwrap();
+            self.sidecar.read_log(now).await.unwrap();
         }
     }
 
-    /// The time goes on to then.
-    fn pass(&mut self, second: f64) {
+    /// The time goes on to then, by the machine's clock; gives it by the sidecar's.
+    async fn pass(&mut self, second: f64) -> Timestamp {
         self.now = self.now.max(second);
         let monotonic = Duration::from_secs_f64(self.now - self.jumped + 10.0);
         *self.clocks.lock().unwrap() = Clocks { wall: at(self.now), monotonic };
+        let reading = self.clock.read_at(at(self.now), self.begun + monotonic);
+        if let Some(jump) = reading.jump {
+            self.sidecar.clock_jumped(self.last, reading.now, jump).await.unwrap();
+        }
+        self.last = reading.now;
+        self.astray = at(self.now).get().cast_signed() - self.last.get().cast_signed();
+        self.last
+    }
+
+    /// A time by the sidecar's clock.
+    fn shown(&self, second: f64) -> Timestamp {
+        at(second).shifted(-self.astray)
     }
 
     /// The clock of the machine jumps by so many seconds.
     pub(crate) async fn jumps(&mut self, by: f64) {
-        let before = self.now;
-        (self.now, self.jumped) = (before + by, self.jumped + by);
-        self.pass(self.now);
-        self.sidecar.clock_jumped(at(before), at(self.now), (by * 1e6) as i64).await.unwrap();
+        (self.now, self.jumped) = (self.now + by, self.jumped + by);
+        self.pass(self.now).await;
     }
 
     /// The log is looked at.
@@ -312,25 +343,25 @@ impl Played {
 
     /// The event stream is joined.
     pub(crate) fn joins(&mut self, second: f64) {
-        self.sidecar.stream_joined(at(second));
+        self.sidecar.stream_joined(self.shown(second));
     }
 
     /// The event stream ends.
     pub(crate) fn leaves(&mut self, second: f64) {
-        self.sidecar.stream_left("test", true, at(second));
+        self.sidecar.stream_left("test", true, self.shown(second));
     }
 
     /// The hub sends this to its subscribers.
     pub(crate) async fn streams(&mut self, second: f64, event: &str, data: serde_json::Value) {
-        self.now = self.now.max(second);
+        let now = self.pass(second).await;
         let heard = EventReader::default().feed(format!("event: {event}\ndata: {data}\n\n").as_bytes());
-        self.sidecar.heard(heard, at(self.now)).await.unwrap();
+        self.sidecar.heard(heard, now).await.unwrap();
     }
 
     /// A poll.
     pub(crate) async fn poll(&mut self, second: f64) {
-        self.pass(second);
-        let answer = self.hub.answer(second);
+        let now = self.pass(second).await;
+        let answer = PollAnswer { asked: now.minus(micros(0.002)), now, ..self.hub.answer(second) };
         if std::mem::take(&mut self.first) {
             self.sidecar.first_poll(&answer);
         }
@@ -352,13 +383,23 @@ impl Played {
         self.opened.journal.clone().close().await.unwrap();
         let opened = Journal::open(&self.folder.path().join("state")).unwrap();
         let checkpoint = opened.checkpoint.clone();
-        self.sidecar = sidecar(&self.log(), &opened, checkpoint, at(self.now));
+        self.clock = Clock::anchored(at(self.now), self.begun + Duration::from_secs_f64(self.now - self.jumped + 10.0));
+        (self.last, self.astray) = (at(self.now), 0);
+        self.sidecar = sidecar(&self.log(), &opened, checkpoint, self.last);
         self.opened = opened;
+    }
+
+    /// Somebody removes the folder in which the journal is.
+    pub(crate) fn loses_its_state(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("state")).unwrap();
     }
 
     /// What was kept of it.
     pub(crate) async fn ends(mut self) -> Told {
-        self.sidecar.stop("test", at(self.now)).await.unwrap();
+        // A lost journal is found to be so by one commit and created again by the next.
+        if self.sidecar.stop("test", self.last).await.is_err() {
+            self.sidecar.commit_last(self.last).await.unwrap();
+        }
         self.opened.journal.close().await.unwrap();
         let wanted = Wanted {
             hub: HubName::parse("hub").unwrap(),

@@ -261,7 +261,7 @@ impl Watcher {
                     self.pulse.poll_due(std::time::Instant::now() + interval);
                     looking = None;
                     let asked = self.now().await?;
-                    asking = Some(Box::pin(ask(self.client.clone(), asked)));
+                    asking = Some(Box::pin(ask(self.client.clone(), self.clock.steady(asked))));
                 }
                 Event::Asked(asked) => {
                     asking = None;
@@ -274,7 +274,7 @@ impl Watcher {
                     if bytes == 0 {
                         // The hub has ended or closed its output; one more poll shows which.
                         let asked = self.now().await?;
-                        let asked = ask(self.client.clone(), asked).await;
+                        let asked = ask(self.client.clone(), self.clock.steady(asked)).await;
                         self.polled(asked).await?;
                         break "the end of its input";
                     }
@@ -310,7 +310,7 @@ impl Watcher {
         let begun = Instant::now();
         let asked = self.now().await?;
         let asked = tokio::select! {
-            asked = tokio::time::timeout(LAST_POLL.min(self.drain), ask(self.client.clone(), asked)) => asked,
+            asked = tokio::time::timeout(LAST_POLL.min(self.drain), ask(self.client.clone(), self.clock.steady(asked))) => asked,
             // A second signal ends the process at once.
             _ = stop.signal() => return Ok(()),
         };
@@ -331,7 +331,7 @@ impl Watcher {
             if !matches!(&committed, Err(error) if error.may_pass()) {
                 break;
             }
-            committed = self.sidecar.commit_rest(now).await;
+            committed = self.sidecar.commit_last(now).await;
         }
         committed.inspect_err(|error| tracing::error!(%error, "the last data could not be saved"))?;
         marks::done(&std::mem::take(&mut self.marks));

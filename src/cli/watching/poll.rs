@@ -17,20 +17,21 @@ use crate::watch::{ApiOutcome, FilteringPoll, Text, Timestamp};
 
 /// The answers to the requests of one poll.
 pub(super) struct Asked {
-    at: Timestamp,
+    /// When, by a clock that never jumps: ours may have jumped before the answer came.
+    steady_at: Timestamp,
     health: Timed<Health>,
     servers: Option<Timed<Servers>>,
     filtering: Option<Timed<FilteringStats>>,
 }
 
 /// Sends the requests of one poll.
-pub(super) async fn ask(client: HubClient, at: Timestamp) -> Asked {
+pub(super) async fn ask(client: HubClient, steady_at: Timestamp) -> Asked {
     let health = client.health().await;
     // Another program on this address is not asked further.
     let reached = health.0.is_ok();
     let servers = if reached { Some(client.servers().await) } else { None };
     let filtering = if reached { client.filtering_stats().await } else { None };
-    Asked { at, health, servers, filtering }
+    Asked { steady_at, health, servers, filtering }
 }
 
 /// Converts the answer to the form in a Watch.
@@ -69,7 +70,7 @@ impl Watcher {
         let outcome = asked.health.0.as_ref().err().copied().unwrap_or(ApiOutcome::Ok);
         let health = asked.health.0.clone().ok();
         let mut answer = PollAnswer {
-            asked: asked.at,
+            asked: self.clock.wall(asked.steady_at),
             now,
             health: asked.health.0,
             health_duration: asked.health.1,

@@ -237,6 +237,8 @@ fn bad_url(url: &str, reason: impl ToString) -> ClientError {
 
 fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, ClientError> {
     let mut map = HeaderMap::new();
+    // A proxy that keeps answers would show a hub that is gone.
+    map.insert(reqwest::header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     for (name, value) in headers {
         // The value may be a secret: the message has only the name.
         let wrong = || ClientError::Header(name.clone());

@@ -1,7 +1,7 @@
 //! The time of a change by the API's own times: more exact than the two polls between which it was noticed.
 //!
 //! An age says how long ago something was when the hub answered, whatever the hub's clock says. The answer was made between our request
-//! and its arrival.
+//! and its arrival. A clock that was set tells no age of what was before that.
 
 use super::answers;
 use crate::hub::topics::servers::Asked;
@@ -14,13 +14,19 @@ const ROUNDED_DOWN: Micros = Micros::new(1_000_000);
 pub fn connected(seen: &answers::Server, times: Asked) -> Option<When> {
     let uptime = answers::seconds(seen.uptime);
     let counts = seen.status == "connected" && uptime > Micros::default();
-    counts.then(|| When::between(times.asked.minus(uptime).minus(ROUNDED_DOWN), times.now.minus(uptime)))
+    let told = When::between(times.asked.minus(uptime).minus(ROUNDED_DOWN), times.now.minus(uptime));
+    Some(told).filter(|told| counts && is_told(*told, times))
 }
 
 /// Returns when the hub began to start a server, by our clock.
 pub fn started(seen: &answers::Server, times: Asked) -> Option<When> {
     let age = times.hub_now.since(seen.last_started?);
-    Some(When::between(times.asked.minus(age), times.now.minus(age)))
+    Some(When::between(times.asked.minus(age), times.now.minus(age))).filter(|told| is_told(*told, times))
+}
+
+/// Whether the hub's clock was not set since then.
+fn is_told(told: When, times: Asked) -> bool {
+    times.set_at.is_none_or(|set| told.latest() >= set)
 }
 
 /// Narrows `noticed` down by the hub's times. Two clocks may disagree by a little: what they put before `noticed` was at its
@@ -53,7 +59,7 @@ mod tests {
 
     /// A hub whose clock is 5,000 s ahead answers within two seconds.
     fn times() -> Asked {
-        Asked { asked: at(103), now: at(105), hub_now: at(5_105), ahead: 5_000_000_000 }
+        Asked { asked: at(103), now: at(105), hub_now: at(5_105), ahead: 5_000_000_000, set_at: None }
     }
 
     #[test]

@@ -29,8 +29,9 @@ pub(crate) struct Clocks {
     ahead: Option<i64>,
     /// How far it is ahead if it jumped together with ours; the next answer shows if it did.
     together: Option<i64>,
-    /// Whether it was set since the hub's present process was first seen.
-    set: bool,
+    /// When it was last set since the hub's present process was first seen: at the latest then, on the steady line.
+    #[serde(default)]
+    set_at: Option<Timestamp>,
     /// How far our clock has jumped in all.
     jumped: i64,
 }
@@ -74,12 +75,17 @@ impl Clocks {
 
     /// Whether the hub's clock was set since its process was first seen: times from before and after that can't be compared.
     pub(crate) const fn was_set(&self) -> bool {
-        self.set
+        self.set_at.is_some()
+    }
+
+    /// When it was last set, at the latest, on the steady line: how long ago something was before that, its times don't tell.
+    pub(crate) const fn set_at(&self) -> Option<Timestamp> {
+        self.set_at
     }
 
     /// Another process of the hub is there: all its times are of its clock as it is now, as far as is known.
     pub(crate) fn begins(&mut self) {
-        self.set = false;
+        self.set_at = None;
     }
 
     /// How far ahead the hub's clock is, as this answer shows. What was known stays while it is not plainly wrong, so that answers
@@ -95,11 +101,13 @@ impl Clocks {
     /// Takes up what an answer shows of the hub's clock; whether that is news.
     pub(crate) fn learn(&mut self, reading: Option<Reading>) -> bool {
         let ahead = self.ahead_by(reading);
-        if reading.is_some() {
-            self.together = None;
-        }
         let before = std::mem::replace(&mut self.ahead, ahead);
-        self.set |= before.is_some() && before != ahead;
+        if let Some(Reading { answered, .. }) = reading {
+            self.together = None;
+            if before.is_some() && before != ahead {
+                self.set_at = Some(answered);
+            }
+        }
         before != ahead
     }
 

@@ -1,6 +1,6 @@
 //! The life of the hub's process: its start, stop, exit and state, and whether it answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,9 @@ pub(in crate::hub) struct HubLife {
     /// The process before it.
     #[serde(default)]
     pub(in crate::hub) previous: Option<u32>,
+    /// The processes that answered before.
+    #[serde(default)]
+    pub(in crate::hub) former: VecDeque<Identity>,
     /// What stood in its entry and was another hub's, while the hub answered.
     #[serde(default)]
     pub(in crate::hub) usurper: Option<Identity>,

@@ -6,8 +6,9 @@ use crate::hub::api;
 use crate::hub::interpret::Interpreter;
 use crate::hub::polled::PollAnswer;
 use crate::hub::sources::clocks::Reading;
-use crate::hub::topics::hub_life::START_SLACK;
-use crate::watch::Timestamp;
+use crate::hub::topics::hub_life::{HubLife, SAME_START, START_SLACK};
+use crate::hub::topics::settle::Settling;
+use crate::watch::{HubStarted, Source, Timestamp, When};
 
 /// Which process the hub's API says that it is. The start time is the hub's own and never changes while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,58 @@ impl Identity {
     }
 }
 
+/// Processes that were the hub's before, as many as are told apart.
+const MAX_FORMER: usize = 64;
+
+impl HubLife {
+    /// The process no longer answers.
+    pub(in crate::hub) fn note_former(&mut self, process: Identity) {
+        if !self.former.contains(&process) {
+            if self.former.len() >= MAX_FORMER {
+                self.former.pop_front();
+            }
+            self.former.push_back(process);
+        }
+    }
+}
+
+/// A process that answers in another's place while that runs on: behind a proxy or a cluster's port several hubs answer in turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::hub) enum Beside {
+    /// It began before the other one answered last, at this time.
+    Began(Timestamp),
+    /// It has answered before.
+    Returned,
+}
+
 impl Interpreter {
+    /// Whether another process than before ran beside that one. No process comes back to life, and none begins on a port that another
+    /// one still answers on.
+    pub(in crate::hub) fn beside(&self, process: &Identity, started: Option<Timestamp>, answer: &PollAnswer) -> Option<Beside> {
+        if self.hub.former.contains(process) {
+            return Some(Beside::Returned);
+        }
+        let started = started?;
+        let last_answered = self.hub.last_answered?;
+        // The hub's clock may have been set after the process noted its start.
+        let is_dated = self.clocks.set_at().is_none_or(|set| set <= started);
+        let overlaps = is_dated && started.plus(SAME_START) < last_answered && answer.now >= last_answered;
+        overlaps.then_some(Beside::Began(started))
+    }
+
+    /// Another process answers, and the one before has not ended. What was known of the servers was known of that one's.
+    pub(in crate::hub) fn another_answers(&mut self, beside: Beside, ctx: &Settling<'_>) {
+        let pid = ctx.process.as_ref().and_then(|process| process.pid);
+        let now = When::At(ctx.answer.now);
+        self.hub_begins(pid, ctx.started().map_or(now, When::At));
+        self.hub.start_told = true;
+        if let Beside::Began(started) = beside {
+            self.say(When::At(started), HubStarted { pid });
+        }
+        let unknown = self.servers.hub_started(now, Source::Poll);
+        self.noticed(unknown);
+    }
+
     /// The hub's API or its event stream says that its process is this one, before a poll has taken that up.
     pub(in crate::hub) fn expect_process(&mut self, pid: u32) {
         if !self.accepted.contains(&pid) {
@@ -66,6 +118,8 @@ impl Interpreter {
     /// Takes up what an answer shows of the hub's clock. What waits was dated by what was known before.
     pub(in crate::hub) fn learn_clock(&mut self, answer: &PollAnswer) {
         if self.clocks.learn(Self::reading(answer)) {
+            // It is compared with times of the hub: those from before can't be.
+            self.hub.state_said = None;
             self.claims.retime(&self.clocks);
             self.held.retime(&self.clocks);
         }
@@ -83,12 +137,13 @@ impl Interpreter {
         if self.hub.usurper.as_ref() == Some(process) {
             return false;
         }
-        // Its clock was set: what it began later may have an earlier time.
+        let servers = answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().ok());
+        // Its clock was set: what it began later may have an earlier time. Another process would have started its servers anew.
         if self.clocks.was_set() {
-            return true;
+            let differs = self.hub.identity.as_ref().is_some_and(|known| known.differs(process));
+            return !(differs && servers.is_some_and(|list| self.servers.has_kept_a_start(list)));
         }
         let Some(started) = process.started else { return true };
-        let servers = answer.servers.as_ref().and_then(|(servers, _)| servers.as_ref().ok());
         let hub_now = servers.and_then(|list| list.timestamp).unwrap_or_else(|| answer.now.shifted(ahead));
         let older = |server: &api::Server| {
             let up_since =

@@ -30,8 +30,14 @@ pub(in crate::hub) struct Notable {
 
 impl Interpreter {
     /// Whether the log alone shows every line whole: the event stream's lines are dispensable then.
-    pub fn log_shows_everything(&self) -> bool {
+    pub(in crate::hub) fn log_shows_everything(&self) -> bool {
         self.log.shows_checkpoints() == Some(true)
+    }
+
+    /// Returns whether the event stream's lines are taken in. A log that shows everything makes them redundant: the subscription is for
+    /// events that are not in lines. A missing log shows nothing.
+    pub fn heeds_streamed_lines(&self, log_is_there: bool) -> bool {
+        !(log_is_there && self.log_shows_everything())
     }
 
     /// Returns whether the log or the piped output shows the checkpoint lines, judged by their shapes.

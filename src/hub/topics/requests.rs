@@ -13,6 +13,10 @@ const REQUEST_AFTER: Micros = Micros::new(1_000_000);
 /// A line about a changed configuration follows when the server has connected again: a hub gives it a minute.
 const CONFIGURED_AFTER: Micros = Micros::new(60_000_000);
 
+/// All servers are restarted within this time: none may take longer than five minutes to start. A hub that calls itself restarting
+/// for longer hangs, and its servers die by themselves.
+const LONGEST_RESTART: Micros = Micros::new(6 * 60 * 1_000_000);
+
 /// Traces of requests that are kept.
 const MAX_TRACES: usize = 256;
 
@@ -82,9 +86,16 @@ impl Requests {
         }
     }
 
-    /// Records the hub's state during a restart of servers: `restarting` until all are up, then `restarted` permanently.
-    pub fn state(&mut self, state: &str) {
+    /// Records the hub's state during a restart of servers: `restarting` until all are up, then `restarted` permanently. A restart that
+    /// had begun when the hub was `asked` is over in any other state, even without its last line.
+    pub fn state(&mut self, state: &str, asked: Timestamp) {
         self.restarting = matches!(state, "restarting" | "restarted");
+        if state != "restarting"
+            && let Some((begin, end @ None)) = self.restarts.back_mut()
+            && begin.latest() <= asked
+        {
+            *end = Some(When::At(asked));
+        }
     }
 
     /// Another process of the hub started: what was asked of the one before is over.
@@ -103,7 +114,8 @@ impl Requests {
     fn in_restart(&self, when: When) -> bool {
         let inside = |(begin, end): &(When, Option<When>)| {
             let begun = when.latest().plus(REQUEST_AFTER) >= begin.earliest();
-            begun && end.is_none_or(|end| when.earliest() <= end.latest().plus(REQUEST_AFTER))
+            let over = end.map_or(begin.latest().plus(LONGEST_RESTART), |end| end.latest().plus(REQUEST_AFTER));
+            begun && when.earliest() <= over
         };
         self.restarting && self.restarts.iter().any(inside)
     }

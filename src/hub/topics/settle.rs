@@ -4,13 +4,13 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
-use crate::hub::api::{self, since};
+use crate::hub::api;
 use crate::hub::facts::Said;
 use crate::hub::interpret::Interpreter;
 use crate::hub::polled::PollAnswer;
 use crate::hub::topics::claims::{Claim, Claimed, Decision, ServerClaim, UNCONFIRMED_AFTER};
 use crate::hub::topics::hub_life::{SAME_START, START_SLACK};
-use crate::hub::topics::identity::Identity;
+use crate::hub::topics::identity::{Beside, Identity};
 use crate::hub::topics::servers::Asked;
 use crate::watch::{
     ApiOutcome, ClaimRefusal, ClientDisconnected, HubStopped, HubStopping, Micros, ServerStartFailed, SharedSign, Text, Timestamp,
@@ -43,6 +43,8 @@ pub(in crate::hub) struct Settling<'a> {
     pub(in crate::hub) usurper: Option<Identity>,
     /// Whether it is another process than before, and since when by our clock.
     pub(in crate::hub) replaced: Option<Timestamp>,
+    /// Whether it is another process that ran beside the one before.
+    pub(in crate::hub) beside: Option<Beside>,
     pub(in crate::hub) port: Option<u32>,
     pub(in crate::hub) times: Asked,
     /// Whether the hub's list of servers is whole.
@@ -90,6 +92,7 @@ impl Interpreter {
             }),
             (_, None) => false,
         };
+        let beside = process.as_ref().filter(|_| other).and_then(|process| self.beside(process, started, answer));
         let since = started.unwrap_or(answer.now);
         let answered = match &answer.health {
             Ok(_) => Answered::Hub,
@@ -123,9 +126,10 @@ impl Interpreter {
             answer,
             answered,
             ahead,
-            replaced: other.then_some(since),
+            replaced: Some(since).filter(|_| other && beside.is_none()),
+            beside,
             port: health.and_then(api::Health::port),
-            times: Asked { asked: answer.asked, now: answer.now, hub_now, ahead },
+            times: Asked { asked: answer.asked, now: answer.now, hub_now, ahead, set_at: self.clocks.set_at() },
             complete: health.is_some_and(|health| matches!(health.state.as_str(), "ready" | "restarted")),
             process,
             usurper,
@@ -137,18 +141,22 @@ impl Interpreter {
         self.learn_clock(answer);
         let ctx = self.settling(answer);
         if let Ok(health) = &answer.health {
-            self.requests.state(&health.state);
+            self.requests.state(&health.state, answer.asked);
         }
         self.settle_held(&ctx);
         self.settle_claims(&ctx);
+        if let Some(beside) = ctx.beside {
+            self.another_answers(beside, &ctx);
+        }
         self.hub.port = ctx.port.or(self.hub.port);
         if answer.health.is_ok() {
             self.hub.usurper = ctx.usurper.clone().or(self.hub.usurper.take());
         }
         if let Some(process) = &ctx.process {
             let before = self.hub.identity.replace(process.clone());
-            if ctx.replaced.is_some() {
-                self.hub.previous = before.and_then(|before| before.pid);
+            if ctx.replaced.is_some() || ctx.beside.is_some() {
+                self.hub.previous = before.as_ref().and_then(|before| before.pid);
+                before.into_iter().for_each(|before| self.hub.note_former(before));
             }
             self.hub.pid = process.pid.or(self.hub.pid);
             self.hub.started = self.hub.started.or_else(|| ctx.started().map(When::At));
@@ -359,13 +367,14 @@ impl Interpreter {
                     ctx.and_then(|ctx| ctx.list()).and_then(|list| list.servers.iter().find(|seen| seen.name == what.server()));
                 // Nothing has happened to a server since it connected: a line without a time of its own was written before.
                 if let Some(connected) =
-                    ctx.zip(seen).and_then(|(ctx, seen)| since::connected(seen, ctx.times)).filter(|_| stated.is_none())
+                    ctx.zip(seen).and_then(|(ctx, seen)| self.servers.connected(seen, ctx.times)).filter(|_| stated.is_none())
                 {
                     when = when.not_after(connected.latest());
                     said.when = when;
                 }
                 let listed = seen.is_some() || self.takes_lines_alone() || self.servers.knows(what.server());
-                let noticed = self.servers.confirmed(&what, when, source, seen, listed, &self.requests);
+                let noticed =
+                    self.servers.confirmed(&what, when, source, seen.zip(ctx.map(|ctx| ctx.times)), listed, &self.requests);
                 said.noticed(noticed);
             }
         }

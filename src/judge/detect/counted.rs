@@ -28,7 +28,6 @@ pub(super) struct Counted {
     log: Tide,
     watched: bool,
     too_wide: u64,
-    known_storm: Option<Timestamp>,
     storms: Storms,
     /// That the circuit breaker opened, at a time that is hardly known, and is not known to have closed since.
     opened_before: Option<Fact>,
@@ -176,7 +175,7 @@ impl Counted {
             return;
         }
         if line.contains(KNOWN_STORM) {
-            return self.known_storm(storm, seen, sight, register);
+            return known_storm(storm, seen, sight, register);
         }
         let alert = sight.alerts.of(IncidentKind::LogStorm);
         let repeated = self.storms.repeated(storm);
@@ -198,19 +197,6 @@ impl Counted {
             incident.title = format!("The same line was logged {} times in {}", grouped(incident.count), lasting(lasted));
         }
         register.seen(IncidentKind::LogStorm, line, storm.last);
-    }
-
-    fn known_storm(&mut self, storm: &Storm, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
-        let kind = IncidentKind::LogStormKnown;
-        let cause = Some("known hub defect: when a client disconnects, the cleanup calls itself".to_owned());
-        let first = *self.known_storm.get_or_insert(storm.first);
-        let draft = seen.draft(kind, "", "The log repeated a line", "the log grows; each client is counted once in this report");
-        let draft = Draft { at: first, cause, count: storm.count.get(), ..draft };
-        if let Some(incident) = register.episode(sight.alerts, draft) {
-            incident.title = format!("Client disconnects logged {} repeated lines", grouped(incident.count));
-            incident.end = Some(Moment(storm.last.min(sight.now)).max(incident.start));
-        }
-        register.seen(kind, "", storm.last);
     }
 
     /// How fast the log grows. What a Watch read that comes after a gap may be of any time before it.
@@ -268,6 +254,18 @@ impl Counted {
             tide.ebb(IncidentKind::GeminiFailing, failure.as_str(), now, sight, register);
         }
     }
+}
+
+fn known_storm(storm: &Storm, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
+    let kind = IncidentKind::LogStormKnown;
+    let cause = Some("known hub defect: when a client disconnects, the cleanup calls itself".to_owned());
+    let draft = seen.draft(kind, "", "The log repeated a line", "the log grows; each client is counted once in this report");
+    let draft = Draft { at: storm.first, cause, count: storm.count.get(), ..draft };
+    if let Some(incident) = register.episode(sight.alerts, draft) {
+        incident.title = format!("Client disconnects logged {} repeated lines", grouped(incident.count));
+        incident.end = Some(Moment(storm.last.min(sight.now)).max(incident.start));
+    }
+    register.seen(kind, "", storm.last);
 }
 
 fn breaker_open(seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {

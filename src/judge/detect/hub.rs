@@ -57,6 +57,13 @@ impl HubLife {
         }
     }
 
+    /// The clock jumped at the end of a Watch.
+    pub(super) fn clock_jumped(&mut self, by: i64) {
+        for (at, _) in &mut self.rounds {
+            *at = at.shifted(by);
+        }
+    }
+
     pub(super) fn fact(&mut self, fact: &HubFact, seen: &Seen<'_>) {
         let mut sign = |title, cause, is_an_end| {
             let planned = seen.planned.map(str::to_owned);

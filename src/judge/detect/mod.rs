@@ -146,6 +146,9 @@ impl Detectors {
             {
                 self.counted.clock_jumped(jump.jump);
                 self.servers.clock_jumped(jump.jump);
+                self.hub.clock_jumped(jump.jump);
+                self.polled.clock_jumped(jump.jump);
+                self.register.clock_jumped(jump.jump);
             }
         }
         self.register.news()

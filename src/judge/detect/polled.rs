@@ -34,6 +34,12 @@ impl Polled {
         self.busy_since = None;
     }
 
+    /// The clock jumped at the end of a Watch. Stretches of the time before it have another place by the clock after it.
+    pub(super) fn clock_jumped(&mut self, by: i64) {
+        self.busy_since = self.busy_since.map(|since| since.shifted(by));
+        self.floors.clear();
+    }
+
     pub(super) fn take(&mut self, watch: &Watch, sight: &Sight<'_>, register: &mut Register) {
         let Some(poll) = &watch.poll else { return };
         let now = watch.interval.end();

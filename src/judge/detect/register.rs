@@ -61,6 +61,8 @@ pub(super) struct Register {
     period: Period,
     /// Nothing is known beyond this.
     now: Timestamp,
+    /// The same by the clock as it is: it is earlier where that was set back.
+    present: Timestamp,
     open: BTreeMap<Key, Open>,
     closed: VecDeque<Incident>,
     over: BTreeMap<Key, Over>,
@@ -78,6 +80,7 @@ impl Register {
         Self {
             period,
             now: period.from,
+            present: period.from,
             open: BTreeMap::new(),
             closed: VecDeque::new(),
             over: BTreeMap::new(),
@@ -90,7 +93,20 @@ impl Register {
 
     /// Events up to this time are about to be reported.
     pub(super) fn reach(&mut self, end: Timestamp) {
-        self.now = self.now.max(end.min(self.period.to));
+        self.present = end.min(self.period.to);
+        self.now = self.now.max(self.present);
+    }
+
+    /// The clock jumped: what goes on has lasted for as long as before, whatever the clock says. The histories of the hub and its
+    /// servers tell their outages anew.
+    pub(super) fn clock_jumped(&mut self, by: i64) {
+        for ((kind, _), open) in &mut self.open {
+            open.last = open.last.shifted(by);
+            if !kind.is_an_outage() {
+                open.incident.start = Moment(open.incident.start.0.shifted(by).max(self.period.from));
+            }
+        }
+        self.next_over = self.open.values().filter_map(Open::over_after).min();
     }
 
     /// Opens an incident, or adds to the open one. `None` if this kind is switched off.
@@ -110,11 +126,15 @@ impl Register {
             return None;
         }
         let key = (draft.kind, draft.subject.to_owned());
-        let over = self.over.get(&key);
+        // What ended in the future ended by a clock that was set back since.
+        let over = self.over.get(&key).filter(|over| over.end <= self.present);
         let earliest = over.map_or(self.period.from, |over| over.end);
         let at = draft.at.min(self.now).max(earliest);
-        let begin = || Open { incident: begun(&alert, &draft, at, over), last: at, quiet };
-        let open = self.open.entry(key.clone()).or_insert_with(begin);
+        if !self.open.contains_key(&key) {
+            let incident = self.untold(begun(&alert, &draft, at, over));
+            self.open.insert(key.clone(), Open { incident, last: at, quiet });
+        }
+        let open = self.open.get_mut(&key)?;
         open.last = open.last.max(at);
         self.next_over = self.next_over.into_iter().chain(open.over_after()).min();
         let incident = &mut open.incident;
@@ -130,6 +150,17 @@ impl Register {
         }
         self.touched.insert(key);
         Some(incident)
+    }
+
+    /// The same incident with an id that no other has: a clock that was set back shows a time twice.
+    fn untold(&self, incident: Incident) -> Incident {
+        if self.present == self.now {
+            return incident;
+        }
+        let is_taken = |id: &str| self.all().any(|known| known.id == id);
+        let mut ids = (1..).map(|turn: u64| if turn == 1 { incident.id.clone() } else { format!("{}-again-{turn}", incident.id) });
+        let id = ids.find(|id| !is_taken(id)).unwrap_or_default();
+        Incident { id, ..incident }
     }
 
     /// The open incident of a kind and subject; asking for it counts as a change.

@@ -17,6 +17,9 @@ pub const GAP: Micros = Micros::new(1_000_000);
 /// Why there is a gap between two Watches of a run of which none is missing.
 const JUMPED: &str = "the clock jumped";
 
+/// Why there is one where some are missing after a jump of the clock.
+const DATED_ELSEWHERE: &str = "the clock was wrong: what was watched then is stored under the dates that it showed";
+
 /// How well the period was watched.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Coverage {
@@ -82,12 +85,21 @@ pub struct Coverage {
     /// Whether the last Watch ended because its sidecar stood still.
     #[serde(skip)]
     stood_still: bool,
+    /// Whether it ended because the clock jumped.
+    #[serde(skip)]
+    jumped: bool,
     /// The time that lies in Watches.
     #[serde(skip)]
     covered: Covered,
     /// The processes that each watcher polled.
     #[serde(skip)]
     processes: BTreeMap<WatcherId, BTreeSet<Process>>,
+    /// The process that each watcher's last answer named.
+    #[serde(skip)]
+    named: BTreeMap<WatcherId, Process>,
+    /// How often an answer named a process again after it had named another: no process comes back to life.
+    #[serde(skip)]
+    returns: u64,
     /// Those that a watcher polled while another one watched, and how often.
     #[serde(skip)]
     beside: BTreeMap<WatcherId, (BTreeSet<Process>, u64)>,
@@ -99,10 +111,14 @@ type Process = (u32, Timestamp);
 /// A hub that restarts for hours is known well enough by so many of its processes.
 const MAX_PROCESSES: usize = 1_000;
 
+fn named_process(watch: &Watch) -> Option<Process> {
+    let api = &watch.poll.as_ref()?.api;
+    api.pid.zip(api.started)
+}
+
 fn process_of(watch: &Watch) -> Option<Process> {
     let poll = watch.poll.as_ref()?;
-    let said = poll.api.pid.zip(poll.api.started);
-    said.or_else(|| poll.process.as_ref().map(|process| (process.pid, process.started)))
+    named_process(watch).or_else(|| poll.process.as_ref().map(|process| (process.pid, process.started)))
 }
 
 /// How many Watches of its run are missing before the first one that is known of a watcher, as far as they fit into the period.
@@ -226,6 +242,7 @@ impl Coverage {
             from: last,
             to: start,
             reason: match (missing, self.current == Some((watcher, run))) {
+                (1.., true) if self.jumped => DATED_ELSEWHERE,
                 (1.., _) => "Watches are missing in the backend",
                 (0, true) if self.stood_still => "the sidecar's process stood still (suspended, or without processor time)",
                 (0, true) => JUMPED,
@@ -240,6 +257,7 @@ impl Coverage {
         self.current = Some((watcher, run));
         let before = self.end.replace(end);
         self.watches += u64::from(inside);
+        self.jumped = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::ClockJumped(_))));
         self.stood_still = watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Watcher(WatcherFact::WatcherStoodStill(_))));
         if let Some((from, to)) = period.share(watch) {
             // A break that is no gap counts as watched: the states on both sides are taken to last.
@@ -299,6 +317,12 @@ impl Coverage {
         }
         self.calls_visible += u64::from(sources.checkpoints == Some(true));
         *self.watchers.entry(watch.origin.watcher.to_string()).or_default() += 1;
+        if let Some(process) = named_process(watch) {
+            let known = self.processes.get(&watch.origin.watcher);
+            let before = self.named.insert(watch.origin.watcher, process);
+            let is_another = before.is_some_and(|before| before != process);
+            self.returns += u64::from(is_another && known.is_some_and(|known| known.contains(&process)));
+        }
         if let Some(process) = process_of(watch) {
             let known = self.processes.entry(watch.origin.watcher).or_default();
             if known.len() < MAX_PROCESSES {
@@ -315,6 +339,11 @@ impl Coverage {
     /// In which share of the period a source was read, in thousandths.
     pub fn of(&self, basis: Basis) -> Exact {
         self.sources.coverage(basis, self.covered_us, self.period_us)
+    }
+
+    /// Whether several hubs answered in turn at one address.
+    pub const fn has_hubs_in_turn(&self) -> bool {
+        self.returns > 0
     }
 
     /// Whether two watchers watched two hubs at the same time under one name: none of the processes that one of them polled meanwhile

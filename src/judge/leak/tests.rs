@@ -308,7 +308,8 @@ fn growth_that_ends_and_memory_that_doubles_once_are_no_leak() {
 
 #[test]
 fn a_process_that_is_seen_half_of_the_time_is_judged_like_any_other() {
-    for seen in [|hour: f64| (hour * 240.0).round() as u64 % 2 == 0, |hour: f64| hour as u64 % 2 == 0] {
+    let each_other_poll = |hour: f64| ((hour * 240.0).round() as u64).is_multiple_of(2);
+    for seen in [each_other_poll, |hour: f64| (hour as u64).is_multiple_of(2)] {
         let slope = |slope: f64| watched(24, |hour| seen(hour).then(|| (100.0 + slope * hour) * MB + noise(hour))).growth;
         assert_eq!((slope(0.0), slope(2.0)), (Growth::Steady, Growth::Leaking));
     }

@@ -34,13 +34,13 @@ impl World {
     }
 
     pub(super) fn reconnected(&mut self, name: &str) {
-        let now = self.now;
+        let (now, said) = (self.now, self.clock(self.now));
         let Some(server) = self.hub.as_mut().and_then(|hub| hub.server_mut(name)) else { return };
         if server.status != ServerStatus::Connecting || server.pid.is_none() {
             return;
         }
         server.status = ServerStatus::Connected;
-        server.up_since = Some(now);
+        (server.up_since, server.counts_from) = (Some(now), Some(said));
         self.say(Saying::info(format!("'{name}' MCP server connected")));
         self.record(Happening::ServerUp { name: name.into(), cause: UpCause::Reconnected });
     }

@@ -48,7 +48,7 @@ impl World {
     }
 
     pub(super) fn server_settled(&mut self, name: &str, attempt: u32) {
-        let now = self.now;
+        let (now, said) = (self.now, self.clock(self.now));
         let Some(server) = self.hub.as_mut().and_then(|hub| hub.server_mut(name)) else { return };
         if server.status != ServerStatus::Connecting || server.attempt != attempt {
             return;
@@ -56,7 +56,7 @@ impl World {
         let cause = server.starter;
         if server.starts && server.pid.is_some() {
             server.status = ServerStatus::Connected;
-            server.up_since = Some(now);
+            (server.up_since, server.counts_from) = (Some(now), Some(said));
             self.say(Saying::info(format!("'{name}' MCP server connected")));
             self.record(Happening::ServerUp { name: name.into(), cause });
         } else {

@@ -214,6 +214,7 @@ impl World {
             error: None,
             last_started: None,
             up_since: None,
+            counts_from: None,
             pid: None,
         };
         if let Some(hub) = &mut self.hub {

@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::hub::api;
+use crate::hub::api::{self, since};
 use crate::hub::interpret::Interpreter;
 use crate::hub::lines::meaning::{Meaning, background_lines, call_lines, client_lines, hub_lines, process_lines};
 use crate::hub::topics::claims::{Claimed, SAME_CLOSING, ServerClaim};
+use crate::hub::topics::servers::connection::Connection;
 use crate::hub::topics::servers::picture::is_dead;
 use crate::watch::{ChangeCause, FactKind, Liveness, ServerChanged, Source, Text, Timestamp, When};
 
+mod connection;
 mod picture;
 mod polled;
 
@@ -39,9 +41,12 @@ struct Server {
     /// Whether it worked since then.
     #[serde(default)]
     was_up: bool,
-    /// Since when polls have seen it connected with an uptime of 0, by the hub's clock.
+    /// Since when polls have seen it connected with an uptime of 0.
     #[serde(default)]
-    zero_since: Option<Timestamp>,
+    uncounted_since: Option<Timestamp>,
+    /// Its connection, as the hub last counted it.
+    #[serde(default)]
+    connection: Option<Connection>,
     /// True if it was stopped through the API: then its next start is on request, too.
     #[serde(default)]
     stopped_on_request: bool,
@@ -70,7 +75,8 @@ impl Server {
             cause: None,
             last_started: None,
             was_up: false,
-            zero_since: None,
+            uncounted_since: None,
+            connection: None,
             stopped_on_request: false,
             last_closing: None,
             changed: None,
@@ -122,6 +128,8 @@ pub struct Asked {
     pub hub_now: Timestamp,
     /// How far the hub's clock is ahead of ours, in microseconds.
     pub ahead: i64,
+    /// When the hub's clock was last set while its process ran, at the latest.
+    pub set_at: Option<Timestamp>,
 }
 
 /// What is known of why servers change: asked of the traces that requests and configurations leave.
@@ -138,6 +146,24 @@ impl Servers {
     /// Whether the hub's list has such a server.
     pub fn knows(&self, name: &str) -> bool {
         self.by_name.contains_key(name)
+    }
+
+    /// When the connection began that the list shows, as far as the hub's times tell.
+    pub fn connected(&self, seen: &api::Server, times: Asked) -> Option<When> {
+        match self.by_name.get(&seen.name) {
+            Some(server) => server.connected_since(seen, times),
+            None => since::connected(seen, times),
+        }
+    }
+
+    /// Whether a server that the list shows is still of the start that was known before: its hub is the same process, whatever the
+    /// clocks say.
+    pub fn has_kept_a_start(&self, list: &api::Servers) -> bool {
+        let kept = |seen: &api::Server| {
+            let known = self.by_name.get(&seen.name).and_then(|server| server.last_started);
+            seen.status == "connected" && known.is_some() && known == seen.last_started
+        };
+        list.servers.iter().any(kept)
     }
 
     /// Whether the server's connection closed so shortly before that a further line about it is of the same closing.
@@ -178,16 +204,17 @@ impl Servers {
         names.iter().filter_map(|name| self.change(name, change)).collect()
     }
 
-    /// A claim that was confirmed. `seen` is what the list shows of its server; one that is not `listed` is not tracked.
+    /// A claim that was confirmed. `shown` is what the list shows of its server, and when; one that is not `listed` is not tracked.
     pub fn confirmed(
         &mut self,
         what: &ServerClaim,
         when: When,
         source: Source,
-        seen: Option<&api::Server>,
+        shown: Option<(&api::Server, Asked)>,
         listed: bool,
         causes: &dyn Causes,
     ) -> Option<Noticed> {
+        let seen = shown.map(|(seen, _)| seen);
         let name = what.server();
         if listed {
             self.server(name)?;
@@ -203,7 +230,7 @@ impl Servers {
             }
             ServerClaim::Closed { .. } if hub_stopping => (Liveness::Unknown, "the hub is stopping".to_owned(), ChangeCause::Hub),
             ServerClaim::Closed { twice, .. } => {
-                let lost = seen.is_some_and(|seen| is_dead(seen, server));
+                let lost = shown.is_some_and(|(seen, times)| is_dead(seen, server, times.hub_now));
                 let stopped =
                     seen.is_some_and(|seen| matches!(seen.status.as_str(), "disconnected" | "disabled") && seen.error.is_none());
                 let failing = server.liveness == Liveness::Starting;

@@ -2,6 +2,7 @@
 
 use crate::hub::api;
 use crate::hub::topics::claims::{Claim, Decision, ServerClaim};
+use crate::hub::topics::servers::connection::is_counted;
 use crate::hub::topics::servers::{Asked, Server, Servers};
 use crate::watch::{ClaimRefusal, Liveness, Micros, Timestamp, When};
 
@@ -34,11 +35,15 @@ enum Picture {
 }
 
 impl Picture {
-    fn of(seen: &api::Server, server: Option<&Server>, hub_now: Timestamp) -> Self {
+    fn of(seen: &api::Server, server: Option<&Server>, times: Asked) -> Self {
+        let counts_from =
+            || server.map_or_else(|| Server::new().counts_from(seen, times), |server| server.counts_from(seen, times));
         match seen.status.as_str() {
-            "connected" if seen.uptime > 0.0 => Self::Up { since: hub_now.minus(api::seconds(seen.uptime)) },
-            "connected" if server.is_some_and(|server| is_dead(seen, server) || is_overdue(server, hub_now)) => Self::Dead,
-            "connected" if outlasts_any_start(seen, hub_now) => Self::Dead,
+            "connected" if is_counted(seen) => Self::Up { since: counts_from() },
+            "connected" if server.is_some_and(|server| is_dead(seen, server, times.hub_now) || is_overdue(server, times)) => {
+                Self::Dead
+            }
+            "connected" if outlasts_any_start(seen, times) => Self::Dead,
             "connected" => Self::JustConnected { since: seen.last_started },
             "connecting" => Self::Connecting { since: seen.last_started },
             "disconnected" | "disabled" | "unauthorized" => Self::Off,
@@ -54,19 +59,20 @@ fn is_same_error(told: &str, line: &str) -> bool {
 }
 
 /// Whether an uptime of 0 means that the server died: it worked since it was last started.
-pub(super) fn is_dead(seen: &api::Server, server: &Server) -> bool {
+pub(super) fn is_dead(seen: &api::Server, server: &Server, hub_now: Timestamp) -> bool {
     let same_start = seen.last_started.is_some() && seen.last_started == server.last_started;
-    seen.status == "connected" && seen.uptime <= 0.0 && same_start && server.was_up
+    let is_uncounted = seen.status == "connected" && !is_counted(seen);
+    is_uncounted && same_start && server.was_up && !server.begins_again(hub_now)
 }
 
 /// Whether the uptime has stayed 0 for longer than a fresh connection's does.
-pub(super) fn is_overdue(server: &Server, hub_now: Timestamp) -> bool {
-    server.zero_since.is_some_and(|since| hub_now.since(since) >= FRESH_START)
+pub(super) fn is_overdue(server: &Server, times: Asked) -> bool {
+    server.uncounted_since.is_some_and(|since| times.asked.since(since) >= FRESH_START)
 }
 
-/// Whether no start takes so long: a server that is not counting up was lost.
-pub(super) fn outlasts_any_start(seen: &api::Server, hub_now: Timestamp) -> bool {
-    seen.last_started.is_some_and(|began| hub_now.since(began) > LONGEST_START)
+/// Whether no start takes so long: a server that is not counting up was lost. A clock that was set does not tell.
+pub(super) fn outlasts_any_start(seen: &api::Server, times: Asked) -> bool {
+    times.set_at.is_none() && seen.last_started.is_some_and(|began| times.hub_now.since(began) > LONGEST_START)
 }
 
 impl Server {
@@ -115,12 +121,18 @@ impl Servers {
         }
         let mut later = rest.filter(|later| later.server() == what.server());
         let contradicted = |fits| unless(fits, ClaimRefusal::Contradicted);
-        match Picture::of(seen, server, times.hub_now) {
+        match Picture::of(seen, server, times) {
             // Nothing happened to it since it connected.
             Picture::Up { since } => contradicted(earliest <= since.plus(CLOCK_ERROR)),
-            Picture::Connecting { since } => contradicted(
-                since.is_none_or(|since| earliest <= since.plus(FRESH_START)) && !matches!(what, ServerClaim::Connected(_)),
-            ),
+            Picture::Connecting { since } => contradicted(match what {
+                // It connected, was lost or stopped, and is started again.
+                ServerClaim::Connected(_) => {
+                    later.any(|later| matches!(later, ServerClaim::Closed { .. } | ServerClaim::Starting(_)))
+                }
+                ServerClaim::Starting(_) | ServerClaim::Closed { .. } | ServerClaim::Failed { .. } => {
+                    since.is_none_or(|since| earliest <= since.plus(FRESH_START))
+                }
+            }),
             Picture::Dead => contradicted(match what {
                 ServerClaim::Closed { .. } => true,
                 // It connected, and was lost again before the poll.

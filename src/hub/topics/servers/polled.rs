@@ -1,10 +1,13 @@
 //! What a poll shows of the servers: how each works, and what changed since the last poll.
 
+use std::collections::BTreeSet;
+
 use crate::hub::api::{self, since};
 use crate::hub::topics::children::{self, Child};
+use crate::hub::topics::servers::connection::is_counted;
 use crate::hub::topics::servers::picture::{is_dead, is_overdue, outlasts_any_start};
 use crate::hub::topics::servers::{Asked, Causes, Change, Noticed, Server, Servers};
-use crate::watch::{ChangeCause, Liveness, ServerPoll, Source, Text, Timestamp, ToolsChanged, When};
+use crate::watch::{ChangeCause, Liveness, ServerPoll, Source, Text, ToolsChanged, When};
 
 impl Server {
     /// The time of the change: between two polls, narrowed down by the hub's own times.
@@ -12,10 +15,11 @@ impl Server {
         match to {
             // A connection that outlasted the time in which nothing was known of it says when it came up, and not when it was known again.
             Liveness::Up if self.liveness == Liveness::Unknown => {
-                let told = since::connected(seen, times).filter(|told| self.changed.is_some_and(|changed| told.latest() > changed));
+                let told =
+                    self.connected_since(seen, times).filter(|told| self.changed.is_some_and(|changed| told.latest() > changed));
                 since::narrowed(noticed, told)
             }
-            Liveness::Up => since::narrowed(noticed, since::connected(seen, times)),
+            Liveness::Up => since::narrowed(noticed, self.connected_since(seen, times)),
             Liveness::Starting => since::narrowed(noticed, since::started(seen, times)),
             Liveness::Down | Liveness::Unauthorized | Liveness::Disabled | Liveness::Removed | Liveness::Unknown => noticed,
         }
@@ -38,10 +42,13 @@ impl Servers {
         causes: &dyn Causes,
     ) -> (Vec<ServerPoll>, Vec<Noticed>) {
         let mut noticed = Vec::new();
-        for seen in &answer.servers {
+        // A name that the list has twice is one server, as it stands there first.
+        let mut names = BTreeSet::new();
+        let listed: Vec<&api::Server> = answer.servers.iter().filter(|seen| names.insert(seen.name.as_str())).collect();
+        for seen in &listed {
             noticed.extend(self.poll_server(seen, children, times, causes));
         }
-        let mut polls: Vec<ServerPoll> = answer.servers.iter().map(|seen| self.as_poll(seen)).collect();
+        let mut polls: Vec<ServerPoll> = listed.iter().map(|seen| self.as_poll(seen, times)).collect();
         children::assign(&mut polls, answer, children.unwrap_or_default());
         for poll in &polls {
             // Which process is a server's is sure once it works: while servers start, several are new.
@@ -73,7 +80,7 @@ impl Servers {
     }
 
     fn poll_server(&mut self, seen: &api::Server, children: Option<&[Child]>, times: Asked, causes: &dyn Causes) -> Vec<Noticed> {
-        let Asked { asked, now, hub_now, .. } = times;
+        let Asked { asked, now, .. } = times;
         let Some(server) = self.server(&seen.name) else { return Vec::new() };
         let earliest = server.confirmed.unwrap_or(asked).min(asked);
         let tools = seen.capabilities.tools.0;
@@ -84,7 +91,10 @@ impl Servers {
             noticed.extend(self.restarted_silently(seen, when, times, causes));
         }
         let Some(server) = self.by_name.get_mut(&seen.name) else { return noticed };
-        let judged = judge(seen, server, children, hub_now);
+        let judged = judge(seen, server, children, times);
+        if is_counted(seen) {
+            server.note_connection(seen, when, times);
+        }
         (server.confirmed, server.was_polled, server.has_changed) = (Some(now), true, false);
         if let Some((to, reason)) = judged {
             if to == server.liveness {
@@ -138,10 +148,10 @@ impl Servers {
         }
     }
 
-    fn as_poll(&self, seen: &api::Server) -> ServerPoll {
-        let (liveness, reason, cause) = match self.by_name.get(&seen.name) {
-            Some(server) => (server.liveness, server.reason.clone(), server.cause),
-            None => (Liveness::Unknown, Text::new("the hub has more servers than are watched"), None),
+    fn as_poll(&self, seen: &api::Server, times: Asked) -> ServerPoll {
+        let (liveness, reason, cause, uptime) = match self.by_name.get(&seen.name) {
+            Some(server) => (server.liveness, server.reason.clone(), server.cause, server.uptime(seen, times)),
+            None => (Liveness::Unknown, Text::new("the hub has more servers than are watched"), None, api::seconds(seen.uptime)),
         };
         ServerPoll {
             name: Text::new(&*seen.name),
@@ -150,7 +160,7 @@ impl Servers {
             liveness,
             reason,
             cause,
-            uptime: api::seconds(seen.uptime),
+            uptime,
             tools: seen.capabilities.tools.0,
             error: seen.error.as_deref().map(Text::from),
             child_pid: None,
@@ -162,21 +172,16 @@ impl Servers {
 }
 
 /// What a poll says about a server; `None` where it decides nothing.
-fn judge(
-    seen: &api::Server,
-    server: &mut Server,
-    children: Option<&[Child]>,
-    hub_now: Timestamp,
-) -> Option<(Liveness, &'static str)> {
+fn judge(seen: &api::Server, server: &mut Server, children: Option<&[Child]>, times: Asked) -> Option<(Liveness, &'static str)> {
     let restarted = seen.last_started.is_some() && server.last_started.is_some() && seen.last_started != server.last_started;
-    let dead = is_dead(seen, server);
+    let dead = is_dead(seen, server, times.hub_now);
     if restarted {
-        (server.was_up, server.zero_since, server.child) = (false, None, None);
+        (server.was_up, server.uncounted_since, server.child) = (false, None, None);
     }
     server.last_started = seen.last_started;
-    let zero = seen.status == "connected" && seen.uptime <= 0.0;
+    let zero = seen.status == "connected" && !is_counted(seen);
     if !zero {
-        server.zero_since = None;
+        server.uncounted_since = None;
     }
     Some(match seen.status.as_str() {
         "connected" if !zero => {
@@ -187,10 +192,11 @@ fn judge(
         }
         "connected" => {
             let gone = child_is_gone(server, children);
-            if dead || outlasts_any_start(seen, hub_now) || is_overdue(server, hub_now) {
+            let is_again = server.was_up && server.begins_again(times.hub_now);
+            if dead || outlasts_any_start(seen, times) || is_overdue(server, times) && !is_again {
                 return Some((Liveness::Down, "the status says connected, but its uptime stays 0"));
             }
-            server.zero_since.get_or_insert(hub_now);
+            server.uncounted_since.get_or_insert(times.now);
             match server.liveness {
                 _ if gone && server.was_up => (Liveness::Down, "its process is gone"),
                 Liveness::Unknown | Liveness::Disabled | Liveness::Unauthorized | Liveness::Removed => {

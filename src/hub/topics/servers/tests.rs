@@ -22,7 +22,7 @@ fn answer(server: api::Server, now: u64) -> api::Servers {
 
 fn times(at: u64) -> Asked {
     let now = Timestamp::from_secs(at);
-    Asked { asked: Timestamp::from_millis(at * 1_000 - 5), now, hub_now: now, ahead: 0 }
+    Asked { asked: Timestamp::from_millis(at * 1_000 - 5), now, hub_now: now, ahead: 0, set_at: None }
 }
 
 type Seen = (Liveness, Liveness, Option<ChangeCause>);
