@@ -186,3 +186,85 @@ async fn each_figure_that_appears_twice_is_the_same_wherever_it_appears() {
     assert_eq!(dashboard["metrics"]["avgResponseTime"], figure(&report, "api.mean").as_str());
     assert_eq!(dashboard["metrics"]["peakMemoryUsage"], figure(&report, "memory.peak").as_str());
 }
+
+/// The samples of a metric of the hub: labels and value.
+fn samples<'a>(page: &'a str, name: &str) -> Vec<(&'a str, f64)> {
+    let of_hub = |labels: &&str| labels.contains("job=\"mcp-hub\"");
+    let sample = |line: &'a str| {
+        let (labels, value) = line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} ")?;
+        Some((labels, value)).filter(|(labels, _)| of_hub(labels))
+    };
+    page.lines().filter_map(sample).map(|(labels, value)| (labels, value.parse().unwrap())).collect()
+}
+
+fn sum(page: &str, name: &str) -> f64 {
+    samples(page, name).iter().map(|(_, value)| value).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_metrics_and_report_both_show_has_the_same_value() {
+    let hub = Hub::start().await;
+    // Long enough for the report of a poll to be made before the next one.
+    let sidecar = hub.watch(&["--interval", "3s"]);
+    sidecar.until_json("/report.json", |report| report["servers"].as_array().is_some_and(|servers| !servers.is_empty())).await;
+    hub.kills("filesystem");
+    let is_down = |report: &Value| report["incidents"].as_array().unwrap().iter().any(|incident| incident["kind"] == "server_down");
+    // What was refused before the hub was there is no request of the report's.
+    let answered = |page: &str| {
+        let all = samples(page, "http_client_request_duration_seconds_count").into_iter();
+        all.filter(|(labels, _)| labels.contains("mcphub_api_outcome=\"ok\"")).map(|(_, value)| value).sum::<f64>()
+    };
+    // Of one moment: both have the same answers, and no Watch came meanwhile.
+    let (report, page) = until("metrics and report are of the same Watches", async || {
+        let before = sidecar.get("/metrics").await.1;
+        let report: Value = serde_json::from_str(&sidecar.get("/report.json").await.1).ok()?;
+        let page = sidecar.get("/metrics").await.1;
+        let polled = (report["api"]["requests"].as_u64()? - report["api"]["failed"].as_u64()?) as f64;
+        let same = [&before, &page].iter().all(|page| answered(page) == polled);
+        (same && is_down(&report)).then_some((report, page))
+    })
+    .await;
+    let figure = |pointer: &str| report.pointer(pointer).and_then(Value::as_f64).unwrap_or_else(|| panic!("no {pointer}"));
+    for (name, pointer) in [
+        ("mcphub_log_lines_total", "/log/lines"),
+        ("mcphub_log_bytes_total", "/log/bytes"),
+        ("mcphub_log_size_bytes", "/log/last_size_bytes"),
+        ("mcp_server_operation_duration_seconds_count", "/calls/total"),
+    ] {
+        assert_eq!(sum(&page, name), figure(pointer), "{name}");
+    }
+    assert!(figure("/log/lines") > 0.0, "{:#}", report["log"]);
+    let memory = sum(&page, "process_memory_usage_bytes");
+    assert!(0.0 < memory && memory <= figure("/process/rss_peak_bytes"), "{memory}");
+    assert_eq!(sum(&page, "mcphub_up_ratio"), 1.0);
+    assert_eq!(report.pointer("/hub/timeline/stretches").and_then(Value::as_array).unwrap().last().unwrap()["counts_as"], "up");
+    // Each server, by its name.
+    let of_server = |name: &str, server: &Value| {
+        let label = format!("mcphub_server_name={}", server["name"]);
+        samples(&page, name).into_iter().find(|(labels, _)| labels.contains(&label)).unwrap_or_else(|| panic!("{label}: {page}")).1
+    };
+    let servers = report["servers"].as_array().unwrap();
+    assert_eq!(samples(&page, "mcphub_server_up_ratio").len(), servers.len());
+    for server in servers {
+        let up = server["last_liveness"] == "up";
+        assert_eq!(of_server("mcphub_server_up_ratio", server), f64::from(u8::from(up)), "{server:#}");
+        assert_eq!(Some(of_server("mcphub_server_tools", server)), server["tools_last"].as_f64(), "{server:#}");
+    }
+    // Each criterion's verdict, and how many incidents go on.
+    let verdicts = samples(&page, "hubwatch_criterion");
+    let criteria = report["criteria"].as_array().unwrap();
+    assert_eq!(verdicts.len(), criteria.len());
+    for row in criteria {
+        let shown = [format!("criterion={}", row["id"]), format!("verdict={}", row["verdict"])];
+        assert!(
+            verdicts.iter().any(|(labels, value)| *value == 1.0 && shown.iter().all(|label| labels.contains(label))),
+            "{row:#}"
+        );
+    }
+    for (labels, open) in samples(&page, "hubwatch_incidents_open") {
+        let goes_on =
+            |incident: &&Value| incident["end"].is_null() && labels.contains(&format!("severity={}", incident["severity"]));
+        let count = report["incidents"].as_array().unwrap().iter().filter(goes_on).count();
+        assert_eq!(open, count as f64, "{labels}");
+    }
+}

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::clocks::{Clocks, Since};
-use crate::judge::incident::{Gravity, Incident, IncidentKind};
+use crate::judge::incident::{Gravity, Incident};
 use crate::judge::moment::Moment;
 use crate::watch::{Micros, Timestamp};
 
@@ -173,45 +173,9 @@ impl Incident {
     /// Returns whether another incident can be this one with another start: same trouble and subject, and overlapping.
     fn may_be(&self, other: &Self) -> bool {
         let touches = |one: &Self, other: &Self| one.end.is_none_or(|end| end.0 >= other.start.0);
-        (trouble(other.kind), &other.subject) == (trouble(self.kind), &self.subject) && touches(other, self) && touches(self, other)
-    }
-}
-
-/// Maps kinds that mean the same trouble: a server that is down since before the judged time looks as if it had never been up.
-const fn trouble(kind: IncidentKind) -> IncidentKind {
-    match kind {
-        IncidentKind::ServerNeverUp => IncidentKind::ServerDown,
-        IncidentKind::HubAwaited => IncidentKind::HubDown,
-        IncidentKind::HubDown
-        | IncidentKind::ApiFailing
-        | IncidentKind::ApiSlow
-        | IncidentKind::ServerDown
-        | IncidentKind::ServerFlapping
-        | IncidentKind::ServerReconnecting
-        | IncidentKind::ToolsLost
-        | IncidentKind::ToolsChanged
-        | IncidentKind::CallsSlow
-        | IncidentKind::CallsFailing
-        | IncidentKind::NotificationsFailing
-        | IncidentKind::GeminiFailing
-        | IncidentKind::BreakerOpen
-        | IncidentKind::ErrorSpike
-        | IncidentKind::ErrorRate
-        | IncidentKind::ClientsUnusual
-        | IncidentKind::ClientsExcessive
-        | IncidentKind::CpuHigh
-        | IncidentKind::MemoryHigh
-        | IncidentKind::MemoryNearLimit
-        | IncidentKind::MemoryGrowth
-        | IncidentKind::LogGrowth
-        | IncidentKind::LogStorm
-        | IncidentKind::LogStormKnown
-        | IncidentKind::LogWriteFailed
-        | IncidentKind::LogUnreadable
-        | IncidentKind::DiskLow
-        | IncidentKind::WatchGap
-        | IncidentKind::ClockJumped
-        | IncidentKind::BuildChanged => kind,
+        (other.kind.trouble(), &other.subject) == (self.kind.trouble(), &self.subject)
+            && touches(other, self)
+            && touches(self, other)
     }
 }
 
@@ -299,6 +263,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::judge::incident::IncidentKind;
 
     const MINUTE: Micros = Micros::new(60_000_000);
     const AT_ONCE: Terms = Terms { level: Gravity::Warning, after: Micros::new(0), repeat: Micros::new(4 * 3600 * 1_000_000) };

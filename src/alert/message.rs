@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::ledger::{Notice, Status};
 use super::target::Kind;
-use crate::judge::incident::{Incident, IncidentKind};
+use crate::judge::incident::Incident;
 use crate::report::words;
 use crate::watch::{Micros, Timestamp};
 
@@ -77,43 +77,9 @@ fn line(notice: &Notice) -> String {
             let again = if notice.again { "still " } else { "" };
             let cause = incident.cause.as_ref().map_or(String::new(), |cause| format!(" Cause: {cause}."));
             let (severity, title, effect) = (incident.severity, &incident.title, &incident.effect);
-            let next = next_step(incident.kind);
+            let next = incident.kind.next_step();
             format!("{} {again}{severity} since {since} UTC: {title}.{cause} Effect: {effect}. Next: {next}.", sign(incident))
         }
-    }
-}
-
-/// Returns what to do about an incident.
-const fn next_step(kind: IncidentKind) -> &'static str {
-    match kind {
-        IncidentKind::HubDown => "check the hub's process and the end of its log, then start it",
-        IncidentKind::HubAwaited => "start the hub, or check the address that hubwatch watches",
-        IncidentKind::ApiFailing => "look for failed requests in the hub's log",
-        IncidentKind::ApiSlow => "check the hub's CPU usage and what blocks its event loop",
-        IncidentKind::ServerDown => "restart the server (stop it, then start it)",
-        IncidentKind::ServerNeverUp => "check the server's command, its credentials and its last error",
-        IncidentKind::ServerFlapping | IncidentKind::ServerReconnecting => "check the server's own log and its connection",
-        IncidentKind::ToolsLost => "restart the server and check its tool list",
-        IncidentKind::ToolsChanged => "check that the server's version is the expected one",
-        IncidentKind::CallsSlow => "open the call's trace and check Gemini's response times",
-        IncidentKind::CallsFailing => "open the call's trace and read its error",
-        IncidentKind::NotificationsFailing => "reconnect the clients",
-        IncidentKind::GeminiFailing => "check Gemini's quota, the API key and the network",
-        IncidentKind::BreakerOpen => "check why Gemini requests fail",
-        IncidentKind::ErrorSpike | IncidentKind::ErrorRate => "read the errors in the hub's log",
-        IncidentKind::ClientsUnusual | IncidentKind::ClientsExcessive => "check which clients are connected",
-        IncidentKind::CpuHigh => "check the load and profile the hub",
-        IncidentKind::MemoryHigh | IncidentKind::MemoryNearLimit => "raise the memory limit or restart the hub",
-        IncidentKind::MemoryGrowth => "compare heap snapshots of the hub",
-        IncidentKind::LogGrowth => "lower the log level or rotate the log",
-        IncidentKind::LogStorm => "find out why the line repeats",
-        IncidentKind::LogStormKnown => "nothing: rotate the log if it gets too large",
-        IncidentKind::LogWriteFailed => "check free space and permissions of the log's folder",
-        IncidentKind::LogUnreadable => "check the path and permissions of the log file",
-        IncidentKind::DiskLow => "free space on the log's disk",
-        IncidentKind::WatchGap => "check that hubwatch runs and is not suspended",
-        IncidentKind::ClockJumped => "check the time synchronization of the host",
-        IncidentKind::BuildChanged => "report on each build separately (--from and --to)",
     }
 }
 
@@ -168,6 +134,7 @@ fn alert_name(kind: &str) -> String {
 mod tests {
     use super::*;
     use crate::judge::incident::Gravity;
+    use crate::judge::incident::IncidentKind;
     use crate::judge::moment::Moment;
 
     fn notices() -> Vec<Notice> {

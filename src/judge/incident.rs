@@ -92,6 +92,78 @@ terms! {
 }
 
 impl IncidentKind {
+    /// Returns what to do about an incident.
+    pub const fn next_step(self) -> &'static str {
+        match self {
+            Self::HubDown => "check the hub's process and the end of its log, then start it",
+            Self::HubAwaited => "start the hub, or check the address that hubwatch watches",
+            Self::ApiFailing => "look for failed requests in the hub's log",
+            Self::ApiSlow => "check the hub's CPU usage and what blocks its event loop",
+            Self::ServerDown => "restart the server (stop it, then start it)",
+            Self::ServerNeverUp => "check the server's command, its credentials and its last error",
+            Self::ServerFlapping | Self::ServerReconnecting => "check the server's own log and its connection",
+            Self::ToolsLost => "restart the server and check its tool list",
+            Self::ToolsChanged => "check that the server's version is the expected one",
+            Self::CallsSlow => "open the call's trace and check Gemini's response times",
+            Self::CallsFailing => "open the call's trace and read its error",
+            Self::NotificationsFailing => "reconnect the clients",
+            Self::GeminiFailing => "check Gemini's quota, the API key and the network",
+            Self::BreakerOpen => "check why Gemini requests fail",
+            Self::ErrorSpike | Self::ErrorRate => "read the errors in the hub's log",
+            Self::ClientsUnusual | Self::ClientsExcessive => "check which clients are connected",
+            Self::CpuHigh => "check the load and profile the hub",
+            Self::MemoryHigh | Self::MemoryNearLimit => "raise the memory limit or restart the hub",
+            Self::MemoryGrowth => "compare heap snapshots of the hub",
+            Self::LogGrowth => "lower the log level or rotate the log",
+            Self::LogStorm => "find out why the line repeats",
+            Self::LogStormKnown => "nothing: rotate the log if it gets too large",
+            Self::LogWriteFailed => "check free space and permissions of the log's folder",
+            Self::LogUnreadable => "check the path and permissions of the log file",
+            Self::DiskLow => "free space on the log's disk",
+            Self::WatchGap => "check that hubwatch runs and is not suspended",
+            Self::ClockJumped => "check the time synchronization of the host",
+            Self::BuildChanged => "report on each build separately (--from and --to)",
+        }
+    }
+
+    /// Maps kinds that mean the same trouble: a server that is down since before the judged time looks as if it had never been up.
+    pub const fn trouble(self) -> Self {
+        match self {
+            Self::ServerNeverUp => Self::ServerDown,
+            Self::HubAwaited => Self::HubDown,
+            Self::HubDown
+            | Self::ApiFailing
+            | Self::ApiSlow
+            | Self::ServerDown
+            | Self::ServerFlapping
+            | Self::ServerReconnecting
+            | Self::ToolsLost
+            | Self::ToolsChanged
+            | Self::CallsSlow
+            | Self::CallsFailing
+            | Self::NotificationsFailing
+            | Self::GeminiFailing
+            | Self::BreakerOpen
+            | Self::ErrorSpike
+            | Self::ErrorRate
+            | Self::ClientsUnusual
+            | Self::ClientsExcessive
+            | Self::CpuHigh
+            | Self::MemoryHigh
+            | Self::MemoryNearLimit
+            | Self::MemoryGrowth
+            | Self::LogGrowth
+            | Self::LogStorm
+            | Self::LogStormKnown
+            | Self::LogWriteFailed
+            | Self::LogUnreadable
+            | Self::DiskLow
+            | Self::WatchGap
+            | Self::ClockJumped
+            | Self::BuildChanged => self,
+        }
+    }
+
     /// Whether the history of the hub or of a server tells when it begins and ends, and tells it anew after the clock jumped.
     pub(super) const fn is_an_outage(self) -> bool {
         match self {

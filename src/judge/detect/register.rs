@@ -103,7 +103,8 @@ impl Register {
         for ((kind, _), open) in &mut self.open {
             open.last = open.last.shifted(by);
             if !kind.is_an_outage() {
-                open.incident.start = Moment(open.incident.start.0.shifted(by).max(self.period.from));
+                let start = open.incident.start.0.shifted(by);
+                open.incident.start = Moment(start.clamp(self.period.from, self.period.to));
             }
         }
         self.next_over = self.open.values().filter_map(Open::over_after).min();

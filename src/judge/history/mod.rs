@@ -29,9 +29,7 @@ use super::period::{Period, Place};
 use super::planned::Plans;
 use super::rules::Rules;
 use super::series::Recorder;
-use crate::watch::{
-    Fact, FactKind, Micros, Poll, ScenarioChecked, ScenarioFact, ServerFact, Timestamp, Watch, WatcherFact, WatcherId, When,
-};
+use crate::watch::{Fact, FactKind, Micros, Poll, ScenarioChecked, ScenarioFact, Timestamp, Watch, WatcherFact, WatcherId, When};
 use phases::Polled;
 use sources::SourceClock;
 
@@ -346,9 +344,8 @@ impl History {
                 self.hub.fact((hub, fact.id), (when, known), watch, planned, counts);
                 self.hub_may_be_gone(before);
             }
-            FactKind::Server(ServerFact::ServerChanged(change)) => self.servers.changed(change, known, fact.id, watch),
-            FactKind::Server(ServerFact::ServerStartFailed(_) | ServerFact::ToolsChanged(_) | ServerFact::ServersStarted(_))
-            | FactKind::Session(_)
+            FactKind::Server(server) => self.servers.stand(server, known, fact.id, watch),
+            FactKind::Session(_)
             | FactKind::Call(_)
             | FactKind::Tool(_)
             | FactKind::Log(_)
@@ -398,9 +395,8 @@ impl History {
                 self.hub.fill_before(hub, fact.when, watch);
                 self.hub_may_be_gone(before);
             }
-            FactKind::Server(ServerFact::ServerChanged(change)) => self.servers.fill_before(change, fact.when, watch),
-            FactKind::Server(ServerFact::ServerStartFailed(_) | ServerFact::ToolsChanged(_) | ServerFact::ServersStarted(_))
-            | FactKind::Session(_)
+            FactKind::Server(server) => self.servers.fill_before(server, fact.when, watch),
+            FactKind::Session(_)
             | FactKind::Call(_)
             | FactKind::Tool(_)
             | FactKind::Log(_)

@@ -102,15 +102,30 @@ impl Servers {
     }
 
     /// A server changed.
-    pub(super) fn changed(&mut self, change: &ServerChanged, when: When, id: FactId, watch: &Watch) {
-        self.fill_before(change, when, watch);
+    fn changed(&mut self, change: &ServerChanged, when: When, id: FactId, watch: &Watch) {
+        self.stood_before(change, when, watch);
         let server = self.get(change.server.as_str());
         let news = News { liveness: change.to, reason: change.reason.as_str(), cause: change.cause, shown_by: Some(id) };
         server.turn(when, news);
     }
 
+    /// What a fact changes of how a server stands.
+    pub(super) fn stand(&mut self, fact: &ServerFact, when: When, id: FactId, watch: &Watch) {
+        match fact {
+            ServerFact::ServerChanged(change) => self.changed(change, when, id, watch),
+            ServerFact::ServerStartFailed(_) | ServerFact::ToolsChanged(_) | ServerFact::ServersStarted(_) => {}
+        }
+    }
+
     /// How a server stood before it changed, where nothing else tells that.
-    pub(super) fn fill_before(&mut self, change: &ServerChanged, when: When, watch: &Watch) {
+    pub(super) fn fill_before(&mut self, fact: &ServerFact, when: When, watch: &Watch) {
+        match fact {
+            ServerFact::ServerChanged(change) => self.stood_before(change, when, watch),
+            ServerFact::ServerStartFailed(_) | ServerFact::ToolsChanged(_) | ServerFact::ServersStarted(_) => {}
+        }
+    }
+
+    fn stood_before(&mut self, change: &ServerChanged, when: When, watch: &Watch) {
         let before = News { liveness: change.from, reason: "it was so before it changed", cause: None, shown_by: None };
         self.get(change.server.as_str()).fill(watch, when, before);
     }
