@@ -174,7 +174,13 @@ fn figures(history: &History) -> BTreeMap<String, u64> {
 /// ends between the two takes the log.
 fn config() -> ProptestConfig {
     let kept = FileFailurePersistence::Direct(concat!(env!("CARGO_MANIFEST_DIR"), "/proptest-regressions/cuts.txt"));
-    ProptestConfig { failure_persistence: Some(Box::new(kept)), max_shrink_time: 60_000, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: 48,
+        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+        failure_persistence: Some(Box::new(kept)),
+        max_shrink_time: 60_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

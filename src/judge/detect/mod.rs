@@ -139,10 +139,10 @@ impl Detectors {
             self.counted.advance(end, &sight, &mut self.register);
             self.register.advance(end);
         }
-        // Also of a jump that lies before the period: its windows are by the clock after it.
-        for fact in &watch.facts {
+        for fact in watch.facts.iter().filter(|_| jumps == Jumps::Count) {
+            // Also of a jump that lies before the period: its windows are by the clock after it. One beyond it moves nothing in it.
             if let FactKind::Watcher(WatcherFact::ClockJumped(jump)) = &fact.kind
-                && jumps == Jumps::Count
+                && (place == Place::Before || self.inside(fact, watch).is_some())
             {
                 self.counted.clock_jumped(jump.jump);
                 self.servers.clock_jumped(jump.jump);
