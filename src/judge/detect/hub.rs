@@ -98,10 +98,9 @@ impl HubLife {
                 register.settle(IncidentKind::HubDown, "", end.0);
             }
         }
-        match life.open {
-            Some(outage) => self.down(&outage, sight, register),
-            // Neither open nor ended: it was over before the period, as was learned late.
-            None => register.withdraw(IncidentKind::HubDown, ""),
+        register.withdraw(IncidentKind::HubDown, "", life.open.as_ref());
+        if let Some(outage) = &life.open {
+            self.down(outage, sight, register);
         }
         self.unseen_ends(sight, register);
     }

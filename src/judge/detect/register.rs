@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::judge::alert::{Alert, Alerts};
+use crate::judge::history::Outage;
 use crate::judge::incident::{Evidence, Incident, IncidentKind, MAX_EVIDENCE};
 use crate::judge::moment::Moment;
 use crate::judge::period::Period;
@@ -197,9 +198,14 @@ impl Register {
         }
     }
 
-    /// Takes an open incident back: it is over, and was none of this period's. Live it was told already, so that its end is news.
-    pub(super) fn withdraw(&mut self, kind: IncidentKind, subject: &str) {
+    /// Takes an open incident back that began before the outage that is `open` now, or without one: its own outage was over before the
+    /// period, as was learned late. Live it was told already, so that its end is news.
+    pub(super) fn withdraw(&mut self, kind: IncidentKind, subject: &str, open: Option<&Outage>) {
         let key = (kind, subject.to_owned());
+        let is_of_it = |known: &Open| open.is_some_and(|outage| outage.from <= known.incident.start);
+        if self.open.get(&key).is_none_or(is_of_it) {
+            return;
+        }
         if let Some(Open { mut incident, .. }) = self.open.remove(&key) {
             self.touched.remove(&key);
             incident.end = Some(incident.start);

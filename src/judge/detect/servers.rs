@@ -85,11 +85,8 @@ impl ServerLives {
                     self.again(name, end.0, Again::CameBack, sight, register);
                 }
             }
-            // An outage from before the period that is neither open nor ended was over before the period, as was learned late.
-            if news.life.open.is_none() {
-                for kind in [IncidentKind::ServerDown, IncidentKind::ServerNeverUp] {
-                    register.withdraw(kind, name);
-                }
+            for kind in [IncidentKind::ServerDown, IncidentKind::ServerNeverUp] {
+                register.withdraw(kind, name, news.life.open.as_ref());
             }
             // After the outages that it ended, so that none of them is opened again.
             if let Some(left) = news.left {
