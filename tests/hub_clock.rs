@@ -3,7 +3,7 @@
 
 mod played;
 
-use hubwatch::watch::{ChangeCause, ClaimKind, ClaimRefusal, Liveness};
+use hubwatch::watch::{ApiOutcome, CallFact, ChangeCause, ClaimKind, ClaimRefusal, Fact, FactKind, Liveness, Micros};
 use played::{Logger, Played, Server};
 
 use ChangeCause::{Hub as OfHub, Requested, Unprompted};
@@ -133,5 +133,85 @@ async fn a_hub_that_is_replaced_after_its_clock_was_set_is_another_process() {
             assert_eq!(changes(&told).last(), Some(&(Up, OfHub)), "{logger:?} {by}");
             assert!(!changes(&told).contains(&(Down, Unprompted)), "{logger:?} {by}");
         }
+    }
+}
+
+const BEGINS: &str = "CHECKPOINT 1: handleAnalyzePrompt entry";
+const ASKS: &str = "CHECKPOINT 2: Calling analyzePromptWithFallback";
+const ANALYSED: &str = "CHECKPOINT 3: LLM analysis complete";
+const ENDS: &str = "CHECKPOINT 6: Returning success response";
+
+/// The meta-tool is called: the call begins and ends at these seconds.
+async fn is_called(played: &mut Played, begins: f64, ends: f64) {
+    played.line(begins, 100, BEGINS).await;
+    played.line(begins + 0.2, 100, ASKS).await;
+    played.lines(ends, 100, &[ANALYSED, ENDS]).await;
+}
+
+/// The durations of the calls in seconds, and of their Gemini parts.
+fn durations(told: &played::Told) -> Vec<(Option<f64>, Option<f64>)> {
+    let seconds = |duration: Option<Micros>| duration.map(Micros::as_secs_f64);
+    let call = |fact: &Fact| match &fact.kind {
+        FactKind::Call(CallFact::CallEnded(call)) => Some((seconds(call.duration), seconds(call.gemini_duration))),
+        _ => None,
+    };
+    told.facts().filter_map(call).collect()
+}
+
+/// When the calls ended.
+fn ends(told: &played::Told) -> Vec<f64> {
+    let calls = told.facts().filter(|fact| matches!(fact.kind, FactKind::Call(CallFact::CallEnded(_))));
+    calls.map(|call| played::second(call.when.latest())).collect()
+}
+
+#[tokio::test]
+async fn how_long_a_call_took_in_whose_midst_the_clock_was_set_is_unknown_and_stands_in_no_mean() {
+    // By −2 s the clock goes back by less than the call takes: only the next answer shows that its end was not late.
+    for by in SET_BY.into_iter().chain([-2.0, 2.0]) {
+        let mut played = Played::up(Logger::Pino).await;
+        played.hub.set = Some((67.0, by));
+        is_called(&mut played, 65.0, 70.0).await;
+        is_called(&mut played, 71.0, 73.0).await;
+        played.runs(75.0, 75.0).await;
+        is_called(&mut played, 76.0, 80.0).await;
+        played.runs(90.0, 105.0).await;
+        let told = played.ends().await;
+        assert_eq!(ends(&told), [70.0, 73.0, 80.0], "{by}");
+        assert_eq!(durations(&told), [(None, None), (Some(2.0), Some(1.8)), (Some(4.0), Some(3.8))], "{by}");
+        let calls = told.judged().history.calls;
+        assert_eq!((calls.total, calls.partial, calls.untimed, calls.timed), (3, 0, 1, 2), "{by}");
+        assert_eq!((calls.mean_us, calls.gemini_mean_us, calls.gemini_asked), (Some(3_000_000), Some(2_800_000), 3), "{by}");
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_an_answer_with_another_clock_falls_in_is_of_unknown_duration() {
+    for by in SET_BY.into_iter().chain([-2.0, 2.0]) {
+        let mut played = Played::up(Logger::Pino).await;
+        played.hub.set = Some((72.0, by));
+        played.line(71.0, 100, BEGINS).await;
+        played.line(71.2, 100, ASKS).await;
+        played.runs(75.0, 75.0).await;
+        played.lines(78.0, 100, &[ANALYSED, ENDS]).await;
+        played.runs(90.0, 90.0).await;
+        assert_eq!(durations(&played.ends().await), [(None, None)], "{by}");
+    }
+}
+
+#[tokio::test]
+async fn lines_that_come_late_of_a_hub_that_no_longer_answers_tell_no_duration_and_those_of_one_that_answers_do() {
+    for (answers, expected) in [(true, Some(5.0)), (false, None)] {
+        let mut played = Played::up(Logger::Pino).await;
+        let lines = [BEGINS, ENDS];
+        played.looks(68.0).await;
+        played.late_lines(68.5, 61.0, 100, &lines[..1]).await;
+        played.late_lines(70.0, 66.0, 100, &lines[1..]).await;
+        if !answers {
+            played.hub.answers = Err(ApiOutcome::Refused);
+        }
+        played.runs(75.0, 75.0).await;
+        let told = played.ends().await;
+        let durations: Vec<_> = durations(&told).into_iter().map(|(call, _)| call).collect();
+        assert_eq!(durations, [expected], "{answers}");
     }
 }

@@ -137,6 +137,7 @@ impl Interpreter {
                 self.say_from_log(When::At(now), ClaimsDropped { claim, count: Count::new(count), refusal });
             }
         }
+        self.durations_go_out();
         self.told();
         let checkpoints = if self.joined { Some(true) } else { self.log_shows_checkpoints() };
         let logged = self.log.harvest(now);

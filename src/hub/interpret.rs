@@ -13,9 +13,10 @@ use crate::hub::lines::meaning::Meaning;
 use crate::hub::sources::clocks::Clocks;
 use crate::hub::sources::lane::Lane;
 use crate::hub::sources::merge::{LineSource, Merge};
+use crate::hub::sources::stated::Stated;
 use crate::hub::sources::storms::Storms;
-use crate::hub::topics::calls::Calls;
 use crate::hub::topics::calls::EndedCall;
+use crate::hub::topics::calls::{Calls, Measured};
 use crate::hub::topics::claims::{Claim, Claims};
 use crate::hub::topics::clients::Clients;
 use crate::hub::topics::held::Held;
@@ -33,6 +34,9 @@ pub use super::sources::raw::{Interpreted, RawLine};
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Interpreter {
     pub(super) calls: Calls,
+    /// What the durations of this interval's calls stand on.
+    #[serde(default)]
+    pub(super) measured: Measured,
     pub(super) servers: Servers,
     pub(super) clients: Clients,
     pub(super) hub: HubLife,
@@ -234,8 +238,12 @@ impl Interpreter {
         }
         let ends_calls = matches!(meaning, Meaning::HubStarting | Meaning::HubStopping { .. });
         let concerned = meaning.concerns_calls() && (sure || !ends_calls || self.lines_alone);
-        let call = if concerned { self.of_call(meaning, line, &mut said) } else { None };
+        let stated = line.time.map(|time| Stated::new(time, when, raw.earliest, raw.read));
+        let call = if concerned { self.of_call(meaning, line, stated, &mut said) } else { None };
         let ordinal = u32::try_from(said.facts.len()).unwrap_or(u32::MAX);
+        if let Some(late) = stated.filter(|stated| stated.is_late() && ordinal > 0) {
+            self.dated_late(raw.uid, late);
+        }
         self.facts.append(&mut said.facts);
         if let Some(what) = claimed {
             let own = raw.source == LineSource::EventStream;

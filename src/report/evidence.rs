@@ -90,7 +90,10 @@ fn gemini_rounds(history: &History) -> Vec<Evidence> {
 fn call(call: &KeptCall) -> Option<Evidence> {
     let what = match call.duration_us {
         Some(duration) => format!("a call took {}: {}", words::duration(duration), call.outcome),
-        None => format!("a call of unknown duration (its beginning was not seen): {}", call.outcome),
+        None => format!(
+            "a call of unknown duration (its beginning was not seen, or the hub's clock was set during it): {}",
+            call.outcome
+        ),
     };
     Some(Evidence { trace: Some(call.trace.to_string()), ..plain(call.at?, what) })
 }

@@ -123,8 +123,12 @@ fn calls_words(history: &History) -> String {
                 0 => String::new(),
                 partial => format!("; {partial} of them only partly seen, of unknown duration"),
             };
+            let untimed = match calls.untimed {
+                0 => String::new(),
+                untimed => format!("; {untimed} of unknown duration, because the hub's clock was set"),
+            };
             let mean = calls.mean_us.map_or("–".to_owned(), words::duration);
-            format!("{total} calls ({}), average {mean}{in_part}", outcomes.join(", "))
+            format!("{total} calls ({}), average {mean}{in_part}{untimed}", outcomes.join(", "))
         }
     }
 }

@@ -27,7 +27,7 @@ pub struct Operation {
     pub kind: OperationKind,
     /// How it ended, in the word of its kind.
     pub outcome: &'static str,
-    /// How long it took; unknown of a call whose beginning was missed.
+    /// How long it took; unknown of a call whose beginning was missed or in whose midst the hub's clock was set.
     pub duration: Option<Micros>,
     /// What went wrong, if anything did: the conventions' `error.type`.
     pub error: Option<&'static str>,

@@ -6,7 +6,7 @@
 use hubwatch::judge::incident::{Gravity, IncidentKind};
 use hubwatch::sidecar::clock::HELD;
 use hubwatch::simulator::{DownCause, Happening, UpCause};
-use hubwatch::watch::{CallFact, FactKind, Micros, Timestamp};
+use hubwatch::watch::{CallFact, FactKind, Micros, Pairing, Timestamp};
 use serde_json::Value;
 
 use super::play::{Played, Seen};
@@ -14,6 +14,9 @@ use super::session::{Disturbance, SECOND, Session, Veil};
 
 /// How far a line's time and the truth may lie apart: the log has milliseconds, and is looked at ten times a second.
 const SLACK: u64 = 3 * SECOND;
+
+/// The hub's log has milliseconds: so far can a call's duration lie beside the truth.
+const MEASURED: u64 = 5_000;
 
 /// A server whose connection is gone shows that in two polls; and a fresh start shows no uptime for a second.
 const FRESH: u64 = 3 * SECOND;
@@ -107,6 +110,12 @@ impl Compared<'_> {
         before.map(|seen| micros(seen.at)).next().unwrap_or(0)
     }
 
+    /// The earliest time that a stretch can stand for. Of an end and a start between two polls of which neither's time is known, as
+    /// when the hub's clock was set meanwhile, both are told at the second poll.
+    fn since_when(&self, from: u64, to: u64) -> u64 {
+        if from == to { self.answered_before(from) } else { from }
+    }
+
     /// When the `nth` answered poll at or after `at` was.
     fn answered_after(&self, at: u64, nth: usize) -> Option<u64> {
         let after = self.polls().iter().filter(|seen| seen.answered && micros(seen.at) >= at);
@@ -183,6 +192,7 @@ impl Compared<'_> {
         let silences = self.silences();
         for (from, to) in &claimed {
             let is_right = self.can_be((*from, *to), |from, to| {
+                let from = self.since_when(from, to);
                 let silent = silences
                     .iter()
                     .any(|(before, .., after)| from <= after.unwrap_or(u64::MAX) && before.saturating_sub(SLACK) <= to);
@@ -338,6 +348,7 @@ impl Compared<'_> {
         for incident in &self.played.assessment.incidents.clone() {
             let (from, to) = (micros(incident.start.0), incident.end.map_or(u64::MAX, |end| micros(end.0)));
             let hub_was_away = self.can_be((from, to), |from, to| {
+                let from = self.since_when(from, to);
                 silences.iter().any(|(before, .., after)| from <= after.unwrap_or(u64::MAX) && before.saturating_sub(SLACK) <= to)
                     || away.iter().any(|away| away.meets(from.saturating_sub(SLACK), to.saturating_add(SLACK)))
             });
@@ -393,17 +404,26 @@ impl Compared<'_> {
             )
             .collect();
         let facts = self.played.watches.iter().flat_map(|watch| &watch.facts);
-        let claimed: Vec<Option<u64>> = facts
-            .filter_map(|fact| {
-                if let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind { Some(duration(call.duration)) } else { None }
-            })
-            .collect();
+        let calls =
+            facts.filter_map(|fact| if let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind { Some(call) } else { None });
+        let claimed: Vec<(Option<u64>, Pairing)> = calls.map(|call| (call.duration.map(Micros::get), call.pairing)).collect();
         if claimed.len() != really.len() {
             self.wrong(format!("{} calls are told, {} there were", claimed.len(), really.len()));
         }
-        let (told, were): (u64, u64) = (claimed.iter().flatten().sum(), really.iter().sum());
-        if claimed.iter().all(Option::is_some) && told.abs_diff(were) > 5_000 * really.len() as u64 {
+        let known = || claimed.iter().filter_map(|(took, pairing)| took.map(|took| (took, *pairing)));
+        let (told, were): (u64, u64) = (known().map(|(took, _)| took).sum(), really.iter().sum());
+        if known().count() == claimed.len() && told.abs_diff(were) > MEASURED * really.len() as u64 {
             self.wrong(format!("the calls are said to have taken {told} µs, and took {were} µs"));
+        }
+        for (took, _) in known().filter(|(_, pairing)| *pairing == Pairing::Exact) {
+            if !really.iter().any(|really| really.abs_diff(took) <= MEASURED) {
+                self.wrong(format!("a call is said to have taken {took} µs, and the calls took {really:?} µs"));
+            }
+        }
+        let untimed = claimed.iter().filter(|(took, pairing)| took.is_none() && *pairing != Pairing::Partial).count();
+        let clock_was_set = self.session.clock_set.is_some() || self.session.has(Disturbance::ClockJump);
+        if untimed > 0 && !clock_was_set {
+            self.wrong(format!("{untimed} calls are said to be of unknown duration though no clock was set"));
         }
     }
 
@@ -413,10 +433,6 @@ impl Compared<'_> {
         let seconds = (i128::from(at) - i128::from(start)) / 100_000;
         format!("{}.{} s", seconds / 10, (seconds % 10).abs())
     }
-}
-
-fn duration(duration: impl Into<Option<Micros>>) -> Option<u64> {
-    duration.into().map(Micros::get)
 }
 
 /// A time in a report.

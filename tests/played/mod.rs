@@ -2,6 +2,9 @@
 //! is judged of it.
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod hub;
+mod told;
+
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -14,15 +17,15 @@ use hubwatch::export::Tally;
 use hubwatch::hub::events::EventReader;
 use hubwatch::hub::interpret::PollAnswer;
 use hubwatch::journal::{Clocks, Journal, JournalReader, Limits, Opened};
-use hubwatch::judge::incident::IncidentKind;
-use hubwatch::judge::{Assessment, Judge};
 use hubwatch::sidecar::clock::Clock;
 use hubwatch::sidecar::{Lines, LogSource, Setup, Sidecar};
 use hubwatch::tail::Begin;
-use hubwatch::watch::{
-    ApiOutcome, ChangeCause, ClaimKind, ClaimRefusal, Count, Environment, Fact, FactKind, HubFact, HubName, Liveness, LogFact,
-    Micros, Origin, Poll, ServerFact, Text, Timestamp, Watch,
-};
+use hubwatch::watch::{ApiOutcome, Count, Environment, HubName, Micros, Origin, Text, Timestamp};
+
+#[allow(unused_imports, reason = "each test uses a part of it")]
+pub(crate) use hub::{Hub, Server};
+#[allow(unused_imports, reason = "each test uses a part of it")]
+pub(crate) use told::{Told, second};
 
 pub(crate) const START: u64 = 1_795_000_000;
 
@@ -34,130 +37,6 @@ pub(crate) fn at(seconds: f64) -> Timestamp {
 
 fn micros(seconds: f64) -> Micros {
     Micros::new((seconds * 1e6).round() as u64)
-}
-
-/// A server as the hub shows it.
-#[derive(Debug, Clone)]
-pub(crate) struct Server {
-    pub status: &'static str,
-    /// Since when it counts its uptime.
-    pub up_since: Option<f64>,
-    pub last_started: Option<f64>,
-    pub error: Option<&'static str>,
-}
-
-impl Server {
-    /// Connected since then.
-    pub(crate) fn up(since: f64) -> Self {
-        Self { status: "connected", up_since: Some(since), last_started: Some(since - 0.5), error: None }
-    }
-
-    /// As a crash leaves it.
-    pub(crate) fn crashed(started: f64) -> Self {
-        Self { status: "connected", up_since: None, last_started: Some(started - 0.5), error: None }
-    }
-
-    /// As a stop through the API leaves it.
-    pub(crate) fn stopped() -> Self {
-        Self { status: "disconnected", up_since: None, last_started: None, error: None }
-    }
-
-    /// As a stop that disables leaves it.
-    pub(crate) fn disabled() -> Self {
-        Self { status: "disabled", ..Self::stopped() }
-    }
-
-    /// Being connected since then.
-    pub(crate) fn connecting(since: f64) -> Self {
-        Self { status: "connecting", up_since: None, last_started: Some(since), error: None }
-    }
-}
-
-/// The hub as its API shows it.
-#[derive(Debug, Clone)]
-pub(crate) struct Hub {
-    pub answers: Result<(), ApiOutcome>,
-    pub pid: u32,
-    pub started: f64,
-    /// Whether it still has its entry in `workspaces.json`.
-    pub entry: bool,
-    /// What stands in its entry instead: the process of another hub that could not have its port, and its start.
-    pub usurper: Option<(u32, f64)>,
-    /// Another hub's entry there.
-    pub other: Option<(u16, u32)>,
-    pub state: &'static str,
-    /// How far its clock is ahead.
-    pub ahead: f64,
-    /// When its clock was set while it ran, and by how much. What it had noted before stays as it is.
-    pub set: Option<(f64, f64)>,
-    pub servers: BTreeMap<&'static str, Server>,
-    /// A server that its list has once more, in another state.
-    pub twice: Option<(&'static str, Server)>,
-}
-
-impl Hub {
-    /// What its clock said at a time, in seconds.
-    fn clock(&self, time: f64) -> f64 {
-        let set = self.set.filter(|(since, _)| time >= *since).map_or(0.0, |(_, by)| by);
-        time + self.ahead + set
-    }
-
-    fn answer(&self, now: f64) -> PollAnswer {
-        let iso = |time: f64| at(self.clock(time)).to_string();
-        let (asked, now_at) = (at(now - 0.002), at(now));
-        let (health, servers) = match self.answers {
-            Err(outcome) => (Err(outcome), None),
-            Ok(()) => (
-                Ok(serde_json::from_value(self.health(&iso, now)).unwrap()),
-                Some((Ok(serde_json::from_value(self.list(&iso, now)).unwrap()), Micros::new(500))),
-            ),
-        };
-        PollAnswer {
-            asked,
-            now: now_at,
-            health,
-            health_duration: Micros::new(1_000),
-            servers,
-            process: None,
-            children: Vec::new(),
-            filtering: None,
-            log_file: None,
-            own_subscribers: 0,
-        }
-    }
-
-    fn health(&self, iso: &dyn Fn(f64) -> String, now: f64) -> serde_json::Value {
-        let mut active = serde_json::Map::new();
-        if self.entry {
-            let (pid, started) = self.usurper.unwrap_or((self.pid, self.started));
-            let own = serde_json::json!({"pid": pid, "port": 7000, "startTime": iso(started), "config_files": []});
-            active.insert("7000".to_owned(), own);
-        }
-        if let Some((port, pid)) = self.other {
-            active.insert(port.to_string(), serde_json::json!({"pid": pid, "port": port, "startTime": iso(now - 1.0)}));
-        }
-        serde_json::json!({
-            "status": "ok", "state": self.state, "timestamp": iso(now - 0.001), "activeClients": 0,
-            "workspaces": {"current": "7000", "allActive": active},
-        })
-    }
-
-    fn list(&self, iso: &dyn Fn(f64) -> String, now: f64) -> serde_json::Value {
-        let servers: Vec<_> = self
-            .servers
-            .iter()
-            .chain(self.twice.iter().map(|(name, server)| (name, server)))
-            .map(|(name, server)| {
-                serde_json::json!({
-                    "name": name, "transportType": "stdio", "status": server.status, "error": server.error,
-                    "capabilities": {"tools": if server.status == "connected" { vec![1; 3] } else { Vec::new() }},
-                    "uptime": server.up_since.map_or(0.0, |since| (self.clock(now) - self.clock(since)).floor()),
-                    "lastStarted": server.last_started.map(iso),
-                })
-            })
-            .collect();
-        serde_json::json!({"servers": servers, "timestamp": iso(now - 0.001)})
-    }
 }
 
 /// In which form the hub writes its log.
@@ -437,103 +316,4 @@ fn sidecar(log: &std::path::Path, opened: &Opened, checkpoint: Option<Vec<u8>>, 
         own: None,
     };
     Sidecar::begin(setup, now, opened.journal.clone(), None, false)
-}
-
-/// What the Watches tell.
-pub(crate) struct Told {
-    pub watches: Vec<Watch>,
-}
-
-impl Told {
-    pub(crate) fn facts(&self) -> impl Iterator<Item = &Fact> {
-        self.watches.iter().flat_map(|watch| &watch.facts)
-    }
-
-    /// The hub's starts and ends, in words, each with its second.
-    pub(crate) fn life(&self) -> Vec<(&'static str, f64)> {
-        let named = |fact: &Fact| match &fact.kind {
-            FactKind::Hub(HubFact::HubStarted(_)) => Some("started"),
-            FactKind::Hub(HubFact::HubStopping(_)) => Some("stopping"),
-            FactKind::Hub(HubFact::HubStopped(_)) => Some("stopped"),
-            FactKind::Hub(HubFact::HubExited(_)) => Some("exited"),
-            FactKind::Hub(HubFact::HubUnreachable(_)) => Some("unreachable"),
-            FactKind::Hub(HubFact::HubReachable(_)) => Some("reachable"),
-            _ => None,
-        };
-        self.facts().filter_map(|fact| Some((named(fact)?, second(fact.when.latest())))).collect()
-    }
-
-    /// Only what it was, without the polls' own.
-    pub(crate) fn ends_and_starts(&self) -> Vec<&'static str> {
-        self.life().into_iter().map(|(what, _)| what).filter(|what| !what.ends_with("reachable")).collect()
-    }
-
-    /// The changes of a server.
-    pub(crate) fn changes(&self, name: &str) -> Vec<(Liveness, ChangeCause)> {
-        self.facts()
-            .filter_map(|fact| match &fact.kind {
-                FactKind::Server(ServerFact::ServerChanged(change)) if change.server.as_str() == name => {
-                    Some((change.to, change.cause.unwrap()))
-                }
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// When a server changed to this for the first time after then.
-    pub(crate) fn changed_at(&self, name: &str, to: Liveness, after: f64) -> Option<f64> {
-        self.facts().find_map(|fact| match &fact.kind {
-            FactKind::Server(ServerFact::ServerChanged(change))
-                if change.server.as_str() == name && change.to == to && second(fact.when.latest()) >= after =>
-            {
-                Some(second(fact.when.latest()))
-            }
-            _ => None,
-        })
-    }
-
-    /// The claims that were not believed.
-    pub(crate) fn refused(&self) -> BTreeMap<(ClaimKind, ClaimRefusal), u64> {
-        let mut refused = BTreeMap::new();
-        for fact in self.facts() {
-            if let FactKind::Log(LogFact::ClaimsDropped(dropped)) = &fact.kind {
-                *refused.entry((dropped.claim, dropped.refusal)).or_default() += dropped.count.get();
-            }
-        }
-        refused
-    }
-
-    /// Whether it was told that the log is shared.
-    pub(crate) fn is_shared(&self) -> bool {
-        self.facts().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogShared(_))))
-    }
-
-    pub(crate) fn last_poll(&self) -> &Poll {
-        self.watches.iter().rev().find_map(|watch| watch.poll.as_ref()).unwrap()
-    }
-
-    /// What is judged of it.
-    pub(crate) fn judged(&self) -> Assessment {
-        let mut judge = Judge::new(Vec::new(), self.watches[0].interval.start());
-        for watch in &self.watches {
-            judge.take(watch);
-        }
-        judge.assess(self.watches.last().unwrap().interval.end())
-    }
-
-    /// The incidents, by their kinds and subjects.
-    pub(crate) fn incidents(&self) -> Vec<String> {
-        let awaited = IncidentKind::HubAwaited;
-        self.judged()
-            .incidents
-            .iter()
-            .filter(|incident| incident.kind != awaited)
-            .map(|incident| format!("{} {}", incident.kind, incident.subject))
-            .collect()
-    }
-}
-
-fn second(at: Timestamp) -> f64 {
-    let micros = at.get() as f64 - (START * 1_000_000) as f64;
-    (micros / 1e5).round() / 10.0
 }

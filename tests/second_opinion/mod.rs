@@ -265,8 +265,9 @@ fn calls(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
     measures.insert("calls.invalid", (permille(invalid, known), known));
     measures.insert("calls.notifications_failed", (whole(notified), count));
     measures.insert("gemini.not_fallen_back", (whole(not_fallen_back), gemini_failed));
-    let seen_asking =
-        |call: &&&CallEnded| call.duration.is_some() && !matches!(call.gemini, GeminiOutcome::NotAsked | GeminiOutcome::Unseen);
+    let seen_asking = |call: &&&CallEnded| {
+        call.pairing != Pairing::Partial && !matches!(call.gemini, GeminiOutcome::NotAsked | GeminiOutcome::Unseen)
+    };
     let asked: Vec<_> = all.iter().filter(seen_asking).collect();
     let of_calls: u64 = asked.iter().map(|call| u64::from(call.gemini_failed_rounds)).sum();
     let beyond = u64::saturating_sub(rounds_told, of_calls);

@@ -73,6 +73,11 @@ impl Clocks {
         self.ahead.unwrap_or(0)
     }
 
+    /// Whether an answer has shown the hub's clock.
+    pub(crate) const fn is_known(&self) -> bool {
+        self.ahead.is_some()
+    }
+
     /// Whether the hub's clock was set since its process was first seen: times from before and after that can't be compared.
     pub(crate) const fn was_set(&self) -> bool {
         self.set_at.is_some()
@@ -148,13 +153,13 @@ impl Clocks {
 }
 
 /// Whether a line can have been written then.
-fn fits(at: Timestamp, earliest: Timestamp, read: Timestamp) -> bool {
+pub(super) fn fits(at: Timestamp, earliest: Timestamp, read: Timestamp) -> bool {
     let is_late = earliest < read && at.plus(SAME_CLOCK) < earliest;
     !is_late && at <= read.plus(SAME_CLOCK)
 }
 
 /// From one time to another, in microseconds; negative into the past.
-fn distance(from: Timestamp, to: Timestamp) -> i64 {
+pub(super) fn distance(from: Timestamp, to: Timestamp) -> i64 {
     let part = |micros: Micros| i64::try_from(micros.get()).unwrap_or(i64::MAX);
     part(to.since(from)) - part(from.since(to))
 }

@@ -117,7 +117,13 @@ impl Interpreter {
 
     /// Takes up what an answer shows of the hub's clock. What waits was dated by what was known before.
     pub(in crate::hub) fn learn_clock(&mut self, answer: &PollAnswer) {
-        if self.clocks.learn(Self::reading(answer)) {
+        let reading = Self::reading(answer);
+        let was_known = self.clocks.is_known();
+        let is_news = self.clocks.learn(reading);
+        if reading.is_some() {
+            self.durations_checked(is_news && was_known);
+        }
+        if is_news {
             // It is compared with times of the hub: those from before can't be.
             self.hub.state_said = None;
             self.claims.retime(&self.clocks);

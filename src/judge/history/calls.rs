@@ -44,6 +44,9 @@ pub struct CallHistory {
     /// Calls seen in part: their beginning was missed, so how long they took is unknown.
     #[serde(default)]
     pub partial: u64,
+    /// Calls seen whole whose duration is unknown, because the hub's clock was set in their midst or may have been.
+    #[serde(default)]
+    pub untimed: u64,
     /// Calls seen whole that asked Gemini, planned ones included.
     pub gemini_asked: u64,
     /// Failed rounds: facts `mcphub.gemini.round_failed`, planned ones included.
@@ -87,7 +90,7 @@ pub struct KeptCall {
     /// When it ended; reports of earlier versions don't say it.
     #[serde(default)]
     pub at: Option<Moment>,
-    /// How long it took; unknown of a call seen in part.
+    /// How long it took; unknown of a call seen in part, and of one in whose midst the hub's clock was set.
     pub duration_us: Option<u64>,
     /// How it ended.
     pub outcome: CallOutcome,
@@ -163,9 +166,10 @@ impl CallHistory {
             None => _ = self.by_outcome.insert(call.outcome.to_string(), 1),
         }
         self.guessed += u64::from(call.pairing == Pairing::Guessed);
-        match call.duration {
-            Some(duration) => self.charted.push(at, duration),
-            None => self.partial += 1,
+        match (call.duration, call.pairing) {
+            (Some(duration), _) => self.charted.push(at, duration),
+            (None, Pairing::Partial) => self.partial += 1,
+            (None, Pairing::Exact | Pairing::Guessed) => self.untimed += 1,
         }
         if asked_gemini(call) {
             self.gemini_asked += 1;
@@ -254,7 +258,7 @@ impl JudgedCalls {
 /// Returns whether a completely visible call asked Gemini. A partly visible one may have had more failed rounds: it is on neither
 /// side of a share.
 fn asked_gemini(call: &CallEnded) -> bool {
-    call.duration.is_some() && !matches!(call.gemini, GeminiOutcome::NotAsked | GeminiOutcome::Unseen)
+    call.pairing != Pairing::Partial && !matches!(call.gemini, GeminiOutcome::NotAsked | GeminiOutcome::Unseen)
 }
 
 /// Ended, and without a failed Gemini round: what retries cost is Gemini's doing.

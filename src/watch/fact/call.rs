@@ -88,7 +88,7 @@ record! {
     pub struct CallEnded {
         /// When it began; where its beginning was missed, when it was first seen.
         pub started: Timestamp = names::CALL_STARTED,
-        /// How long it took. Absent where its beginning was missed: such a call is seen in part.
+        /// How long it took. Absent where its beginning was missed (such a call is seen in part), and where the hub's clock was set in its midst.
         pub duration: Option<Micros> = names::CALL_DURATION,
         /// How it ended.
         pub outcome: CallOutcome = names::CALL_OUTCOME,

@@ -4,8 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::hub::lines::detail::{Detail, joined};
 use crate::hub::lines::meaning::{Meaning, background_lines, client_lines, hub_lines, process_lines, server_lines};
+use crate::hub::sources::clocks::Clocks;
+use crate::hub::sources::stated::{Basis, Stated};
 use crate::watch::{
-    CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Notification, Pairing, RecordUid, SessionHash, Text, Timestamp, TraceId,
+    CallEnded, CallOutcome, GeminiFailure, GeminiOutcome, Micros, Notification, Pairing, RecordUid, SessionHash, Text, Timestamp,
+    TraceId,
 };
 
 /// How far a call has come.
@@ -30,6 +33,9 @@ pub struct StageEvent {
 pub(super) struct Call {
     pub(super) began: RecordUid,
     pub(super) started: Timestamp,
+    /// What its first line states.
+    #[serde(default)]
+    pub(super) begun: Option<Stated>,
     /// Whether its beginning was missed.
     #[serde(default)]
     pub(super) partial: bool,
@@ -37,7 +43,12 @@ pub(super) struct Call {
     pub(super) stage: Stage,
     pub(super) ambiguous: bool,
     pub(super) gemini_asked: Option<Timestamp>,
+    #[serde(default)]
+    pub(super) asking_began: Option<Stated>,
     pub(super) gemini_done: Option<Timestamp>,
+    /// How long Gemini took, if that is known.
+    #[serde(default)]
+    pub(super) gemini_took: Option<Micros>,
     pub(super) failed_rounds: u32,
     pub(super) failure: Option<GeminiFailure>,
     pub(super) fallback: bool,
@@ -58,6 +69,10 @@ pub struct EndedCall {
     pub began: RecordUid,
     /// The fact.
     pub fact: CallEnded,
+    /// What its duration stands on.
+    pub(crate) basis: Option<Basis>,
+    /// What its first line states.
+    pub(crate) begun: Option<Stated>,
     /// When it ended.
     pub ended: Timestamp,
     /// When Gemini was asked.
@@ -83,6 +98,8 @@ pub(crate) struct LineContext<'a> {
     pub uid: RecordUid,
     /// When it was written, as well as that is known.
     pub at: Timestamp,
+    /// What it states of that.
+    pub stated: Option<Stated>,
     /// The session it names.
     pub session: Option<SessionHash>,
     /// The object beside its text.
@@ -98,12 +115,15 @@ impl Call {
         Self {
             began: line.uid,
             started: line.at,
+            begun: line.stated,
             partial: false,
             session: line.session,
             stage,
             ambiguous: false,
             gemini_asked: None,
+            asking_began: None,
             gemini_done: None,
+            gemini_took: None,
             failed_rounds: 0,
             failure: None,
             fallback: false,
@@ -175,11 +195,53 @@ impl Call {
         }
     }
 
+    /// The hub's clock was set back before these lines were written, as an answer shows.
+    pub(super) fn correct_late_lines(&mut self, clocks: &Clocks) {
+        let correct = |stated: &mut Option<Stated>, at: &mut Timestamp| {
+            if let Some(late) = stated.as_mut().filter(|stated| stated.is_late()) {
+                let (corrected, when) = late.corrected(clocks);
+                (*late, *at) = (corrected, when.latest());
+            }
+        };
+        correct(&mut self.begun, &mut self.started);
+        if let Some(asked) = &mut self.gemini_asked {
+            correct(&mut self.asking_began, asked);
+        }
+    }
+
+    /// The analysis ended with this line.
+    pub(super) fn analysed(&mut self, line: LineContext<'_>) {
+        self.gemini_done = Some(line.at);
+        self.gemini_took = between(self.asking_began, line.stated).map(|(took, _)| took);
+    }
+
+    /// A line shows its end.
+    pub(super) fn ended_by(self, line: LineContext<'_>, outcome: CallOutcome, in_flight: usize) -> EndedCall {
+        let took = if self.partial { None } else { between(self.begun, line.stated) };
+        self.over(line.at, took.map(|(took, _)| took), took.map(|(_, basis)| basis), outcome, in_flight)
+    }
+
+    /// Its end is not shown by a line of its own.
     pub(super) fn ended(self, at: Timestamp, outcome: CallOutcome, in_flight: usize) -> EndedCall {
-        let gemini_duration = self.gemini_asked.map(|asked| self.gemini_done.unwrap_or(at).since(asked));
+        let is_known = !self.partial && at >= self.started;
+        let took = is_known.then(|| at.since(self.started));
+        self.over(at, took, None, outcome, in_flight)
+    }
+
+    fn over(
+        self,
+        at: Timestamp,
+        duration: Option<Micros>,
+        basis: Option<Basis>,
+        outcome: CallOutcome,
+        in_flight: usize,
+    ) -> EndedCall {
+        let unfinished =
+            || self.gemini_asked.filter(|_| self.gemini_done.is_none() && duration.is_some()).map(|asked| at.since(asked));
+        let gemini_duration = self.gemini_took.or_else(unfinished);
         let fact = CallEnded {
             started: self.started,
-            duration: (!self.partial).then(|| at.since(self.started)),
+            duration,
             outcome,
             pairing: match (self.partial, self.ambiguous) {
                 (true, _) => Pairing::Partial,
@@ -200,6 +262,19 @@ impl Call {
             confidence: self.confidence,
             response_complete: self.response_complete,
         };
-        EndedCall { began: self.began, ended: at.max(fact.started), fact, gemini_asked: self.gemini_asked, events: self.events }
+        EndedCall {
+            began: self.began,
+            ended: at.max(fact.started),
+            fact,
+            basis,
+            begun: self.begun,
+            gemini_asked: self.gemini_asked,
+            events: self.events,
+        }
     }
+}
+
+/// How long one line was written after another, and what that stands on.
+fn between(one: Option<Stated>, other: Option<Stated>) -> Option<(Micros, Basis)> {
+    one.zip(other).and_then(|(one, other)| other.since(one))
 }

@@ -9,7 +9,7 @@
 //! had some.
 //!
 //! A call whose beginning is not visible (the subscription began while it ran, or a part of the log was lost) is seen in part: it
-//! is counted when it ends, and how long it took stays unknown.
+//! is counted when it ends, and how long it took stays unknown. So does how long a call took in whose midst the hub's clock was set.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,12 +17,16 @@ use crate::hub::facts::Said;
 use crate::hub::interpret::Interpreter;
 use crate::hub::lines::line::LogLine;
 use crate::hub::lines::meaning::{Meaning, background_lines, client_lines, hub_lines, process_lines, server_lines};
+use crate::hub::sources::clocks::Clocks;
+use crate::hub::sources::stated::Stated;
 use crate::watch::{CallOutcome, GeminiFailure, Micros, RecordUid, SessionHash, Timestamp};
 
 mod call;
+mod durations;
 
 use call::{Call, Stage};
 pub(crate) use call::{EndedCall, LineContext, StageEvent};
+pub(crate) use durations::Measured;
 
 /// After how long without an end a call is given up. The hub's own worst case, three rounds of three Gemini requests with backoff,
 /// takes about 17 s (`tests/recordings/fork-pino`); ten minutes leave no doubt.
@@ -152,7 +156,7 @@ impl Calls {
         match meaning {
             Meaning::GeminiAsked => {
                 call.stage = Stage::AskingGemini;
-                call.gemini_asked = Some(line.at);
+                (call.gemini_asked, call.asking_began) = (Some(line.at), line.stated);
             }
             Meaning::CallNotified(notification) => call.notification = Some(notification),
             Meaning::CallRefused => call.stage = Stage::Refused,
@@ -212,7 +216,7 @@ impl Calls {
         call.note(text, line.at);
         call.learn(Meaning::GeminiDone, line.data);
         call.stage = Stage::GeminiDone;
-        call.gemini_done = Some(line.at);
+        call.analysed(line);
         call.fallback = turn == Turn::Fallback;
         call.recovered = turn == Turn::Recovered;
         call.failed(&rounds);
@@ -237,7 +241,7 @@ impl Calls {
         call.failed(&self.stray_rounds.split_off(of_others));
         call.note(text, line.at);
         call.learn(Meaning::GeminiDone, line.data);
-        call.gemini_done = Some(line.at);
+        call.analysed(line);
         call.fallback = turn == Turn::Fallback;
         call.recovered = turn == Turn::Recovered;
         self.in_flight.push(call);
@@ -335,7 +339,7 @@ impl Calls {
             (_, false) if call.fallback => CallOutcome::Fallback,
             (_, false) => CallOutcome::Ok,
         };
-        Some(call.ended(line.at, outcome, in_flight))
+        Some(call.ended_by(line, outcome, in_flight))
     }
 
     fn ending(&mut self, line: LineContext<'_>) -> Option<usize> {
@@ -384,6 +388,11 @@ impl Calls {
         gone.into_iter().map(|call| call.ended(at, CallOutcome::Aborted, in_flight)).collect()
     }
 
+    /// What seemed late of the calls in flight was written by the clock that was set back.
+    fn correct_late_lines(&mut self, clocks: &Clocks) {
+        self.in_flight.iter_mut().for_each(|call| call.correct_late_lines(clocks));
+    }
+
     /// The failed rounds that are left belong to the calls that still ask.
     fn blame_rounds(&mut self) {
         for index in self.asking(None) {
@@ -396,13 +405,20 @@ impl Calls {
 }
 
 impl Interpreter {
-    pub(in crate::hub) fn of_call(&mut self, meaning: Meaning<'_>, line: &LogLine<'_>, said: &mut Said) -> Option<RecordUid> {
+    pub(in crate::hub) fn of_call(
+        &mut self,
+        meaning: Meaning<'_>,
+        line: &LogLine<'_>,
+        stated: Option<Stated>,
+        said: &mut Said,
+    ) -> Option<RecordUid> {
         let session = line.session.as_deref().map(|session| SessionHash::of(session, self.mask.key()));
-        let context = LineContext { uid: said.uid, at: said.when.latest(), session, data: line.data };
+        let context = LineContext { uid: said.uid, at: said.when.latest(), stated, session, data: line.data };
         let ended = self.calls.line(meaning, self.masked(&line.text).as_str(), context);
         for call in &ended {
             said.say(call.fact.clone());
         }
+        self.measured(&ended);
         self.ended.extend(ended);
         self.calls.touched()
     }

@@ -1,14 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::watch::{GeminiOutcome, Pairing, WatcherId};
+use crate::watch::{GeminiOutcome, Pairing, WatcherId, When};
 
 const STEPS: [Meaning<'static>; 4] = [Meaning::CallEntered, Meaning::GeminiAsked, Meaning::GeminiDone, Meaning::CallSucceeded];
 
 fn context(at: u64, offset: u64, session: Option<usize>) -> LineContext<'static> {
     let session = session.map(|session| SessionHash::of(&session.to_string(), &[0; 32]));
     let uid = RecordUid::of_line(WatcherId::from_seed(b"test"), "log", 0, offset);
-    LineContext { uid, at: Timestamp::new(at), session, data: None }
+    let at = Timestamp::new(at);
+    LineContext { uid, at, stated: Some(Stated::new(at, When::At(at), at, at)), session, data: None }
 }
 
 /// Plays the calls' steps in the order given (each entry is the call whose next step happens); returns the ended calls and
