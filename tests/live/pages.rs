@@ -146,10 +146,11 @@ async fn the_status_page_of_a_real_hub_fills_itself_and_shows_everything() {
     has_charts(&format!("{}/status.json", serving.url)).await;
     let page = dom(&chromium, &serving.url, &[AFTER_A_WHILE.to_owned()]);
     drop(serving);
+    // A hub without faults fails nothing, and a few seconds of it are not enough for a verdict.
     for shown in [
         "live <span class=\"soft\">(staging)</span>",
         ">filesystem <",
-        "✗ FAIL</strong> – do not promote",
+        "? inconclusive</strong> – no verdict: not enough data",
         "<figure id=\"chart-overview\"",
     ] {
         assert!(page.contains(shown), "{shown} is not on the page:\n{page}");
