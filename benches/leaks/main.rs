@@ -1,4 +1,4 @@
-//! How often a leak is found, and how often one is told where there is none: 20 seeds of each shape, each polled every 15 s.
+//! How often a leak is found, and how often one is reported where there is none: 20 seeds of each shape, each polled every 15 s.
 //!
 //! `cargo bench --bench leaks` prints the table of benches/README.md. `-- --hours 48 --seeds 100 --first 1000 --only restarts` tries other
 //! seeds, or only shapes whose name has one of the words that `|` separates. Nothing depends on the machine but the time that a verdict takes.
@@ -110,7 +110,7 @@ fn main() {
     let options = Options::read(&std::env::args().skip(1).collect::<Vec<_>>());
     let (mut slowest, mut misses) = (0, Vec::new());
     let seeds = options.seeds;
-    println!("Of {seeds} seeds each: leak told / no leak / can't tell, and how often the interval held the slope.");
+    println!("Of {seeds} seeds each: leak reported / no leak / can't tell, and how often the interval held the slope.");
     println!("| shape | {} |", options.hours.iter().map(|hours| format!("{hours} h | interval")).collect::<Vec<_>>().join(" | "));
     println!("| --- |{}", " --- | --- |".repeat(options.hours.len()));
     let leaks = [0.5, 1.0, 2.0, 5.0].into_iter().flat_map(with_leak);

@@ -295,7 +295,7 @@ fn note(watch: &Watch, found: &mut Found, runs: &mut Runs) {
         found.incomplete.push(Incomplete { from, to: watch.interval.start(), lack });
     }
     let end = watch.interval.end();
-    // A run can tell of its last commit after it told that it ends.
+    // The fact about a run's last commit may come after the fact that the run ends.
     let has_ended = found.last.is_some_and(|(last, ended)| last == end && ended);
     if found.last.is_none_or(|(last, _)| last <= end) {
         found.last = Some((end, has_ended || ended_well(watch)));

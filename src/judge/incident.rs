@@ -164,39 +164,9 @@ impl IncidentKind {
         }
     }
 
-    /// Whether the history of the hub or of a server tells when it begins and ends, and tells it anew after the clock jumped.
+    /// Whether it is an outage of the hub or of a server, whose times are those of that one's history.
     pub(super) const fn is_an_outage(self) -> bool {
-        match self {
-            Self::HubDown | Self::HubAwaited | Self::ServerDown | Self::ServerNeverUp => true,
-            Self::ApiFailing
-            | Self::ApiSlow
-            | Self::ServerFlapping
-            | Self::ServerReconnecting
-            | Self::ToolsLost
-            | Self::ToolsChanged
-            | Self::CallsSlow
-            | Self::CallsFailing
-            | Self::NotificationsFailing
-            | Self::GeminiFailing
-            | Self::BreakerOpen
-            | Self::ErrorSpike
-            | Self::ErrorRate
-            | Self::ClientsUnusual
-            | Self::ClientsExcessive
-            | Self::CpuHigh
-            | Self::MemoryHigh
-            | Self::MemoryNearLimit
-            | Self::MemoryGrowth
-            | Self::LogGrowth
-            | Self::LogStorm
-            | Self::LogStormKnown
-            | Self::LogWriteFailed
-            | Self::LogUnreadable
-            | Self::DiskLow
-            | Self::WatchGap
-            | Self::ClockJumped
-            | Self::BuildChanged => false,
-        }
+        matches!(self.trouble(), Self::HubDown | Self::ServerDown)
     }
 }
 

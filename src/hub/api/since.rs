@@ -1,7 +1,7 @@
 //! The time of a change by the API's own times: more exact than the two polls between which it was noticed.
 //!
 //! An age says how long ago something was when the hub answered, whatever the hub's clock says. The answer was made between our request
-//! and its arrival. A clock that was set tells no age of what was before that.
+//! and its arrival. After a clock was set, the age of anything earlier is unknown.
 
 use super::answers;
 use crate::hub::topics::servers::Asked;

@@ -136,7 +136,7 @@ impl Clocks {
         if at > read || self.ahead.is_none() { When::between(earliest.min(read), read) } else { When::At(at) }
     }
 
-    /// When a message of the event stream was sent that says `said`, on the steady line. The stream is in order and waits for nobody:
+    /// When a message of the event stream was sent that says `said`, on the steady line. The stream is in order and sent at once:
     /// what was not there when it was last read, at `earliest`, was sent after that, whatever the hub's clock says.
     pub(crate) fn sent(&self, said: Timestamp, earliest: Timestamp, read: Timestamp) -> When {
         match self.written(said, earliest, read) {

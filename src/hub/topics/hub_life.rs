@@ -191,7 +191,7 @@ impl Interpreter {
         }
     }
 
-    /// Whoever goes on writing after an error has survived it.
+    /// A process that goes on writing after an error has survived it.
     pub(in crate::hub) fn survives_errors(&mut self, line: &LogLine<'_>, at: Timestamp) {
         let later = self.last_error.as_ref().is_some_and(|(error, _)| at.since(*error) > CAUSE_WINDOW);
         self.hub.survived_error |= later && self.is_of_present_process(line);

@@ -33,7 +33,7 @@ impl Identity {
     }
 }
 
-/// Processes that were the hub's before, as many as are told apart.
+/// The number of earlier processes of the hub that are remembered.
 const MAX_FORMER: usize = 64;
 
 impl HubLife {

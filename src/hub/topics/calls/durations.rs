@@ -1,5 +1,7 @@
 //! What the hub's next answer says of the times and durations that lines stated by its clock.
 
+use std::collections::{HashMap, HashSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::hub::facts::{Evidence, PendingFact};
@@ -44,7 +46,8 @@ impl Interpreter {
     pub(in crate::hub) fn durations_checked(&mut self, clock_was_set: bool) {
         self.measured.late.clear();
         if clock_was_set {
-            let by_reading = &self.measured.by_reading;
+            // After a long absence there may be very many.
+            let by_reading: HashSet<TraceId> = self.measured.by_reading.iter().copied().collect();
             forget(&mut self.facts, |call| !by_reading.contains(&call.trace));
             self.correct_late_lines();
         }
@@ -52,14 +55,15 @@ impl Interpreter {
 
     /// What seemed late was written by the clock that was set back.
     fn correct_late_lines(&mut self) {
-        let Measured { late_lines, late_beginnings, .. } = &self.measured;
+        let late_lines: HashMap<RecordUid, Stated> = self.measured.late_lines.iter().copied().collect();
+        let late_beginnings: HashMap<TraceId, Stated> = self.measured.late_beginnings.iter().copied().collect();
         for fact in &mut self.facts {
             let Evidence::Line(record, _) = fact.evidence else { continue };
-            if let Some((_, stated)) = late_lines.iter().find(|(late, _)| *late == record) {
+            if let Some(stated) = late_lines.get(&record) {
                 fact.when = stated.corrected(&self.clocks).1;
             }
             if let FactKind::Call(CallFact::CallEnded(call)) = &mut fact.kind
-                && let Some((_, begun)) = late_beginnings.iter().find(|(late, _)| *late == call.trace)
+                && let Some(begun) = late_beginnings.get(&call.trace)
             {
                 call.started = begun.corrected(&self.clocks).1.latest();
             }
@@ -76,6 +80,7 @@ impl Interpreter {
     pub(in crate::hub) fn durations_go_out(&mut self) {
         let Measured { late, .. } = std::mem::take(&mut self.measured);
         if !late.is_empty() && !self.takes_lines_alone() {
+            let late: HashSet<TraceId> = late.into_iter().collect();
             forget(&mut self.facts, |call| late.contains(&call.trace));
         }
     }

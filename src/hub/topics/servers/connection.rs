@@ -52,7 +52,7 @@ impl Server {
         }
     }
 
-    /// The same by the hub's clock as it is now. Where nothing tells, it is the present.
+    /// The same by the hub's clock as it is now. If it is unknown, the present.
     pub(super) fn counts_from(&self, seen: &api::Server, times: Asked) -> Timestamp {
         let told = beginning(seen, times.hub_now);
         match self.known_connection(seen, times.hub_now) {
