@@ -5,6 +5,7 @@
 //! 1. Sources: [`tail`] follows the hub's log file, [`process`] reads the process table, [`hub`] polls the API and holds all
 //!    knowledge of what lines and answers mean.
 //!    [`sidecar`] brings them together, interval by interval.
+//!    [`announce`] is the folder in which other commands leave what a watch should know: planned windows, scenarios' checks.
 //! 2. The waist: [`watch`]. One interval of watching one hub is a [`watch::Watch`]; `encode` and `decode` turn it into a span and back.
 //! 3. Outlets: [`journal`] keeps what was learned, [`export`] sends it on by OTLP, [`serve`] answers whoever asks.
 //!    [`live`] judges what was committed while the watch goes on, and [`alert`] tells people of what it finds.
@@ -24,7 +25,7 @@
 //! live                              // judging while the watch goes on
 //! backend report                    // finding Watches again; rendering verdicts
 //! export judge process              // sending; verdicts without I/O; the hub's process
-//! hub journal simulator tail        // knowledge of hubs; what is kept; hubs that are played; files that grow
+//! announce hub journal simulator tail // what other commands tell a watch; knowledge of hubs; what is kept; hubs that are played; files that grow
 //! clocks                            // the wall clock and the monotonic one
 //! watch                             // the waist
 //! base                              // what knows nothing of all this
@@ -35,6 +36,7 @@
 extern crate self as hubwatch;
 
 pub mod alert;
+pub mod announce;
 pub mod backend;
 pub mod base;
 pub mod cli;

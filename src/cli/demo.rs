@@ -16,6 +16,7 @@ use super::period_source::{Period, progress};
 use super::report::{self, Job};
 use super::watching::{self, Plan, ProcessSource, filtering_poll};
 use super::{CliError, Exit};
+use crate::announce::marks::{self, Edge, Mark};
 use crate::config::{self, Joining, Sourced};
 use crate::export::Tally;
 use crate::hub::children::Child;
@@ -26,7 +27,6 @@ use crate::journal::{FILE_NAME, Journal, Limits};
 use crate::judge::rules::{self, RuleFile};
 use crate::process::HubProcess;
 use crate::report::SignOff;
-use crate::sidecar::marks::{self, Edge, Mark};
 use crate::sidecar::{Lines, LogSource, Setup, Sidecar};
 use crate::simulator::{
     ApiAnswer, Drill, FileSink, LiveSimulation, LogSink as _, Profile, Script, SimulatedChild, SimulatedProcess, Simulation, Step,

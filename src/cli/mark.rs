@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::known_hubs::{self, Known};
 use super::{CliError, Exit};
+use crate::announce::marks::{self, Announced, Edge, KNOWN, Mark};
 use crate::backend::BackendError;
 use crate::base::nearest::nearest;
 use crate::config::environment::Environment;
@@ -14,7 +15,6 @@ use crate::config::{self, Layers, Sourced};
 use crate::journal::{JournalError, JournalReader};
 use crate::judge::moment::Moment;
 use crate::judge::planned::LONGEST;
-use crate::sidecar::marks::{self, Announced, Edge, KNOWN, Mark};
 use crate::watch::{Decoded, HubName, Micros, Timestamp, spans_of_request};
 
 /// How far back `mark list` looks: the strategy's period.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::expectations::Expectations;
-use super::marks::{Edge, Mark};
+use crate::announce::marks::{Edge, Mark};
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
 use crate::watch::{
     ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Micros, Origin, Poll, RuleStated, SidecarPoll,

@@ -10,7 +10,6 @@ pub mod clock;
 mod commit;
 mod expectations;
 mod intake;
-pub mod marks;
 mod source;
 mod state;
 
@@ -18,6 +17,7 @@ use std::path::Path;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
+use crate::announce::marks::Mark;
 use crate::export::{LogFastPath, Tally};
 use crate::hub::interpret::{Interpreter, PollAnswer};
 use crate::journal::{Journal, JournalError, Recovered};
@@ -187,7 +187,7 @@ impl Sidecar {
     }
 
     /// Adds a mark as a fact of the open Watch.
-    pub fn mark(&mut self, mark: &marks::Mark) {
+    pub fn mark(&mut self, mark: &Mark) {
         self.assembler.mark(mark);
     }
 

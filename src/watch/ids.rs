@@ -207,6 +207,11 @@ hex_id!(
     8
 );
 hex_id!(
+    /// One run of a scenario: chosen by the scenario, and part of the ids of what it tells.
+    ScenarioRun,
+    8
+);
+hex_id!(
     /// Who watches: made once, kept in the state folder.
     WatcherId,
     8
@@ -254,6 +259,13 @@ impl WatcherId {
     /// A new watcher's id. The seed must differ between state folders: time, process id and path do.
     pub fn from_seed(seed: &[u8]) -> Self {
         Self::derive("hubwatch watcher", &[seed])
+    }
+}
+
+impl ScenarioRun {
+    /// Returns a new run's id. The seed must differ between runs: scenario, time and process id do.
+    pub fn from_seed(seed: &[u8]) -> Self {
+        Self::derive("hubwatch scenario run", &[seed])
     }
 }
 
@@ -323,6 +335,11 @@ impl FactId {
     pub fn of_watch(watcher: WatcherId, run: u32, sequence: Count, ordinal: u32) -> Self {
         let parts: [&[u8]; 4] = [watcher.as_bytes(), &run.to_le_bytes(), &sequence.get().to_le_bytes(), &ordinal.to_le_bytes()];
         Self::derive("hubwatch watch fact", &parts)
+    }
+
+    /// Returns the id of what a run of a scenario told under this number; `kind` is the name of the fact's event.
+    pub fn of_scenario(run: ScenarioRun, kind: &str, sequence: u32) -> Self {
+        Self::derive("hubwatch scenario fact", &[run.as_bytes(), kind.as_bytes(), &sequence.to_le_bytes()])
     }
 }
 

@@ -6,13 +6,13 @@ use tokio::time::Instant;
 
 use super::Watcher;
 use super::notices::{HubState, survive};
+use crate::announce::marks;
 use crate::cli::CliError;
 use crate::hub::api::{self, FilteringStats, Health, Servers};
 use crate::hub::client::{HubClient, Timed};
 use crate::hub::interpret::PollAnswer;
 use crate::live::vitals::Deployment;
 use crate::process::{ApiProcess, HubProcess};
-use crate::sidecar::marks;
 use crate::watch::{ApiOutcome, FilteringPoll, Text, Timestamp};
 
 /// The answers to the requests of one poll.

@@ -29,7 +29,9 @@ use super::period::{Period, Place};
 use super::planned::Plans;
 use super::rules::Rules;
 use super::series::Recorder;
-use crate::watch::{Fact, FactKind, Micros, Poll, ScenarioChecked, ScenarioFact, Timestamp, Watch, WatcherFact, WatcherId, When};
+use crate::watch::{
+    Fact, FactKind, Micros, Poll, ScenarioChecked, ScenarioFact, StepVerdict, Timestamp, Watch, WatcherFact, WatcherId, When,
+};
 use phases::Polled;
 use sources::SourceClock;
 
@@ -322,16 +324,19 @@ impl History {
                 }
             }
             FactKind::Scenario(ScenarioFact::ScenarioChecked(checked)) => self.checked(checked),
+            FactKind::Scenario(ScenarioFact::ScenarioMeasured(_)) => {}
         }
     }
 
     fn checked(&mut self, checked: &ScenarioChecked) {
         let scenario = self.scenarios.entry(checked.scenario.to_string()).or_default();
-        if checked.held {
-            scenario.held += 1;
-        } else {
-            let detail = checked.detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
-            scenario.failed.push(format!("{}{detail}", checked.check));
+        match checked.verdict {
+            StepVerdict::Pass => scenario.held += 1,
+            StepVerdict::Fail => {
+                let detail = checked.detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
+                scenario.failed.push(format!("{}{detail}", checked.check));
+            }
+            StepVerdict::NotVerifiable | StepVerdict::NotApplicable => {}
         }
     }
 

@@ -1,4 +1,4 @@
-//! Marks: planned maintenance and tests, announced with `hubwatch mark`. They are files in a folder beside the journal, which the
+//! Marks: planned maintenance and tests, announced with `hubwatch mark` or by a scenario. They are files in a folder beside the journal, which the
 //! sidecar reads with its next poll or when it starts, so it need not run when they are made.
 
 use std::path::{Path, PathBuf};
@@ -11,8 +11,24 @@ use crate::watch::{Fact, FactKind, MarkBegan, MarkEnded, Micros, Text, Timestamp
 /// The folder of the marks in the state folder.
 const FOLDER: &str = "marks";
 
-/// The disturbances of the strategy; criteria refer to these names.
-pub const KNOWN: [&str; 5] = ["server_crash", "gemini_failure", "session_isolation", "sse_disconnect", "high_load"];
+/// The known disturbances: the scenarios, and `sse_disconnect`, which a person marks. Criteria refer to these names.
+pub const KNOWN: [&str; 15] = [
+    "server_crash",
+    "gemini_failure",
+    "session_isolation",
+    "sse_disconnect",
+    "high_load",
+    "session_cleanup",
+    "concurrent_sessions",
+    "meta_tool",
+    "tools_usable",
+    "sse_lost",
+    "log_growth",
+    "half_open",
+    "mid_call_leave",
+    "log_disk_full",
+    "soak",
+];
 
 /// The kind of a mark.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,8 +118,12 @@ pub fn announced(mut marks: Vec<Mark>, longest: Micros) -> Vec<Announced> {
 /// Writes a mark to the folder, atomically.
 pub fn lay(state_dir: &Path, mark: &Mark) -> std::io::Result<()> {
     let folder = state_dir.join(FOLDER);
-    // Names sort by time; the PID distinguishes marks of the same time.
-    let name = format!("{:020}-{}", mark.at.get(), std::process::id());
+    // Names sort by time; the PID and the edge distinguish marks of the same time.
+    let edge = match mark.edge {
+        Edge::Begin => "begin",
+        Edge::End => "end",
+    };
+    let name = format!("{:020}-{}-{edge}", mark.at.get(), std::process::id());
     atomic::write_json(&folder.join(format!("{name}.json")), mark)
 }
 
