@@ -18,7 +18,7 @@ mod polled;
 mod sources;
 mod topics;
 
-pub use api::{client, discover, lookout};
+pub use api::{act, client, discover, lookout};
 pub use lines::{framing, line, mask, meaning};
 pub use sources::{events, merge, subscription};
 pub use topics::{call_trace, children, requests, servers};

@@ -145,11 +145,16 @@ impl HubClient {
         Ok(response)
     }
 
-    async fn get<T: Answer>(&self, path: &str) -> Timed<T> {
+    pub(super) async fn get<T: Answer>(&self, path: &str) -> Timed<T> {
         let begun = Instant::now();
         let body = self.body(path).await;
         let took = Micros::from_duration(begun.elapsed());
         (body.and_then(|body| parse(&body)), took)
+    }
+
+    /// A request with a body; its answer may take as long as the caller allows.
+    pub(super) fn request_without_limit(&self, path: &str) -> reqwest::RequestBuilder {
+        self.streams.post(format!("{}{path}", self.base))
     }
 
     async fn body(&self, path: &str) -> Result<Vec<u8>, ApiOutcome> {
@@ -167,7 +172,7 @@ async fn accepted(response: reqwest::Response) -> Result<Vec<u8>, ApiOutcome> {
     read(response).await
 }
 
-async fn read(response: reqwest::Response) -> Result<Vec<u8>, ApiOutcome> {
+pub(super) async fn read(response: reqwest::Response) -> Result<Vec<u8>, ApiOutcome> {
     let mut body = Vec::new();
     let mut chunks = response.bytes_stream();
     while let Some(chunk) = chunks.next().await {
