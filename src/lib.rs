@@ -11,6 +11,8 @@
 //!    [`live`] judges what was committed while the watch goes on, and [`alert`] tells people of what it finds.
 //! 4. The way back: [`backend`] finds Watches by derived trace ids, [`judge`] gives verdicts on them, [`report`] renders those.
 //!
+//! Beside that path, [`mcp`] is a client that acts on a hub as the hub's own clients do.
+//!
 //! Start reading at `main.rs`, then `cli/run.rs` (the way in) and `cli/report.rs` (the way back).
 //!
 //! # What imports what
@@ -23,9 +25,9 @@
 //! config                            // files, environment and flags → settings of what stands below
 //! alert                             // telling people
 //! live                              // judging while the watch goes on
-//! backend report                    // finding Watches again; rendering verdicts
+//! backend report scenario           // finding Watches again; rendering verdicts; acting on a hub
 //! export judge process              // sending; verdicts without I/O; the hub's process
-//! announce hub journal simulator tail // what other commands tell a watch; knowledge of hubs; what is kept; hubs that are played; files that grow
+//! announce hub journal mcp simulator tail // telling a watch; knowledge of hubs; what is kept; an MCP client; hubs that are played; files
 //! clocks                            // the wall clock and the monotonic one
 //! watch                             // the waist
 //! base                              // what knows nothing of all this
@@ -47,8 +49,10 @@ pub mod hub;
 pub mod journal;
 pub mod judge;
 pub mod live;
+pub mod mcp;
 pub mod process;
 pub mod report;
+pub mod scenario;
 pub mod serve;
 pub mod sidecar;
 pub mod simulator;

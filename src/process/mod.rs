@@ -246,6 +246,23 @@ pub fn is_alive(pid: u32) -> bool {
     system.process(pid).is_some()
 }
 
+/// Returns the name of the program that a process runs, such as `node`; `None` if it may not be known.
+pub fn executable(pid: u32) -> Option<String> {
+    let path = std::fs::read_link(format!("/proc/{pid}/exe")).ok()?;
+    Some(path.file_name()?.to_string_lossy().into_owned())
+}
+
+/// Returns a process and all its descendants, each after its parent.
+pub fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let mut next = 0;
+    while next < family.len() && family.len() < MAX_DESCENDANTS {
+        family.extend(child_pids::children_of(family[next]).unwrap_or_default());
+        next += 1;
+    }
+    family
+}
+
 /// Counts open file descriptors, if permitted (Linux, same user).
 fn descriptors(pid: u32) -> Option<u32> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?;

@@ -31,11 +31,11 @@ pub(super) enum Taken {
     },
 }
 
-/// What was taken, and from which hub.
+/// Something taken, and from which hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Note {
     hub: String,
-    taken: Vec<Taken>,
+    taken: Taken,
 }
 
 /// Notes what is about to be taken away.
@@ -43,28 +43,33 @@ struct Note {
 /// # Errors
 /// The state folder can't be written: then nothing must be taken.
 pub(super) fn note(target: &Target, taken: &Taken) -> Result<(), String> {
-    let mut note = read(&target.state_dir).unwrap_or_else(|| Note { hub: address(target), taken: Vec::new() });
-    if !note.taken.contains(taken) {
-        note.taken.push(taken.clone());
+    let mut notes = read(&target.state_dir);
+    let note = Note { hub: address(target), taken: taken.clone() };
+    if !notes.contains(&note) {
+        notes.push(note);
     }
-    write(&target.state_dir, &note)
+    write(&target.state_dir, &notes)
+}
+
+/// Returns whether something of this hub waits to be put back.
+pub(super) fn is_waiting(target: &Target) -> bool {
+    read(&target.state_dir).iter().any(|note| note.hub == address(target))
 }
 
 /// Puts back whatever is noted for this hub. Returns what was put back, or could not be, in words for people.
 pub(super) async fn all(target: &Target) -> Vec<Result<String, String>> {
-    let Some(mut note) = read(&target.state_dir).filter(|note| note.hub == address(target)) else { return Vec::new() };
+    let (ours, mut left): (Vec<Note>, Vec<Note>) = read(&target.state_dir).into_iter().partition(|note| note.hub == address(target));
     let mut done = Vec::new();
-    let mut left = Vec::new();
-    for taken in note.taken {
-        let put = put_back(target, &taken).await;
+    for note in ours {
+        let put = put_back(target, &note.taken).await;
         if put.is_err() {
-            left.push(taken);
+            left.push(note);
         }
         done.push(put);
     }
-    note.taken = left;
-    let written = if note.taken.is_empty() { forget(&target.state_dir) } else { write(&target.state_dir, &note) };
-    done.extend(written.err().map(Err));
+    if !done.is_empty() {
+        done.extend(write(&target.state_dir, &left).err().map(Err));
+    }
     done
 }
 
@@ -94,15 +99,15 @@ fn address(target: &Target) -> String {
     secret::without_credentials(target.hub.base())
 }
 
-fn read(state_dir: &Path) -> Option<Note> {
-    serde_json::from_slice(&std::fs::read(state_dir.join(FILE)).ok()?).ok()
+fn read(state_dir: &Path) -> Vec<Note> {
+    let bytes = std::fs::read(state_dir.join(FILE)).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
 }
 
-fn write(state_dir: &Path, note: &Note) -> Result<(), String> {
+fn write(state_dir: &Path, notes: &[Note]) -> Result<(), String> {
     let path = state_dir.join(FILE);
-    atomic::write_json(&path, note).map_err(|error| format!("can't write {}: {error}", path.display()))
-}
-
-fn forget(state_dir: &Path) -> Result<(), String> {
-    deleted(&state_dir.join(FILE))
+    if notes.is_empty() {
+        return deleted(&path);
+    }
+    atomic::write_json(&path, &notes).map_err(|error| format!("can't write {}: {error}", path.display()))
 }

@@ -1,0 +1,363 @@
+//! The stage: what a scenario acts with. It keeps the steps, the clients, and the rules that keep a hub alive.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::actor::Actor;
+use super::analysis::{self, Analysis, META_TOOL, NoAnalysis};
+use super::measure::Measures;
+use super::outcome::{Outcome, Step};
+use super::plan::{Scenario, StepSpec};
+use super::probe::{Exposure, Exposures, Probe};
+use super::run::{Audience, Event};
+use super::survey::Survey;
+use super::target::{Options, Target};
+use super::telemetry::{ScenarioSpan, Telemetry};
+use crate::hub::api::Health;
+use crate::judge::moment::Moment;
+use crate::mcp::{Answer, Client, Closing, Limits, McpError, TransportKind};
+use crate::watch::{ApiOutcome, MeasuredByClient, Micros, StepVerdict, Timestamp};
+
+/// How long a meta-tool call may take until it counts as unanswered: nine tries of a Gemini that answers 429 take up to 19 s.
+pub(super) const META_TOOL_LIMIT: Duration = Duration::from_secs(45);
+
+/// How long a tool's call may take: a probe's tool does next to nothing.
+const TOOL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a client that leaves waits for its outstanding answers: a client that leaves during its call stops the fork.
+const OUTSTANDING_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a parked client is waited for at the end: Node gives up a request without an answer after 5 min.
+const PARKED_LIMIT: Duration = Duration::from_secs(310);
+
+/// Clients that leave together block a hub for seconds; with this pause between them its slowest answer took 0.23 s.
+const BETWEEN_CLOSES: Duration = Duration::from_millis(500);
+
+/// While the hub answers more slowly than this, nobody else leaves.
+const CALM: Duration = Duration::from_secs(1);
+
+/// How long the hub may take to calm down after a client left.
+const CALM_LIMIT: Duration = Duration::from_secs(30);
+
+/// How often a state that is awaited is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The user wants it to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Interrupted;
+
+/// Tells whether the user wants it to end.
+pub(super) type Interrupt = tokio::sync::watch::Receiver<bool>;
+
+/// The stage of one run of a scenario.
+pub(super) struct Stage<'a> {
+    pub target: &'a Target,
+    pub options: &'a Options,
+    pub scenario: Scenario,
+    /// What was known of the hub before.
+    pub survey: &'a Survey,
+    pub probes: Vec<Probe>,
+    pub measures: Measures,
+    /// What people should know beside the steps.
+    pub notes: RefCell<Vec<String>>,
+    pub span: &'a ScenarioSpan,
+    telemetry: &'a Telemetry,
+    audience: &'a dyn Audience,
+    interrupt: RefCell<Interrupt>,
+    steps: RefCell<Vec<Step>>,
+    actors: RefCell<Vec<Rc<Actor>>>,
+    last_close: Cell<Option<Instant>>,
+}
+
+/// What a stage is made of.
+pub(super) struct Props<'a> {
+    pub target: &'a Target,
+    pub options: &'a Options,
+    pub scenario: Scenario,
+    pub survey: &'a Survey,
+    pub probes: Vec<Probe>,
+    pub span: &'a ScenarioSpan,
+    pub telemetry: &'a Telemetry,
+    pub audience: &'a dyn Audience,
+    pub interrupt: Interrupt,
+}
+
+impl<'a> Stage<'a> {
+    pub(super) fn new(props: Props<'a>) -> Self {
+        let Props { target, options, scenario, survey, probes, span, telemetry, audience, interrupt } = props;
+        Self {
+            target,
+            options,
+            scenario,
+            survey,
+            probes,
+            measures: Measures::default(),
+            notes: RefCell::default(),
+            span,
+            telemetry,
+            audience,
+            interrupt: RefCell::new(interrupt),
+            steps: RefCell::default(),
+            actors: RefCell::default(),
+            last_close: Cell::new(None),
+        }
+    }
+
+    // Steps
+
+    /// Begins a step: people see what is awaited.
+    pub(super) fn begin(&self, id: &'static str) -> Result<Awaited<'_, 'a>, Interrupted> {
+        if *self.interrupt.borrow().borrow() {
+            return Err(Interrupted);
+        }
+        let spec = self.scenario.steps().iter().find(|step| step.id == id).copied();
+        Ok(self.begin_spec(spec.unwrap_or(StepSpec { id, holds: "" })))
+    }
+
+    pub(super) fn begin_spec(&self, spec: StepSpec) -> Awaited<'_, 'a> {
+        self.audience.hear(&Event::Awaiting { id: spec.id, holds: spec.holds });
+        Awaited { stage: self, spec, began: Timestamp::now(), since: Instant::now() }
+    }
+
+    /// The steps so far.
+    pub(super) fn steps(&self) -> std::cell::Ref<'_, Vec<Step>> {
+        self.steps.borrow()
+    }
+
+    /// Says something beside the steps.
+    pub(super) fn say(&self, text: impl Into<String>) {
+        let text = text.into();
+        self.audience.hear(&Event::Said(&text));
+        self.notes.borrow_mut().push(text);
+    }
+
+    // Waiting
+
+    /// Waits for this, unless the user wants it to end. What is waited for goes on to exist: an answer that comes later is taken up.
+    pub(super) async fn until<T>(&self, what: impl Future<Output = T>) -> Result<T, Interrupted> {
+        let mut interrupt = self.interrupt.borrow().clone();
+        tokio::select! {
+            biased;
+            ended = interrupt.wait_for(|wanted| *wanted) => {
+                // A sender that is gone can't interrupt any more; one that is there did.
+                drop(ended);
+                Err(Interrupted)
+            }
+            value = what => Ok(value),
+        }
+    }
+
+    /// Lets time pass.
+    pub(super) async fn pause(&self, length: Duration) -> Result<(), Interrupted> {
+        self.until(tokio::time::sleep(length)).await
+    }
+
+    /// Looks again and again until the answer is there; `None` if the time passes without one.
+    pub(super) async fn await_that<T, F: Future<Output = Option<T>>>(
+        &self,
+        within: Duration,
+        look: impl Fn() -> F,
+    ) -> Result<Option<T>, Interrupted> {
+        let end = Instant::now() + within;
+        loop {
+            if let Some(found) = self.until(look()).await? {
+                return Ok(Some(found));
+            }
+            if Instant::now() >= end {
+                return Ok(None);
+            }
+            self.pause(LOOK).await?;
+        }
+    }
+
+    // The API
+
+    /// Asks for the hub's health, and measures it.
+    pub(super) async fn health(&self) -> Result<Health, ApiOutcome> {
+        let (health, took) = self.target.hub.health().await;
+        self.measures.add(MeasuredByClient::ApiRequest, took.as_duration(), health.is_ok());
+        health
+    }
+
+    /// The number of MCP clients that the hub counts.
+    pub(super) async fn clients(&self) -> Option<u32> {
+        self.health().await.ok()?.mcp_endpoint?.clients
+    }
+
+    // Clients
+
+    /// Connects a client, handshake included.
+    pub(super) async fn connect(&self, label: &str) -> Result<Rc<Actor>, McpError> {
+        let client = Client::open(&self.target.endpoint, TransportKind::HttpSse, Limits::default()).await?;
+        let actor = Rc::new(Actor::new(label, client));
+        // It is known from here on, so that it is closed in good order whatever happens.
+        self.actors.borrow_mut().push(Rc::clone(&actor));
+        let name = format!("hubwatch-{}-{label}", self.scenario);
+        let Some(client) = actor.client() else { return Ok(actor) };
+        let span = self.telemetry.request(self.span, "initialize", None, client.session());
+        let began = Instant::now();
+        let answer = client.handshake(&name).await;
+        span.end(&answer, began.elapsed());
+        let answer = answer?;
+        match answer.outcome {
+            Ok(_) => Ok(actor),
+            Err(error) => Err(McpError::NotMcp { why: format!("initialize answers {error}") }),
+        }
+    }
+
+    /// Sends a request of a client, with its trace.
+    pub(super) async fn request(&self, actor: &Actor, method: &str, params: Value, within: Duration) -> Result<Answer, McpError> {
+        let Some(client) = actor.client() else {
+            return Err(McpError::Ended { how: crate::mcp::Ended::Ours(Closing::Finish) });
+        };
+        let tool = (method == "tools/call").then(|| params["name"].as_str()).flatten();
+        let span = self.telemetry.request(self.span, method, tool, client.session());
+        let mut params = if params.is_null() { json!({}) } else { params };
+        params["_meta"] = json!({"traceparent": span.traceparent()});
+        let began = Instant::now();
+        let answer = client.request_within(method, params, within).await;
+        span.end(&answer, began.elapsed());
+        answer
+    }
+
+    /// Has a client call the meta-tool.
+    pub(super) async fn analyze(&self, actor: &Actor, prompt: &str) -> Result<Analysis, NoAnalysis> {
+        let params = json!({"name": META_TOOL, "arguments": {"prompt": prompt}});
+        let began = Instant::now();
+        let read = match self.request(actor, "tools/call", params, META_TOOL_LIMIT).await {
+            Ok(answer) => analysis::read(&answer),
+            Err(error) => Err(NoAnalysis::NoAnswer(error)),
+        };
+        let took = read.as_ref().map_or_else(|_| began.elapsed(), |analysis| analysis.took);
+        self.measures.add(MeasuredByClient::MetaToolCall, took, read.is_ok());
+        if let Ok(analysis) = &read {
+            actor.note_returned(&analysis.categories);
+        }
+        read
+    }
+
+    /// Has a client call a probe's tool.
+    pub(super) async fn call(&self, actor: &Actor, probe: &Probe) -> Result<Answer, McpError> {
+        let params = json!({"name": probe.name(), "arguments": {}});
+        let answer = self.request(actor, "tools/call", params, TOOL_LIMIT).await;
+        if let Ok(answer) = &answer {
+            let succeeded = !answer.tool_result().is_error;
+            // What is not exposed is refused at once: that is no tool's time.
+            if succeeded {
+                self.measures.add(MeasuredByClient::ToolCall, answer.took, true);
+            }
+        }
+        answer
+    }
+
+    /// What a client may use, by all probes.
+    pub(super) async fn exposures(&self, actor: &Actor) -> Exposures {
+        let mut exposures = BTreeMap::new();
+        for probe in &self.probes {
+            let exposure = match self.call(actor, probe).await {
+                Ok(answer) => Exposure::of(&answer, probe),
+                Err(error) => Exposure::Unknown(error.to_string()),
+            };
+            exposures.insert(probe.server.clone(), exposure);
+        }
+        exposures
+    }
+
+    /// Has a client leave, in good order: not while one of its calls is outstanding, half a second after the one before, and once the
+    /// hub has calmed down. Returns whether it has left.
+    pub(super) async fn leave(&self, actor: &Actor, how: Closing) -> bool {
+        if let Some(client) = actor.client() {
+            if !client.settled(OUTSTANDING_LIMIT).await {
+                return false;
+            }
+        }
+        if let Some(last) = self.last_close.get() {
+            tokio::time::sleep_until(last + BETWEEN_CLOSES).await;
+        }
+        let Some(client) = actor.take() else { return true };
+        client.close(how).await;
+        self.last_close.set(Some(Instant::now()));
+        self.actors.borrow_mut().retain(|other| other.client().is_some());
+        self.calm().await;
+        true
+    }
+
+    /// Waits until the hub answers quickly again.
+    async fn calm(&self) {
+        let end = Instant::now() + CALM_LIMIT;
+        loop {
+            let (health, took) = self.target.hub.health().await;
+            let is_away = matches!(health, Err(ApiOutcome::Refused));
+            if is_away || (health.is_ok() && took.as_duration() < CALM) || Instant::now() >= end {
+                return;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Has all clients leave. One whose call is outstanding is parked: it stays connected until its answer comes.
+    pub(super) async fn all_leave(&self) {
+        let actors = self.actors.borrow().clone();
+        let mut parked = Vec::new();
+        for actor in actors {
+            if !self.leave(&actor, Closing::Finish).await {
+                parked.push(actor);
+            }
+        }
+        if parked.is_empty() {
+            return;
+        }
+        self.say(format!(
+            "{} of the clients still wait for an answer of the meta-tool; they stay connected until it comes (up to {} min), since leaving now can stop the hub",
+            parked.len(),
+            PARKED_LIMIT.as_secs() / 60
+        ));
+        let end = Instant::now() + PARKED_LIMIT;
+        for actor in parked {
+            if let Some(client) = actor.client() {
+                client.settled(end.saturating_duration_since(Instant::now())).await;
+            }
+            if !self.leave(&actor, Closing::Finish).await {
+                self.say(format!("client {} leaves without its answer", actor.label));
+            }
+        }
+    }
+}
+
+/// A step that was begun.
+#[must_use = "a step that is begun is ended"]
+pub(super) struct Awaited<'s, 'a> {
+    stage: &'s Stage<'a>,
+    spec: StepSpec,
+    began: Timestamp,
+    since: Instant,
+}
+
+impl Awaited<'_, '_> {
+    /// Ends it. Returns whether it held.
+    pub(super) fn end(self, outcome: Outcome) -> bool {
+        let took = Micros::from_duration(self.since.elapsed());
+        let step = Step {
+            id: self.spec.id,
+            holds: self.spec.holds.to_owned(),
+            verdict: outcome.verdict(),
+            detail: outcome.detail(),
+            known_defect: match &outcome {
+                Outcome::Fail { defect, .. } => defect.map(|defect| defect.link),
+                Outcome::Pass(_) | Outcome::NotVerifiable { .. } | Outcome::NotApplicable(_) => None,
+            },
+            began: Moment(self.began),
+            took_us: took,
+        };
+        let passed = step.verdict == StepVerdict::Pass;
+        self.stage.span.step(step.id, step.verdict.as_str(), &step.detail);
+        self.stage.audience.hear(&Event::Step { scenario: self.stage.scenario, step: &step });
+        self.stage.steps.borrow_mut().push(step);
+        passed
+    }
+}
