@@ -16,7 +16,7 @@ const KEPT: usize = 10_000;
 pub(super) struct Measures(RefCell<BTreeMap<&'static str, Series>>);
 
 /// The durations of one operation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Series {
     operation: MeasuredByClient,
     count: u64,
@@ -30,6 +30,11 @@ impl Measures {
     /// Takes up an operation that ended.
     pub(super) fn add(&self, operation: MeasuredByClient, took: Duration, succeeded: bool) {
         self.0.borrow_mut().entry(operation.as_str()).or_insert_with(|| Series::of(operation)).add(took, succeeded);
+    }
+
+    /// The figures of one operation so far; `None` without one.
+    pub(super) fn so_far(&self, operation: MeasuredByClient) -> Option<Measured> {
+        self.0.borrow().get(operation.as_str()).cloned().map(Series::measured)
     }
 
     /// The figures of each operation. Nothing of it is kept.

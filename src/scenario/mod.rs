@@ -12,6 +12,7 @@ mod actor;
 mod analysis;
 mod known;
 mod measure;
+mod observed;
 pub mod outcome;
 pub mod plan;
 mod probe;
@@ -21,6 +22,8 @@ mod safety;
 mod stage;
 mod survey;
 pub mod target;
+pub mod telemetry;
+mod teller;
 
 pub use known::Defect;
 pub use plan::{Allow, Scenario, StepSpec};

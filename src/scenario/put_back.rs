@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::target::Target;
+use crate::announce::marks::{self, Edge, Mark};
 use crate::base::{atomic, secret};
+use crate::watch::Timestamp;
 
 /// The file in the state folder.
 const FILE: &str = "put-back.json";
@@ -28,6 +30,11 @@ pub(super) enum Taken {
     Faults {
         /// The file.
         path: PathBuf,
+    },
+    /// A planned window was begun: it is ended.
+    Window {
+        /// The name of its mark.
+        name: String,
     },
 }
 
@@ -58,7 +65,28 @@ pub(super) fn is_waiting(target: &Target) -> bool {
 
 /// Puts back whatever is noted for this hub. Returns what was put back, or could not be, in words for people.
 pub(super) async fn all(target: &Target) -> Vec<Result<String, String>> {
-    let (ours, mut left): (Vec<Note>, Vec<Note>) = read(&target.state_dir).into_iter().partition(|note| note.hub == address(target));
+    these(target, |_| true).await
+}
+
+/// The same, while the scenario whose window is open goes on.
+pub(super) async fn all_but_windows(target: &Target) -> Vec<Result<String, String>> {
+    these(target, |taken| !matches!(taken, Taken::Window { .. })).await
+}
+
+/// Forgets a window that was ended in good order.
+pub(super) fn forget_window(target: &Target, name: &str) {
+    let mut notes = read(&target.state_dir);
+    let before = notes.len();
+    notes.retain(|note| note.hub != address(target) || note.taken != Taken::Window { name: name.to_owned() });
+    if notes.len() < before {
+        // One that stays is ended once more by the next scenario, which changes nothing.
+        let _ = write(&target.state_dir, &notes);
+    }
+}
+
+async fn these(target: &Target, wanted: impl Fn(&Taken) -> bool) -> Vec<Result<String, String>> {
+    let is_ours = |note: &Note| note.hub == address(target) && wanted(&note.taken);
+    let (ours, mut left): (Vec<Note>, Vec<Note>) = read(&target.state_dir).into_iter().partition(is_ours);
     let mut done = Vec::new();
     for note in ours {
         let put = put_back(target, &note.taken).await;
@@ -84,6 +112,11 @@ async fn put_back(target: &Target, taken: &Taken) -> Result<String, String> {
         }
         Taken::Disk { path } => deleted(path).map(|()| format!("{} was deleted", path.display())),
         Taken::Faults { path } => deleted(path).map(|()| format!("{} was deleted: Gemini is asked again", path.display())),
+        Taken::Window { name } => {
+            let mark = Mark { at: Timestamp::now(), edge: Edge::End, name: name.clone() };
+            let laid = marks::lay(&target.state_dir, &mark).map_err(|error| format!("the window of {name} can't be ended: {error}"));
+            laid.map(|()| format!("the planned time of {name} was ended"))
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::plan::{Allow, Scenario};
 use super::put_back;
-use super::survey::Survey;
+use super::survey::{self, Survey};
 use super::target::{MOST_CLIENTS, Options, Target};
 use crate::process;
 use crate::watch::Bytes;
@@ -60,10 +60,8 @@ fn environment(target: &Target, options: &Options) -> Result<String, String> {
 }
 
 fn ready(survey: &Survey) -> Result<String, String> {
-    match survey.health.state.as_str() {
-        state @ ("ready" | "restarted") => Ok(format!("its state is {state}")),
-        state => Err(format!("its state is {state}; wait until it is ready")),
-    }
+    let state = &survey.health.state;
+    if survey::is_ready(state) { Ok(format!("its state is {state}")) } else { Err(format!("its state is {state}; wait until it is ready")) }
 }
 
 fn room(target: &Target) -> Result<String, String> {

@@ -17,6 +17,7 @@ use super::probe::{Exposure, Exposures, Probe};
 use super::run::{Audience, Event};
 use super::survey::Survey;
 use super::target::{Options, Target};
+use super::teller::Teller;
 use super::telemetry::{ScenarioSpan, Telemetry};
 use crate::hub::api::Health;
 use crate::judge::moment::Moment;
@@ -68,6 +69,7 @@ pub(super) struct Stage<'a> {
     pub span: &'a ScenarioSpan,
     telemetry: &'a Telemetry,
     audience: &'a dyn Audience,
+    teller: &'a Teller,
     interrupt: RefCell<Interrupt>,
     steps: RefCell<Vec<Step>>,
     actors: RefCell<Vec<Rc<Actor>>>,
@@ -84,12 +86,13 @@ pub(super) struct Props<'a> {
     pub span: &'a ScenarioSpan,
     pub telemetry: &'a Telemetry,
     pub audience: &'a dyn Audience,
+    pub teller: &'a Teller,
     pub interrupt: Interrupt,
 }
 
 impl<'a> Stage<'a> {
     pub(super) fn new(props: Props<'a>) -> Self {
-        let Props { target, options, scenario, survey, probes, span, telemetry, audience, interrupt } = props;
+        let Props { target, options, scenario, survey, probes, span, telemetry, audience, teller, interrupt } = props;
         Self {
             target,
             options,
@@ -101,6 +104,7 @@ impl<'a> Stage<'a> {
             span,
             telemetry,
             audience,
+            teller,
             interrupt: RefCell::new(interrupt),
             steps: RefCell::default(),
             actors: RefCell::default(),
@@ -134,6 +138,28 @@ impl<'a> Stage<'a> {
         let text = text.into();
         self.audience.hear(&Event::Said(&text));
         self.notes.borrow_mut().push(text);
+    }
+
+    /// Hands what was measured so far to the watch: what a long scenario measured is not lost if it is killed.
+    pub(super) fn tell_measured(&self) {
+        self.measures.take().iter().for_each(|measured| self.teller.measured(measured));
+    }
+
+    /// Whether a watch is told.
+    pub(super) fn is_told(&self) -> bool {
+        self.teller.is_heard()
+    }
+
+    /// Why the scenario could not go on, if a step says so.
+    pub(super) fn first_that_stopped(&self) -> Option<String> {
+        let steps = self.steps.borrow();
+        let last = steps.last().filter(|step| step.verdict != StepVerdict::Pass)?;
+        Some(format!("step {} stopped it", last.id))
+    }
+
+    /// The steps and the notes.
+    pub(super) fn into_parts(self) -> (Vec<Step>, Vec<String>) {
+        (self.steps.into_inner(), self.notes.into_inner())
     }
 
     // Waiting
@@ -356,6 +382,7 @@ impl Awaited<'_, '_> {
         };
         let passed = step.verdict == StepVerdict::Pass;
         self.stage.span.step(step.id, step.verdict.as_str(), &step.detail);
+        self.stage.teller.step(&step);
         self.stage.audience.hear(&Event::Step { scenario: self.stage.scenario, step: &step });
         self.stage.steps.borrow_mut().push(step);
         passed

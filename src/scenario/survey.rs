@@ -69,6 +69,11 @@ pub(super) fn is_usable(server: &ServerWithTools) -> bool {
     server.status == "connected" && server.uptime.is_none_or(|uptime| uptime > 0.0)
 }
 
+/// Whether a hub in this state works. (`restarted` lasts for ever.)
+pub(super) fn is_ready(state: &str) -> bool {
+    matches!(state, "ready" | "restarted")
+}
+
 /// Reads the hub's process.
 pub(super) fn process(target: &Target, health: &Health) -> Option<HubProcess> {
     target.process.as_ref().and_then(|source| (source.borrow_mut())(ApiProcess::of_health(health)))

@@ -22,6 +22,20 @@ pub struct Child {
     pub command: String,
 }
 
+/// Returns the process of each stdio server of which it is certain: the only one whose command has the server's name in it. Whoever
+/// kills one must not rely on what is left over.
+pub fn of_servers(servers: &api::Servers, children: &[Child]) -> Vec<(String, u32)> {
+    let is_stdio = |server: &&api::Server| server.transport.as_deref().is_none_or(|transport| transport == "stdio");
+    let of = |server: &api::Server| {
+        let mut named = children.iter().filter(|child| names(&child.command, &server.name));
+        let (child, None) = (named.next()?, named.next()) else { return None };
+        let others = servers.servers.iter().filter(|other| other.name != server.name);
+        let also = others.filter(|other| names(&child.command, &other.name)).count();
+        (also == 0).then(|| (server.name.clone(), child.pid))
+    };
+    servers.servers.iter().filter(is_stdio).filter_map(of).collect()
+}
+
 /// Writes to each stdio server the child that must be its process: the only one whose command has the server's name in it, or the
 /// only one left for the only server left.
 pub fn assign(polls: &mut [ServerPoll], servers: &api::Servers, children: &[Child]) {
