@@ -4,7 +4,7 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use hubwatch::cli::{self, Cli, CliError, Color, Exit, Verbosity};
-use hubwatch::config::environment::{Environment as _, ProcessEnvironment};
+use hubwatch::config::environment::ProcessEnvironment;
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -48,7 +48,7 @@ fn listen_to_ourselves(verbosity: Verbosity, color: Color) {
     let colours = match color {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto => std::io::stderr().is_terminal() && ProcessEnvironment.get("NO_COLOR").is_none(),
+        Color::Auto => std::io::stderr().is_terminal() && cli::wants_colours(),
     };
     let said = Targets::new().with_target("hubwatch", ours).with_default(theirs);
     let written = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours).with_target(false);

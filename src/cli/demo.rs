@@ -276,6 +276,8 @@ async fn live(stage: &Stage, play: Play) -> Result<Period, CliError> {
     }));
     let plan = Plan {
         client: HubClient::new(&format!("http://127.0.0.1:{port}"), &[], None)?,
+        headers: Vec::new(),
+        ca: None,
         name: stage.name.clone(),
         environment: stage.environment.clone(),
         log: LogSource::File(stage.log.clone()),

@@ -12,6 +12,7 @@ mod outputs;
 mod period_source;
 mod report;
 mod run;
+mod scenario;
 mod supervisor;
 mod typed_flags;
 mod validate;
@@ -104,6 +105,11 @@ pub enum Color {
     Never,
 }
 
+/// Whether the environment lets programs use colours (<https://no-color.org>).
+pub fn wants_colours() -> bool {
+    ProcessEnvironment.get("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -113,6 +119,8 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Check a hub and its integrations now, and store the baseline
     Validate(Box<validate::ValidateArgs>),
+    /// Act on a hub as its clients do, and judge each step
+    Scenario(scenario::ScenarioArgs),
     /// Mark planned maintenance: begin or end
     Mark(mark::MarkArgs),
     /// Diagnose problems of a watch or a report
@@ -127,7 +135,7 @@ pub enum Command {
 
 const EXIT_CODES: &str = "Exit codes:
   0   promote; or the command succeeded
-  1   a must criterion failed; health: not ready, or no answer
+  1   a must criterion failed; scenario: a check failed; health: not ready, or no answer
   2   usage error, or unusable state folder
   3   no verdict: not enough data
   4   hub or backend unreachable
@@ -147,6 +155,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
         }
         Command::Report(args) => report::report(args, &layers).await,
         Command::Validate(args) => validate::validate(*args, &layers).await,
+        Command::Scenario(args) => scenario::scenario(args, cli.color, &layers).await,
         Command::Mark(args) => mark::mark(&args, &layers),
         Command::Doctor(args) => doctor::doctor(args, &layers).await,
         Command::Health(args) => health::health(&args, &layers).await,

@@ -216,6 +216,13 @@ async fn watch_all(plans: Vec<Plan>) -> Result<(), CliError> {
     futures_util::future::join_all(watches).await.into_iter().collect()
 }
 
+/// Returns the only plan, for a command about one hub.
+pub(super) fn the_one(plans: Vec<Plan>) -> Result<Plan, CliError> {
+    let names: Vec<_> = plans.iter().map(|plan| plan.name.to_string()).collect();
+    let several = || CliError::Usage(format!("the configuration has several hubs: choose one with --name: {}", names.join(", ")));
+    <[Plan; 1]>::try_from(plans).map(|[plan]| plan).map_err(|_| several())
+}
+
 /// Variables that would give all hubs of a file the same value where each needs its own.
 const OF_ONE_HUB: [&str; 4] = ["HUBWATCH_LOG", "HUBWATCH_STDIN", "HUBWATCH_PID", "HUBWATCH_CGROUP"];
 
@@ -289,6 +296,8 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
     let build = layers.pick(("--build", args.build.as_deref()), "HUBWATCH_BUILD", ("hub.build", file.build.as_deref()));
     Ok(Plan {
         client: client(hub, &headers, ca.as_deref())?,
+        headers,
+        ca,
         name,
         environment,
         log,

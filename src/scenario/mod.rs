@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod plan;
 mod probe;
 mod put_back;
+pub mod results;
 pub mod run;
 mod safety;
 mod stage;

@@ -137,7 +137,7 @@ pub(super) async fn validate(args: ValidateArgs, layers: &Layers<impl Environmen
         config::duration(text).and_then(|length| if length >= SHORTEST { Ok(length) } else { Err("it is less than 3s".to_owned()) })
     })?;
     let expected = expected(layers);
-    let plan = the_one(run::plans(&args.into(), layers)?)?;
+    let plan = run::the_one(run::plans(&args.into(), layers)?)?;
     let (hub, environment, state_dir) = (plan.name.clone(), plan.environment.clone(), plan.state_dir.clone());
     let log = plan.log.file().map(Path::to_owned);
     let begun = Timestamp::now();
@@ -191,13 +191,6 @@ impl From<ValidateArgs> for RunArgs {
         let ValidateArgs { hub, log, name, environment, state_dir, pid, header, ca, .. } = args;
         Self { hub, log, name, environment, state_dir, pid, header, ca, ..Self::default() }
     }
-}
-
-/// Returns the only plan: a validation is one screen about one hub.
-fn the_one(plans: Vec<Plan>) -> Result<Plan, CliError> {
-    let names: Vec<_> = plans.iter().map(|plan| plan.name.to_string()).collect();
-    let several = || CliError::Usage(format!("the configuration has several hubs: choose one with --name: {}", names.join(", ")));
-    <[Plan; 1]>::try_from(plans).map(|[plan]| plan).map_err(|_| several())
 }
 
 /// Returns the expected states by server.

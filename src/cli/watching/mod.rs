@@ -16,7 +16,7 @@ use self::notices::{HubState, survive};
 use self::pending::{Pending, heard, pending, read};
 pub(super) use self::poll::filtering_poll;
 use self::poll::{Asked, ask};
-use self::stop::Stop;
+pub(super) use self::stop::Stop;
 use super::CliError;
 use crate::announce::marks;
 use crate::base::secret;
@@ -47,6 +47,10 @@ const PIPE_BYTES: usize = 64 * 1024;
 pub(super) struct Plan {
     /// The client of the hub's API.
     pub client: HubClient,
+    /// The headers of requests to it.
+    pub headers: Vec<(String, String)>,
+    /// The file of a further certificate authority for it.
+    pub ca: Option<PathBuf>,
     /// The hub's name in telemetry and reports.
     pub name: HubName,
     /// Its environment.

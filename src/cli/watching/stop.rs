@@ -9,7 +9,7 @@ use tokio::time::Instant;
 const SIGXFSZ: SignalKind = SignalKind::from_raw(25);
 
 /// Waits for the end of a run.
-pub(super) struct Stop {
+pub(in crate::cli) struct Stop {
     terminate: Signal,
     interrupt: Signal,
     /// Registered and never read. Without a handler the system kills a process that writes beyond its file size limit; with one, the
@@ -20,7 +20,7 @@ pub(super) struct Stop {
 
 impl Stop {
     /// Registers the signals; with a `length`, the run ends after it.
-    pub(super) fn listen(length: Option<Duration>) -> std::io::Result<Self> {
+    pub(in crate::cli) fn listen(length: Option<Duration>) -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -30,7 +30,7 @@ impl Stop {
     }
 
     /// Waits for a signal; returns its name.
-    pub(super) async fn signal(&mut self) -> &'static str {
+    pub(in crate::cli) async fn signal(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
