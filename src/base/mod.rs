@@ -6,5 +6,6 @@ pub mod causes;
 pub mod exit;
 pub mod nearest;
 pub mod secret;
+pub mod sse;
 pub mod tls;
 pub mod toml_text;

@@ -257,7 +257,8 @@ struct SessionId {
 async fn mcp_message(State(live): State<Live>, Query(id): Query<SessionId>, Json(message): Json<Value>) -> Response {
     let mut live = lock(&live);
     if !live.knows_session(&id.session) {
-        return (StatusCode::NOT_FOUND, "No transport found for sessionId").into_response();
+        let error = json!({"code": -32_000, "message": format!("Session not found: {}", id.session)});
+        return (StatusCode::NOT_FOUND, Json(json!({"jsonrpc": "2.0", "error": error, "id": null}))).into_response();
     }
     match mcp::take_message(&mut live, &id.session, &message) {
         Ok(()) => (StatusCode::ACCEPTED, "Accepted").into_response(),

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
+use crate::base::sse::{EventParser, Item};
 use crate::watch::Timestamp;
 
 /// An event larger than this is passed over and counted: the largest of the recordings has a few hundred bytes, a batch fifty times
@@ -46,72 +47,26 @@ pub enum Heard {
 }
 
 /// Reads the stream, however its bytes are cut.
-#[derive(Debug, Default)]
-pub struct EventReader {
-    /// The unfinished line.
-    line: Vec<u8>,
-    event: String,
-    data: Vec<u8>,
-    /// The event is too large: it is passed over to its end.
-    oversized: bool,
+#[derive(Debug)]
+pub struct EventReader(EventParser);
+
+impl Default for EventReader {
+    fn default() -> Self {
+        Self(EventParser::new(MAX_EVENT_BYTES))
+    }
 }
 
 impl EventReader {
     /// Takes bytes in; gives what the events that end in them say.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Heard> {
         let mut heard = Vec::new();
-        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
-        for part in &mut lines {
-            let Some(line) = part.strip_suffix(b"\n") else {
-                self.keep(part);
-                break;
-            };
-            self.keep(line);
-            let line = std::mem::take(&mut self.line);
-            self.take(line.strip_suffix(b"\r").unwrap_or(&line), &mut heard);
-        }
+        self.0.feed(bytes, |item| match item {
+            Item::Event { data, .. } if data.is_empty() => {}
+            Item::Event { name, data } => understand(name, &String::from_utf8_lossy(data), &mut heard),
+            Item::TooLarge => heard.push(Heard::Unreadable),
+        });
         heard
     }
-
-    fn keep(&mut self, part: &[u8]) {
-        if self.line.len() + self.data.len() + part.len() > MAX_EVENT_BYTES {
-            self.oversized = true;
-            self.data.clear();
-            // Its beginning still shows the meaning of the line.
-            self.line.truncate(16);
-        } else {
-            self.line.extend_from_slice(part);
-        }
-    }
-
-    fn take(&mut self, line: &[u8], heard: &mut Vec<Heard>) {
-        if line.is_empty() {
-            self.dispatch(heard);
-        } else if let Some(event) = field(line, b"event") {
-            self.event = String::from_utf8_lossy(event).into_owned();
-        } else if let (Some(data), false) = (field(line, b"data"), self.oversized) {
-            if !self.data.is_empty() {
-                self.data.push(b'\n');
-            }
-            self.data.extend_from_slice(data);
-        }
-    }
-
-    fn dispatch(&mut self, heard: &mut Vec<Heard>) {
-        let event = std::mem::take(&mut self.event);
-        let data = std::mem::take(&mut self.data);
-        if std::mem::take(&mut self.oversized) {
-            heard.push(Heard::Unreadable);
-        } else if !data.is_empty() {
-            understand(&event, &String::from_utf8_lossy(&data), heard);
-        }
-    }
-}
-
-/// The value of a line `NAME: VALUE`; one space after the colon is not part of it.
-fn field<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let value = line.strip_prefix(name)?.strip_prefix(b":")?;
-    Some(value.strip_prefix(b" ").unwrap_or(value))
 }
 
 #[derive(Deserialize)]
