@@ -1,6 +1,7 @@
 //! Marks: planned maintenance and tests, announced with `hubwatch mark` or by a scenario. They are files in a folder beside the journal, which the
 //! sidecar reads with its next poll or when it starts, so it need not run when they are made.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -129,35 +130,19 @@ pub fn lay(state_dir: &Path, mark: &Mark) -> std::io::Result<()> {
 
 /// Returns the waiting marks and their files, by time. Unreadable files are renamed with a warning.
 pub fn waiting(state_dir: &Path) -> Vec<(PathBuf, Mark)> {
-    let Ok(entries) = std::fs::read_dir(state_dir.join(FOLDER)) else { return Vec::new() };
-    let json = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(json).collect();
-    paths.sort();
-    paths.into_iter().filter_map(|path| Some((path.clone(), read(&path)?))).collect()
+    waiting_but(state_dir, &HashSet::new())
 }
 
-fn read(path: &Path) -> Option<Mark> {
-    let read = std::fs::read(path).map_err(|error| error.to_string());
-    match read.and_then(|bytes| serde_json::from_slice(&bytes).map_err(|error| error.to_string())) {
-        Ok(mark) => Some(mark),
-        Err(error) => {
-            tracing::warn!(path = %path.display(), error, "this mark can't be read; it is set aside");
-            let _ = std::fs::rename(path, path.with_extension("unreadable"));
-            None
-        }
-    }
-}
-
-/// Deletes committed marks. One that can't be deleted is read again, which has no effect.
-pub fn done(marks: &[PathBuf]) {
-    for path in marks {
-        let _ = std::fs::remove_file(path);
-    }
+/// Returns the waiting marks without those of files that are known.
+pub fn waiting_but(state_dir: &Path, known: &HashSet<PathBuf>) -> Vec<(PathBuf, Mark)> {
+    let new = super::files(&state_dir.join(FOLDER)).into_iter().filter(|path| !known.contains(path));
+    new.filter_map(|path| super::read(&path, "this mark").map(|mark| (path, mark))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::announce::done;
 
     #[test]
     fn marks_wait_in_order_until_they_are_done_and_a_broken_one_is_set_aside() {

@@ -180,7 +180,7 @@ impl Interpreter {
             };
             let ids = facts.iter().filter_map(|fact| match fact.evidence {
                 Evidence::Line(record, ordinal) if of.is_none_or(|uid| uid == record) => Some(FactId::of_line(record, ordinal)),
-                Evidence::Line(..) | Evidence::Watch => None,
+                Evidence::Line(..) | Evidence::Watch | Evidence::Scenario(_) => None,
             });
             trace.facts = Led::Told(ids.collect());
         }

@@ -7,7 +7,8 @@ use crate::hub::sources::lane::Brought;
 use crate::hub::topics::log::HISTORY;
 use crate::hub::topics::servers::Noticed;
 use crate::watch::{
-    ClaimsDropped, Count, FactKind, Lines, LogFact, LogShape, LogVolume, RecordUid, Source, StreamVolume, Text, Timestamp, When,
+    ClaimsDropped, Count, FactId, FactKind, Lines, LogFact, LogShape, LogVolume, RecordUid, ScenarioFact, Source, StreamVolume,
+    Text, Timestamp, When,
 };
 
 /// Where a fact comes from, for its id.
@@ -17,6 +18,8 @@ pub enum Evidence {
     Line(RecordUid, u32),
     /// The poll or the sidecar itself: its place in the Watch.
     Watch,
+    /// A scenario, which chose what the id is made of.
+    Scenario(FactId),
 }
 
 /// A fact without its id.
@@ -85,6 +88,15 @@ impl Interpreter {
             self.log_emptied = Some(when.latest());
         }
         self.facts.push(PendingFact { evidence: Evidence::Watch, when, source: Source::Sidecar, kind });
+    }
+
+    /// A result of a scenario, found at this time. What a client saw of the hub is masked like a line of its log.
+    pub fn scenario_told(&mut self, at: Timestamp, mut fact: ScenarioFact) {
+        if let ScenarioFact::ScenarioChecked(checked) = &mut fact {
+            checked.detail = checked.detail.take().map(|detail| self.masked(detail.as_str()));
+        }
+        let (evidence, when) = (Evidence::Scenario(fact.id()), When::At(self.clocks.steady(at)));
+        self.facts.push(PendingFact { evidence, when, source: Source::Scenario, kind: FactKind::Scenario(fact) });
     }
 
     pub(in crate::hub) fn say_from_log(&mut self, when: When, kind: impl Into<FactKind>) {

@@ -212,6 +212,8 @@ pub enum Names {
     DisconnectedServers,
     /// The degradation criteria that failed.
     FailedScenarios,
+    /// The steps of this scenario that failed, each with the link of a known defect.
+    FailedSteps(&'static str),
 }
 
 /// When it happened, where that is one instant or has a first one.
@@ -229,6 +231,8 @@ pub enum Dated {
     HubStops,
     /// By the last failed Gemini round, with what failed.
     LastFailedRound,
+    /// By the first failed step of this scenario, with the number of its runs.
+    FailedSteps(&'static str),
     /// By the highest point of [`Worst`].
     Peak,
 }
@@ -250,6 +254,8 @@ pub enum Events {
     Storms,
     /// The events behind the degradation criteria that failed.
     FailedScenarios,
+    /// The steps of this scenario that failed.
+    FailedSteps(&'static str),
 }
 
 /// The worst moments of a measure without events.

@@ -117,6 +117,11 @@ impl Plans {
         self.outside(from, to, Plan::end)
     }
 
+    /// Returns the windows of a name, in the order in which they began.
+    pub(super) fn windows(&self, name: &str) -> Vec<Span> {
+        self.0.iter().filter(|plan| plan.name == name).map(|plan| (plan.from.0, plan.end())).collect()
+    }
+
     /// Returns the name of the window in which an interval lies for the longest time, if it lies in one at all.
     pub fn name_of(&self, from: Timestamp, to: Timestamp) -> Option<&str> {
         let shared = |plan: &&Plan| plan.end().min(to).since(plan.from.0.max(from));

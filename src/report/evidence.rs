@@ -4,7 +4,7 @@ use super::model::Evidence;
 use super::words;
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Group};
-use crate::judge::history::{History, HubStop, KeptCall, Outage};
+use crate::judge::history::{FailedStep, History, HubStop, KeptCall, Outage, ScenarioHistory};
 use crate::judge::measure::{Events, Worst};
 use crate::judge::moment::Moment;
 use crate::judge::series::{LatencyPoint, Line, Point, Series};
@@ -56,10 +56,23 @@ fn events(events: Events, history: &History) -> Vec<Evidence> {
             };
             history.log.storms.iter().map(storm).collect()
         }
+        Events::FailedSteps(scenario) => history
+            .scenarios
+            .of(scenario)
+            .into_iter()
+            .flat_map(|scenario| scenario.failures.iter().map(|step| failed_step(scenario, step)))
+            .collect(),
         // These are the events of other criteria: see `of_failed_degradation`.
         Events::FailedScenarios => Vec::new(),
         Events::None => Vec::new(),
     }
+}
+
+fn failed_step(scenario: &ScenarioHistory, step: &FailedStep) -> Evidence {
+    let detail = step.detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
+    let known = step.known_defect.as_ref().map_or(String::new(), |link| format!(" (known defect of the hub: {link})"));
+    let what = format!("{} {}, {}{detail}{known}", scenario.name, step.check, step.title);
+    Evidence { trace: step.trace.clone(), ..plain(step.last, what) }
 }
 
 /// Returns the evidence of the degradation criteria that failed.

@@ -4,7 +4,7 @@ use super::{evidence, words};
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Group};
 use crate::judge::evaluate::{Ground, Judged, LimitJudged};
-use crate::judge::history::{HubStop, Outage, ServerHistory};
+use crate::judge::history::{FailedStep, HubStop, Outage, ServerHistory};
 use crate::judge::measure::{Dated, Measure, Names, Sentence};
 use crate::judge::moment::Moment;
 use crate::judge::verdict::Verdict;
@@ -67,20 +67,21 @@ fn sentence(judged: &LimitJudged, judgement: &Assessment) -> String {
 }
 
 /// Returns the names that a sentence is about.
-fn named(names: Names, judgement: &Assessment) -> Vec<&str> {
+fn named(names: Names, judgement: &Assessment) -> Vec<String> {
     match names {
         Names::DownServers => {
-            required(judgement).filter(|server| server.down_unplanned_us > 0).map(|server| server.name.as_str()).collect()
+            required(judgement).filter(|server| server.down_unplanned_us > 0).map(|server| server.name.clone()).collect()
         }
         Names::DisconnectedServers => {
-            required(judgement).filter(|server| server.disconnections_unplanned > 0).map(|server| server.name.as_str()).collect()
+            required(judgement).filter(|server| server.disconnections_unplanned > 0).map(|server| server.name.clone()).collect()
         }
         Names::FailedScenarios => {
             let failed = |(criterion, judged): &&(Criterion, Judged)| {
                 criterion.group == Group::Degradation && judged.verdict == Verdict::Fail
             };
-            judgement.criteria.iter().filter(failed).map(|(criterion, _)| criterion.title.as_str()).collect()
+            judgement.criteria.iter().filter(failed).map(|(criterion, _)| criterion.title.clone()).collect()
         }
+        Names::FailedSteps(scenario) => failed_steps(scenario, judgement).iter().map(failed_step).collect(),
     }
 }
 
@@ -112,8 +113,24 @@ fn when(measure: Measure, judgement: &Assessment) -> Option<String> {
             let peak = evidence::peak(measure.worst, &judgement.series)?;
             Some(format!(", around {}", words::minute(peak.at)))
         }
+        Dated::FailedSteps(scenario) => {
+            let at: Vec<Moment> = failed_steps(scenario, judgement).iter().map(|step| step.first).collect();
+            let runs = judgement.history.scenarios.of(scenario)?.runs;
+            let of_runs = if runs == 1 { String::new() } else { format!(", {runs} runs") };
+            Some(of_runs + &dated("at", &at)?)
+        }
         Dated::Never => None,
     }
+}
+
+fn failed_steps<'a>(scenario: &str, judgement: &'a Assessment) -> &'a [FailedStep] {
+    judgement.history.scenarios.of(scenario).map_or(&[], |scenario| &scenario.failures)
+}
+
+/// Words a failed step: `1.3 A lists its tools (known defect of the hub: https://…)`.
+fn failed_step(step: &FailedStep) -> String {
+    let known = step.known_defect.as_ref().map_or(String::new(), |link| format!(" (known defect of the hub: {link})"));
+    format!("{} {}{known}", step.check, step.title)
 }
 
 fn dated(preposition: &str, all: &[Moment]) -> Option<String> {
@@ -129,7 +146,7 @@ fn required(judgement: &Assessment) -> impl Iterator<Item = &ServerHistory> {
     judgement.history.servers.0.values().filter(|server| server.should_work())
 }
 
-fn listed(names: &[&str]) -> String {
+fn listed(names: &[String]) -> String {
     match names.split_at_checked(MAX_NAMES) {
         Some((first, rest)) if !rest.is_empty() => format!("{} and {} more", first.join(", "), rest.len()),
         Some(_) | None => names.join(", "),
@@ -142,6 +159,7 @@ mod tests {
 
     #[test]
     fn a_sentence_names_three_things_and_counts_the_others() {
+        let listed = |names: &[&str]| listed(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
         assert_eq!(listed(&["a"]), "a");
         assert_eq!(listed(&["a", "b", "c"]), "a, b, c");
         assert_eq!(listed(&["a", "b", "c", "d", "e"]), "a, b, c and 2 more");

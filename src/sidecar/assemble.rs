@@ -1,13 +1,17 @@
 //! Makes Watches of facts and polls. It is pure, so a rehearsed period takes the same path as a real one.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::expectations::Expectations;
 use crate::announce::marks::{Edge, Mark};
+use crate::announce::results::Told;
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
 use crate::watch::{
-    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Micros, Origin, Poll, RuleStated, SidecarPoll,
-    Slot, Source, Sources, StreamVolume, Text, Timestamp, Watch, WatcherStoodStill, When, encode, request_of,
+    ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Micros, Origin, Poll, RuleStated,
+    ScenarioFact, SidecarPoll, Slot, Source, Sources, StreamVolume, Text, Timestamp, Watch, WatcherStoodStill, When, encode,
+    request_of,
 };
 use prost::Message as _;
 
@@ -47,6 +51,9 @@ pub struct Assembler {
     /// Planned windows without an end.
     #[serde(default)]
     open_marks: Vec<Mark>,
+    /// The results of scenarios that were taken up and whose files may still be there.
+    #[serde(default)]
+    taken_up: BTreeSet<FactId>,
     /// The configuration's changes to the built-in rules.
     #[serde(skip)]
     rules: Vec<String>,
@@ -94,6 +101,7 @@ impl Assembler {
             metrics: Metrics::new(start),
             expectations: Expectations::default(),
             open_marks: Vec::new(),
+            taken_up: BTreeSet::new(),
             rules: Vec::new(),
             has_stated: false,
         }
@@ -124,6 +132,26 @@ impl Assembler {
             Edge::End => self.open_marks.retain(|open| open.name != mark.name),
         }
         self.open_marks.truncate(MAX_OPEN_MARKS);
+    }
+
+    /// Adds results of scenarios, each once: part of the state is which were added, until their files are gone.
+    pub fn results(&mut self, told: impl IntoIterator<Item = Told>) {
+        for Told { at, result } in told {
+            let fact = ScenarioFact::from(result);
+            if self.taken_up.insert(fact.id()) {
+                self.interpreter.scenario_told(at, fact);
+            }
+        }
+    }
+
+    /// Returns whether a result of a scenario was added.
+    pub fn has_taken_up(&self, id: FactId) -> bool {
+        self.taken_up.contains(&id)
+    }
+
+    /// Forgets the results whose files are gone; these are there.
+    pub fn keep_taken_up(&mut self, present: &BTreeSet<FactId>) {
+        self.taken_up.retain(|id| present.contains(id));
     }
 
     /// Returns the origin of the next Watch.
@@ -256,6 +284,7 @@ impl Assembler {
 fn identified(origin: &Origin, index: usize, fact: PendingFact) -> Fact {
     let id = match fact.evidence {
         Evidence::Line(record, ordinal) => FactId::of_line(record, ordinal),
+        Evidence::Scenario(id) => id,
         Evidence::Watch => {
             let ordinal = u32::try_from(index).unwrap_or(u32::MAX);
             FactId::of_watch(origin.watcher, origin.run, origin.sequence, ordinal)

@@ -18,13 +18,14 @@ use std::path::Path;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 
 use crate::announce::marks::Mark;
+use crate::announce::results::Told;
 use crate::export::{LogFastPath, Tally};
 use crate::hub::interpret::{Interpreter, PollAnswer};
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::process::{self, OwnProcess};
 use crate::tail::{Begin, Follower, State};
 use crate::watch::{
-    ApiOutcome, Bytes, Count, Drops, JournalRecovered, LogBatch, LogFilePoll, Micros, Origin, Text, Timestamp, Visibility,
+    ApiOutcome, Bytes, Count, Drops, FactId, JournalRecovered, LogBatch, LogFilePoll, Micros, Origin, Text, Timestamp, Visibility,
     WatcherStarted, WatcherStopped, When,
 };
 use assemble::Assembler;
@@ -189,6 +190,18 @@ impl Sidecar {
     /// Adds a mark as a fact of the open Watch.
     pub fn mark(&mut self, mark: &Mark) {
         self.assembler.mark(mark);
+    }
+
+    /// Adds results of scenarios as facts of the open Watch. Forgets those whose files are gone.
+    /// `known` are those that were added before and whose files are still there.
+    pub fn results(&mut self, told: impl IntoIterator<Item = Told>, known: impl IntoIterator<Item = FactId>) {
+        self.assembler.keep_taken_up(&known.into_iter().collect());
+        self.assembler.results(told);
+    }
+
+    /// Returns whether a result of a scenario was added, so that its file need not be read.
+    pub fn has_taken_up(&self, id: FactId) -> bool {
+        self.assembler.has_taken_up(id)
     }
 
     /// Returns the last poll's metrics, once.

@@ -6,6 +6,7 @@ mod pending;
 mod poll;
 mod stop;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ pub(super) use self::poll::filtering_poll;
 use self::poll::{Asked, ask};
 pub(super) use self::stop::Stop;
 use super::CliError;
-use crate::announce::marks;
+use crate::announce;
 use crate::base::secret;
 use crate::config::{self, Joining};
 use crate::export::{Destination, Senders};
@@ -146,7 +147,7 @@ pub(super) async fn watch(plan: Plan) -> Result<(), CliError> {
         clock,
         last: begun,
         state_dir: plan.state_dir,
-        marks: Vec::new(),
+        told: TakenUp::default(),
         log,
         lacks_log: None,
         vitals: plan.vitals,
@@ -181,10 +182,9 @@ struct Watcher {
     clock: Clock,
     /// The last reading of the clock.
     last: Timestamp,
-    /// The folder of the marks.
+    /// The folder in which other commands leave marks and results.
     state_dir: PathBuf,
-    /// Marks that were taken up and may not be committed yet.
-    marks: Vec<PathBuf>,
+    told: TakenUp,
     /// The log's file or pattern of files.
     log: Option<PathBuf>,
     /// Whether it was missing at the last poll; `None` before the first.
@@ -204,6 +204,21 @@ struct Watcher {
     /// True after the first poll. No line is read before it: it decides which lines of an old log belong to the hub's present process.
     has_polled: bool,
     sidecar: Sidecar,
+}
+
+/// The files of marks and results that were taken up and may not be committed yet.
+#[derive(Debug, Default)]
+struct TakenUp {
+    /// Those in the open Watch.
+    open: Vec<PathBuf>,
+    /// Those in a commit that has begun.
+    committing: Vec<PathBuf>,
+}
+
+impl TakenUp {
+    fn all(&self) -> HashSet<PathBuf> {
+        self.open.iter().chain(&self.committing).cloned().collect()
+    }
 }
 
 /// A reason for the loop to wake.
@@ -328,7 +343,8 @@ impl Watcher {
     /// Commits everything. An error means that the last data is lost, because it was in memory only.
     async fn end(&mut self, reason: &str) -> Result<(), CliError> {
         let now = self.now().await?;
-        let marks = self.take_up_marks();
+        self.take_up_marks();
+        self.take_up_results();
         let mut committed = self.sidecar.stop(reason, now).await;
         // One commit notices that the state folder is lost, the next one creates it again.
         for _ in 0..LAST_COMMITS {
@@ -338,8 +354,8 @@ impl Watcher {
             committed = self.sidecar.commit_last(now).await;
         }
         committed.inspect_err(|error| tracing::error!(%error, "the last data could not be saved"))?;
-        marks::done(&std::mem::take(&mut self.marks));
-        marks::done(&marks);
+        announce::done(&std::mem::take(&mut self.told.committing));
+        announce::done(&std::mem::take(&mut self.told.open));
         Ok(())
     }
 
@@ -367,6 +383,8 @@ impl Watcher {
 
     async fn look_at_log(&mut self, wake: &mut Wake) -> Result<(), CliError> {
         let now = self.now().await?;
+        // Lines can fill a Watch before the next poll: a window that began before them must be in it.
+        self.take_up_marks();
         match survive(&self.vitals, self.sidecar.read_log(now).await)? {
             // The rest of a long log is read at once, after other events had their turn.
             Some(LogRead { at_end: false, .. }) => wake.go_on(),
@@ -377,6 +395,7 @@ impl Watcher {
 
     async fn piped(&mut self, bytes: &[u8]) -> Result<(), CliError> {
         let now = self.now().await?;
+        self.take_up_marks();
         survive(&self.vitals, self.sidecar.piped(bytes, now).await)?;
         Ok(())
     }

@@ -6,7 +6,8 @@ use tokio::time::Instant;
 
 use super::Watcher;
 use super::notices::{HubState, survive};
-use crate::announce::marks;
+use crate::announce::results::{self, Told, Waiting};
+use crate::announce::{self, marks};
 use crate::cli::CliError;
 use crate::hub::api::{self, FilteringStats, Health, Servers};
 use crate::hub::client::{HubClient, Timed};
@@ -102,16 +103,18 @@ impl Watcher {
 
     /// Ends the interval with this answer and begins its commit.
     async fn commit_poll(&mut self, answer: PollAnswer) -> Result<(), CliError> {
-        let marks = self.take_up_marks();
+        self.take_up_marks();
+        self.take_up_results();
         if !std::mem::replace(&mut self.has_polled, true) {
             self.sidecar.first_poll(&answer);
         }
         let committed = self.sidecar.polled(answer).await;
-        // The commit before this one has ended by now; the marks taken up now belong to the one that has just begun.
+        // The commit before this one has ended by now; what was taken up since then belongs to the one that has just begun.
         if committed.is_ok() && !self.sidecar.keeps_nothing() {
-            marks::done(&std::mem::take(&mut self.marks));
+            announce::done(&std::mem::take(&mut self.told.committing));
         }
-        self.marks.extend(marks);
+        let open = std::mem::take(&mut self.told.open);
+        self.told.committing.extend(open);
         if let Some(metrics) = self.sidecar.take_measured() {
             self.vitals.measured(metrics);
         }
@@ -123,15 +126,22 @@ impl Watcher {
         Ok(())
     }
 
-    /// Reads the marks since the last poll. Their files stay until they are committed.
-    pub(super) fn take_up_marks(&mut self) -> Vec<PathBuf> {
-        let mut paths = Vec::new();
-        for (path, mark) in marks::waiting(&self.state_dir) {
-            if !self.marks.contains(&path) {
-                self.sidecar.mark(&mark);
-                paths.push(path);
-            }
+    /// Reads new marks. Their files stay until they are committed.
+    pub(super) fn take_up_marks(&mut self) {
+        for (path, mark) in marks::waiting_but(&self.state_dir, &self.told.all()) {
+            self.sidecar.mark(&mark);
+            self.told.open.push(path);
         }
-        paths
+    }
+
+    /// Reads new results of scenarios. Their files stay until they are committed.
+    pub(super) fn take_up_results(&mut self) {
+        let Waiting { new, known } = results::waiting(&self.state_dir, |id| self.sidecar.has_taken_up(id));
+        let (mut paths, told): (Vec<PathBuf>, Vec<Told>) = new.into_iter().unzip();
+        // An earlier run that was killed has committed these, and not deleted their files.
+        let of_here = self.told.all();
+        paths.extend(known.iter().map(|(path, _)| path.clone()).filter(|path| !of_here.contains(path)));
+        self.sidecar.results(told, known.into_iter().map(|(_, id)| id));
+        self.told.open.extend(paths);
     }
 }

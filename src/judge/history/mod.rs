@@ -4,19 +4,20 @@
 mod api;
 mod calls;
 mod clients;
+mod comparison;
 mod coverage;
 mod hub;
 mod life;
 mod log;
 mod phases;
 mod process;
+mod scenarios;
+mod seen;
 mod servers;
 mod sidecar;
 mod sources;
 mod timeline;
 mod tools;
-
-use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,9 +30,7 @@ use super::period::{Period, Place};
 use super::planned::Plans;
 use super::rules::Rules;
 use super::series::Recorder;
-use crate::watch::{
-    Fact, FactKind, Micros, Poll, ScenarioChecked, ScenarioFact, StepVerdict, Timestamp, Watch, WatcherFact, WatcherId, When,
-};
+use crate::watch::{CallFact, Fact, FactKind, Micros, Poll, Timestamp, Watch, WatcherFact, WatcherId, When};
 use phases::Polled;
 use sources::SourceClock;
 
@@ -40,6 +39,7 @@ pub use api::{ApiHistory, LoadHistory};
 pub use calls::{CallHistory, FailedRound, KeptCall};
 pub(super) use calls::{JudgedCalls, has_failed};
 pub use clients::ClientHistory;
+pub use comparison::{CallComparison, CallMatch};
 pub(super) use coverage::{Admission, Gap};
 pub use coverage::{Coverage, GAP};
 pub use hub::{AWAITED, HubHistory, HubStop, StartedServers};
@@ -48,6 +48,8 @@ pub use life::{CountsAs, Ending, MAX_OUTAGES, Outage, STARTING};
 pub use log::{DroppedClaims, LogHistory, NotableLine, StormHistory};
 pub use phases::{PHASES, PhaseFigures, Phases, Sum};
 pub use process::{ProcessHistory, WARM_UP};
+pub use scenarios::{ClientFigures, FailedStep, RunHistory, ScenarioHistory, Scenarios, Step, StepCounts};
+pub(super) use scenarios::{LOAD, UNDISTURBED};
 pub(super) use servers::ServerNews;
 pub use servers::{ServerHistory, Servers};
 pub use sidecar::{LostState, RecoveredJournal, SidecarHistory, WorstLag};
@@ -98,15 +100,6 @@ pub(super) struct Lives {
     pub servers: Vec<ServerNews>,
 }
 
-/// What a scenario checked.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ScenarioHistory {
-    /// Checks that held.
-    pub held: u64,
-    /// Checks that did not, and what was seen instead.
-    pub failed: Vec<String>,
-}
-
 /// The period, put together.
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
@@ -131,8 +124,8 @@ pub struct History {
     pub tools: ToolHistory,
     /// The sidecar itself.
     pub sidecar: SidecarHistory,
-    /// What scenarios checked, by their name.
-    pub scenarios: BTreeMap<String, ScenarioHistory>,
+    /// What scenarios found.
+    pub scenarios: Scenarios,
     /// Clock jumps.
     pub clock_jumps: Vec<(Moment, i64)>,
     /// What the memory of the hub's process did.
@@ -188,7 +181,7 @@ impl History {
             api: ApiHistory::default(),
             tools: ToolHistory::default(),
             sidecar: SidecarHistory::default(),
-            scenarios: BTreeMap::new(),
+            scenarios: Scenarios::default(),
             clock_jumps: Vec::new(),
             recorder: Recorder::default(),
             memory_trend: None,
@@ -311,6 +304,9 @@ impl History {
             FactKind::Call(fact) => {
                 self.calls.fact(fact, at, planned);
                 self.phases.call(fact, at.0);
+                if let CallFact::CallEnded(call) = fact {
+                    self.scenarios.hub_call(call, planned);
+                }
             }
             FactKind::Tool(fact) => self.tools.fact(fact),
             FactKind::Log(fact) => {
@@ -323,20 +319,7 @@ impl History {
                     self.clock_jumps.push((at, jump.jump));
                 }
             }
-            FactKind::Scenario(ScenarioFact::ScenarioChecked(checked)) => self.checked(checked),
-            FactKind::Scenario(ScenarioFact::ScenarioMeasured(_)) => {}
-        }
-    }
-
-    fn checked(&mut self, checked: &ScenarioChecked) {
-        let scenario = self.scenarios.entry(checked.scenario.to_string()).or_default();
-        match checked.verdict {
-            StepVerdict::Pass => scenario.held += 1,
-            StepVerdict::Fail => {
-                let detail = checked.detail.as_ref().map_or(String::new(), |detail| format!(": {detail}"));
-                scenario.failed.push(format!("{}{detail}", checked.check));
-            }
-            StepVerdict::NotVerifiable | StepVerdict::NotApplicable => {}
+            FactKind::Scenario(fact) => self.scenarios.fact(fact, at),
         }
     }
 
@@ -468,6 +451,7 @@ impl History {
         self.calls.finish();
         self.process.finish();
         self.log.finish();
+        self.scenarios.finish(plans);
         self.features.finish(&self.calls, &self.clients, rules);
         self
     }

@@ -1,6 +1,7 @@
 //! The measures, topic by topic: each is one row, and what computes it stands below.
 
 mod calls;
+mod checks;
 mod clients;
 mod hub;
 mod log;
@@ -14,14 +15,25 @@ use super::exact::Exact;
 use super::measure::{Measure, Measured};
 
 /// The topics' measures, in the order in which a report lists them.
-pub(super) const TOPICS: [&[Measure]; 7] =
-    [servers::MEASURES, calls::MEASURES, log::MEASURES, process::MEASURES, hub::MEASURES, clients::MEASURES, scenario::MEASURES];
+pub(super) const TOPICS: [&[Measure]; 8] = [
+    servers::MEASURES,
+    calls::MEASURES,
+    log::MEASURES,
+    process::MEASURES,
+    hub::MEASURES,
+    clients::MEASURES,
+    checks::MEASURES,
+    scenario::MEASURES,
+];
 
 /// What to do about sessions that stay open.
 const SESSIONS_LEFT: &str = "Find out why sessions stay open after their clients disconnect.";
 
 /// How to see whether sessions are isolated.
 const TWO_CLIENTS: &str = "This check needs traffic: connect two clients at once, and let each of them choose its own tools.";
+
+/// How to have the steps of a scenario checked.
+const ANY_STEPS: &str = "Let scenarios act on the hub: `hubwatch scenario run`.";
 
 fn counted(value: u64, samples: u64) -> Measured {
     Measured::Value { value: Exact::whole(value), samples }

@@ -1,14 +1,15 @@
-//! Measures of scenarios, and of what the degradation criteria came to.
+//! Measures under high load, by the clients of scenarios, and of what the degradation criteria came to.
 
-use super::{SESSIONS_LEFT, TWO_CLIENTS, counted, valued};
+use super::{ANY_STEPS, counted, valued};
 use crate::judge::evaluate::{Ground, Judged};
 use crate::judge::exact::Exact;
 use crate::judge::features::Feature;
-use crate::judge::history::{Basis, History, LoadHistory};
+use crate::judge::history::{Basis, History, LOAD, LoadHistory, UNDISTURBED};
 use crate::judge::measure::{
     ANY_TRAFFIC, Advice, Dated, Events, Kind, Measure, Measured, Names, Row, Sentence, Unit, WhenPlanned, Worst, measures,
 };
 use crate::judge::verdict::Verdict;
+use crate::watch::MeasuredByClient;
 
 /// How to test the degradation scenarios.
 const DISTURBANCES: &str = "Test the resilience scenarios between `hubwatch mark begin` and `hubwatch mark end`: make Gemini fail, kill a server's process, \
@@ -58,102 +59,48 @@ measures! {
         }),
     }
 
-    /// Checks of scenario `session_isolation` that did not hold.
-    CHECKS_SESSION_ISOLATION: Row {
-        word: "checks.session_isolation",
-        unit: Unit::Count,
-        kind: Kind::Happened,
-        when_planned: WhenPlanned::Counts,
-        basis: Basis::Watch,
-        needs: Some(Feature::Sessions),
-        title: "failed checks of scenario session_isolation",
-        label: "failed checks {}",
-        sentence: Sentence::Counted(
-            "{} check of scenario session_isolation failed",
-            "{} checks of scenario session_isolation failed",
-        ),
-        dated: Dated::Never,
-        events: Events::None,
-        worst: Worst::None,
-        advice: Advice::None,
-        traffic: TWO_CLIENTS,
-        measured: |history, _| checks(history, "session_isolation"),
+    /// The mean time that clients of scenarios waited for a meta-tool call (µs): of calls that did not fail, in scenarios that neither
+    /// overload nor disturb the hub. These are `meta_tool`, `tools_usable`, `session_isolation`, `session_cleanup`, `concurrent_sessions`,
+    /// `log_growth` and `soak`.
+    CLIENT_CALLS_MEAN: Row {
+        word: "client.calls_mean",
+        needs: Some(Feature::MetaTool),
+        title: "meta-tool calls as clients measured them, average",
+        label: "average {} for clients",
+        sentence: Sentence::Plain("clients of scenarios waited {} on average for a meta-tool call"),
+        measured: |history, _| by_clients(history, MeasuredByClient::MetaToolCall, &UNDISTURBED),
+        ..CLIENT
     }
 
-    /// Checks of scenario `gemini_failure` that did not hold.
-    CHECKS_GEMINI_FAILURE: Row {
-        word: "checks.gemini_failure",
-        unit: Unit::Count,
-        kind: Kind::Happened,
-        when_planned: WhenPlanned::Counts,
-        basis: Basis::Watch,
-        needs: Some(Feature::Gemini),
-        title: "failed checks of scenario gemini_failure",
-        label: "failed checks {}",
-        sentence: Sentence::Counted("{} check of scenario gemini_failure failed", "{} checks of scenario gemini_failure failed"),
-        dated: Dated::Never,
-        events: Events::None,
-        worst: Worst::None,
-        advice: Advice::None,
-        traffic: ANY_TRAFFIC,
-        measured: |history, _| checks(history, "gemini_failure"),
+    /// The mean time that clients of the same scenarios waited for the hub's REST API (µs): of requests that did not fail.
+    CLIENT_API_MEAN: Row {
+        word: "client.api_mean",
+        title: "API requests as clients measured them, average",
+        label: "average {} for clients",
+        sentence: Sentence::Plain("clients of scenarios waited {} on average for the API"),
+        measured: |history, _| by_clients(history, MeasuredByClient::ApiRequest, &UNDISTURBED),
+        ..CLIENT
     }
 
-    /// Checks of scenario `server_crash` that did not hold.
-    CHECKS_SERVER_CRASH: Row {
-        word: "checks.server_crash",
-        unit: Unit::Count,
-        kind: Kind::Happened,
-        when_planned: WhenPlanned::Counts,
-        basis: Basis::Watch,
-        needs: None,
-        title: "failed checks of scenario server_crash",
-        label: "failed checks {}",
-        sentence: Sentence::Counted("{} check of scenario server_crash failed", "{} checks of scenario server_crash failed"),
-        dated: Dated::Never,
-        events: Events::None,
-        worst: Worst::None,
-        advice: Advice::None,
-        traffic: ANY_TRAFFIC,
-        measured: |history, _| checks(history, "server_crash"),
+    /// The mean time that the clients of scenario `high_load` waited for a meta-tool call (µs): of calls that did not fail.
+    CLIENT_LOAD_CALLS_MEAN: Row {
+        word: "client.load_calls_mean",
+        needs: Some(Feature::MetaTool),
+        title: "meta-tool calls under high load as clients measured them, average",
+        label: "meta-tool average {} for clients",
+        sentence: Sentence::Plain("clients waited {} on average for a meta-tool call under high load"),
+        measured: |history, _| by_clients(history, MeasuredByClient::MetaToolCall, &LOAD),
+        ..CLIENT
     }
 
-    /// Checks of scenario `sse_disconnect` that did not hold.
-    CHECKS_SSE_DISCONNECT: Row {
-        word: "checks.sse_disconnect",
-        unit: Unit::Count,
-        kind: Kind::Happened,
-        when_planned: WhenPlanned::Counts,
-        basis: Basis::Watch,
-        needs: Some(Feature::Sessions),
-        title: "failed checks of scenario sse_disconnect",
-        label: "failed checks {}",
-        sentence: Sentence::Counted("{} check of scenario sse_disconnect failed", "{} checks of scenario sse_disconnect failed"),
-        dated: Dated::Never,
-        events: Events::None,
-        worst: Worst::None,
-        advice: Advice::Do(SESSIONS_LEFT),
-        traffic: ANY_TRAFFIC,
-        measured: |history, _| checks(history, "sse_disconnect"),
-    }
-
-    /// Checks of scenario `high_load` that did not hold.
-    CHECKS_HIGH_LOAD: Row {
-        word: "checks.high_load",
-        unit: Unit::Count,
-        kind: Kind::Happened,
-        when_planned: WhenPlanned::Counts,
-        basis: Basis::Watch,
-        needs: None,
-        title: "failed checks of scenario high_load",
-        label: "failed checks {}",
-        sentence: Sentence::Counted("{} check of scenario high_load failed", "{} checks of scenario high_load failed"),
-        dated: Dated::Never,
-        events: Events::None,
-        worst: Worst::None,
-        advice: Advice::None,
-        traffic: ANY_TRAFFIC,
-        measured: |history, _| checks(history, "high_load"),
+    /// The mean time that scenario `high_load` waited for the hub's REST API (µs): of requests that did not fail.
+    CLIENT_LOAD_API_MEAN: Row {
+        word: "client.load_api_mean",
+        title: "API requests under high load as clients measured them, average",
+        label: "API average {} for clients",
+        sentence: Sentence::Plain("clients waited {} on average for the API under high load"),
+        measured: |history, _| by_clients(history, MeasuredByClient::ApiRequest, &LOAD),
+        ..CLIENT
     }
 
     /// Degradation criteria whose verdict is fail. Samples: those that were exercised.
@@ -233,15 +180,35 @@ fn under_load(history: &History, of: fn(&LoadHistory) -> Measured) -> Measured {
     }
 }
 
-/// What came of the checks of a scenario.
-fn checks(history: &History, scenario: &str) -> Measured {
-    match history.scenarios.get(scenario) {
-        Some(checked) => {
-            let failed = checked.failed.len() as u64;
-            counted(failed, checked.held + failed)
-        }
-        None => Measured::NotExercised(format!("scenario {scenario} was not run")),
+/// What the rows of durations that clients measured have in common.
+const CLIENT: Row = Row {
+    word: "",
+    definition: &[],
+    unit: Unit::Micros,
+    kind: Kind::Estimated,
+    when_planned: WhenPlanned::Counts,
+    basis: Basis::Watch,
+    needs: None,
+    title: "",
+    label: "",
+    sentence: Sentence::Plain(""),
+    dated: Dated::Never,
+    events: Events::None,
+    worst: Worst::None,
+    advice: Advice::None,
+    traffic: ANY_STEPS,
+    measured: |_, _| Measured::NotExercised(String::new()),
+};
+
+fn by_clients(history: &History, measured: MeasuredByClient, scenarios: &[&str]) -> Measured {
+    match history.scenarios.mean(measured, scenarios) {
+        (Some(value), samples) => Measured::Value { value, samples },
+        (None, _) => Measured::NotExercised(format!("no client of a scenario measured it; run {}", or(scenarios))),
     }
+}
+
+fn or(scenarios: &[&str]) -> String {
+    scenarios.first().map_or(String::new(), |first| format!("`hubwatch scenario run {first}`"))
 }
 
 fn degradation(all: &Degradations, of: fn(&Degradations) -> Measured) -> Measured {

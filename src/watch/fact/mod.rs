@@ -38,6 +38,8 @@ terms! {
         Process = "process",
         /// The sidecar itself.
         Sidecar = "sidecar",
+        /// A scenario, as a client of the hub.
+        Scenario = "scenario",
     }
 }
 
