@@ -1,6 +1,6 @@
 //! A client on the stage, and what it does.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
@@ -14,8 +14,6 @@ pub(super) struct Actor {
     client: RefCell<Option<Rc<Client>>>,
     /// The categories that the hub returned to it, all calls together.
     returned: RefCell<BTreeSet<String>>,
-    /// Meta-tool calls that were sent; one that is outstanding must not be left alone.
-    pub calls: Cell<u64>,
 }
 
 impl Actor {
@@ -25,7 +23,6 @@ impl Actor {
             label: label.to_owned(),
             client: RefCell::new(Some(Rc::new(client))),
             returned: RefCell::default(),
-            calls: Cell::new(0),
         }
     }
 
