@@ -7,13 +7,14 @@
 //!
 //! What decides each step, and how a careless client kills a hub, was measured on real hubs: docs/hub.md, "Acting on a hub".
 
-mod acts;
 mod actor;
+mod acts;
 mod analysis;
 mod known;
 mod measure;
 mod observed;
 pub mod outcome;
+mod patience;
 pub mod plan;
 mod probe;
 mod put_back;
@@ -27,5 +28,6 @@ pub mod telemetry;
 mod teller;
 
 pub use known::Defect;
+pub use patience::Patience;
 pub use plan::{Allow, Scenario, StepSpec};
 pub use target::{Options, Target};

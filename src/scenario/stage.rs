@@ -17,33 +17,18 @@ use super::probe::{Exposure, Exposures, Probe};
 use super::run::{Audience, Event};
 use super::survey::Survey;
 use super::target::{Options, Target};
-use super::teller::Teller;
 use super::telemetry::{ScenarioSpan, Telemetry};
+use super::teller::Teller;
 use crate::hub::api::Health;
 use crate::judge::moment::Moment;
-use crate::mcp::{Answer, Client, Closing, Limits, McpError, TransportKind};
+use crate::mcp::{Answer, Client, Closing, McpError, TransportKind};
 use crate::watch::{ApiOutcome, MeasuredByClient, Micros, StepVerdict, Timestamp};
-
-/// How long a meta-tool call may take until it counts as unanswered: nine tries of a Gemini that answers 429 take up to 19 s.
-pub(super) const META_TOOL_LIMIT: Duration = Duration::from_secs(45);
-
-/// How long a tool's call may take: a probe's tool does next to nothing.
-const TOOL_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long a client that leaves waits for its outstanding answers: a client that leaves during its call stops the fork.
-const OUTSTANDING_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long a parked client is waited for at the end: Node gives up a request without an answer after 5 min.
-const PARKED_LIMIT: Duration = Duration::from_secs(310);
 
 /// Clients that leave together block a hub for seconds; with this pause between them its slowest answer took 0.23 s.
 const BETWEEN_CLOSES: Duration = Duration::from_millis(500);
 
 /// While the hub answers more slowly than this, nobody else leaves.
 const CALM: Duration = Duration::from_secs(1);
-
-/// How long the hub may take to calm down after a client left.
-const CALM_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often a state that is awaited is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -219,7 +204,7 @@ impl<'a> Stage<'a> {
 
     /// Connects a client, handshake included.
     pub(super) async fn connect(&self, label: &str) -> Result<Rc<Actor>, McpError> {
-        let client = Client::open(&self.target.endpoint, TransportKind::HttpSse, Limits::default()).await?;
+        let client = Client::open(&self.target.endpoint, TransportKind::HttpSse, self.options.patience.connection).await?;
         let actor = Rc::new(Actor::new(label, client));
         // It is known from here on, so that it is closed in good order whatever happens.
         self.actors.borrow_mut().push(Rc::clone(&actor));
@@ -255,7 +240,7 @@ impl<'a> Stage<'a> {
     pub(super) async fn analyze(&self, actor: &Actor, prompt: &str) -> Result<Analysis, NoAnalysis> {
         let params = json!({"name": META_TOOL, "arguments": {"prompt": prompt}});
         let began = Instant::now();
-        let read = match self.request(actor, "tools/call", params, META_TOOL_LIMIT).await {
+        let read = match self.request(actor, "tools/call", params, self.options.patience.meta_tool).await {
             Ok(answer) => analysis::read(&answer),
             Err(error) => Err(NoAnalysis::NoAnswer(error)),
         };
@@ -270,7 +255,7 @@ impl<'a> Stage<'a> {
     /// Has a client call a probe's tool.
     pub(super) async fn call(&self, actor: &Actor, probe: &Probe) -> Result<Answer, McpError> {
         let params = json!({"name": probe.name(), "arguments": {}});
-        let answer = self.request(actor, "tools/call", params, TOOL_LIMIT).await;
+        let answer = self.request(actor, "tools/call", params, self.options.patience.tool).await;
         if let Ok(answer) = &answer {
             let succeeded = !answer.tool_result().is_error;
             // What is not exposed is refused at once: that is no tool's time.
@@ -298,7 +283,7 @@ impl<'a> Stage<'a> {
     /// hub has calmed down. Returns whether it has left.
     pub(super) async fn leave(&self, actor: &Actor, how: Closing) -> bool {
         if let Some(client) = actor.client() {
-            if !client.settled(OUTSTANDING_LIMIT).await {
+            if !client.settled(self.options.patience.outstanding).await {
                 return false;
             }
         }
@@ -315,7 +300,7 @@ impl<'a> Stage<'a> {
 
     /// Waits until the hub answers quickly again.
     async fn calm(&self) {
-        let end = Instant::now() + CALM_LIMIT;
+        let end = Instant::now() + self.options.patience.calm;
         loop {
             let (health, took) = self.target.hub.health().await;
             let is_away = matches!(health, Err(ApiOutcome::Refused));
@@ -341,9 +326,9 @@ impl<'a> Stage<'a> {
         self.say(format!(
             "{} of the clients still wait for an answer of the meta-tool; they stay connected until it comes (up to {} min), since leaving now can stop the hub",
             parked.len(),
-            PARKED_LIMIT.as_secs() / 60
+            self.options.patience.parked.as_secs() / 60
         ));
-        let end = Instant::now() + PARKED_LIMIT;
+        let end = Instant::now() + self.options.patience.parked;
         for actor in parked {
             if let Some(client) = actor.client() {
                 client.settled(end.saturating_duration_since(Instant::now())).await;

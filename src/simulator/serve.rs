@@ -142,8 +142,10 @@ async fn configuration(State(live): State<Live>) -> Response {
         prompt_based["sessionIsolation"] = isolation.into();
     }
     let model = json!({"enabled": true, "provider": "gemini", "model": "gemini-2.5-flash", "apiKey": API_KEY});
-    let filtering = json!({"enabled": true, "mode": "prompt-based", "promptBasedFiltering": prompt_based, "llmCategorization": model});
-    let body = json!({"config": {"mcpServers": {}, "toolFiltering": filtering}, "version": "1", "timestamp": world.now.to_string()});
+    let filtering =
+        json!({"enabled": true, "mode": "prompt-based", "promptBasedFiltering": prompt_based, "llmCategorization": model});
+    let body =
+        json!({"config": {"mcpServers": {}, "toolFiltering": filtering}, "version": "1", "timestamp": world.now.to_string()});
     Json(body).into_response()
 }
 

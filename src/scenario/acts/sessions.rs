@@ -145,7 +145,8 @@ impl Held<'_> {
     }
 
     fn unclear(&self) -> Option<Outcome> {
-        probe::unknown(self.now).map(|(category, why)| Outcome::fail(format!("the call of a tool of {category} was not answered: {why}")))
+        probe::unknown(self.now)
+            .map(|(category, why)| Outcome::fail(format!("the call of a tool of {category} was not answered: {why}")))
     }
 }
 
@@ -188,7 +189,11 @@ mod tests {
         assert_eq!(verdicts(&exposures(&["github"], &["filesystem"]), &["github"]), [Pass, Pass]);
         assert_eq!(verdicts(&exposures(&["github", "filesystem"], &[]), &["github"]), [Pass, Fail], "a leak");
         assert_eq!(verdicts(&exposures(&[], &["github", "filesystem"]), &["github"]), [Fail, Fail], "not exposed at all");
-        assert_eq!(verdicts(&exposures(&[], &["filesystem"]), &["github"]), [NotVerifiable, NotVerifiable], "github is not connected");
+        assert_eq!(
+            verdicts(&exposures(&[], &["filesystem"]), &["github"]),
+            [NotVerifiable, NotVerifiable],
+            "github is not connected"
+        );
         assert_eq!(verdicts(&exposures(&["filesystem"], &[]), &["github"]), [NotVerifiable, Fail], "a leak all the same");
     }
 

@@ -1,9 +1,7 @@
 //! Tools as a client uses them: listed, and called.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 use super::sessions::{PROBE_REMEDY, choosable, prompt};
 use super::{connects, list};
@@ -24,9 +22,6 @@ pub(in crate::scenario) const STEPS: &[StepSpec] = steps! {
     "4" "A read-only tool of each server answers its client",
     "5" "The same tools answer over the hub's own API",
 };
-
-/// `tools/list` asks no server: the hub answers from what it has registered.
-const LIST_LIMIT: Duration = Duration::from_secs(10);
 
 /// A list that goes on over more pages than this is none.
 const MOST_PAGES: usize = 100;
@@ -61,7 +56,8 @@ async fn listed(stage: &Stage<'_>, client: &Actor) -> Result<BTreeSet<String>, S
     let mut cursor = Value::Null;
     for _ in 0..MOST_PAGES {
         let params = if cursor.is_null() { json!({}) } else { json!({"cursor": cursor}) };
-        let answer = stage.request(client, "tools/list", params, LIST_LIMIT).await.map_err(|error| error.to_string())?;
+        let answer =
+            stage.request(client, "tools/list", params, stage.options.patience.request).await.map_err(|error| error.to_string())?;
         let result = answer.outcome.map_err(|error| format!("{} {}", error.code, error.message))?;
         let tools = result["tools"].as_array().ok_or("an answer without tools")?;
         names.extend(tools.iter().filter_map(|tool| tool["name"].as_str()).map(str::to_owned));
