@@ -152,13 +152,15 @@ impl<'a> Stage<'a> {
     /// Waits for this, unless the user wants it to end. What is waited for goes on to exist: an answer that comes later is taken up.
     pub(super) async fn until<T>(&self, what: impl Future<Output = T>) -> Result<T, Interrupted> {
         let mut interrupt = self.interrupt.borrow().clone();
+        let interrupted = async {
+            if interrupt.wait_for(|wanted| *wanted).await.is_err() {
+                // A sender that is gone can't interrupt any more.
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             biased;
-            ended = interrupt.wait_for(|wanted| *wanted) => {
-                // A sender that is gone can't interrupt any more; one that is there did.
-                drop(ended);
-                Err(Interrupted)
-            }
+            () = interrupted => Err(Interrupted),
             value = what => Ok(value),
         }
     }

@@ -27,7 +27,9 @@ pub struct Behaviour {
     pub drops_silent_after: Option<Micros>,
     /// The hub has no model to ask.
     pub has_no_llm: bool,
-    /// The meta-tool answers this text, whatever it is asked.
+    /// A call that Gemini rejects ends in an error instead of the fallback to keywords.
+    pub has_no_fallback: bool,
+    /// The meta-tool answers this text at once, whatever it is asked.
     pub meta_tool_says: Option<String>,
     /// `sessionIsolation` in the configuration; with `false` the first call of the meta-tool stops the fork.
     pub session_isolation: Option<bool>,

@@ -117,6 +117,10 @@ fn registered(live: &LiveSimulation, name: &str) -> Option<(String, String)> {
 
 fn analyze(live: &mut LiveSimulation, session: &str, id: &Value, arguments: &Value) -> io::Result<()> {
     let prompt = arguments["prompt"].as_str().unwrap_or_default();
+    if let Some(text) = live.simulation.world.profile.behaviour.meta_tool_says.clone() {
+        reply(live, session, id, Ok(json!({"content": [{"type": "text", "text": text}]})));
+        return Ok(());
+    }
     let (text, is_error) = if live.simulation.world.profile.behaviour.has_no_llm {
         let suggestion = "Configure toolFiltering.llmCategorization with a valid provider in mcp-servers.json";
         (json!({"error": "LLM-based prompt analysis not available", "suggestion": suggestion}), false)

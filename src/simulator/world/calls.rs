@@ -116,6 +116,14 @@ impl World {
             self.ask_gemini(call.id, round + 1);
             return;
         }
+        if self.profile.behaviour.has_no_fallback {
+            if let Some(call) = self.hub.as_mut().and_then(|hub| hub.take_call(call.id)) {
+                let text = Fields::new().text("error", "Failed to analyze prompt").text("details", &error).object();
+                self.outbox.push(Notice::Answered { call: call.id, text });
+                self.call_ended(call, CallOutcome::NoCategories);
+            }
+            return;
+        }
         let fields = Fields::new().text("error", &error);
         self.say(Saying::warn("LLM analysis failed, using heuristic fallback").swapped(fields));
         let reasoning = "Determined via keyword matching (LLM unavailable)";
@@ -161,8 +169,7 @@ impl World {
         let response = response_json(analysis);
         let fields = session_fields(session).raw("response", &response);
         self.say(Saying::debug("CHECKPOINT 6: Returning success response").swapped(fields));
-        let text = self.profile.behaviour.meta_tool_says.clone().unwrap_or(response);
-        self.outbox.push(Notice::Answered { call: id, text });
+        self.outbox.push(Notice::Answered { call: id, text: response });
         let outcome = match (analysis.categories.is_empty(), fell_back) {
             (true, _) => CallOutcome::NoCategories,
             (false, true) => CallOutcome::FellBack { notified },

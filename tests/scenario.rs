@@ -1,0 +1,9 @@
+//! Scenarios on simulated hubs: each with every verdict that it can have, by its own rules of safety, and against servers that are no
+//! hubs at all.
+
+#[path = "scenario/hub.rs"]
+mod hub;
+#[path = "scenario/play.rs"]
+mod play;
+#[path = "scenario/sessions.rs"]
+mod sessions;
