@@ -1,8 +1,12 @@
 //! Scenarios on simulated hubs: each with every verdict that it can have, by its own rules of safety, and against servers that are no
 //! hubs at all.
 
+#[path = "scenario/calls.rs"]
+mod calls;
 #[path = "scenario/hub.rs"]
 mod hub;
+#[path = "scenario/many.rs"]
+mod many;
 #[path = "scenario/play.rs"]
 mod play;
 #[path = "scenario/sessions.rs"]

@@ -19,6 +19,8 @@ pub struct Behaviour {
     pub counts: Counts,
     /// The fork answers `tools/list` and calls of tools as it should.
     pub tools_work: bool,
+    /// `tools/list` of such a fork lists the tools of all servers to each client, though calls are refused.
+    pub lists_everything: bool,
     /// A client that leaves during its call does not stop the fork.
     pub survives_leaving: bool,
     /// A crashed server is shown as disconnected, and all clients are notified.

@@ -108,8 +108,8 @@ impl LiveSimulation {
     /// Returns true if the MCP endpoint takes another client.
     pub(super) fn takes_clients(&self) -> bool {
         let world = &self.simulation.world;
-        let Some(hub) = world.hub.as_ref().filter(|hub| hub.is_settled()) else { return false };
-        world.profile.behaviour.most_clients.is_none_or(|most| hub.clients.len() < most)
+        let is_ready = world.hub.as_ref().is_some_and(super::hub::Hub::is_settled);
+        is_ready && world.profile.behaviour.most_clients.is_none_or(|most| self.connections.sessions.len() < most)
     }
 
     /// Returns how long the hub answers nobody because clients have left.

@@ -69,7 +69,8 @@ fn list_tools(live: &LiveSimulation, session: &str) -> RpcResult {
         return Err((INTERNAL_ERROR, "Cannot read properties of undefined (reading 'toolFiltering')".into()));
     }
     let servers = world.hub.iter().flat_map(|hub| &hub.servers);
-    let listed = servers.filter(|server| server.status == ServerStatus::Connected && world.exposes(session, &server.name));
+    let is_listed = |name: &str| world.profile.behaviour.lists_everything || world.exposes(session, name);
+    let listed = servers.filter(|server| server.status == ServerStatus::Connected && is_listed(&server.name));
     let tools = listed.flat_map(|server| world.tools.of(server.toolset).namespaced(&server.name));
     let mut tools: Vec<Value> = tools.filter_map(|tool| serde_json::from_str(&tool).ok()).collect();
     if world.profile.is_fork() {

@@ -52,6 +52,7 @@ async fn isolation_holds_on_the_fork_and_each_kind_of_leak_fails_its_step() {
         case("no harmless tool", without_hints(), "1.1+ 1.2+ 1.3? 1.4+ 1.5? 1.6+ 1.7? 1.8? after+"),
         case("no model", fork_that(no_llm()), stopped_at_choice),
         case("no JSON", fork_that(says("tools: github")), "1.1+ 1.2- 1.3? 1.4? 1.5? 1.6? 1.7? 1.8? after+"),
+        case("no category fits", fork(), "1.1+ 1.2- 1.3? 1.4? 1.5? 1.6? 1.7? 1.8? after+").gemini(Gemini::NoCategories),
         case("falls back", fork(), "1.1+ 1.2? 1.3+ 1.4+ 1.5+ 1.6? 1.7+ 1.8+ after+").gemini(Gemini::RateLimited),
         case("counts nobody", fork_that(counts(Counts::Zero)), "1.1- 1.2+ 1.3+ 1.4- 1.5+ 1.6+ 1.7+ 1.8+ after+"),
         case("does not count", fork_that(counts(Counts::Absent)), all),
@@ -111,6 +112,7 @@ async fn clients_that_choose_at_once_have_their_own_tools_each() {
         case("no harmless tool", without_hints(), "3.1+ 3.2+ 3.3? 3.4+ 3.5? 3.6? after+"),
         case("falls back", fork(), "3.1+ 3.2? 3.3+ 3.4? 3.5+ 3.6+ after+").gemini(Gemini::RateLimited),
         case("no model", fork_that(no_llm()), "3.1+ 3.2? 3.3? 3.4? 3.5? 3.6? after+"),
+        case("no category fits", fork(), "3.1+ 3.2- 3.3? 3.4? 3.5? 3.6? after+").gemini(Gemini::NoCategories),
         case("no JSON", fork_that(says("[]")), "3.1+ 3.2- 3.3? 3.4? 3.5? 3.6? after+"),
         case("takes two clients", fork_that(at_most(2)), "3.1- 3.2? 3.3? 3.4? 3.5? 3.6? after+"),
         // 3 connections with 3 requests each, 3 probes, 3 calls, 9 probes.

@@ -11,7 +11,7 @@ use crate::scenario::analysis::{META_TOOL, shown};
 use crate::scenario::known;
 use crate::scenario::outcome::Outcome;
 use crate::scenario::plan::{StepSpec, steps};
-use crate::scenario::probe::Probe;
+use crate::scenario::probe::{self, Probe};
 use crate::scenario::stage::{Interrupted, Stage};
 use crate::watch::MeasuredByClient;
 
@@ -28,8 +28,10 @@ const MOST_PAGES: usize = 100;
 
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let Some(client) = connects(stage, "1", "A").await? else { return Ok(()) };
-    // With a meta-tool, a client may use only what it chose.
+    // With a meta-tool, a client may use only what it chose, and what every client may use.
+    let mut default = BTreeSet::new();
     if stage.survey.has_meta_tool == Some(true) {
+        default = probe::exposed(&stage.until(stage.exposures(&client)).await?);
         for category in choosable(stage) {
             // What it gets is seen in the list and by the calls.
             let _ = stage.until(stage.analyze(&client, prompt(category))).await?;
@@ -39,7 +41,7 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     match stage.until(listed(stage, &client)).await? {
         Ok(tools) => {
             step.end(Outcome::pass(format!("{} tools", tools.len())));
-            stage.begin("3")?.end(compared(stage, &client, &tools));
+            stage.begin("3")?.end(compared(stage, &client, &default, &tools));
         }
         Err(said) => {
             step.end(failed(format!("tools/list answers: {said}")));
@@ -70,11 +72,12 @@ async fn listed(stage: &Stage<'_>, client: &Actor) -> Result<BTreeSet<String>, S
 }
 
 /// The list held against the servers' tools, as the hub's API shows them.
-fn compared(stage: &Stage<'_>, client: &Actor, listed: &BTreeSet<String>) -> Outcome {
+fn compared(stage: &Stage<'_>, client: &Actor, default: &BTreeSet<String>, listed: &BTreeSet<String>) -> Outcome {
     let chosen = client.returned();
     let filters = stage.survey.has_meta_tool != Some(false);
     let mut expected = BTreeSet::new();
-    for server in stage.survey.usable().filter(|server| !filters || chosen.contains(&server.name)) {
+    let is_exposed = |name: &String| !filters || chosen.contains(name) || default.contains(name);
+    for server in stage.survey.usable().filter(|server| is_exposed(&server.name)) {
         let tools = server.capabilities.iter().flat_map(|offers| &offers.tools);
         expected.extend(tools.map(|tool| format!("{}__{}", server.name, tool.name)));
     }
