@@ -220,7 +220,10 @@ fn children(system: &mut System, parent: Pid, family: &mut Vec<Pid>) -> Vec<Chil
     let all_pids: Vec<Pid> = families.iter().flatten().copied().collect();
     let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().with_cmd(UpdateKind::OnlyIfNotSet).without_tasks();
     let gone = std::mem::replace(family, all_pids.clone());
-    let with_gone: Vec<Pid> = all_pids.into_iter().chain(gone).collect();
+    // sysinfo forgets a process that is listed twice.
+    let mut with_gone: Vec<Pid> = all_pids.into_iter().chain(gone).collect();
+    with_gone.sort_unstable();
+    with_gone.dedup();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&with_gone), true, kind);
     families.iter().filter_map(|family| child(system, family)).collect()
 }
@@ -313,6 +316,8 @@ mod tests {
             }
         };
         assert!(seen.command.contains("a-server") && seen.rss.get() > 100_000, "{seen:?}");
+        let again = reader.read(ApiProcess::Unknown).unwrap().children;
+        assert!(again.iter().any(|one| one.pid == child.id()), "it is read each time: {again:?}");
         child.kill().unwrap();
         child.wait().unwrap();
         let children = reader.read(ApiProcess::Unknown).unwrap().children;
