@@ -94,7 +94,7 @@ pub async fn play(scenario: Scenario, target: &Target, backstage: &Backstage<'_>
     let began = Timestamp::now();
     backstage.audience.hear(&Event::Begins { scenario });
     let mut notes = left_over(target, backstage).await;
-    let survey = Survey::of(target).await?;
+    let survey = Survey::settled(target).await?;
     let run = ScenarioRun::from_seed(format!("{scenario} {} {} {}", began.get(), std::process::id(), fastrand::u64(..)).as_bytes());
     let span = backstage.telemetry.scenario(scenario.word(), target.name.as_str());
     let trace_id = span.trace_id();
@@ -190,7 +190,7 @@ fn not_reached(stage: &Stage<'_>, why: &str) {
 /// Whether the hub is as it was before.
 async fn unharmed(stage: &Stage<'_>) {
     let step = stage.begin_spec(UNHARMED);
-    let now = match Survey::of(stage.target).await {
+    let now = match Survey::settled(stage.target).await {
         Ok(now) => now,
         Err(outcome) => {
             step.end(Outcome::fail(format!("it does not answer any more: {}", outcome.reason())));

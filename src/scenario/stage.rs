@@ -285,7 +285,8 @@ impl<'a> Stage<'a> {
     /// hub has calmed down. Returns whether it has left.
     pub(super) async fn leave(&self, actor: &Actor, how: Closing) -> bool {
         if let Some(client) = actor.client() {
-            if !client.settled(self.options.patience.outstanding).await {
+            // Once its stream has ended, no answer can come, and the hub knows that the client is gone.
+            if !client.settled(self.options.patience.outstanding).await && client.ended().is_none() {
                 return false;
             }
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::connects;
 use super::sessions::{choosable, no_meta_tool, prompt};
+use crate::scenario::analysis::NoAnalysis;
 use crate::scenario::known;
 use crate::scenario::outcome::Outcome;
 use crate::scenario::plan::{StepSpec, steps};
@@ -108,13 +109,15 @@ async fn without(
         }
         Err(no) => {
             step.end(Outcome::fail(no.reason()));
-            true
+            matches!(no, NoAnalysis::Error(_) | NoAnalysis::NoModel(_))
         }
     };
-    stage.begin("3")?.end(if told {
-        Outcome::pass("the call ended with an error")
-    } else {
-        Outcome::defect("the call succeeded, and only the answer's reasoning tells of the fallback", &known::SILENT_FALLBACK)
+    stage.begin("3")?.end(match &answer {
+        Ok(_) => {
+            Outcome::defect("the call succeeded, and only the answer's reasoning tells of the fallback", &known::SILENT_FALLBACK)
+        }
+        Err(_) if told => Outcome::pass("the call ended with an error"),
+        Err(no) => Outcome::fail(no.reason()),
     });
     let notices = client.list_changes() - before;
     stage.begin("4")?.end(if notices > 0 {

@@ -168,7 +168,10 @@ async fn leave(stage: &Stage<'_>, clients: &[Rc<Actor>]) -> Result<(), Interrupt
         return Ok(());
     }
     let Some(before) = before else {
-        step.end(Outcome::unseen("the hub does not count its clients"));
+        step.end(match stage.until(stage.health()).await? {
+            Ok(_) => Outcome::unseen("the hub does not count its clients"),
+            Err(outcome) => Outcome::fail(format!("the hub does not answer: {}", outcome.reason())),
+        });
         return Ok(());
     };
     let left = u32::try_from(clients.len()).unwrap_or(u32::MAX);

@@ -47,6 +47,8 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
         ));
         return Ok(());
     }
+    // A hub may be quicker than the look whether the process is gone.
+    let before = witness.as_ref().map_or(0, |witness| witness.list_changes());
     let killed = kill(pid);
     let gone = async || (!process::is_alive(pid)).then_some(());
     let gone = stage.await_that(DEAD_WITHIN, gone).await?;
@@ -64,7 +66,6 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
             return Ok(());
         }
     }
-    let before = witness.as_ref().map_or(0, |witness| witness.list_changes());
     watched(stage, &name, tools).await?;
     let step = stage.begin("5")?;
     let told = witness.as_ref().map(|witness| witness.list_changes() - before);
