@@ -3,11 +3,15 @@
 
 #[path = "scenario/calls.rs"]
 mod calls;
+#[path = "scenario/harm.rs"]
+mod harm;
 #[path = "scenario/hub.rs"]
 mod hub;
 #[path = "scenario/many.rs"]
 mod many;
 #[path = "scenario/play.rs"]
 mod play;
+#[path = "scenario/processes.rs"]
+mod processes;
 #[path = "scenario/sessions.rs"]
 mod sessions;

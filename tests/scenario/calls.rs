@@ -61,7 +61,8 @@ async fn tools_are_listed_and_called_where_that_works_and_the_fork_s_defects_are
         case("without a meta-tool", npm(), "1+ 2+ 3+ 4+ 5+ after+"),
         case("mended", mended(), "1+ 2+ 3+ 4+ 5+ after+"),
         case("exposes nothing", fork_that(nothing), "1+ 2+ 3- 4- 5+ after+"),
-        case("exposes a server to everybody, by configuration", fork_that(by_default), "1+ 2+ 3+ 4+ 5+ after+").gemini(answers(&["github"])),
+        case("exposes a server to everybody, by configuration", fork_that(by_default), "1+ 2+ 3+ 4+ 5+ after+")
+            .gemini(answers(&["github"])),
         case("lists too much", fork_that(too_much), "1+ 2+ 3- 4+ 5+ after+").gemini(answers(&["github"])),
         case("no harmless tool", without_hints(), "1+ 2- 3? 4? 5? after+"),
         case("a harmless tool that is named", without_hints(), "1+ 2- 3? 4- 5+ after+")

@@ -13,6 +13,8 @@ use hubwatch::watch::{Micros, Timestamp};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use super::processes::HubProcess;
+
 /// The hub has been running for so long: its servers have an uptime.
 const AGE: Duration = Duration::from_secs(10);
 
@@ -24,6 +26,8 @@ pub(crate) struct Hub {
     pub(crate) url: String,
     pub(crate) folder: TempDir,
     pub(crate) live: Arc<Mutex<LiveSimulation>>,
+    /// Its process and those of its servers, if it has real ones.
+    process: Option<HubProcess>,
 }
 
 /// The fork with three servers, each with a harmless tool. It is quick: few lines when a client leaves, no long wait for a Gemini that
@@ -93,7 +97,21 @@ impl Hub {
         simulation.advance(now, log.as_mut()).unwrap();
         let live = Arc::new(Mutex::new(LiveSimulation::new(simulation, log)));
         tokio::spawn(serve(live.clone(), listener, std::future::pending()));
-        Self { url: format!("http://127.0.0.1:{port}"), folder, live }
+        Self { url: format!("http://127.0.0.1:{port}"), folder, live, process: None }
+    }
+
+    /// A hub with real processes.
+    pub(crate) async fn with_processes(profile: Profile) -> Self {
+        let process = tokio::task::spawn_blocking(HubProcess::start).await.unwrap();
+        let mut hub = Self::start(Profile { pid: process.pid(), ..profile }).await;
+        let live = Arc::clone(&hub.live);
+        hub.process = tokio::task::spawn_blocking(move || {
+            process.follow(live);
+            Some(process)
+        })
+        .await
+        .unwrap();
+        hub
     }
 
     pub(crate) fn log(&self) -> PathBuf {

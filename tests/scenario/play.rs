@@ -87,11 +87,12 @@ pub(crate) struct Case {
     options: Options,
     /// Each step with its verdict: `+` pass, `-` fail, `?` not verifiable, `0` not applicable.
     steps: &'static str,
-    change: Box<dyn Fn(&Hub, &mut Target)>,
+    change: Box<dyn Fn(&Hub, &mut Target, &mut Options)>,
+    has_processes: bool,
 }
 
 pub(crate) fn case(what: &'static str, profile: Profile, steps: &'static str) -> Case {
-    Case { what, profile, gemini: None, options: options(), steps, change: Box::new(|_, _| ()) }
+    Case { what, profile, gemini: None, options: options(), steps, change: Box::new(|_, _, _| ()), has_processes: false }
 }
 
 impl Case {
@@ -104,17 +105,23 @@ impl Case {
         self
     }
 
-    /// Changes the hub or the target before the scenario begins.
-    pub(crate) fn with(self, change: impl Fn(&Hub, &mut Target) + 'static) -> Self {
+    /// The hub and its servers have real processes.
+    pub(crate) fn with_processes(self) -> Self {
+        Self { has_processes: true, ..self }
+    }
+
+    /// Changes the hub, the target or the options before the scenario begins.
+    pub(crate) fn with(self, change: impl Fn(&Hub, &mut Target, &mut Options) + 'static) -> Self {
         Self { change: Box::new(change), ..self }
     }
 
     async fn play(&self, scenario: Scenario) -> (Hub, Played) {
-        let hub = Hub::start(self.profile.clone()).await;
+        let profile = self.profile.clone();
+        let hub = if self.has_processes { Hub::with_processes(profile).await } else { Hub::start(profile).await };
         hub.inside(|live| live.set_gemini(self.gemini.clone()));
-        let mut target = target(&hub);
-        (self.change)(&hub, &mut target);
-        let played = plays(scenario, &target, &self.options).await;
+        let (mut target, mut options) = (target(&hub), self.options.clone());
+        (self.change)(&hub, &mut target, &mut options);
+        let played = plays(scenario, &target, &options).await;
         let played = played.unwrap_or_else(|outcome| panic!("{}: {outcome:?}", self.what));
         (hub, played)
     }
