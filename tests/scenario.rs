@@ -3,12 +3,21 @@
 
 #[path = "scenario/calls.rs"]
 mod calls;
+#[path = "scenario/command.rs"]
+mod command;
+#[path = "scenario/conditions.rs"]
+mod conditions;
+#[path = "scenario/growth.rs"]
+mod growth;
 #[path = "scenario/harm.rs"]
 mod harm;
 #[path = "scenario/hub.rs"]
 mod hub;
 #[path = "scenario/many.rs"]
 mod many;
+#[path = "scenario/output.rs"]
+mod output;
+mod period;
 #[path = "scenario/play.rs"]
 mod play;
 #[path = "scenario/processes.rs"]

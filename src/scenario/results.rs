@@ -71,8 +71,11 @@ impl Results {
         let (failed_as_expected, stale_expectations): (Vec<String>, Vec<String>) =
             (names(StepVerdict::Fail), names(StepVerdict::Pass));
         let tally = Tally::of(scenarios.iter().flat_map(|played| &played.steps));
-        let unexpected = Tally { failed: tally.failed - failed_as_expected.len() as u64, ..tally };
-        let verdict = match unexpected.verdict() {
+        let is_unexpected = |played: &Played, step: &&Step| {
+            step.verdict != StepVerdict::Fail || !failed_as_expected.contains(&step_name(played.scenario, step.id))
+        };
+        let unexpected = scenarios.iter().flat_map(|played| played.steps.iter().filter(move |step| is_unexpected(played, step)));
+        let verdict = match Tally::verdict_of(unexpected) {
             _ if !stale_expectations.is_empty() => StepVerdict::Fail,
             StepVerdict::NotVerifiable | StepVerdict::NotApplicable if !failed_as_expected.is_empty() => StepVerdict::Pass,
             verdict => verdict,
@@ -200,6 +203,8 @@ mod tests {
         assert_eq!(exit(&[("1", Pass), ("2", NotVerifiable)], ""), Exit::Ok);
         assert_eq!(exit(&[("1", Pass), ("2", Fail)], ""), Exit::Failed);
         assert_eq!(exit(&[("1", NotVerifiable), ("2", NotApplicable)], ""), Exit::NoVerdict);
+        assert_eq!(exit(&[("1", NotVerifiable), ("after", Pass)], ""), Exit::NoVerdict);
+        assert_eq!(exit(&[("1", Pass), ("after", Fail)], ""), Exit::Failed);
         assert_eq!(results(&[], "", Some("refused")).exit(), Exit::Unreachable);
         assert_eq!(results(&[("1", Fail)], "", Some("refused")).exit(), Exit::Failed);
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,7 +40,12 @@ enum News {
 
 impl HubProcess {
     pub(crate) fn start() -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
+        Self::of(&std::env::current_exe().unwrap())
+    }
+
+    /// The same by another name of this program.
+    pub(crate) fn of(program: &Path) -> Self {
+        let mut command = Command::new(program);
         command.args(["--exact", "processes::hub_process", "--ignored", "--nocapture"]).env("HUBWATCH_TEST_HUB", "1");
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let orders = Arc::new(Mutex::new(process.stdin.take().unwrap()));
