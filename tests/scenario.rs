@@ -7,6 +7,8 @@ mod calls;
 mod command;
 #[path = "scenario/conditions.rs"]
 mod conditions;
+#[path = "scenario/ended.rs"]
+mod ended;
 #[path = "scenario/growth.rs"]
 mod growth;
 #[path = "scenario/harm.rs"]

@@ -60,8 +60,14 @@ pub struct About {
 }
 
 impl Results {
-    /// Puts the results together.
-    pub fn new(about: About, at: Moment, scenarios: Vec<Played>, expected: &Expected, unreachable: Option<String>) -> Self {
+    /// Puts the results together. `cut_short` says that the user ended it before all scenarios had begun.
+    pub fn new(
+        about: About,
+        at: Moment,
+        scenarios: Vec<Played>,
+        expected: &Expected,
+        (unreachable, cut_short): (Option<String>, bool),
+    ) -> Self {
         let names = |wanted: StepVerdict| {
             let of = move |played: &Played, step: &Step| step_name(played.scenario, step.id);
             let steps =
@@ -80,7 +86,7 @@ impl Results {
             StepVerdict::NotVerifiable | StepVerdict::NotApplicable if !failed_as_expected.is_empty() => StepVerdict::Pass,
             verdict => verdict,
         };
-        let interrupted = scenarios.iter().any(|played| played.interrupted);
+        let interrupted = cut_short || scenarios.iter().any(|played| played.interrupted);
         Self {
             version: VERSION,
             tool_version: env!("CARGO_PKG_VERSION"),
@@ -193,7 +199,7 @@ mod tests {
             interrupted: false,
         };
         let about = About { hub: "hub".into(), environment: "staging".into(), address: "http://hub".into() };
-        Results::new(about, now, vec![played], &Expected::parse(expected).unwrap(), unreachable.map(str::to_owned))
+        Results::new(about, now, vec![played], &Expected::parse(expected).unwrap(), (unreachable.map(str::to_owned), false))
     }
 
     #[test]

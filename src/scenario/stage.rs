@@ -306,8 +306,9 @@ impl<'a> Stage<'a> {
         let end = Instant::now() + self.options.patience.calm;
         loop {
             let (health, took) = self.target.hub.health().await;
-            let is_away = matches!(health, Err(ApiOutcome::Refused));
-            if is_away || (health.is_ok() && took.as_duration() < CALM) || Instant::now() >= end {
+            // An error that comes at once is that of a hub, or of a proxy before it, that is not busy.
+            let is_busy = matches!(health, Err(ApiOutcome::Timeout)) || took.as_duration() >= CALM;
+            if !is_busy || Instant::now() >= end {
                 return;
             }
             tokio::time::sleep(LOOK).await;

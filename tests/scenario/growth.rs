@@ -8,8 +8,7 @@ use hubwatch::journal::{Commit, Journal, SpanRow, SpanRowKind};
 use hubwatch::scenario::Scenario;
 use hubwatch::simulator::{Behaviour, Profile};
 use hubwatch::watch::{
-    ClientConnected, ClientDisconnected, Environment, HubName, Interval, Micros, Text, Timestamp, Watch,
-    encode, request_of,
+    ClientConnected, ClientDisconnected, Environment, HubName, Interval, Micros, Text, Timestamp, Watch, encode, request_of,
 };
 use prost::Message as _;
 

@@ -166,6 +166,12 @@ impl Hub {
         self.asks("/api/health").await["mcpEndpoint"]["activeClients"].as_u64().unwrap()
     }
 
+    /// Whether it answers.
+    pub(crate) async fn is_up(&self) -> bool {
+        hubwatch::base::tls::choose_provider();
+        reqwest::get(format!("{}/api/health", self.url)).await.is_ok()
+    }
+
     pub(crate) async fn asks(&self, path: &str) -> serde_json::Value {
         hubwatch::base::tls::choose_provider();
         let answer = reqwest::get(format!("{}{path}", self.url)).await.unwrap().bytes().await.unwrap();

@@ -110,9 +110,15 @@ async fn junit_has_a_case_for_each_step_and_counts_what_was_expected_as_skipped(
     assert!(said.stdout.contains("tools_usable") && said.stdout.contains("FAIL"), "the summary, too: {}", said.stdout);
     let xml = std::fs::read_to_string(hub.folder.path().join("results.xml")).unwrap();
     // 2 is expected, 3 can't be told, 4 fails.
-    assert!(xml.contains(r#"<testsuites name="hubwatch scenarios simulated (staging)" tests="6" skipped="2" failures="1" errors="0""#), "{xml}");
+    assert!(
+        xml.contains(r#"<testsuites name="hubwatch scenarios simulated (staging)" tests="6" skipped="2" failures="1" errors="0""#),
+        "{xml}"
+    );
     assert!(xml.contains(r#"<testsuite name="tools_usable" tests="6" skipped="2" errors="0" failures="1""#), "{xml}");
-    assert!(xml.contains(r#"<testcase name="4 A read-only tool of each server answers its client" classname="hubwatch.tools_usable""#), "{xml}");
+    assert!(
+        xml.contains(r#"<testcase name="4 A read-only tool of each server answers its client" classname="hubwatch.tools_usable""#),
+        "{xml}"
+    );
     assert!(xml.contains("<failure message=\"filesystem__list_allowed_directories answers: -32603"), "{xml}");
     let said = Running::start(hub.command(&["tools_usable", "--format", "junit"])).end().await;
     assert!(said.stdout.starts_with("<?xml") && said.stdout.contains(r#"failures="2""#), "{}", said.stdout);

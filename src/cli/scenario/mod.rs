@@ -258,7 +258,8 @@ async fn play_all(
         environment: target.environment.to_string(),
         address: secret::without_credentials(target.hub.base()),
     };
-    Ok(Results::new(about, Moment(Timestamp::now()), played, expected, unreachable))
+    let cut_short = *interrupted.borrow() && played.len() < scenarios.len();
+    Ok(Results::new(about, Moment(Timestamp::now()), played, expected, (unreachable, cut_short)))
 }
 
 /// The first signal ends what is played in good order; the second one ends it at once.
