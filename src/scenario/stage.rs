@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::actor::Actor;
@@ -58,6 +59,8 @@ pub(super) struct Stage<'a> {
     interrupt: RefCell<Interrupt>,
     steps: RefCell<Vec<Step>>,
     actors: RefCell<Vec<Rc<Actor>>>,
+    /// Connections that were being opened when nobody waited for them any more: they are closed in good order, too.
+    opening: RefCell<Vec<JoinHandle<Result<Client, McpError>>>>,
     last_close: Cell<Option<Instant>>,
 }
 
@@ -93,6 +96,7 @@ impl<'a> Stage<'a> {
             interrupt: RefCell::new(interrupt),
             steps: RefCell::default(),
             actors: RefCell::default(),
+            opening: RefCell::default(),
             last_close: Cell::new(None),
         }
     }
@@ -206,7 +210,7 @@ impl<'a> Stage<'a> {
 
     /// Connects a client, handshake included.
     pub(super) async fn connect(&self, label: &str) -> Result<Rc<Actor>, McpError> {
-        let client = Client::open(&self.target.endpoint, TransportKind::HttpSse, self.options.patience.connection).await?;
+        let client = self.open().await?;
         let actor = Rc::new(Actor::new(label, client));
         // It is known from here on, so that it is closed in good order whatever happens.
         self.actors.borrow_mut().push(Rc::clone(&actor));
@@ -221,6 +225,26 @@ impl<'a> Stage<'a> {
             Ok(_) => Ok(actor),
             Err(error) => Err(McpError::NotMcp { why: format!("initialize answers {error}") }),
         }
+    }
+
+    /// Opens a client's connection. If this is given up, the connection is opened all the same: breaking it off would be one client
+    /// more that leaves at the same time as others.
+    async fn open(&self) -> Result<Client, McpError> {
+        struct Opening<'s>(&'s RefCell<Vec<JoinHandle<Result<Client, McpError>>>>, Option<JoinHandle<Result<Client, McpError>>>);
+        impl Drop for Opening<'_> {
+            fn drop(&mut self) {
+                self.0.borrow_mut().extend(self.1.take());
+            }
+        }
+        let (endpoint, limits) = (self.target.endpoint.clone(), self.options.patience.connection);
+        let open = async move { Client::open(&endpoint, TransportKind::HttpSse, limits).await };
+        let mut opening = Opening(&self.opening, Some(tokio::spawn(open)));
+        let opened = match &mut opening.1 {
+            Some(handle) => handle.await,
+            None => return Err(McpError::Ended { how: crate::mcp::Ended::Ours(Closing::Finish) }),
+        };
+        opening.1 = None;
+        opened.unwrap_or_else(|error| Err(McpError::NotMcp { why: error.to_string() }))
     }
 
     /// Sends a request of a client, with its trace.
@@ -290,15 +314,22 @@ impl<'a> Stage<'a> {
                 return false;
             }
         }
-        if let Some(last) = self.last_close.get() {
-            tokio::time::sleep_until(last + BETWEEN_CLOSES).await;
-        }
+        self.rest().await;
         let Some(client) = actor.take() else { return true };
+        // Before and after: this may be given up in between.
+        self.last_close.set(Some(Instant::now()));
         client.close(how).await;
         self.last_close.set(Some(Instant::now()));
         self.actors.borrow_mut().retain(|other| other.client().is_some());
         self.calm().await;
         true
+    }
+
+    /// Waits until the next client may leave.
+    async fn rest(&self) {
+        if let Some(last) = self.last_close.get() {
+            tokio::time::sleep_until(last + BETWEEN_CLOSES).await;
+        }
     }
 
     /// Waits until the hub answers quickly again.
@@ -317,6 +348,12 @@ impl<'a> Stage<'a> {
 
     /// Has all clients leave. One whose call is outstanding is parked: it stays connected until its answer comes.
     pub(super) async fn all_leave(&self) {
+        let opening = std::mem::take(&mut *self.opening.borrow_mut());
+        for opening in opening {
+            if let Ok(Ok(client)) = opening.await {
+                self.actors.borrow_mut().push(Rc::new(Actor::new("that was connecting", client)));
+            }
+        }
         let actors = self.actors.borrow().clone();
         let mut parked = Vec::new();
         for actor in actors {
@@ -325,6 +362,8 @@ impl<'a> Stage<'a> {
             }
         }
         if parked.is_empty() {
+            // The next scenario's first client may leave at once.
+            self.rest().await;
             return;
         }
         self.say(format!(
@@ -341,6 +380,7 @@ impl<'a> Stage<'a> {
                 self.say(format!("client {} leaves without its answer", actor.label));
             }
         }
+        self.rest().await;
     }
 }
 
