@@ -26,3 +26,5 @@ mod play;
 mod processes;
 #[path = "scenario/sessions.rs"]
 mod sessions;
+#[path = "scenario/strangers.rs"]
+mod strangers;
