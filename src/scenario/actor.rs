@@ -19,11 +19,7 @@ pub(super) struct Actor {
 impl Actor {
     /// A client that has just connected.
     pub(super) fn new(label: &str, client: Client) -> Self {
-        Self {
-            label: label.to_owned(),
-            client: RefCell::new(Some(Rc::new(client))),
-            returned: RefCell::default(),
-        }
+        Self { label: label.to_owned(), client: RefCell::new(Some(Rc::new(client))), returned: RefCell::default() }
     }
 
     /// Its session; `None` once it has left.

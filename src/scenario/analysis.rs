@@ -73,14 +73,16 @@ pub(super) fn read(answer: &Answer) -> Result<Analysis, NoAnalysis> {
         return Err(NoAnalysis::Unreadable(shown(&result.texts.join(" "))));
     };
     if let Some(error) = said["error"].as_str() {
-        let error = said["message"].as_str().or(said["details"].as_str()).map_or(error.to_owned(), |more| format!("{error}: {more}"));
+        let error =
+            said["message"].as_str().or(said["details"].as_str()).map_or(error.to_owned(), |more| format!("{error}: {more}"));
         let no_model = error.contains("not available");
         return Err(if no_model { NoAnalysis::NoModel(error) } else { NoAnalysis::Error(error) });
     }
     if result.is_error {
         return Err(NoAnalysis::Error(shown(&result.texts.join(" "))));
     }
-    let categories = said["categories"].as_array().map(|all| all.iter().filter_map(|one| one.as_str()).map(str::to_owned).collect());
+    let categories =
+        said["categories"].as_array().map(|all| all.iter().filter_map(|one| one.as_str()).map(str::to_owned).collect());
     let Some(categories) = categories else {
         return Err(NoAnalysis::Unreadable(shown(&result.texts.join(" "))));
     };

@@ -7,8 +7,8 @@
 //!
 //! What decides each step, and how a careless client kills a hub, was measured on real hubs: docs/hub.md, "Acting on a hub".
 
-mod acts;
 mod actor;
+mod acts;
 mod analysis;
 mod known;
 mod measure;

@@ -22,7 +22,8 @@ macro_rules! steps {
 pub(super) use steps;
 
 /// The step that ends every scenario.
-pub const UNHARMED: StepSpec = StepSpec { id: "after", holds: "The hub is unharmed: the same process, its port answers, its servers are as before" };
+pub const UNHARMED: StepSpec =
+    StepSpec { id: "after", holds: "The hub is unharmed: the same process, its port answers, its servers are as before" };
 
 /// What a user must allow, because it may harm a hub or those who use it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
@@ -135,19 +136,27 @@ impl Scenario {
     pub const fn does(self) -> &'static str {
         match self {
             Self::SessionIsolation => "Two clients choose different tools; each must have its own only (test case 1)",
-            Self::SessionCleanup => "A client chooses tools, leaves and comes back; nothing of its session must be left (test case 2)",
-            Self::ConcurrentSessions => "Three clients choose tools at once, one of them twice; none may change another's (test case 3)",
+            Self::SessionCleanup => {
+                "A client chooses tools, leaves and comes back; nothing of its session must be left (test case 2)"
+            }
+            Self::ConcurrentSessions => {
+                "Three clients choose tools at once, one of them twice; none may change another's (test case 3)"
+            }
             Self::MetaTool => "One client calls the meta-tool: time, answer, notification, and the error for an empty prompt",
             Self::ToolsUsable => "One client lists the tools and calls a read-only one of each server",
             Self::HighLoad => "Ten clients at once (--clients) call, while the API is asked all the time",
             Self::SseLost => "An idle client's connection is cut by FIN, then by RST, while another one looks on",
             Self::LogGrowth => "Measures the log's growth by API request, session, call and disconnect, and what that is in a day",
             Self::ServerCrash => "Kills the process of a stdio server, watches for 30 s, and puts the server back",
-            Self::GeminiFailure => "Has the hub's instrumentation answer 429 in Gemini's place, and watches the fallback and the recovery",
+            Self::GeminiFailure => {
+                "Has the hub's instrumentation answer 429 in Gemini's place, and watches the fallback and the recovery"
+            }
             Self::HalfOpen => "A client vanishes without closing its connection: known to be left in the hub's list for ever",
             Self::MidCallLeave => "A client leaves during its meta-tool call: known to stop the fork of the hub",
             Self::LogDiskFull => "Fills the disk of the hub's log, watches, and frees it again: known to stop hubs",
-            Self::Soak => "One client calls the meta-tool and a read-only tool every --every for --for: traffic for a staging without any",
+            Self::Soak => {
+                "One client calls the meta-tool and a read-only tool every --every for --for: traffic for a staging without any"
+            }
         }
     }
 

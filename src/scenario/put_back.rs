@@ -114,7 +114,8 @@ async fn put_back(target: &Target, taken: &Taken) -> Result<String, String> {
         Taken::Faults { path } => deleted(path).map(|()| format!("{} was deleted: Gemini is asked again", path.display())),
         Taken::Window { name } => {
             let mark = Mark { at: Timestamp::now(), edge: Edge::End, name: name.clone() };
-            let laid = marks::lay(&target.state_dir, &mark).map_err(|error| format!("the window of {name} can't be ended: {error}"));
+            let laid =
+                marks::lay(&target.state_dir, &mark).map_err(|error| format!("the window of {name} can't be ended: {error}"));
             laid.map(|()| format!("the planned time of {name} was ended"))
         }
     }

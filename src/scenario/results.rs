@@ -64,10 +64,12 @@ impl Results {
     pub fn new(about: About, at: Moment, scenarios: Vec<Played>, expected: &Expected, unreachable: Option<String>) -> Self {
         let names = |wanted: StepVerdict| {
             let of = move |played: &Played, step: &Step| step_name(played.scenario, step.id);
-            let steps = scenarios.iter().flat_map(move |played| played.steps.iter().map(move |step| (of(played, step), step.verdict)));
+            let steps =
+                scenarios.iter().flat_map(move |played| played.steps.iter().map(move |step| (of(played, step), step.verdict)));
             steps.filter(move |(name, verdict)| *verdict == wanted && expected.0.contains(name)).map(|(name, _)| name).collect()
         };
-        let (failed_as_expected, stale_expectations): (Vec<String>, Vec<String>) = (names(StepVerdict::Fail), names(StepVerdict::Pass));
+        let (failed_as_expected, stale_expectations): (Vec<String>, Vec<String>) =
+            (names(StepVerdict::Fail), names(StepVerdict::Pass));
         let tally = Tally::of(scenarios.iter().flat_map(|played| &played.steps));
         let unexpected = Tally { failed: tally.failed - failed_as_expected.len() as u64, ..tally };
         let verdict = match unexpected.verdict() {
@@ -146,7 +148,8 @@ impl Expected {
                 continue;
             }
             if !all.iter().any(|known| known == name) {
-                let meant = nearest(name, all.iter().map(String::as_str)).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+                let meant = nearest(name, all.iter().map(String::as_str))
+                    .map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
                 return Err(ExpectedError { line: index + 1, name: name.to_owned(), meant });
             }
             expected.insert(name.to_owned());
@@ -206,7 +209,10 @@ mod tests {
         use StepVerdict::{Fail, NotVerifiable, Pass};
         let list = "# the fork\ntools_usable/2  # tools/list\n\n";
         let as_expected = results(&[("1", Pass), ("2", Fail)], list, None);
-        assert_eq!((as_expected.exit(), as_expected.failed_as_expected.as_slice()), (Exit::Ok, ["tools_usable/2".to_owned()].as_slice()));
+        assert_eq!(
+            (as_expected.exit(), as_expected.failed_as_expected.as_slice()),
+            (Exit::Ok, ["tools_usable/2".to_owned()].as_slice())
+        );
         assert_eq!(results(&[("2", Fail)], list, None).exit(), Exit::Ok);
         let stale = results(&[("1", Pass), ("2", Pass)], list, None);
         assert_eq!((stale.exit(), stale.stale_expectations.as_slice()), (Exit::Failed, ["tools_usable/2".to_owned()].as_slice()));

@@ -13,8 +13,8 @@ use super::safety::{self, Condition};
 use super::stage::{Interrupt, Interrupted, Props, Stage};
 use super::survey::{self, Survey};
 use super::target::{Options, Target};
-use super::teller::Teller;
 use super::telemetry::Telemetry;
+use super::teller::Teller;
 use crate::announce::marks::Edge;
 use crate::judge::moment::Moment;
 use crate::watch::{ApiOutcome, ScenarioRun, StepVerdict, Timestamp};
@@ -127,17 +127,8 @@ pub async fn play(scenario: Scenario, target: &Target, backstage: &Backstage<'_>
     notes.extend(said);
     span.end(steps.iter().any(|step| step.verdict == StepVerdict::Fail));
     let ended = Moment(Timestamp::now());
-    let played = Played {
-        scenario: scenario.word(),
-        run,
-        began: Moment(began),
-        ended,
-        trace_id,
-        steps,
-        measured,
-        notes,
-        interrupted,
-    };
+    let played =
+        Played { scenario: scenario.word(), run, began: Moment(began), ended, trace_id, steps, measured, notes, interrupted };
     backstage.audience.hear(&Event::Ended { played: &played });
     Ok(played)
 }
@@ -225,7 +216,10 @@ fn harm(before: &Survey, now: &Survey) -> Option<String> {
     if !survey::is_ready(&now.health.state) {
         return Some(format!("its state is {}", now.health.state));
     }
-    let lost: Vec<&str> =
-        before.usable().filter(|server| !now.server(&server.name).is_some_and(survey::is_usable)).map(|server| server.name.as_str()).collect();
+    let lost: Vec<&str> = before
+        .usable()
+        .filter(|server| !now.server(&server.name).is_some_and(survey::is_usable))
+        .map(|server| server.name.as_str())
+        .collect();
     (!lost.is_empty()).then(|| format!("{} can't be used any more", lost.join(", ")))
 }

@@ -61,15 +61,22 @@ fn environment(target: &Target, options: &Options) -> Result<String, String> {
 
 fn ready(survey: &Survey) -> Result<String, String> {
     let state = &survey.health.state;
-    if survey::is_ready(state) { Ok(format!("its state is {state}")) } else { Err(format!("its state is {state}; wait until it is ready")) }
+    if survey::is_ready(state) {
+        Ok(format!("its state is {state}"))
+    } else {
+        Err(format!("its state is {state}; wait until it is ready"))
+    }
 }
 
 fn room(target: &Target) -> Result<String, String> {
     let Some(log) = &target.log else { return Ok("its log is not visible here".to_owned()) };
     match process::free_space(log) {
-        Some(free) if free < FREE => {
-            Err(format!("only {} MB are free where {} lies; make room for {} MB", free.get() / 1_000_000, log.display(), FREE.get() / 1_000_000))
-        }
+        Some(free) if free < FREE => Err(format!(
+            "only {} MB are free where {} lies; make room for {} MB",
+            free.get() / 1_000_000,
+            log.display(),
+            FREE.get() / 1_000_000
+        )),
         Some(free) => Ok(format!("{} MB are free", free.get() / 1_000_000)),
         None => Ok("the free space is unknown".to_owned()),
     }
@@ -89,7 +96,10 @@ fn not_bun(survey: &Survey, options: &Options) -> Result<String, String> {
     if !name.starts_with("bun") || options.allows(Allow::Bun) {
         Ok(format!("{name} runs it"))
     } else {
-        Err(format!("Bun runs it, and under Bun the hub stops when an MCP client leaves; run it with Node, or add --allow {}", Allow::Bun))
+        Err(format!(
+            "Bun runs it, and under Bun the hub stops when an MCP client leaves; run it with Node, or add --allow {}",
+            Allow::Bun
+        ))
     }
 }
 
@@ -119,6 +129,9 @@ fn few(options: &Options) -> Result<String, String> {
     if options.clients <= MOST_CLIENTS {
         Ok(format!("{} clients", options.clients))
     } else {
-        Err(format!("{} clients are more than {MOST_CLIENTS}, and would block the hub for minutes when they leave", options.clients))
+        Err(format!(
+            "{} clients are more than {MOST_CLIENTS}, and would block the hub for minutes when they leave",
+            options.clients
+        ))
     }
 }

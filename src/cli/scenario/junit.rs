@@ -44,7 +44,8 @@ fn case(results: &Results, played: &Played, step: &Step) -> TestCase {
         StepVerdict::Fail => TestCaseStatus::non_success(NonSuccessKind::Failure),
         StepVerdict::NotVerifiable | StepVerdict::NotApplicable => TestCaseStatus::skipped(),
     };
-    let message = if stale { "it is listed as an expected failure, and held: remove it from the list" } else { step.detail.as_str() };
+    let message =
+        if stale { "it is listed as an expected failure, and held: remove it from the list" } else { step.detail.as_str() };
     status.set_message(message);
     status.set_type(step.verdict.as_str());
     let mut case = TestCase::new(format!("{} {}", step.id, step.holds), status);

@@ -166,7 +166,11 @@ impl Form {
 }
 
 /// Runs the command.
-pub(super) async fn scenario(args: ScenarioArgs, color: Color, layers: &Layers<impl Environment + Clone>) -> Result<Exit, CliError> {
+pub(super) async fn scenario(
+    args: ScenarioArgs,
+    color: Color,
+    layers: &Layers<impl Environment + Clone>,
+) -> Result<Exit, CliError> {
     match args.what {
         What::List(args) => list::list(&args),
         What::Run(args) => run_scenarios(*args, color, layers).await,
@@ -179,7 +183,8 @@ async fn run_scenarios(args: ScenarioRunArgs, color: Color, layers: &Layers<impl
     let expected = match &args.expected_failures {
         None => Expected::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path).map_err(|error| CliError::Usage(format!("can't read {}: {error}", path.display())))?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| CliError::Usage(format!("can't read {}: {error}", path.display())))?;
             Expected::parse(&text).map_err(|error| CliError::Usage(format!("{}, {error}", path.display())))?
         }
     };
@@ -281,9 +286,12 @@ fn telemetry(args: &ScenarioRunArgs, layers: &Layers<impl Environment>) -> Resul
 }
 
 fn options(args: &ScenarioRunArgs) -> Result<Options, CliError> {
-    let time = |setting: &str, text: &str| config::parse(Sourced { value: text.to_owned(), source: setting.to_owned() }, config::duration);
+    let time =
+        |setting: &str, text: &str| config::parse(Sourced { value: text.to_owned(), source: setting.to_owned() }, config::duration);
     if let Some(wrong) = args.probe.iter().find(|probe| !probe.contains("__")) {
-        return Err(CliError::Usage(format!("--probe {wrong} names no tool of a server: write SERVER__TOOL, such as github__whoami")));
+        return Err(CliError::Usage(format!(
+            "--probe {wrong} names no tool of a server: write SERVER__TOOL, such as github__whoami"
+        )));
     }
     if !(1..=MOST_CLIENTS).contains(&args.clients) {
         return Err(CliError::Usage(format!("--clients {} is not a number from 1 to {MOST_CLIENTS}", args.clients)));
@@ -317,7 +325,8 @@ fn chosen(names: &[String], options: &Options) -> Result<Vec<Scenario>, CliError
 fn named(name: &str, options: &Options) -> Result<Scenario, CliError> {
     let Some(scenario) = Scenario::of_word(name) else {
         let words = Scenario::ALL.map(Scenario::word);
-        let meant = nearest(name, words.into_iter().chain([ALL])).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
+        let meant =
+            nearest(name, words.into_iter().chain([ALL])).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
         return Err(CliError::Usage(format!("there is no scenario `{name}`{meant}: use one of {ALL}, {}", words.join(", "))));
     };
     match scenario.needs().filter(|what| !options.allows(*what)) {
@@ -331,5 +340,13 @@ fn target(args: ScenarioRunArgs, layers: &Layers<impl Environment + Clone>) -> R
     let args = RunArgs { hub, header, ca, name, environment, log, pid, state_dir, ..RunArgs::default() };
     let Plan { client, name, environment, log, state_dir, process, headers, ca, .. } = run::the_one(run::plans(&args, layers)?)?;
     let endpoint = Endpoint::new(client.base(), &headers, ca.as_deref()).map_err(|error| CliError::Usage(error.to_string()))?;
-    Ok(Target { endpoint, hub: client, name, environment, state_dir, log: log.file().map(Path::to_owned), process: process.map(RefCell::new) })
+    Ok(Target {
+        endpoint,
+        hub: client,
+        name,
+        environment,
+        state_dir,
+        log: log.file().map(Path::to_owned),
+        process: process.map(RefCell::new),
+    })
 }

@@ -84,7 +84,10 @@ pub(super) const fn word(verdict: StepVerdict) -> &'static str {
 /// The summary.
 pub(super) fn text(results: &Results, style: Style) -> String {
     let mut lines = vec![format!("{} at {} ({})", results.hub, results.address, results.environment), String::new()];
-    lines.push(format!("{:<20} {:>5} {:>6} {:>14} {:>14}  {:>8}", "scenario", "held", "failed", "not verifiable", "not applicable", "took"));
+    lines.push(format!(
+        "{:<20} {:>5} {:>6} {:>14} {:>14}  {:>8}",
+        "scenario", "held", "failed", "not verifiable", "not applicable", "took"
+    ));
     lines.extend(results.scenarios.iter().map(|played| row(played, style)));
     for (title, verdict) in [("Failed", StepVerdict::Fail), ("Not verifiable", StepVerdict::NotVerifiable)] {
         let of = |played: &'_ Played| played.steps.iter().filter(|step| step.verdict == verdict).cloned().collect::<Vec<Step>>();

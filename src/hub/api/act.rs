@@ -176,8 +176,8 @@ impl HubClient {
         let response = request.send().await.map_err(|error| crate::base::causes::of(&error))?;
         let status = response.status();
         let body = read(response).await.map_err(|outcome: ApiOutcome| format!("POST {path} answered {status}: {outcome}"))?;
-        let answer: Value = serde_json::from_slice(&body)
-            .map_err(|_| format!("POST {path} answered {status} without JSON: {}", excerpt(&body)))?;
+        let answer: Value =
+            serde_json::from_slice(&body).map_err(|_| format!("POST {path} answered {status} without JSON: {}", excerpt(&body)))?;
         if status.is_success() {
             return Ok(answer);
         }

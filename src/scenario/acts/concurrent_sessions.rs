@@ -51,7 +51,9 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let held = Held { label: "2", now: &now[1], default: &default, chosen: second.returned() };
     let new: Vec<String> = analysis.categories.iter().filter(|category| !had.contains(*category)).cloned().collect();
     step.end(match (held.has_exactly_its_own(), second.list_changes() - changes[1]) {
-        (_, _) if new.is_empty() => Outcome::unseen(format!("the model chose {} once more, so nothing could change", list(&analysis.categories))),
+        (_, _) if new.is_empty() => {
+            Outcome::unseen(format!("the model chose {} once more, so nothing could change", list(&analysis.categories)))
+        }
         (Outcome::Pass(seen), 1) => Outcome::pass(format!("{seen}; it got one notification")),
         (Outcome::Pass(seen), count) => Outcome::fail(format!("{seen}; but it got {count} notifications instead of one")),
         (outcome, _) => outcome,
@@ -108,7 +110,11 @@ async fn choose(stage: &Stage<'_>, clients: &[Rc<Actor>], wanted: [&'static str;
         }
     }
     let seen = seen.join("; ");
-    step.end(if by_model { Outcome::pass(seen) } else { Outcome::unseen(format!("{seen}, but by keywords: Gemini did not answer the hub")) });
+    step.end(if by_model {
+        Outcome::pass(seen)
+    } else {
+        Outcome::unseen(format!("{seen}, but by keywords: Gemini did not answer the hub"))
+    });
     Ok(true)
 }
 
@@ -121,9 +127,10 @@ async fn exposures(stage: &Stage<'_>, clients: &[Rc<Actor>]) -> Result<Vec<Expos
 }
 
 fn all_held(clients: &[Rc<Actor>], now: &[Exposures], default: &BTreeSet<String>) -> Outcome {
-    let held = clients.iter().zip(now).map(|(client, now)| {
-        Held { label: &client.label, now, default, chosen: client.returned() }.has_exactly_its_own()
-    });
+    let held = clients
+        .iter()
+        .zip(now)
+        .map(|(client, now)| Held { label: &client.label, now, default, chosen: client.returned() }.has_exactly_its_own());
     worst(held)
 }
 
@@ -147,7 +154,8 @@ fn another(stage: &Stage<'_>, wanted: [&'static str; 3], had: &BTreeSet<String>)
     let free = |category: &&&'static str| !had.contains(**category);
     let nobodys = probed.iter().filter(free).find(|category| !wanted.contains(category));
     let others = || probed.iter().find(free);
-    nobodys.or_else(others).copied().unwrap_or_else(|| {
-        PROMPTS.iter().map(|(category, _)| *category).find(|category| !had.contains(*category)).unwrap_or("web")
-    })
+    nobodys
+        .or_else(others)
+        .copied()
+        .unwrap_or_else(|| PROMPTS.iter().map(|(category, _)| *category).find(|category| !had.contains(*category)).unwrap_or("web"))
 }

@@ -118,7 +118,9 @@ async fn without(
     });
     let notices = client.list_changes() - before;
     stage.begin("4")?.end(if notices > 0 {
-        Outcome::unseen(format!("{notices} notifications came, that the tools changed: none of hubs' notifications tells of a degraded mode"))
+        Outcome::unseen(format!(
+            "{notices} notifications came, that the tools changed: none of hubs' notifications tells of a degraded mode"
+        ))
     } else {
         Outcome::defect("no notification came", &known::SILENT_FALLBACK)
     });

@@ -31,7 +31,9 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let gone = async || stage.clients().await.filter(|clients| *clients < before);
     step.end(match stage.await_that(within, gone).await? {
         Some(clients) => Outcome::pass(format!("the hub counts {} after {}", of_clients(clients), seconds(began.elapsed()))),
-        None => Outcome::defect(format!("the hub still counts {} after {}", of_clients(before), seconds(within)), &known::HALF_OPEN),
+        None => {
+            Outcome::defect(format!("the hub still counts {} after {}", of_clients(before), seconds(within)), &known::HALF_OPEN)
+        }
     });
     Ok(())
 }

@@ -46,8 +46,11 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let step = stage.begin("2")?;
     let done = Cell::new(false);
     let calls = async {
-        let problems: Vec<String> =
-            join_all(clients.iter().enumerate().map(|(index, client)| calls(stage, index, client))).await.into_iter().flatten().collect();
+        let problems: Vec<String> = join_all(clients.iter().enumerate().map(|(index, client)| calls(stage, index, client)))
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
         done.set(true);
         problems
     };
@@ -175,7 +178,11 @@ async fn leave(stage: &Stage<'_>, clients: &[Rc<Actor>]) -> Result<(), Interrupt
     let gone = async || stage.clients().await.filter(|now| *now + left <= before);
     step.end(match stage.await_that(LEFT_WITHIN, gone).await? {
         Some(now) => Outcome::pass(format!("the hub counts {}", of_clients(now))),
-        None => Outcome::fail(format!("the hub does not count {} less {} s after the last one left", of_clients(left), LEFT_WITHIN.as_secs())),
+        None => Outcome::fail(format!(
+            "the hub does not count {} less {} s after the last one left",
+            of_clients(left),
+            LEFT_WITHIN.as_secs()
+        )),
     });
     Ok(())
 }

@@ -96,7 +96,11 @@ fn ballast(stage: &Stage<'_>) -> Result<PathBuf, Outcome> {
     match process::free_space(folder) {
         Some(free) if free.get() <= LARGEST => Ok(folder.join("hubwatch-ballast")),
         Some(free) => Err(Outcome::needs(
-            format!("{} MB are free where the log lies, more than the {} MB that are filled at most", free.get() / 1_000_000, LARGEST / 1_000_000),
+            format!(
+                "{} MB are free where the log lies, more than the {} MB that are filled at most",
+                free.get() / 1_000_000,
+                LARGEST / 1_000_000
+            ),
             "give the hub's log a small disk of its own, such as a tmpfs",
         )),
         None => Err(Outcome::unseen("the free space where the log lies is unknown")),

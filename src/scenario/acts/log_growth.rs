@@ -95,7 +95,12 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
 fn in_a_day(stage: &Stage<'_>, costs: &Costs) -> Outcome {
     let observed = match Observed::of(stage.target) {
         Ok(observed) => observed,
-        Err(why) => return Outcome::needs(format!("no watch shows how often clients come and call ({why})"), "keep `hubwatch run` beside the hub"),
+        Err(why) => {
+            return Outcome::needs(
+                format!("no watch shows how often clients come and call ({why})"),
+                "keep `hubwatch run` beside the hub",
+            );
+        }
     };
     if observed.watched < LEAST_WATCHED {
         let minutes = observed.watched.get() / 60_000_000;

@@ -87,7 +87,9 @@ async fn counted_out(stage: &Stage<'_>, before: Option<u32>) -> Result<Outcome, 
         Some(clients) => {
             Outcome::pass(format!("the hub counts {} instead of {before} after {}", of_clients(clients), seconds(began.elapsed())))
         }
-        None => Outcome::fail(format!("the hub still counts {} {} s after the client left", of_clients(before), LEFT_WITHIN.as_secs())),
+        None => {
+            Outcome::fail(format!("the hub still counts {} {} s after the client left", of_clients(before), LEFT_WITHIN.as_secs()))
+        }
     })
 }
 

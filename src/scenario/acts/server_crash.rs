@@ -50,7 +50,10 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     };
     let tools = stage.survey.server(&name).and_then(|server| server.capabilities.as_ref()).map_or(0, |offers| offers.tools.len());
     if let Err(why) = put_back::note(stage.target, &Taken::Server { name: name.clone() }) {
-        step.end(Outcome::needs(format!("what must be put back can't be noted, so nothing is killed: {why}"), "give a folder with --state-dir"));
+        step.end(Outcome::needs(
+            format!("what must be put back can't be noted, so nothing is killed: {why}"),
+            "give a folder with --state-dir",
+        ));
         return Ok(());
     }
     let killed = kill(pid);
@@ -59,7 +62,10 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     match (killed, gone) {
         (Ok(()), Some(())) => _ = step.end(Outcome::pass(format!("{name}: process {pid} is dead"))),
         (Err(why), _) => {
-            step.end(Outcome::needs(format!("process {pid} of {name} can't be killed: {why}"), "run as the hub's user, on its host"));
+            step.end(Outcome::needs(
+                format!("process {pid} of {name} can't be killed: {why}"),
+                "run as the hub's user, on its host",
+            ));
             return Ok(());
         }
         (Ok(()), None) => {
@@ -103,7 +109,9 @@ async fn watched(stage: &Stage<'_>, name: &str, tools: usize) -> Result<(), Inte
     let left = RECONNECTED_WITHIN.saturating_sub(killed_at.elapsed());
     step.end(match stage.await_that(left, usable).await? {
         Some(()) => Outcome::pass(format!("it is connected again after {}", seconds(killed_at.elapsed()))),
-        None => Outcome::defect(format!("it is not connected again after {}", seconds(RECONNECTED_WITHIN)), &known::NO_RECONNECTION),
+        None => {
+            Outcome::defect(format!("it is not connected again after {}", seconds(RECONNECTED_WITHIN)), &known::NO_RECONNECTION)
+        }
     });
     let step = stage.begin("4")?;
     let now = stage.until(stage.target.hub.servers_with_tools()).await?.0;
@@ -140,7 +148,11 @@ async fn is_back(stage: &Stage<'_>, name: &str) -> Result<(), Interrupted> {
     let answers = async || answers(stage, probe).await.then_some(());
     step.end(match stage.await_that(BACK_WITHIN, answers).await? {
         Some(()) => Outcome::pass(format!("stopped and started; {} answers after {}", probe.name(), seconds(began.elapsed()))),
-        None => Outcome::fail(format!("{} does not answer {} after the server was stopped and started", probe.name(), seconds(BACK_WITHIN))),
+        None => Outcome::fail(format!(
+            "{} does not answer {} after the server was stopped and started",
+            probe.name(),
+            seconds(BACK_WITHIN)
+        )),
     });
     Ok(())
 }

@@ -39,7 +39,10 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let at_first = Held { label: "B", now: &of_b, default: &default, chosen: b.returned() };
     step.end(match at_first.has_no_other() {
         Outcome::Pass(_) if !a.returned().iter().any(|category| of_b.contains_key(category)) => Outcome::needs(
-            format!("no tool of {} can be called without harm, so it can't be seen whether client B may use it", list(a.returned())),
+            format!(
+                "no tool of {} can be called without harm, so it can't be seen whether client B may use it",
+                list(a.returned())
+            ),
             super::sessions::PROBE_REMEDY,
         ),
         outcome => outcome,

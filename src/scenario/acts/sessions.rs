@@ -14,8 +14,8 @@ use crate::scenario::probe::{self, Category, Exposures};
 use crate::scenario::stage::{Interrupted, Stage};
 
 /// How a user makes exposure verifiable.
-pub(super) const PROBE_REMEDY: &str = "connect a server named like a category (github, filesystem, memory …) with a tool that says that it changes nothing and needs no \
-     arguments, or name a harmless tool with --probe SERVER__TOOL";
+pub(super) const PROBE_REMEDY: &str =
+    "--probe SERVER__TOOL names a harmless tool; without it one is found that says that it is read-only and needs no argument";
 
 /// Why nothing of exposure applies to this hub; `None` if it does.
 pub(super) fn no_meta_tool(stage: &Stage<'_>) -> Option<Outcome> {
@@ -145,7 +145,8 @@ impl Held<'_> {
     }
 
     fn unclear(&self) -> Option<Outcome> {
-        probe::unknown(self.now).map(|(category, why)| Outcome::fail(format!("the call of a tool of {category} was not answered: {why}")))
+        probe::unknown(self.now)
+            .map(|(category, why)| Outcome::fail(format!("the call of a tool of {category} was not answered: {why}")))
     }
 }
 
@@ -188,7 +189,11 @@ mod tests {
         assert_eq!(verdicts(&exposures(&["github"], &["filesystem"]), &["github"]), [Pass, Pass]);
         assert_eq!(verdicts(&exposures(&["github", "filesystem"], &[]), &["github"]), [Pass, Fail], "a leak");
         assert_eq!(verdicts(&exposures(&[], &["github", "filesystem"]), &["github"]), [Fail, Fail], "not exposed at all");
-        assert_eq!(verdicts(&exposures(&[], &["filesystem"]), &["github"]), [NotVerifiable, NotVerifiable], "github is not connected");
+        assert_eq!(
+            verdicts(&exposures(&[], &["filesystem"]), &["github"]),
+            [NotVerifiable, NotVerifiable],
+            "github is not connected"
+        );
         assert_eq!(verdicts(&exposures(&["filesystem"], &[]), &["github"]), [NotVerifiable, Fail], "a leak all the same");
     }
 

@@ -84,7 +84,8 @@ async fn act(stage: &Stage<'_>, client: &Actor, round: u32, rounds: &mut Rounds)
         }
     }
     let chosen = client.returned();
-    let may_use = |probe: &&crate::scenario::probe::Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.server);
+    let may_use =
+        |probe: &&crate::scenario::probe::Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.server);
     let usable: Vec<_> = stage.probes.iter().filter(may_use).collect();
     let Some(probe) = usable.get(index % usable.len().max(1)) else { return Ok(()) };
     rounds.tools += 1;
