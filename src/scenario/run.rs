@@ -1,6 +1,7 @@
 //! A run of a scenario: what must be given first, the scenario itself, and putting everything back, whatever happens.
 
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
@@ -187,23 +188,38 @@ fn not_reached(stage: &Stage<'_>, why: &str) {
     }
 }
 
+/// How long the hub may take to be as it was: a server that was started again has an uptime of 0 in its first second.
+const SETTLED_WITHIN: Duration = Duration::from_secs(15);
+
+/// How often it is looked whether it is.
+const LOOK: Duration = Duration::from_millis(250);
+
 /// Whether the hub is as it was before.
 async fn unharmed(stage: &Stage<'_>) {
     let step = stage.begin_spec(UNHARMED);
+    let end = tokio::time::Instant::now() + SETTLED_WITHIN;
+    let outcome = loop {
+        let outcome = as_before(stage).await;
+        if outcome.verdict() == StepVerdict::Pass || tokio::time::Instant::now() >= end {
+            break outcome;
+        }
+        tokio::time::sleep(LOOK).await;
+    };
+    step.end(outcome);
+}
+
+async fn as_before(stage: &Stage<'_>) -> Outcome {
     let now = match Survey::of(stage.target).await {
         Ok(now) => now,
-        Err(outcome) => {
-            step.end(Outcome::fail(format!("it does not answer any more: {}", outcome.reason())));
-            return;
-        }
+        Err(outcome) => return Outcome::fail(format!("it does not answer any more: {}", outcome.reason())),
     };
-    step.end(match harm(stage.survey, &now) {
+    match harm(stage.survey, &now) {
         Some(harm) => Outcome::fail(harm),
         None => Outcome::pass(match stage.survey.identity() {
             Some((pid, _)) => format!("process {pid}, {} servers usable", now.usable().count()),
             None => format!("{} servers usable; which process it is, is not visible", now.usable().count()),
         }),
-    });
+    }
 }
 
 /// What has become worse.

@@ -298,7 +298,8 @@ impl<'a> Stage<'a> {
     /// hub has calmed down. Returns whether it has left.
     pub(super) async fn leave(&self, actor: &Actor, how: Closing) -> bool {
         if let Some(client) = actor.client() {
-            if !client.settled(OUTSTANDING_LIMIT).await {
+            // On a stream that has ended no answer comes any more, and there is nothing left to leave.
+            if !client.settled(OUTSTANDING_LIMIT).await && client.ended().is_none() {
                 return false;
             }
         }

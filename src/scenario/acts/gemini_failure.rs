@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use super::connects;
 use super::sessions::{choosable, no_meta_tool, prompt};
+use crate::scenario::analysis::NoAnalysis;
 use crate::scenario::known;
 use crate::scenario::outcome::Outcome;
 use crate::scenario::plan::{StepSpec, steps};
 use crate::scenario::put_back::{self, Taken};
 use crate::scenario::stage::{Interrupted, Stage};
+use crate::scenario::survey;
 
 pub(in crate::scenario) const STEPS: &[StepSpec] = steps! {
     "1" "With Gemini, the model chooses the categories",
@@ -108,7 +110,16 @@ async fn without(
         }
         Err(no) => {
             step.end(Outcome::fail(no.reason()));
-            true
+            match no {
+                NoAnalysis::NoModel(_) | NoAnalysis::Error(_) | NoAnalysis::Unreadable(_) => true,
+                NoAnalysis::NoAnswer(_) => {
+                    let why = "the client got no answer at all";
+                    stage.begin("3")?.end(Outcome::fail(why));
+                    stage.begin("4")?.end(Outcome::fail(why));
+                    goes_on(stage).await?;
+                    return Ok(true);
+                }
+            }
         }
     };
     stage.begin("3")?.end(if told {
@@ -124,10 +135,16 @@ async fn without(
     } else {
         Outcome::defect("no notification came", &known::SILENT_FALLBACK)
     });
+    goes_on(stage).await?;
+    Ok(true)
+}
+
+/// Step 5.
+async fn goes_on(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let step = stage.begin("5")?;
     step.end(match stage.until(stage.health()).await? {
-        Ok(health) => Outcome::held(!health.is_passing(), format!("its state is {}", health.state)),
+        Ok(health) => Outcome::held(survey::is_ready(&health.state), format!("its state is {}", health.state)),
         Err(outcome) => Outcome::fail(format!("it does not answer: {}", outcome.reason())),
     });
-    Ok(true)
+    Ok(())
 }
