@@ -164,7 +164,7 @@ fn every_run_counts_the_reason_names_the_step_its_known_defect_and_the_runs_and_
              at 2026-11-18 19:27"
         )
     );
-    assert_eq!(row["value"], "session_isolation: 1 failed steps in 3 runs");
+    assert_eq!(row["value"], "session_isolation: 1 failed in 3 runs");
     let evidence = &row["evidence"][0];
     assert_eq!(evidence["trace"], "0123456789abcdef0123456789abcdef");
     assert!(evidence["what"].as_str().unwrap().contains("A saw github"), "{evidence}");
@@ -429,7 +429,7 @@ fn the_pages_list_the_steps_and_escape_what_they_quote() {
     );
     assert!(
         part(&md, "## 5. ", "## 6. ")
-            .contains("| session\\_isolation | API requests | 5, 1 failed | 2.0 ms | 2.0 ms | 2.0 ms | does not show them | – |"),
+            .contains("| session\\_isolation | API requests | 5, 1 failed | 2 ms | 2 ms | 2 ms | does not show them | – |"),
         "{md}"
     );
     assert!(junit.contains("hubwatch.scenario.session_isolation") && junit.contains("known defect of the hub"), "{junit}");
@@ -442,7 +442,7 @@ fn pages(watches: &[Watch]) -> [String; 4] {
     let path = folder.path().join("watches.jsonl");
     archive(watches, &path);
     let (from, to) = (watches[0].interval.start(), watches[watches.len() - 1].interval.end());
-    ["html", "markdown", "junit", "summary"].map(|format| {
+    ["html", "md", "junit", "summary"].map(|format| {
         let made = std::process::Command::new(env!("CARGO_BIN_EXE_hubwatch"))
             .args(["report", "--name", "hub", "--format", format, "--backend", &format!("file={}", path.display())])
             .args(["--from", &from.to_string(), "--to", &to.to_string(), "--state-dir"])

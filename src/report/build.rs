@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::model::{CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
 use super::{baseline, blind, daily, evidence, phases, points, reason, recommend, words};
 use crate::base::exit::Exit;
-use crate::judge::criterion::{Criterion, Severity};
+use crate::judge::criterion::{Criterion, Limit, Severity};
 use crate::judge::evaluate::Judged;
 use crate::judge::measure::{Events, Measure};
 use crate::judge::verdict::{RULE, Verdict};
@@ -100,7 +100,13 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
         .filter_map(|limit| Some(words::labelled(limit.measure, limit.shown.as_ref()?) + &over_runs(limit.measure, judgement)))
         .map(|value| format!("{value}{}", over_servers(criterion, judgement)));
     let value = shown.collect::<Vec<_>>().join(", ");
-    let limits = criterion.limits.iter().filter_map(|limit| {
+    // The limits of scenarios that did not run would fill the column.
+    let is_silent = |limit: &Limit| {
+        let judged = judged.limits.iter().find(|judged| judged.measure == limit.measure);
+        let of_scenarios = matches!(limit.measure.events, Events::FailedSteps(_)) || limit.measure.word.starts_with("client.");
+        of_scenarios && judged.is_some_and(|judged| judged.passed_over)
+    };
+    let limits = criterion.limits.iter().filter(|limit| !is_silent(limit)).filter_map(|limit| {
         let bound = limit.fails().or_else(|| limit.warns())?;
         let at = number::limit(limit.measure.unit, bound.limit);
         Some(words::labelled(limit.measure, &format!("{} {at}", bound.sign())))

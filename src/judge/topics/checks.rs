@@ -19,7 +19,7 @@ macro_rules! checks {
                 basis: Basis::Watch,
                 needs: $needs,
                 title: concat!("failed steps of scenario ", $scenario),
-                label: concat!($scenario, ": {} failed steps"),
+                label: concat!($scenario, ": {} failed"),
                 sentence: Sentence::CountedOf(
                     Names::FailedSteps($scenario),
                     concat!("{} step of scenario ", $scenario, " failed: {names}"),
