@@ -20,6 +20,8 @@ terms! {
         Measured = "measured",
         /// The sources at hand can't show it.
         NotVisible = "not_visible",
+        /// A scenario tried, and could not see it.
+        NotVerifiable = "not_verifiable",
         /// Nothing happened that it could have been measured on.
         NotExercised = "not_exercised",
         /// There were too few samples.
@@ -162,6 +164,7 @@ fn figure(of: Measure, measured: Measured, criteria: &[Criterion], coverage: Exa
     let (exact, samples, why) = match measured {
         Measured::Value { value, samples } => (Some(value), samples, None),
         Measured::NotVisible(why) => (None, 0, Some(format!("not visible: {why}"))),
+        Measured::NotVerifiable(why) => (None, 0, Some(format!("not verifiable: {why}"))),
         Measured::NotExercised(why) => (None, 0, Some(format!("not tested: {why}"))),
         Measured::TooLittle(why) => (None, 0, Some(why)),
         Measured::NotApplicable(why) => (None, 0, Some(format!("not applicable: {why}"))),
@@ -245,7 +248,7 @@ fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradatio
         }
     };
     let mut limits: Vec<LimitJudged> = criterion.limits.iter().map(judge_one).collect();
-    let unseen = |judged: &LimitJudged| matches!(judged.ground, Ground::NotVisible | Ground::NotExercised);
+    let unseen = |judged: &LimitJudged| matches!(judged.ground, Ground::NotVisible | Ground::NotVerifiable | Ground::NotExercised);
     if limits.iter().any(|judged| !unseen(judged)) {
         for (judged, limit) in limits.iter_mut().zip(&criterion.limits) {
             judged.passed_over = limit.optional && unseen(judged);
@@ -260,10 +263,11 @@ fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradatio
     Judged { verdict, ground, samples, coverage_permille, why, limits, waiver: None }
 }
 
-/// Which of the grounds for no verdict says most. What is not visible stays so, whatever traffic there is: the scenario that was
-/// not run comes after it.
+/// Which of the grounds for no verdict says most. What was tried comes first. What is not visible stays so, whatever traffic there is:
+/// the scenario that was not run comes after it.
 const fn says(ground: Ground) -> u8 {
     match ground {
+        Ground::NotVerifiable => 3,
         Ground::NotVisible => 2,
         Ground::NotExercised => 1,
         Ground::Measured | Ground::TooFewSamples | Ground::TooLittleCoverage | Ground::NotApplicable | Ground::Disabled => 0,
@@ -293,6 +297,7 @@ fn decide(
     let (value, samples) = match measured {
         Measured::Value { value, samples } => (*value, *samples),
         Measured::NotVisible(why) => return (Verdict::Inconclusive, Ground::NotVisible, format!("not visible: {why}")),
+        Measured::NotVerifiable(why) => return (Verdict::Inconclusive, Ground::NotVerifiable, format!("not verifiable: {why}")),
         Measured::NotExercised(why) => return (Verdict::Inconclusive, Ground::NotExercised, format!("not tested: {why}")),
         Measured::TooLittle(why) => return (Verdict::Inconclusive, Ground::TooFewSamples, why.clone()),
         Measured::NotApplicable(why) => return (Verdict::NotApplicable, Ground::NotApplicable, why.clone()),

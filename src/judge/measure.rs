@@ -86,9 +86,10 @@ impl Measure {
     pub(super) fn measure(self, history: &History, degradations: &Degradations) -> Measured {
         let why_not = self.needs.and_then(|feature| history.features.lacks(feature));
         match ((self.measured)(history, degradations), why_not) {
-            (Measured::NotVisible(_) | Measured::NotExercised(_) | Measured::TooLittle(_), Some(why)) => {
-                Measured::NotApplicable(why.to_owned())
-            }
+            (
+                Measured::NotVisible(_) | Measured::NotVerifiable(_) | Measured::NotExercised(_) | Measured::TooLittle(_),
+                Some(why),
+            ) => Measured::NotApplicable(why.to_owned()),
             (measured, _) => measured,
         }
     }
@@ -312,6 +313,8 @@ pub enum Measured {
     },
     /// The sources at hand can't show it.
     NotVisible(String),
+    /// Scenarios tried, and none of their steps could be verified.
+    NotVerifiable(String),
     /// Nothing happened that it could have been measured on.
     NotExercised(String),
     /// There is something to measure, but not enough of it.

@@ -22,6 +22,7 @@ pub(super) fn why(criterion: &Criterion, judged: &Judged, judgement: &Assessment
         }
         Ground::Measured
         | Ground::NotVisible
+        | Ground::NotVerifiable
         | Ground::NotExercised
         | Ground::TooFewSamples
         | Ground::TooLittleCoverage
@@ -38,6 +39,7 @@ pub(super) fn summary(criterion: &Criterion, judged: &Judged, judgement: &Assess
         Ground::Measured => why(criterion, judged, judgement),
         Ground::NotExercised => format!("Not tested: {title} – {}", rest("not tested: ")),
         Ground::NotVisible => format!("Not visible: {title} – {}", rest("not visible: ")),
+        Ground::NotVerifiable => format!("Not verifiable: {title} – {}", rest("not verifiable: ")),
         Ground::TooFewSamples | Ground::TooLittleCoverage => format!("Not enough data: {title} – {}", judged.why),
         Ground::NotApplicable | Ground::Disabled => format!("Not judged: {title} – {}", judged.why),
     }

@@ -7,9 +7,9 @@ use super::{reason, words};
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::{Ground, Judged, LimitJudged, short_of};
-use crate::judge::history::{Basis, Ending, History, Outage, ServerHistory};
+use crate::judge::history::{Basis, Ending, History, Outage, ScenarioHistory, ServerHistory};
 use crate::judge::leak::{Growth, MemoryTrend};
-use crate::judge::measure::{Advice, Measure};
+use crate::judge::measure::{Advice, Events, Measure};
 use crate::judge::obstacle::ObstacleKind;
 use crate::judge::verdict::Verdict;
 use crate::watch::{GeminiFailure, Micros};
@@ -24,8 +24,10 @@ pub(super) fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
     all.extend(hub(judgement));
     all.extend(gemini(judgement));
     all.extend(judgement.criteria.iter().filter_map(|(criterion, judged)| numbers(criterion, judged, judgement)));
+    all.extend(judgement.history.scenarios.all.iter().filter_map(|scenario| failed_steps(scenario, judgement)));
     all.extend(leak_undecided(judgement));
     all.extend(too_little_seen(judgement));
+    all.extend(not_verifiable(judgement));
     all.extend(not_exercised(judgement));
     all.retain_mut(|recommendation| {
         recommendation.criteria.retain(|id| is_open(judgement, id));
@@ -194,6 +196,27 @@ fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
         recommend(format!("{}.", words::capitalised(action)), why, &ids)
     };
     by_source.into_iter().map(told).collect()
+}
+
+/// Advises on the steps of a scenario that failed.
+fn failed_steps(scenario: &ScenarioHistory, judgement: &Assessment) -> Option<Recommendation> {
+    let is_about = |measure: Measure| matches!(measure.events, Events::FailedSteps(name) if name == scenario.name);
+    let first = scenario.failures.first()?;
+    let steps: Vec<&str> = scenario.failures.iter().map(|step| step.check.as_str()).collect();
+    let known = scenario.failures.iter().find_map(|step| step.known_defect.as_ref());
+    let known = known.map_or(String::new(), |link| format!(" (a known defect of the hub: {link})"));
+    let steps = if steps.len() == 1 { format!("step {}", steps[0]) } else { format!("steps {}", steps.join(", ")) };
+    let why = first.detail.as_ref().map_or(first.title.clone(), |detail| format!("{}: {detail}", first.title));
+    // A backtick would end the code that the name stands in.
+    let action = format!("Find out why {steps} of scenario `{}` failed{known}.", scenario.name.replace('`', "'"));
+    Some(recommend(action, why, &criteria_on(judgement, is_about)))
+}
+
+/// Advises on scenarios whose steps could not be verified.
+fn not_verifiable(judgement: &Assessment) -> impl Iterator<Item = Recommendation> {
+    let action = "Run the scenarios again when their steps can be verified.";
+    let not = undecided(judgement).filter(|(_, judged)| judged.ground == Ground::NotVerifiable);
+    not.map(move |(criterion, judged)| recommend(action, judged.why.clone(), &[criterion.id.as_str()]))
 }
 
 /// Advises how to produce the traffic that untested criteria need.

@@ -189,6 +189,7 @@ impl Level {
             planned: sight.plans.at(now),
             count: 0,
         };
+        register.part(draft.kind, draft.subject, draft.planned);
         if let Some(incident) = register.raise(sight.alerts, draft) {
             // For free disk space the least counts, for all else the most.
             let worst = if self.kind == IncidentKind::DiskLow && incident.count > 0 { u64::min } else { u64::max };
