@@ -262,16 +262,19 @@ impl Client {
         core.inbox.send_modify(|inbox| begun = Some(inbox.begin()));
         let (id, answer) = begun.unwrap_or(Err(McpError::Ended { how: Ended::Ours(Closing::Finish) }))?;
         let message = Outgoing::request(id, method, params);
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
+        self.spawn(async move {
             if let Err(error) = core.post(connection, message).await {
                 core.inbox.send_modify(|inbox| inbox.not_posted(id, error));
             }
         });
-        drop(tasks);
         // The inbox answers everybody who waits, at the latest at the end of the stream.
         answer.await.unwrap_or(Err(McpError::Ended { how: Ended::Ours(Closing::Finish) }))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 }
 

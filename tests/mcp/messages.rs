@@ -131,7 +131,7 @@ async fn a_server_s_ping_is_answered_and_its_other_requests_are_refused() {
     .await;
     let client = connect(&url, Limits::default()).await.unwrap();
     client.request("a", Value::Null).await.unwrap();
-    let mut seen = vec![replies.recv().await.unwrap(), replies.recv().await.unwrap()];
+    let mut seen = [replies.recv().await.unwrap(), replies.recv().await.unwrap()];
     seen.sort_by_key(|reply| reply["id"].is_string());
     assert_eq!(seen[0]["error"]["code"], -32_601);
     assert_eq!(seen[1], json!({"jsonrpc": "2.0", "id": "p", "result": {}}));
