@@ -251,20 +251,25 @@ impl<'a> Stage<'a> {
         answer
     }
 
-    /// Has a client call the meta-tool.
+    /// Has a client call the meta-tool, and measures it.
     pub(super) async fn analyze(&self, actor: &Actor, prompt: &str) -> Result<Analysis, NoAnalysis> {
-        let params = json!({"name": META_TOOL, "arguments": {"prompt": prompt}});
         let began = Instant::now();
-        let read = match self.request(actor, "tools/call", params, META_TOOL_LIMIT).await {
-            Ok(answer) => analysis::read(&answer),
-            Err(error) => Err(NoAnalysis::NoAnswer(error)),
-        };
+        let read = self.analyze_unmeasured(actor, prompt).await;
         let took = read.as_ref().map_or_else(|_| began.elapsed(), |analysis| analysis.took);
         self.measures.add(MeasuredByClient::MetaToolCall, took, read.is_ok());
         if let Ok(analysis) = &read {
             actor.note_returned(&analysis.categories);
         }
         read
+    }
+
+    /// Has a client call the meta-tool in a way that is meant to fail: no measure of the hub.
+    pub(super) async fn analyze_unmeasured(&self, actor: &Actor, prompt: &str) -> Result<Analysis, NoAnalysis> {
+        let params = json!({"name": META_TOOL, "arguments": {"prompt": prompt}});
+        match self.request(actor, "tools/call", params, META_TOOL_LIMIT).await {
+            Ok(answer) => analysis::read(&answer),
+            Err(error) => Err(NoAnalysis::NoAnswer(error)),
+        }
     }
 
     /// Has a client call a probe's tool.

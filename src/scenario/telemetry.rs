@@ -9,10 +9,14 @@ use std::time::Duration;
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
 use opentelemetry::trace::{Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span, SpanExporter};
 
+use super::target::Target;
 use crate::mcp::{Answer, McpError, PROTOCOL_VERSION, SessionId};
+use crate::watch::names;
 
 /// The instrumentation scope of all spans and metrics.
 const SCOPE: &str = "hubwatch.scenario";
@@ -31,8 +35,25 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Telemetry that goes where these providers send it; without an exporter nowhere, but spans have ids all the same.
-    pub fn new(spans: SdkTracerProvider, meters: SdkMeterProvider) -> Self {
+    /// Telemetry that goes where these exporters send it. Without one it goes nowhere, but spans have ids all the same.
+    pub fn to(
+        spans: impl IntoIterator<Item = impl SpanExporter + 'static>,
+        metrics: impl IntoIterator<Item = impl PushMetricExporter>,
+        hub: &Target,
+    ) -> Self {
+        let resource = Resource::builder()
+            .with_service_name("hubwatch-scenario")
+            .with_attributes([
+                KeyValue::new(names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+                KeyValue::new(names::WATCH_HUB, hub.name.to_string()),
+                KeyValue::new(names::DEPLOYMENT_ENVIRONMENT_NAME, hub.environment.to_string()),
+            ])
+            .build();
+        let sent_to = SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(Sampler::AlwaysOn);
+        let spans = spans.into_iter().fold(sent_to, opentelemetry_sdk::trace::TracerProviderBuilder::with_batch_exporter).build();
+        let sent_to = SdkMeterProvider::builder().with_resource(resource);
+        let meters =
+            metrics.into_iter().fold(sent_to, opentelemetry_sdk::metrics::MeterProviderBuilder::with_periodic_exporter).build();
         let tracer = spans.tracer(SCOPE);
         let durations = meters
             .meter(SCOPE)
@@ -48,7 +69,7 @@ impl Telemetry {
 
     /// Begins the trace of a scenario.
     pub(super) fn scenario(&self, name: &'static str, hub: &str) -> ScenarioSpan {
-        let attributes = vec![KeyValue::new("mcphub.scenario", name), KeyValue::new("mcphub.hub", hub.to_owned())];
+        let attributes = vec![KeyValue::new(names::SCENARIO, name), KeyValue::new(names::WATCH_HUB, hub.to_owned())];
         let span = self.tracer.span_builder(format!("scenario {name}")).with_attributes(attributes).start(&self.tracer);
         ScenarioSpan { context: Context::new().with_span(span) }
     }
@@ -106,9 +127,9 @@ impl ScenarioSpan {
     /// Adds a step that was judged.
     pub(super) fn step(&self, id: &'static str, verdict: &'static str, detail: &str) {
         let attributes = vec![
-            KeyValue::new("mcphub.scenario.check", id),
-            KeyValue::new("mcphub.scenario.verdict", verdict),
-            KeyValue::new("mcphub.detail", detail.to_owned()),
+            KeyValue::new(names::CHECK, id),
+            KeyValue::new(names::CHECK_VERDICT, verdict),
+            KeyValue::new(names::DETAIL, detail.to_owned()),
         ];
         self.context.span().add_event("hubwatch.scenario.checked", attributes);
     }

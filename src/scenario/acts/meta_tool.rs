@@ -53,7 +53,7 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
         Err(no) => _ = step.end(no_choice(&no)),
     }
     let step = stage.begin("7")?;
-    step.end(match stage.until(stage.analyze(&client, "")).await? {
+    step.end(match stage.until(stage.analyze_unmeasured(&client, "")).await? {
         Err(NoAnalysis::Error(said)) => Outcome::pass(format!("it answers: {said}")),
         Err(no @ NoAnalysis::NoModel(_)) => Outcome::unseen(no.reason()),
         Err(no @ (NoAnalysis::Unreadable(_) | NoAnalysis::NoAnswer(_))) => Outcome::fail(no.reason()),

@@ -130,7 +130,7 @@ impl Held<'_> {
             .filter(|category| !self.default.contains(category) && !self.chosen.contains(category))
             .collect();
         match foreign.as_slice() {
-            [] => Outcome::pass(format!("client {} may use {}, nothing else", self.label, list(probe::exposed(self.now)))),
+            [] => Outcome::pass(format!("client {} may use {}, nothing else", self.label, tools_of(self.now))),
             foreign => Outcome::fail(format!("client {} may use {}, which it never chose", self.label, list(foreign))),
         }
     }
@@ -150,17 +150,23 @@ impl Held<'_> {
     }
 }
 
+/// What a client may use, for people.
+fn tools_of(exposures: &Exposures) -> String {
+    let exposed = probe::exposed(exposures);
+    if exposed.is_empty() { "no server's tools".to_owned() } else { format!("the tools of {}", list(exposed)) }
+}
+
 /// A client may use what it might before, and was not told otherwise.
 pub(super) fn unchanged(label: &str, before: (&Exposures, usize), now: (&Exposures, usize)) -> Outcome {
     if before.0.is_empty() && now.1 == before.1 {
         return Outcome::needs("no tool of this hub can be called without harm; no notification came", PROBE_REMEDY);
     }
     if before.0 != now.0 {
-        let (was, is) = (probe::exposed(before.0), probe::exposed(now.0));
-        return Outcome::fail(format!("client {label} might use {} before, and may use {} now", list(was), list(is)));
+        let (was, is) = (tools_of(before.0), tools_of(now.0));
+        return Outcome::fail(format!("client {label} might use {was} before, and may use {is} now"));
     }
     match now.1 - before.1 {
-        0 => Outcome::pass(format!("client {label} may use {}, as before, and got no notification", list(probe::exposed(now.0)))),
+        0 => Outcome::pass(format!("client {label} may use {}, as before, and got no notification", tools_of(now.0))),
         more => Outcome::fail(format!("client {label} got {more} notifications that its tools changed")),
     }
 }
