@@ -25,6 +25,8 @@ const PARTS: u64 = 10;
 /// A period in which anything can happen: lost Watches, gaps, restarts of watch and hub, planned windows, sources that come and go.
 struct Random {
     random: fastrand::Rng,
+    /// What scenarios tell changes nothing of what else happens.
+    of_scenarios: fastrand::Rng,
     /// The hub's process: its id, its start, and the processor time that it used.
     process: (u32, Timestamp, u64),
     window: Option<&'static str>,
@@ -43,7 +45,8 @@ impl Random {
         let limited = random.u8(0..4) == 0;
         let process = (7, START.minus(Micros::new(3_600_000_000)), 0);
         let servers = [("filesystem", Liveness::Up), ("web", Liveness::Up)];
-        let mut one = Self { random, process, window: None, log: Visibility::Read, limited, servers };
+        let of_scenarios = fastrand::Rng::with_seed(!seed);
+        let mut one = Self { random, of_scenarios, process, window: None, log: Visibility::Read, limited, servers };
         let (mut watches, mut run, mut sequence, mut start) = (Vec::new(), 1, 0, START);
         for minute in 0..one.random.u64(20..180) {
             let length = Micros::new(one.random.u64(20_000_000..90_000_000));
@@ -257,11 +260,12 @@ impl Random {
 
     /// A scenario tells a result. The same number tells the same, now and then twice.
     fn scenario(&mut self, watch: &mut Watch) {
-        while self.random.u8(0..6) == 0 {
-            let at = self.instant(watch);
+        let random = &mut self.of_scenarios;
+        while random.u8(0..6) == 0 {
+            let at = watch.interval.start().plus(Micros::new(random.u64(1..watch.interval.length().get())));
             let names = ["session_isolation", "sse_lost", "high_load", "meta_tool", "server_crash"];
-            let (scenario, sequence) = (self.random.usize(0..names.len()), self.random.u32(0..6));
-            let run = self.random.u8(0..2);
+            let (scenario, sequence) = (random.usize(0..names.len()), random.u32(0..6));
+            let run = random.u8(0..2);
             let seed = scenario as u64 * 100 + u64::from(run) * 10 + u64::from(sequence);
             let kind = result(names[scenario], ScenarioRun::from_seed(&[run]), sequence, &mut fastrand::Rng::with_seed(seed));
             add_at(watch, at, kind);
