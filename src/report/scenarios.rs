@@ -260,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_run_of_one_day_names_the_day_once() {
-        let at = |second| Moment(crate::watch::Timestamp::from_secs(1_795_000_000 + second));
+        let at = |second: u64| Moment(crate::watch::Timestamp::from_secs(1_795_000_000 + second));
         let run = |length| span(&RunHistory { from: at(0), to: at(length), ..RunHistory::default() });
         assert_eq!(run(0), "2026-11-18 11:06:40 UTC");
         assert_eq!(run(65), "2026-11-18 11:06:40 to 11:07:45 UTC");

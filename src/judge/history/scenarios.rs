@@ -214,7 +214,8 @@ impl Scenarios {
     pub(in crate::judge) fn mean(&self, measured: MeasuredByClient, names: &[&str]) -> (Option<Exact>, u64) {
         let of = self.all.iter().filter(|scenario| names.contains(&scenario.name.as_str()));
         let figures = of.flat_map(|scenario| &scenario.measured).filter(|figures| figures.measured == measured);
-        let (sum, timed) = figures.fold((0, 0), |(sum, timed), figures| (sum + figures.sum_us, timed + figures.timed()));
+        let (sum, timed) =
+            figures.fold((0, 0_u64), |(sum, timed), figures| (sum + figures.sum_us, timed.saturating_add(figures.timed())));
         (Exact::mean(sum, timed), timed)
     }
 
