@@ -73,6 +73,7 @@ impl Results {
         let tally = Tally::of(scenarios.iter().flat_map(|played| &played.steps));
         let unexpected = Tally { failed: tally.failed - failed_as_expected.len() as u64, ..tally };
         let verdict = match unexpected.verdict() {
+            StepVerdict::NotApplicable if scenarios.is_empty() => StepVerdict::NotVerifiable,
             _ if !stale_expectations.is_empty() => StepVerdict::Fail,
             StepVerdict::NotVerifiable | StepVerdict::NotApplicable if !failed_as_expected.is_empty() => StepVerdict::Pass,
             verdict => verdict,

@@ -294,7 +294,7 @@ impl<'a> Stage<'a> {
                 Ok(answer) => Exposure::of(&answer, probe),
                 Err(error) => Exposure::Unknown(error.to_string()),
             };
-            exposures.insert(probe.server.clone(), exposure);
+            exposures.insert(probe.category(), exposure);
         }
         exposures
     }

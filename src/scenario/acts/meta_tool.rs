@@ -50,7 +50,7 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
                 None => Outcome::fail(format!("no notification within {}", seconds(NOTIFIED_WITHIN))),
             });
         }
-        Err(no) => _ = step.end(no_choice(&no)),
+        Err(no) => _ = step.end(no_choice(stage, &no)),
     }
     let step = stage.begin("7")?;
     step.end(match stage.until(stage.analyze_unmeasured(&client, "")).await? {

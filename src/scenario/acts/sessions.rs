@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::list;
 use crate::scenario::actor::Actor;
-use crate::scenario::analysis::{Analysis, PROMPTS};
+use crate::scenario::analysis::{Analysis, NoAnalysis, PROMPTS};
 use crate::scenario::outcome::Outcome;
 use crate::scenario::probe::{self, Category, Exposures};
 use crate::scenario::stage::{Interrupted, Stage};
@@ -25,7 +25,7 @@ pub(super) fn no_meta_tool(stage: &Stage<'_>) -> Option<Outcome> {
 
 /// The categories that can be probed on this hub and chosen by a prompt.
 pub(super) fn choosable(stage: &Stage<'_>) -> Vec<&'static str> {
-    let probed = |category: &str| stage.probes.iter().any(|probe| probe.server == category);
+    let probed = |category: &str| stage.probes.iter().any(|probe| probe.category() == category);
     PROMPTS.iter().map(|(category, _)| *category).filter(|category| probed(category)).collect()
 }
 
@@ -69,16 +69,19 @@ pub(super) async fn chooses(
             Some(analysis)
         }
         Err(no) => {
-            step.end(no_choice(&no));
+            step.end(no_choice(stage, &no));
             None
         }
     })
 }
 
 /// What a call of the meta-tool without categories means for a step that needs them.
-pub(super) fn no_choice(no: &crate::scenario::analysis::NoAnalysis) -> Outcome {
-    use crate::scenario::analysis::NoAnalysis;
+pub(super) fn no_choice(stage: &Stage<'_>, no: &NoAnalysis) -> Outcome {
     match no {
+        // A hub whose proxy hides what it can do: it may have no meta-tool at all.
+        NoAnalysis::Error(_) if stage.survey.has_meta_tool.is_none() => {
+            Outcome::unseen(format!("{}; whether this hub has a meta-tool is not visible", no.reason()))
+        }
         NoAnalysis::NoModel(_) => {
             Outcome::needs(no.reason(), "give it one: toolFiltering.llmCategorization with an apiKey in the hub's configuration")
         }

@@ -13,7 +13,7 @@ use crate::scenario::analysis::{META_TOOL, shown};
 use crate::scenario::known;
 use crate::scenario::outcome::Outcome;
 use crate::scenario::plan::{StepSpec, steps};
-use crate::scenario::probe::Probe;
+use crate::scenario::probe::{Probe, category_of};
 use crate::scenario::stage::{Interrupted, Stage};
 use crate::watch::MeasuredByClient;
 
@@ -78,9 +78,9 @@ fn compared(stage: &Stage<'_>, client: &Actor, listed: &BTreeSet<String>) -> Out
     let chosen = client.returned();
     let filters = stage.survey.has_meta_tool != Some(false);
     let mut expected = BTreeSet::new();
-    for server in stage.survey.usable().filter(|server| !filters || chosen.contains(&server.name)) {
+    for server in stage.survey.usable().filter(|server| !filters || chosen.contains(&category_of(&server.name))) {
         let tools = server.capabilities.iter().flat_map(|offers| &offers.tools);
-        expected.extend(tools.map(|tool| format!("{}__{}", server.name, tool.name)));
+        expected.extend(tools.map(|tool| format!("{}__{}", category_of(&server.name), tool.name)));
     }
     if filters {
         expected.insert(META_TOOL.to_owned());
@@ -97,7 +97,7 @@ fn compared(stage: &Stage<'_>, client: &Actor, listed: &BTreeSet<String>) -> Out
 async fn over_mcp(stage: &Stage<'_>, client: &Actor) -> Result<(), Interrupted> {
     let step = stage.begin("4")?;
     let chosen = client.returned();
-    let may_use = |probe: &&Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.server);
+    let may_use = |probe: &&Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.category());
     let probes: Vec<&Probe> = stage.probes.iter().filter(may_use).collect();
     if probes.is_empty() {
         step.end(Outcome::needs("there is no tool that the client may use and that can be called without harm", PROBE_REMEDY));
