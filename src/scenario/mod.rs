@@ -25,6 +25,7 @@ mod survey;
 pub mod target;
 pub mod telemetry;
 mod teller;
+pub mod turn;
 
 pub use known::Defect;
 pub use plan::{Allow, Scenario, StepSpec};

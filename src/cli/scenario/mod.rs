@@ -27,6 +27,7 @@ use crate::scenario::results::{About, Expected, Results};
 use crate::scenario::run::{Audience, Backstage, Event};
 use crate::scenario::target::{CLIENTS, MOST_CLIENTS};
 use crate::scenario::telemetry::Telemetry;
+use crate::scenario::turn::Turn;
 use crate::scenario::{Allow, Options, Scenario, Target};
 use crate::watch::Timestamp;
 
@@ -196,6 +197,12 @@ async fn run_scenarios(args: ScenarioRunArgs, color: Color, layers: &Layers<impl
     if dry_run {
         return list::dry_run(&scenarios, &target, &options).await;
     }
+    if let Some(out) = &out {
+        // Now, not after an hour of scenarios.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(out);
+        opened.map_err(|reason| CliError::Output { path: out.clone(), reason })?;
+    }
+    let _turn = Turn::take(&target.state_dir).map_err(CliError::Usage)?;
     let screen = live::Screen::new(color);
     let results = play_all(&scenarios, &target, &options, (telemetry, &screen), &expected).await?;
     drop(screen);
