@@ -5,7 +5,7 @@ mod period;
 use hubwatch::judge::Assessment;
 use hubwatch::judge::evaluate::Ground;
 use hubwatch::judge::history::CallMatch;
-use hubwatch::judge::incident::Incident;
+use hubwatch::judge::incident::{Incident, IncidentKind};
 use hubwatch::judge::measure::Measure;
 use hubwatch::judge::verdict::Verdict;
 use hubwatch::watch::*;
@@ -331,6 +331,22 @@ fn a_server_that_a_scenario_disconnects_counts_for_it_alone() {
     for id in ["integration.servers_connected", "integration.no_unexpected_disconnections"] {
         assert_eq!(days.each_ref().map(|day| verdict(day, id)), [Verdict::Pass, Verdict::Fail], "{id}");
     }
+}
+
+#[test]
+fn memory_that_grew_in_a_scenario_is_no_incident_of_the_time_after_it() {
+    let days = [true, false].map(|is_planned| {
+        let mut watches = quiet(DAY).watches();
+        if is_planned {
+            planned(&mut watches, "high_load", 300, 310);
+        }
+        watches[305..]
+            .iter_mut()
+            .for_each(|watch| watch.poll.as_mut().unwrap().process.as_mut().unwrap().rss = Bytes::new(300_000_000));
+        judge(&watches)
+    });
+    let growth = |day: &Assessment| unplanned(day).iter().filter(|incident| incident.kind == IncidentKind::MemoryGrowth).count();
+    assert_eq!(days.each_ref().map(growth), [0, 1]);
 }
 
 fn storm(watch: &Watch, count: u64) -> Storm {
