@@ -237,5 +237,12 @@ fn harm(before: &Survey, now: &Survey) -> Option<String> {
         .filter(|server| !now.server(&server.name).is_some_and(survey::is_usable))
         .map(|server| server.name.as_str())
         .collect();
-    (!lost.is_empty()).then(|| format!("{} can't be used any more", lost.join(", ")))
+    if !lost.is_empty() {
+        return Some(format!("{} can't be used any more", lost.join(", ")));
+    }
+    let children = |survey: &Survey| survey.process.as_ref().map(|process| process.children.len());
+    match (children(before), children(now)) {
+        (Some(had), Some(has)) if has < had => Some(format!("it had {had} child processes, and has {has} now")),
+        _ => None,
+    }
 }
