@@ -121,9 +121,8 @@ fn kept(hub: &Hub) -> BTreeMap<u32, u32> {
 }
 
 fn waits(hub: &Hub) -> usize {
-    let files = std::fs::read_dir(hub.state_dir().join("results"))
-        .map_or(0, |files| files.flatten().filter(|file| !file.file_name().to_string_lossy().starts_with('.')).count());
-    files
+    let whole = |file: &std::fs::DirEntry| !file.file_name().to_string_lossy().starts_with('.');
+    std::fs::read_dir(hub.state_dir().join("results")).map_or(0, |files| files.flatten().filter(whole).count())
 }
 
 #[tokio::test(flavor = "multi_thread")]
