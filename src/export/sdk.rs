@@ -12,7 +12,7 @@ use opentelemetry_otlp::{
 
 use super::destination::{CheckedRoute, Compression, Destination, DestinationError};
 use super::transport::{Carrier, Transport};
-use crate::journal::Signal;
+use crate::journal::{Signal, Temporality};
 
 impl Destination {
     /// Returns an exporter of spans to this destination; `None` if no traces are sent there. Needs a running runtime.
@@ -42,14 +42,18 @@ impl Destination {
     /// The destination can't be set up.
     pub fn metric_exporter(&self) -> Result<Option<MetricExporter>, DestinationError> {
         let Some((route, transport)) = self.sdk_route(Signal::Metrics)? else { return Ok(None) };
+        let builder = MetricExporter::builder().with_temporality(match self.temporality {
+            Temporality::Cumulative => opentelemetry_sdk::metrics::Temporality::Cumulative,
+            Temporality::Delta => opentelemetry_sdk::metrics::Temporality::Delta,
+        });
         let exporter = match transport.into_carrier() {
             Carrier::Grpc(grpc) => {
-                let builder = MetricExporter::builder().with_tonic().with_timeout(route.timeout);
+                let builder = builder.with_tonic().with_timeout(route.timeout);
                 let builder = builder.with_channel(grpc.channel).with_metadata(grpc.metadata);
                 if gzips(route) { builder.with_compression(opentelemetry_otlp::Compression::Gzip) } else { builder }.build()
             }
             Carrier::Http(http) => {
-                let builder = MetricExporter::builder().with_http().with_timeout(route.timeout).with_endpoint(http.url);
+                let builder = builder.with_http().with_timeout(route.timeout).with_endpoint(http.url);
                 let builder = builder.with_shared_http_client(Arc::new(OnRuntime::new(http.client)));
                 if gzips(route) { builder.with_compression(opentelemetry_otlp::Compression::Gzip) } else { builder }.build()
             }

@@ -93,9 +93,20 @@ impl Client {
     /// # Errors
     /// As [`Client::request_within`].
     pub async fn handshake(&self, name: &str) -> Result<Answer, McpError> {
+        self.handshake_with(name, Value::Null).await
+    }
+
+    /// As [`Client::handshake`], with this `_meta` in `initialize`, unless it is `null`.
+    ///
+    /// # Errors
+    /// As [`Client::request_within`].
+    pub async fn handshake_with(&self, name: &str, meta: Value) -> Result<Answer, McpError> {
         self.name.get_or_init(|| ClientName::new(name));
         let info = json!({"name": name, "version": env!("CARGO_PKG_VERSION")});
-        let params = json!({"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": info});
+        let mut params = json!({"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": info});
+        if !meta.is_null() {
+            params["_meta"] = meta;
+        }
         let answer = self.request("initialize", params).await?;
         if let Ok(result) = &answer.outcome {
             self.core.transport.agree_on(result["protocolVersion"].as_str().unwrap_or(PROTOCOL_VERSION));

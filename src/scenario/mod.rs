@@ -10,6 +10,7 @@
 mod actor;
 mod acts;
 mod analysis;
+pub mod delivery;
 mod known;
 mod measure;
 mod observed;

@@ -227,7 +227,7 @@ impl<'a> Stage<'a> {
         let Some(client) = actor.client() else { return Ok(actor) };
         let span = self.telemetry.request(self.span, "initialize", None, client.session());
         let began = Instant::now();
-        let answer = client.handshake(&name).await;
+        let answer = client.handshake_with(&name, span.meta()).await;
         span.end(&answer, began.elapsed());
         let answer = answer?;
         match answer.outcome {
@@ -244,7 +244,7 @@ impl<'a> Stage<'a> {
         let tool = (method == "tools/call").then(|| params["name"].as_str()).flatten();
         let span = self.telemetry.request(self.span, method, tool, client.session());
         let mut params = if params.is_null() { json!({}) } else { params };
-        params["_meta"] = json!({"traceparent": span.traceparent()});
+        params["_meta"] = span.meta();
         let began = Instant::now();
         let answer = client.request_within(method, params, within).await;
         span.end(&answer, began.elapsed());

@@ -23,6 +23,7 @@ use crate::config::{self, Layers, Sourced};
 use crate::journal::JournalReader;
 use crate::judge::moment::Moment;
 use crate::mcp::Endpoint;
+use crate::scenario::delivery::Outlet;
 use crate::scenario::results::{About, Expected, Results};
 use crate::scenario::run::{Audience, Backstage, Event};
 use crate::scenario::target::{CLIENTS, MOST_CLIENTS};
@@ -258,8 +259,8 @@ async fn play_all(
     if let Some(why) = &unreachable {
         audience.hear(&Event::Said(&secret::without_credentials(why)));
     }
-    if let Err(error) = telemetry.end(FLUSH).await {
-        tracing::warn!(error, "not all of the telemetry could be sent");
+    for missing in telemetry.end(FLUSH).await {
+        tracing::warn!("{missing}");
     }
     let about = About {
         hub: target.name.to_string(),
@@ -289,12 +290,15 @@ fn is_watched(target: &Target) -> bool {
 fn telemetry(args: &ScenarioRunArgs, layers: &Layers<impl Environment>, hub: &Target) -> Result<Telemetry, CliError> {
     let unusable = |error: crate::export::DestinationError| CliError::Usage(format!("the OTLP receiver can't be used: {error}"));
     let flags = Flags { endpoint: args.otlp.as_deref(), protocol: args.otlp_protocol.as_deref() };
-    let (mut spans, mut metrics) = (Vec::new(), Vec::new());
+    let mut outlets = Vec::new();
     for destination in layers.destinations(flags)? {
-        spans.extend(destination.span_exporter().map_err(unusable)?);
-        metrics.extend(destination.metric_exporter().map_err(unusable)?);
+        outlets.push(Outlet {
+            to: secret::without_credentials(destination.endpoint()),
+            spans: destination.span_exporter().map_err(unusable)?,
+            metrics: destination.metric_exporter().map_err(unusable)?,
+        });
     }
-    Ok(Telemetry::to(spans, metrics, hub))
+    Ok(Telemetry::to(outlets, hub))
 }
 
 fn options(args: &ScenarioRunArgs) -> Result<Options, CliError> {
