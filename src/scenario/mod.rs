@@ -15,6 +15,7 @@ mod known;
 mod measure;
 mod observed;
 pub mod outcome;
+mod patience;
 pub mod plan;
 mod probe;
 mod put_back;
@@ -29,5 +30,6 @@ mod teller;
 pub mod turn;
 
 pub use known::Defect;
+pub use patience::Patience;
 pub use plan::{Allow, Scenario, StepSpec};
 pub use target::{Options, Target};

@@ -267,7 +267,8 @@ async fn play_all(
         environment: target.environment.to_string(),
         address: secret::without_credentials(target.hub.base()),
     };
-    Ok(Results::new(about, Moment(Timestamp::now()), played, expected, unreachable))
+    let cut_short = *interrupted.borrow() && played.len() < scenarios.len();
+    Ok(Results::new(about, Moment(Timestamp::now()), played, expected, (unreachable, cut_short)))
 }
 
 /// The first signal ends what is played in good order; the second one ends it at once.
@@ -320,6 +321,7 @@ fn options(args: &ScenarioRunArgs) -> Result<Options, CliError> {
         fault_file: args.fault_file.clone(),
         every: time("--every", &args.every)?,
         length: args.length.as_deref().map(|length| time("--for", length)).transpose()?,
+        ..Options::default()
     })
 }
 

@@ -26,12 +26,6 @@ const REQUESTS: u64 = 100;
 /// The strategy: log growth below 500 MB a day under normal load.
 const A_DAY: u64 = 500_000_000;
 
-/// A log that has not grown for so long has said what it had to say.
-const QUIET: Duration = Duration::from_millis(1_500);
-
-/// A disconnect of a client was written within 4 s on a busy machine.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
-
 /// How often the log's size is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -147,10 +141,10 @@ impl Log {
 /// Waits until the log has come to rest; `None` if it does not.
 async fn settled(stage: &Stage<'_>, log: &Log) -> Result<Option<u64>, Interrupted> {
     let (mut size, mut since) = (log.size(), tokio::time::Instant::now());
-    let end = since + WRITTEN_WITHIN;
+    let end = since + stage.options.patience.written;
     loop {
         let now = tokio::time::Instant::now();
-        if now.duration_since(since) >= QUIET {
+        if now.duration_since(since) >= stage.options.patience.quiet {
             return Ok(Some(size));
         }
         if now >= end {

@@ -17,6 +17,9 @@ use crate::scenario::stage::{Interrupted, Stage};
 pub(super) const PROBE_REMEDY: &str =
     "--probe SERVER__TOOL names a harmless tool; without it one is found that says that it is read-only and needs no argument";
 
+/// Why an answer without an error still gives a client nothing: each prompt asks for one category in plain words.
+pub(super) const NO_CATEGORY: &str = "the meta-tool answers no category, though the prompt names one";
+
 /// Why nothing of exposure applies to this hub; `None` if it does.
 pub(super) fn no_meta_tool(stage: &Stage<'_>) -> Option<Outcome> {
     (stage.survey.has_meta_tool == Some(false))
@@ -59,6 +62,10 @@ pub(super) async fn chooses(
     let step = stage.begin(id)?;
     let answer = stage.until(stage.analyze(actor, prompt(category))).await?;
     Ok(match answer {
+        Ok(analysis) if analysis.categories.is_empty() => {
+            step.end(Outcome::fail(NO_CATEGORY));
+            None
+        }
         Ok(analysis) => {
             let seen = format!("it gets {} after {}", list(&analysis.categories), super::seconds(analysis.took));
             step.end(if analysis.by_model {
