@@ -31,7 +31,8 @@ const BATCH: usize = 256;
   hubwatch mark list                                                     # marks of the last 48 hours
   hubwatch mark begin 'database upgrade' --custom --at 2026-11-21T06:00:00Z     # a custom name, marked afterwards
 
-The strategy's disturbances: server_crash, gemini_failure, session_isolation, sse_disconnect, high_load.
+The strategy's disturbances: server_crash, gemini_failure, session_isolation, sse_disconnect, high_load. The other names of scenarios are
+accepted, too; `hubwatch scenario run` marks its own time.
 Marks also work while `hubwatch run` is stopped. A disturbance without an end counts as planned for four hours.")]
 pub struct MarkArgs {
     /// The action

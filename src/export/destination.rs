@@ -226,7 +226,7 @@ pub struct Destination {
     name: DestinationName,
     endpoint: String,
     pub(super) routes: Vec<(Signal, CheckedRoute)>,
-    temporality: Temporality,
+    pub(super) temporality: Temporality,
 }
 
 impl Destination {

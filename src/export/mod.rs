@@ -7,6 +7,7 @@
 pub mod destination;
 mod fast_path;
 pub mod response;
+mod sdk;
 mod sender;
 mod split;
 pub mod transport;

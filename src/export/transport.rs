@@ -33,8 +33,9 @@ pub struct Transport {
     timeout: Duration,
 }
 
+/// How a signal gets to its receiver.
 #[derive(Debug, Clone)]
-enum Carrier {
+pub(super) enum Carrier {
     Grpc(Grpc),
     Http(Http),
 }
@@ -50,6 +51,10 @@ impl Transport {
             (Protocol::HttpProtobuf, _) => Carrier::Http(Http::new(route)?),
         };
         Ok(Self { carrier, timeout: route.timeout })
+    }
+
+    pub(super) fn into_carrier(self) -> Carrier {
+        self.carrier
     }
 
     /// Sends a request with the destination's timeout.
@@ -80,9 +85,9 @@ impl CheckedRoute {
 
 /// OTLP over gRPC.
 #[derive(Debug, Clone)]
-struct Grpc {
-    channel: Channel,
-    metadata: MetadataMap,
+pub(super) struct Grpc {
+    pub(super) channel: Channel,
+    pub(super) metadata: MetadataMap,
     compression: Compression,
 }
 
@@ -213,9 +218,9 @@ impl Decoder for RawCodec {
 
 /// OTLP over HTTP.
 #[derive(Debug, Clone)]
-struct Http {
-    client: reqwest::Client,
-    url: String,
+pub(super) struct Http {
+    pub(super) client: reqwest::Client,
+    pub(super) url: String,
     compression: Compression,
 }
 
@@ -257,6 +262,18 @@ impl Http {
             Err(error) => ExportResult::Retry { after: None, why: causes::of(&error) },
         }
     }
+}
+
+/// Reads a response of at most [`MAX_RESPONSE_BYTES`].
+pub(super) async fn bounded(mut response: reqwest::Response) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
+            return Err("the response has more than 4 MiB, which OTLP does not allow".into());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body.into())
 }
 
 async fn of_response(response: reqwest::Response) -> ExportResult {

@@ -86,9 +86,10 @@ impl Measure {
     pub(super) fn measure(self, history: &History, degradations: &Degradations) -> Measured {
         let why_not = self.needs.and_then(|feature| history.features.lacks(feature));
         match ((self.measured)(history, degradations), why_not) {
-            (Measured::NotVisible(_) | Measured::NotExercised(_) | Measured::TooLittle(_), Some(why)) => {
-                Measured::NotApplicable(why.to_owned())
-            }
+            (
+                Measured::NotVisible(_) | Measured::NotVerifiable(_) | Measured::NotExercised(_) | Measured::TooLittle(_),
+                Some(why),
+            ) => Measured::NotApplicable(why.to_owned()),
             (measured, _) => measured,
         }
     }
@@ -212,8 +213,6 @@ pub enum Names {
     DisconnectedServers,
     /// The degradation criteria that failed.
     FailedScenarios,
-    /// The steps of this scenario that failed, each with the link of a known defect.
-    FailedSteps(&'static str),
 }
 
 /// When it happened, where that is one instant or has a first one.
@@ -231,7 +230,7 @@ pub enum Dated {
     HubStops,
     /// By the last failed Gemini round, with what failed.
     LastFailedRound,
-    /// By the first failed step of this scenario, with the number of its runs.
+    /// By the first failed step of this scenario, with the number of its runs and the steps, each with the link of a known defect.
     FailedSteps(&'static str),
     /// By the highest point of [`Worst`].
     Peak,
@@ -312,6 +311,8 @@ pub enum Measured {
     },
     /// The sources at hand can't show it.
     NotVisible(String),
+    /// Scenarios tried, and none of their steps could be verified.
+    NotVerifiable(String),
     /// Nothing happened that it could have been measured on.
     NotExercised(String),
     /// There is something to measure, but not enough of it.

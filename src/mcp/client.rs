@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::answer::Answer;
-use super::connection::{Closing, Dialer};
+use super::connection::{Closing, Connection, Dialer};
 use super::endpoint::Endpoint;
 use super::error::{Ended, McpError};
 use super::http_sse::HttpSse;
@@ -93,9 +93,20 @@ impl Client {
     /// # Errors
     /// As [`Client::request_within`].
     pub async fn handshake(&self, name: &str) -> Result<Answer, McpError> {
+        self.handshake_with(name, Value::Null).await
+    }
+
+    /// As [`Client::handshake`], with this `_meta` in `initialize`, unless it is `null`.
+    ///
+    /// # Errors
+    /// As [`Client::request_within`].
+    pub async fn handshake_with(&self, name: &str, meta: Value) -> Result<Answer, McpError> {
         self.name.get_or_init(|| ClientName::new(name));
         let info = json!({"name": name, "version": env!("CARGO_PKG_VERSION")});
-        let params = json!({"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": info});
+        let mut params = json!({"protocolVersion": PROTOCOL_VERSION, "capabilities": {}, "clientInfo": info});
+        if !meta.is_null() {
+            params["_meta"] = meta;
+        }
         let answer = self.request("initialize", params).await?;
         if let Ok(result) = &answer.outcome {
             self.core.transport.agree_on(result["protocolVersion"].as_str().unwrap_or(PROTOCOL_VERSION));
@@ -147,7 +158,7 @@ impl Client {
         core.check_open()?;
         let sending = async {
             let connection = core.dialer.dial().await?;
-            core.transport.post(connection, Outgoing::notification(method, params)).await
+            core.post(connection, Outgoing::notification(method, params)).await
         };
         let sent = timeout(limit, sending).await;
         sent.unwrap_or_else(|_| Err(McpError::Timeout { what: format!("answer to the POST of {method}"), limit }))
@@ -219,7 +230,8 @@ impl Client {
     }
 
     /// Closes the session and all its connections; FIN or RST has been sent when this returns. Outstanding requests are abandoned:
-    /// await [`Client::settled`] first. There is no reconnection.
+    /// await [`Client::settled`] first. There is no reconnection. With streamable HTTP, [`Closing::Finish`] also deletes the session
+    /// at the server; the other two leave it there, like a client that crashed.
     pub async fn close(self, how: Closing) {
         self.core.inbox.send_modify(|inbox| inbox.end(Ended::Ours(how), true));
         if how == Closing::Finish {
@@ -261,20 +273,31 @@ impl Client {
         core.inbox.send_modify(|inbox| begun = Some(inbox.begin()));
         let (id, answer) = begun.unwrap_or(Err(McpError::Ended { how: Ended::Ours(Closing::Finish) }))?;
         let message = Outgoing::request(id, method, params);
-        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        while tasks.try_join_next().is_some() {}
-        tasks.spawn(async move {
-            if let Err(error) = core.transport.post(connection, message).await {
+        self.spawn(async move {
+            if let Err(error) = core.post(connection, message).await {
                 core.inbox.send_modify(|inbox| inbox.not_posted(id, error));
             }
         });
-        drop(tasks);
         // The inbox answers everybody who waits, at the latest at the end of the stream.
         answer.await.unwrap_or(Err(McpError::Ended { how: Ended::Ours(Closing::Finish) }))
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task);
     }
 }
 
 impl Core {
+    async fn post(&self, connection: Connection, message: Outgoing) -> Result<(), McpError> {
+        let posted = self.transport.post(connection, message).await;
+        posted.map_err(|error| match self.transport.session() {
+            Some(session) => session.redact_error(error),
+            None => error,
+        })
+    }
+
     /// Returns an error if no answer can come any more.
     fn check_open(&self) -> Result<(), McpError> {
         let inbox = self.inbox.borrow();
@@ -303,7 +326,7 @@ async fn take_in(core: Arc<Core>, mut incoming: mpsc::Receiver<Incoming>) {
         let Some(message) = reply.filter(|_| replies.len() < REPLIES) else { continue };
         let core = Arc::clone(&core);
         replies.spawn(async move {
-            let posting = async { core.transport.post(core.dialer.dial().await?, message).await };
+            let posting = async { core.post(core.dialer.dial().await?, message).await };
             if let Ok(Err(error)) = timeout(core.dialer.limits.request, posting).await {
                 tracing::debug!(%error, "a request of the MCP server could not be answered");
             }

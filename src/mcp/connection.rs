@@ -180,11 +180,12 @@ impl Reply {
     pub(super) async fn chunk(&mut self) -> Result<Bytes, Ended> {
         loop {
             match self.response.body_mut().frame().await {
-                Some(Ok(frame)) => match frame.into_data() {
-                    Ok(data) => return Ok(data),
+                Some(Ok(frame)) => {
                     // Trailers say nothing here.
-                    Err(_) => {}
-                },
+                    if let Ok(data) = frame.into_data() {
+                        return Ok(data);
+                    }
+                }
                 Some(Err(error)) => return Err(end(&error)),
                 None if self.is_delimited_by_close => return Err(Ended::Finished),
                 None => return Err(Ended::Complete),

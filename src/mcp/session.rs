@@ -5,6 +5,7 @@ use std::fmt;
 use hyper::Uri;
 use hyper::header::HeaderValue;
 
+use super::error::McpError;
 use crate::base::secret::Secret;
 use crate::watch::SessionHash;
 
@@ -66,6 +67,14 @@ impl SessionId {
         let mut value = HeaderValue::from_str(self.reveal()).ok()?;
         value.set_sensitive(true);
         Some(value)
+    }
+
+    /// Hides the id in an error: a hub repeats it when it refuses a message.
+    pub(super) fn redact_error(&self, error: McpError) -> McpError {
+        match error {
+            McpError::Status { status, body } => McpError::Status { status, body: self.redact(&body) },
+            other => other,
+        }
     }
 
     /// Replaces the id in a text.

@@ -145,8 +145,10 @@ impl EventStream {
     ) -> Ended {
         loop {
             while let Some(event) = self.ready.pop_front() {
-                // An error means that the client is gone, and with it this task at once.
-                let _ = to.send(incoming(event, request)).await;
+                if let Some(incoming) = incoming(event, request) {
+                    // An error means that the client is gone, and with it this task at once.
+                    let _ = to.send(incoming).await;
+                }
             }
             let filled = tokio::select! {
                 biased;
@@ -176,8 +178,10 @@ async fn within(idle: Option<Duration>, filling: impl Future<Output = Result<(),
     }
 }
 
-fn incoming(event: StreamEvent, request: Option<RequestId>) -> Incoming {
-    match event {
+/// Returns what an event says. An event without data only gives a position for resuming, or shows that the stream is alive.
+fn incoming(event: StreamEvent, request: Option<RequestId>) -> Option<Incoming> {
+    Some(match event {
+        StreamEvent::Event { data, .. } if data.is_empty() => return None,
         StreamEvent::Event { name, data, at } if name == "message" => Incoming::Message { bytes: data, at },
         StreamEvent::Event { name, data, at } => {
             // A hub's stream carries a session id in its `endpoint` event.
@@ -185,5 +189,5 @@ fn incoming(event: StreamEvent, request: Option<RequestId>) -> Incoming {
             Incoming::UnknownEvent { start, at }
         }
         StreamEvent::TooLarge { at } => Incoming::TooLarge { request, at },
-    }
+    })
 }

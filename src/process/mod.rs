@@ -4,6 +4,7 @@ mod cgroup;
 mod child_pids;
 mod sidecar_usage;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 pub use cgroup::ControlGroup;
@@ -219,11 +220,10 @@ fn children(system: &mut System, parent: Pid, family: &mut Vec<Pid>) -> Vec<Chil
     }
     let all_pids: Vec<Pid> = families.iter().flatten().copied().collect();
     let kind = ProcessRefreshKind::nothing().with_memory().with_cpu().with_cmd(UpdateKind::OnlyIfNotSet).without_tasks();
-    let gone = std::mem::replace(family, all_pids.clone());
-    // sysinfo forgets a process that is listed twice.
-    let mut with_gone: Vec<Pid> = all_pids.into_iter().chain(gone).collect();
-    with_gone.sort_unstable();
-    with_gone.dedup();
+    let before = std::mem::replace(family, all_pids.clone());
+    // Each once: one that is named twice is taken for dead the second time.
+    let with_gone: BTreeSet<Pid> = all_pids.into_iter().chain(before).collect();
+    let with_gone: Vec<Pid> = with_gone.into_iter().collect();
     system.refresh_processes_specifics(ProcessesToUpdate::Some(&with_gone), true, kind);
     families.iter().filter_map(|family| child(system, family)).collect()
 }
@@ -322,6 +322,18 @@ mod tests {
         child.wait().unwrap();
         let children = reader.read(ApiProcess::Unknown).unwrap().children;
         assert!(children.iter().all(|one| one.pid != child.id()));
+    }
+
+    #[test]
+    fn a_child_is_there_at_every_look_and_gone_once_it_has_ended() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut reader = ProcessReader::new(Find::Pid(std::process::id()));
+        let mut sees = || reader.read(ApiProcess::Unknown).unwrap().children.iter().any(|one| one.pid == child.id());
+        let seen = [sees(), sees(), sees()];
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let after = reader.read(ApiProcess::Unknown).unwrap().children.iter().any(|one| one.pid == child.id());
+        assert_eq!((seen, after), ([true, true, true], false));
     }
 
     #[test]

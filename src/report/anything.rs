@@ -7,8 +7,8 @@ use super::{Given, Provenance, Report, SignOff, report};
 use crate::judge::Judge;
 use crate::judge::moment::Moment;
 use crate::watch::{
-    Count, Fact, FactKind, Interval, MarkBegan, MarkEnded, Micros, Poll, ServerFact, Text, Timestamp, Watch, WatcherFact,
-    WatcherId, When,
+    Count, Fact, FactKind, Interval, MarkBegan, MarkEnded, Micros, Poll, ScenarioFact, ScenarioRun, ServerFact, Text, Timestamp,
+    Watch, WatcherFact, WatcherId, When,
 };
 
 const START: Timestamp = Timestamp::from_secs(1_795_000_000);
@@ -72,6 +72,14 @@ fn of_few(fact: &mut Fact, by: usize) {
         FactKind::Server(ServerFact::ToolsChanged(change)) => name(&mut change.server, by),
         FactKind::Watcher(WatcherFact::MarkBegan(MarkBegan { name: mark }))
         | FactKind::Watcher(WatcherFact::MarkEnded(MarkEnded { name: mark })) => name(mark, by),
+        FactKind::Scenario(ScenarioFact::ScenarioChecked(checked)) => {
+            name(&mut checked.scenario, by);
+            (checked.run, checked.sequence) = (ScenarioRun::from_seed(&[checked.run.as_bytes()[0] % 4]), checked.sequence % 8);
+        }
+        FactKind::Scenario(ScenarioFact::ScenarioMeasured(measured)) => {
+            name(&mut measured.scenario, by);
+            (measured.run, measured.sequence) = (ScenarioRun::from_seed(&[measured.run.as_bytes()[0] % 4]), measured.sequence % 8);
+        }
         _ => {}
     }
 }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::model::{CriterionRow, Overall, Provenance, Report, SignOff, VERSION};
 use super::{baseline, blind, daily, evidence, phases, points, reason, recommend, words};
 use crate::base::exit::Exit;
-use crate::judge::criterion::{Criterion, Severity};
+use crate::judge::criterion::{Criterion, Limit, Severity};
 use crate::judge::evaluate::Judged;
-use crate::judge::measure::Measure;
+use crate::judge::measure::{Events, Measure};
 use crate::judge::verdict::{RULE, Verdict};
 use crate::judge::{Assessment, Override, RuleSource, number, rules};
 
@@ -71,6 +71,7 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         log: history.log,
         api: history.api,
         tools: history.tools,
+        scenarios: history.scenarios.all,
         sidecar: history.sidecar,
         series: judgement.series,
         planned: judgement.planned,
@@ -96,10 +97,16 @@ fn row(criterion: &Criterion, judged: &Judged, judgement: &Assessment) -> Criter
     let shown = judged
         .limits
         .iter()
-        .filter_map(|limit| Some(words::labelled(limit.measure, limit.shown.as_ref()?)))
+        .filter_map(|limit| Some(words::labelled(limit.measure, limit.shown.as_ref()?) + &over_runs(limit.measure, judgement)))
         .map(|value| format!("{value}{}", over_servers(criterion, judgement)));
     let value = shown.collect::<Vec<_>>().join(", ");
-    let limits = criterion.limits.iter().filter_map(|limit| {
+    // The limits of scenarios that did not run would fill the column.
+    let is_silent = |limit: &Limit| {
+        let judged = judged.limits.iter().find(|judged| judged.measure == limit.measure);
+        let of_scenarios = matches!(limit.measure.events, Events::FailedSteps(_)) || limit.measure.word.starts_with("client.");
+        of_scenarios && judged.is_some_and(|judged| judged.passed_over)
+    };
+    let limits = criterion.limits.iter().filter(|limit| !is_silent(limit)).filter_map(|limit| {
         let bound = limit.fails().or_else(|| limit.warns())?;
         let at = number::limit(limit.measure.unit, bound.limit);
         Some(words::labelled(limit.measure, &format!("{} {at}", bound.sign())))
@@ -130,6 +137,15 @@ fn over_servers(criterion: &Criterion, judgement: &Assessment) -> String {
     match servers.filter(|server| server.down_unplanned_us > 0).count() {
         down @ 2.. if is_sum => format!(" (sum over {down} servers)"),
         _ => String::new(),
+    }
+}
+
+/// Says over how many runs of a scenario its steps were counted, if over several.
+fn over_runs(measure: Measure, judgement: &Assessment) -> String {
+    let Events::FailedSteps(scenario) = measure.events else { return String::new() };
+    match judgement.history.scenarios.of(scenario).map(|scenario| scenario.runs) {
+        Some(runs @ 2..) => format!(" in {runs} runs"),
+        Some(_) | None => String::new(),
     }
 }
 

@@ -7,7 +7,9 @@ use quick_junit::{NonSuccessKind, Report as Junit, TestCase, TestCaseStatus, Tes
 
 use super::model::{CriterionRow, Report};
 use crate::judge::criterion::{Group, Severity};
+use crate::judge::history::{ScenarioHistory, Step};
 use crate::judge::verdict::Verdict;
+use crate::watch::StepVerdict;
 
 /// Returns the XML.
 pub fn junit(report: &Report) -> String {
@@ -17,6 +19,12 @@ pub fn junit(report: &Report) -> String {
     for group in Group::ALL {
         let mut suite = TestSuite::new(group.as_str());
         suite.add_test_cases(report.criteria.iter().filter(|row| row.group == *group).map(case));
+        junit.add_test_suite(suite);
+    }
+    for scenario in &report.scenarios {
+        let mut suite = TestSuite::new(format!("scenario {}", scenario.name));
+        suite.add_property(("runs", scenario.runs.to_string().as_str()));
+        suite.add_test_cases(scenario.latest.steps.iter().map(|step| step_case(scenario, step, report.overall.verdict)));
         junit.add_test_suite(suite);
     }
     // It writes to a string, which can't fail.
@@ -46,6 +54,31 @@ fn overall(report: &Report) -> TestSuite {
     suite.add_property(("tool-version", provenance.tool_version.as_str()));
     suite.add_test_case(case);
     suite
+}
+
+/// Makes a test case of a step of a scenario's latest run. What it means for the build is decided by the criteria: a failed step is a
+/// failure only where the whole fails.
+fn step_case(scenario: &ScenarioHistory, step: &Step, overall: Verdict) -> TestCase {
+    let mut status = match (step.verdict, overall) {
+        (StepVerdict::Pass, _) => TestCaseStatus::success(),
+        (StepVerdict::Fail, Verdict::Fail) => TestCaseStatus::non_success(NonSuccessKind::Failure),
+        (StepVerdict::Fail, Verdict::Pass | Verdict::Warn | Verdict::Inconclusive | Verdict::NotApplicable)
+        | (StepVerdict::NotVerifiable | StepVerdict::NotApplicable, _) => TestCaseStatus::skipped(),
+    };
+    let seen = step.detail.as_deref().unwrap_or_default();
+    let defect = step.known_defect.as_ref().map_or(String::new(), |link| format!(" (known defect of the hub: {link})"));
+    if step.verdict != StepVerdict::Pass {
+        status.set_message(format!("{}: {}: {seen}{defect}", step.verdict, step.title));
+        status.set_type(step.verdict.as_str());
+    }
+    let mut case = TestCase::new(format!("{} {}", step.check, step.title), status);
+    case.set_classname(format!("hubwatch.scenario.{}", scenario.name));
+    case.add_property(("verdict", step.verdict.as_str()));
+    if let Some(trace) = &step.trace {
+        case.add_property(("trace", trace.as_str()));
+    }
+    case.set_system_out(format!("{} {seen}{defect}", step.at));
+    case
 }
 
 fn case(row: &CriterionRow) -> TestCase {

@@ -25,7 +25,7 @@ impl TraceLinks {
     }
 }
 
-/// Adds links to all incidents, kept calls and evidence.
+/// Adds links to all incidents, kept calls, steps of scenarios and evidence.
 pub fn link(report: &mut Report, links: &TraceLinks) {
     for evidence in report.criteria.iter_mut().flat_map(|criterion| &mut criterion.evidence) {
         evidence.trace_url = Some(links.url(evidence.trace.as_deref(), evidence.at.0));
@@ -33,7 +33,9 @@ pub fn link(report: &mut Report, links: &TraceLinks) {
     let incidents = report.incidents.iter().map(|incident| (incident.id.clone(), links.url(None, incident.start.0)));
     let calls = report.calls.slowest.iter().chain(&report.calls.failed).map(|call| call.trace.to_string());
     let calls = calls.map(|trace| (trace.clone(), links.template.replace(TRACE_ID, &trace)));
-    report.trace_urls = incidents.chain(calls).collect();
+    let steps = report.scenarios.iter().flat_map(|scenario| &scenario.latest.steps).filter_map(|step| step.trace.clone());
+    let steps = steps.map(|trace| (trace.clone(), links.template.replace(TRACE_ID, &trace)));
+    report.trace_urls = incidents.chain(calls).chain(steps).collect();
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod points;
 mod reason;
 mod recommend;
 mod render;
+mod scenarios;
 mod told;
 pub mod words;
 

@@ -9,8 +9,8 @@ use super::compare::Comparison;
 use crate::judge::criterion::{Group, Severity};
 use crate::judge::evaluate::{Ground, LimitJudged, MeasureFigure, WaiverJudged};
 use crate::judge::history::{
-    ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ServerHistory, SidecarHistory,
-    ToolHistory,
+    ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ScenarioHistory, ServerHistory,
+    SidecarHistory, ToolHistory,
 };
 use crate::judge::incident::Incident;
 use crate::judge::leak::MemoryTrend;
@@ -60,6 +60,9 @@ pub struct Report {
     /// What the hub did about tools in the background.
     #[serde(default)]
     pub tools: ToolHistory,
+    /// The scenarios that ran, by name.
+    #[serde(default)]
+    pub scenarios: Vec<ScenarioHistory>,
     /// The sidecar that watched.
     #[serde(default)]
     pub sidecar: SidecarHistory,
@@ -88,7 +91,7 @@ pub struct Report {
     /// The comparison with an earlier report, if one was given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comparison: Option<Comparison>,
-    /// Addresses of traces, if known: by the id of an incident and by the trace of a kept call.
+    /// Addresses of traces, if known: by the id of an incident, and by the trace of a kept call or of a step.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub trace_urls: BTreeMap<String, String>,
 }

@@ -7,9 +7,9 @@ use super::{reason, words};
 use crate::judge::Assessment;
 use crate::judge::criterion::{Criterion, Severity};
 use crate::judge::evaluate::{Ground, Judged, LimitJudged, short_of};
-use crate::judge::history::{Basis, Ending, History, Outage, ServerHistory};
+use crate::judge::history::{Basis, Ending, History, Outage, ScenarioHistory, ServerHistory};
 use crate::judge::leak::{Growth, MemoryTrend};
-use crate::judge::measure::{Advice, Measure};
+use crate::judge::measure::{Advice, Events, Measure};
 use crate::judge::obstacle::ObstacleKind;
 use crate::judge::verdict::Verdict;
 use crate::watch::{GeminiFailure, Micros};
@@ -24,15 +24,34 @@ pub(super) fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
     all.extend(hub(judgement));
     all.extend(gemini(judgement));
     all.extend(judgement.criteria.iter().filter_map(|(criterion, judged)| numbers(criterion, judged, judgement)));
+    all.extend(judgement.history.scenarios.all.iter().filter_map(|scenario| failed_steps(scenario, judgement)));
     all.extend(leak_undecided(judgement));
     all.extend(too_little_seen(judgement));
+    all.extend(not_verifiable(judgement));
     all.extend(not_exercised(judgement));
     all.retain_mut(|recommendation| {
         recommendation.criteria.retain(|id| is_open(judgement, id));
         !recommendation.criteria.is_empty()
     });
     all.extend(too_short(judgement));
-    all
+    once(all)
+}
+
+/// Makes one recommendation of those with equal words: two sources can have the same advice.
+fn once(all: Vec<Recommendation>) -> Vec<Recommendation> {
+    let mut told: Vec<Recommendation> = Vec::new();
+    for Recommendation { action, why, criteria } in all {
+        let Some(known) = told.iter_mut().find(|known| known.action == action) else {
+            told.push(Recommendation { action, why, criteria });
+            continue;
+        };
+        if !known.why.contains(&why) {
+            known.why = format!("{}; {why}", known.why);
+        }
+        let new: Vec<String> = criteria.into_iter().filter(|id| !known.criteria.contains(id)).collect();
+        known.criteria.extend(new);
+    }
+    told
 }
 
 /// Returns whether a criterion that counts did not pass.
@@ -185,8 +204,12 @@ fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
     let mut by_source: BTreeMap<Basis, (String, Vec<&str>)> = BTreeMap::new();
     for (criterion, judged) in undecided(judgement) {
         if let Some(limit) = undecided_by(judged, &[Ground::NotVisible, Ground::TooLittleCoverage]) {
-            let (short, _) = short_of(criterion, limit.source, &judgement.history.coverage);
-            by_source.entry(short).or_insert_with(|| (judged.why.clone(), Vec::new())).1.push(&criterion.id);
+            let short = short_of(criterion, limit.source, &judgement.history.coverage, judgement.rules.min_period);
+            // Of a period that is too short, one recommendation says so for all criteria.
+            if short.is_the_period() {
+                continue;
+            }
+            by_source.entry(short.source).or_insert_with(|| (judged.why.clone(), Vec::new())).1.push(&criterion.id);
         }
     }
     let told = |(basis, (why, ids)): (Basis, (String, Vec<&str>))| {
@@ -194,6 +217,27 @@ fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
         recommend(format!("{}.", words::capitalised(action)), why, &ids)
     };
     by_source.into_iter().map(told).collect()
+}
+
+/// Advises on the steps of a scenario that failed.
+fn failed_steps(scenario: &ScenarioHistory, judgement: &Assessment) -> Option<Recommendation> {
+    let is_about = |measure: Measure| matches!(measure.events, Events::FailedSteps(name) if name == scenario.name);
+    let first = scenario.failures.first()?;
+    let steps: Vec<&str> = scenario.failures.iter().map(|step| step.check.as_str()).collect();
+    let known = scenario.failures.iter().find_map(|step| step.known_defect.as_ref());
+    let known = known.map_or(String::new(), |link| format!(" (a known defect of the hub: {link})"));
+    let steps = if steps.len() == 1 { format!("step {}", steps[0]) } else { format!("steps {}", steps.join(", ")) };
+    let why = first.detail.as_ref().map_or(first.title.clone(), |detail| format!("{}: {detail}", first.title));
+    // A backtick would end the code that the name stands in.
+    let action = format!("Find out why {steps} of scenario `{}` failed{known}.", scenario.name.replace('`', "'"));
+    Some(recommend(action, why, &criteria_on(judgement, is_about)))
+}
+
+/// Advises on scenarios whose steps could not be verified.
+fn not_verifiable(judgement: &Assessment) -> impl Iterator<Item = Recommendation> {
+    let action = "Run the scenarios again when their steps can be verified.";
+    let not = undecided(judgement).filter(|(_, judged)| judged.ground == Ground::NotVerifiable);
+    not.map(move |(criterion, judged)| recommend(action, judged.why.clone(), &[criterion.id.as_str()]))
 }
 
 /// Advises how to produce the traffic that untested criteria need.
@@ -284,6 +328,15 @@ mod tests {
         assert_eq!(about(Advice::Hub), ["stability.uptime", "stability.no_restarts"]);
         assert_eq!(about(Advice::Gemini), ["integration.gemini_without_errors"]);
         assert_eq!(about(Advice::Memory), ["stability.no_memory_leak"]);
+    }
+
+    #[test]
+    fn equal_words_stand_once_with_all_their_reasons_and_criteria() {
+        let one = recommend("Do it.", "the API failed", &["a", "b"]);
+        let other = recommend("Do it.", "the list failed", &["b", "c"]);
+        let all = once(vec![one, recommend("Do more.", "", &["d"]), other]);
+        let expected = recommend("Do it.", "the API failed; the list failed", &["a", "b", "c"]);
+        assert_eq!(all, [expected, recommend("Do more.", "", &["d"])]);
     }
 
     #[test]

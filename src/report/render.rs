@@ -9,7 +9,8 @@ use tera::{Context, Kwargs, State, Tera};
 use super::chart::{Chart, spark};
 use super::compare::{Change, Comparison, FigureChange};
 use super::model::{Delta, Phase, Report};
-use super::{figures, own, told, words};
+use super::scenarios::ScenarioView;
+use super::{figures, own, scenarios, told, words};
 use crate::base::causes;
 use crate::judge::history::KeptCall;
 use crate::judge::measure::Measure;
@@ -101,6 +102,14 @@ struct Page<'a> {
     own_rows: Vec<own::Row>,
     /// What the hub told of its servers' start and its work in the background.
     told: Vec<String>,
+    /// The scenarios that ran.
+    scenario_views: Vec<ScenarioView>,
+    /// The same, one line each.
+    scenario_lines: Vec<String>,
+    /// What clients measured, ready for a table.
+    client_rows: Vec<Vec<String>>,
+    /// Where clients measured something else than the hub's log shows.
+    client_differences: Vec<String>,
     style: &'static str,
 }
 
@@ -159,6 +168,10 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
         failed_rows: report.calls.failed.iter().map(|call| call_row(call, report)).collect(),
         own_rows: own::rows(report),
         told: told::sentences(report),
+        scenario_views: scenarios::views(report),
+        scenario_lines: scenarios::lines(report),
+        client_rows: scenarios::measured_rows(report),
+        client_differences: scenarios::differences(report),
         style: STYLE,
     };
     let context = Context::from_serialize(&page).map_err(wrong)?;

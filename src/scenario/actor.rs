@@ -6,6 +6,9 @@ use std::rc::Rc;
 
 use crate::mcp::{Client, SessionId};
 
+/// The notification that the tools changed.
+const LIST_CHANGED: &str = "notifications/tools/list_changed";
+
 /// A client. The hub's answers tell which tools it may use, call by call.
 pub(super) struct Actor {
     /// What the scenario calls it: `A`, `B` …
@@ -50,7 +53,15 @@ impl Actor {
 
     /// How many `notifications/tools/list_changed` came.
     pub(super) fn list_changes(&self) -> usize {
-        let changed = |notification: &crate::mcp::Notification| notification.method == "notifications/tools/list_changed";
-        self.client().map_or(0, |client| client.notifications().iter().filter(|one| changed(one)).count())
+        self.notifications(|method| method == LIST_CHANGED)
+    }
+
+    /// How many notifications of other kinds came.
+    pub(super) fn other_notifications(&self) -> usize {
+        self.notifications(|method| method != LIST_CHANGED)
+    }
+
+    fn notifications(&self, wanted: impl Fn(&str) -> bool) -> usize {
+        self.client().map_or(0, |client| client.notifications().iter().filter(|one| wanted(&one.method)).count())
     }
 }

@@ -10,6 +10,7 @@
 mod actor;
 mod acts;
 mod analysis;
+pub mod delivery;
 mod known;
 mod measure;
 mod observed;
@@ -26,6 +27,7 @@ mod survey;
 pub mod target;
 pub mod telemetry;
 mod teller;
+pub mod turn;
 
 pub use known::Defect;
 pub use patience::Patience;

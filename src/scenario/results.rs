@@ -82,6 +82,7 @@ impl Results {
         };
         let unexpected = scenarios.iter().flat_map(|played| played.steps.iter().filter(move |step| is_unexpected(played, step)));
         let verdict = match Tally::verdict_of(unexpected) {
+            StepVerdict::NotApplicable if scenarios.is_empty() => StepVerdict::NotVerifiable,
             _ if !stale_expectations.is_empty() => StepVerdict::Fail,
             StepVerdict::NotVerifiable | StepVerdict::NotApplicable if !failed_as_expected.is_empty() => StepVerdict::Pass,
             verdict => verdict,

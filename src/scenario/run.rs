@@ -190,20 +190,22 @@ fn not_reached(stage: &Stage<'_>, why: &str) {
 /// Whether the hub is as it was before.
 async fn unharmed(stage: &Stage<'_>) {
     let step = stage.begin_spec(UNHARMED);
+    let outcome = as_before(stage).await;
+    step.end(outcome);
+}
+
+async fn as_before(stage: &Stage<'_>) -> Outcome {
     let now = match Survey::settled(stage.target).await {
         Ok(now) => now,
-        Err(outcome) => {
-            step.end(Outcome::fail(format!("it does not answer any more: {}", outcome.reason())));
-            return;
-        }
+        Err(outcome) => return Outcome::fail(format!("it does not answer any more: {}", outcome.reason())),
     };
-    step.end(match harm(stage.survey, &now) {
+    match harm(stage.survey, &now) {
         Some(harm) => Outcome::fail(harm),
         None => Outcome::pass(match stage.survey.identity() {
             Some((pid, _)) => format!("process {pid}, {} servers usable", now.usable().count()),
             None => format!("{} servers usable; which process it is, is not visible", now.usable().count()),
         }),
-    });
+    }
 }
 
 /// What has become worse.
@@ -221,5 +223,12 @@ fn harm(before: &Survey, now: &Survey) -> Option<String> {
         .filter(|server| !now.server(&server.name).is_some_and(survey::is_usable))
         .map(|server| server.name.as_str())
         .collect();
-    (!lost.is_empty()).then(|| format!("{} can't be used any more", lost.join(", ")))
+    if !lost.is_empty() {
+        return Some(format!("{} can't be used any more", lost.join(", ")));
+    }
+    let children = |survey: &Survey| survey.process.as_ref().map(|process| process.children.len());
+    match (children(before), children(now)) {
+        (Some(had), Some(has)) if has < had => Some(format!("it had {had} child processes, and has {has} now")),
+        _ => None,
+    }
 }

@@ -218,7 +218,7 @@ impl<'a> Stage<'a> {
         let Some(client) = actor.client() else { return Ok(actor) };
         let span = self.telemetry.request(self.span, "initialize", None, client.session());
         let began = Instant::now();
-        let answer = client.handshake(&name).await;
+        let answer = client.handshake_with(&name, span.meta()).await;
         span.end(&answer, began.elapsed());
         let answer = answer?;
         match answer.outcome {
@@ -255,27 +255,32 @@ impl<'a> Stage<'a> {
         let tool = (method == "tools/call").then(|| params["name"].as_str()).flatten();
         let span = self.telemetry.request(self.span, method, tool, client.session());
         let mut params = if params.is_null() { json!({}) } else { params };
-        params["_meta"] = json!({"traceparent": span.traceparent()});
+        params["_meta"] = span.meta();
         let began = Instant::now();
         let answer = client.request_within(method, params, within).await;
         span.end(&answer, began.elapsed());
         answer
     }
 
-    /// Has a client call the meta-tool.
+    /// Has a client call the meta-tool, and measures it.
     pub(super) async fn analyze(&self, actor: &Actor, prompt: &str) -> Result<Analysis, NoAnalysis> {
-        let params = json!({"name": META_TOOL, "arguments": {"prompt": prompt}});
         let began = Instant::now();
-        let read = match self.request(actor, "tools/call", params, self.options.patience.meta_tool).await {
-            Ok(answer) => analysis::read(&answer),
-            Err(error) => Err(NoAnalysis::NoAnswer(error)),
-        };
+        let read = self.analyze_unmeasured(actor, prompt).await;
         let took = read.as_ref().map_or_else(|_| began.elapsed(), |analysis| analysis.took);
         self.measures.add(MeasuredByClient::MetaToolCall, took, read.is_ok());
         if let Ok(analysis) = &read {
             actor.note_returned(&analysis.categories);
         }
         read
+    }
+
+    /// Has a client call the meta-tool in a way that is meant to fail: no measure of the hub.
+    pub(super) async fn analyze_unmeasured(&self, actor: &Actor, prompt: &str) -> Result<Analysis, NoAnalysis> {
+        let params = json!({"name": META_TOOL, "arguments": {"prompt": prompt}});
+        match self.request(actor, "tools/call", params, self.options.patience.meta_tool).await {
+            Ok(answer) => analysis::read(&answer),
+            Err(error) => Err(NoAnalysis::NoAnswer(error)),
+        }
     }
 
     /// Has a client call a probe's tool.
@@ -300,7 +305,7 @@ impl<'a> Stage<'a> {
                 Ok(answer) => Exposure::of(&answer, probe),
                 Err(error) => Exposure::Unknown(error.to_string()),
             };
-            exposures.insert(probe.server.clone(), exposure);
+            exposures.insert(probe.category(), exposure);
         }
         exposures
     }

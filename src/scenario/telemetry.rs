@@ -4,18 +4,30 @@
 //! Each request carries its span's context in `params._meta`, so that whoever instruments the hub continues the trace. Session ids are
 //! hashed; prompts and arguments are in no span.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use opentelemetry::metrics::{Histogram, MeterProvider as _};
 use opentelemetry::trace::{Span as _, SpanContext, SpanKind, Status, TraceContextExt as _, Tracer as _, TracerProvider as _};
 use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, Span};
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span, SpanExporter};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
+use super::delivery::{Delivery, Outlet};
+use super::target::Target;
 use crate::mcp::{Answer, McpError, PROTOCOL_VERSION, SessionId};
+use crate::watch::names;
 
 /// The instrumentation scope of all spans and metrics.
 const SCOPE: &str = "hubwatch.scenario";
+
+/// The metric of the MCP conventions for what a client's requests took.
+const DURATION: &str = "mcp.client.operation.duration";
 
 /// The buckets of the MCP conventions for the duration of an operation, in seconds.
 const BUCKETS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
@@ -26,29 +38,69 @@ pub struct Telemetry {
     tracer: SdkTracer,
     meters: SdkMeterProvider,
     durations: Histogram<f64>,
+    /// What every request has in common.
+    hub: Vec<KeyValue>,
+    receivers: Vec<Receiver>,
+    /// Spans that were begun; all of them end before this does.
+    begun: AtomicU64,
+    /// Requests that were measured.
+    measured: Arc<AtomicU64>,
     /// Hides session ids.
     key: [u8; 32],
 }
 
+/// A receiver, and what it has taken.
+struct Receiver {
+    to: String,
+    has_spans: bool,
+    has_metrics: bool,
+    delivery: Arc<Delivery>,
+}
+
 impl Telemetry {
-    /// Telemetry that goes where these providers send it; without an exporter nowhere, but spans have ids all the same.
-    pub fn new(spans: SdkTracerProvider, meters: SdkMeterProvider) -> Self {
-        let tracer = spans.tracer(SCOPE);
+    /// Telemetry that goes to these receivers. Without one it goes nowhere, but spans have ids all the same.
+    pub fn to<S: SpanExporter + 'static, M: PushMetricExporter>(outlets: Vec<Outlet<S, M>>, hub: &Target) -> Self {
+        let resource = Resource::builder()
+            .with_service_name("hubwatch-scenario")
+            .with_attributes([
+                KeyValue::new(names::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+                KeyValue::new(names::WATCH_HUB, hub.name.to_string()),
+                KeyValue::new(names::DEPLOYMENT_ENVIRONMENT_NAME, hub.environment.to_string()),
+            ])
+            .build();
+        let mut spans = SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(Sampler::AlwaysOn);
+        let mut meters = SdkMeterProvider::builder().with_resource(resource);
+        let mut receivers = Vec::new();
+        for Outlet { to, spans: of_spans, metrics: of_metrics } in outlets {
+            let delivery = Arc::new(Delivery::default());
+            let (has_spans, has_metrics) = (of_spans.is_some(), of_metrics.is_some());
+            if let Some(exporter) = of_spans {
+                spans = spans.with_batch_exporter(delivery.of(exporter));
+            }
+            if let Some(exporter) = of_metrics {
+                meters = meters.with_periodic_exporter(delivery.of(exporter));
+            }
+            receivers.push(Receiver { to, has_spans, has_metrics, delivery });
+        }
+        let (spans, meters) = (spans.build(), meters.build());
         let durations = meters
             .meter(SCOPE)
-            .f64_histogram("mcp.client.operation.duration")
+            .f64_histogram(DURATION)
             .with_unit("s")
             .with_description("How long MCP requests took, as the client measured them")
             .with_boundaries(BUCKETS.to_vec())
             .build();
         let mut key = [0; 32];
         fastrand::fill(&mut key);
-        Self { spans, tracer, meters, durations, key }
+        let tracer = spans.tracer(SCOPE);
+        let (begun, measured) = (AtomicU64::new(0), Arc::default());
+        Self { spans, tracer, meters, durations, hub: address(hub.hub.base()), receivers, begun, measured, key }
     }
 
     /// Begins the trace of a scenario.
     pub(super) fn scenario(&self, name: &'static str, hub: &str) -> ScenarioSpan {
-        let attributes = vec![KeyValue::new("mcphub.scenario", name), KeyValue::new("mcphub.hub", hub.to_owned())];
+        let attributes = vec![KeyValue::new(names::SCENARIO, name), KeyValue::new(names::WATCH_HUB, hub.to_owned())];
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let span = self.tracer.span_builder(format!("scenario {name}")).with_attributes(attributes).start(&self.tracer);
         ScenarioSpan { context: Context::new().with_span(span) }
     }
@@ -60,7 +112,9 @@ impl Telemetry {
             KeyValue::new("mcp.method.name", method.to_owned()),
             KeyValue::new("mcp.protocol.version", PROTOCOL_VERSION),
             KeyValue::new("network.transport", "tcp"),
+            KeyValue::new("network.protocol.name", "http"),
         ];
+        attributes.extend(self.hub.iter().cloned());
         if let Some(tool) = tool {
             attributes.push(KeyValue::new("gen_ai.tool.name", tool.to_owned()));
             attributes.push(KeyValue::new("gen_ai.operation.name", "execute_tool"));
@@ -69,27 +123,50 @@ impl Telemetry {
         if let Some(session) = session {
             attributes.push(KeyValue::new("mcp.session.id", session.hashed(&self.key).to_string()));
         }
+        self.begun.fetch_add(1, Ordering::Relaxed);
         let builder = self.tracer.span_builder(name).with_kind(SpanKind::Client).with_attributes(attributes);
-        RequestSpan { span: builder.start_with_context(&self.tracer, &of.context), durations: self.durations.clone(), measured }
+        let span = builder.start_with_context(&self.tracer, &of.context);
+        RequestSpan { span, durations: self.durations.clone(), count: Arc::clone(&self.measured), measured }
     }
 
-    /// Sends what has not been sent, within this time.
-    ///
-    /// # Errors
-    /// What could not be sent.
-    pub async fn end(self, within: Duration) -> Result<(), String> {
+    /// Sends what has not been sent, within this time. Returns what could not be sent, a sentence for each signal and receiver.
+    pub async fn end(self, within: Duration) -> Vec<String> {
+        let Self { spans, meters, receivers, begun, measured, .. } = self;
         // The SDK waits for its own threads, which need this one to send.
-        let ended = tokio::task::spawn_blocking(move || {
-            let spans = self.spans.shutdown_with_timeout(within);
-            let metrics = self.meters.shutdown_with_timeout(within);
-            spans.and(metrics)
-        });
-        match tokio::time::timeout(within * 2, ended).await {
-            Ok(Ok(ended)) => ended.map_err(|error| error.to_string()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err(format!("no answer within {} s", within.as_secs() * 2)),
-        }
+        let ended = [
+            tokio::task::spawn_blocking(move || spans.shutdown_with_timeout(within)),
+            tokio::task::spawn_blocking(move || meters.shutdown_with_timeout(within)),
+        ];
+        // What became of it is counted: the SDK's own results know only of its last request.
+        let _ = tokio::time::timeout(within, futures_util::future::join_all(ended)).await;
+        let (begun, measured) = (begun.into_inner(), measured.load(Ordering::Relaxed));
+        receivers.iter().flat_map(|receiver| receiver.missing(begun, measured, within)).collect()
     }
+}
+
+impl Receiver {
+    /// Says what has not arrived.
+    fn missing(&self, spans: u64, measured: u64, within: Duration) -> Vec<String> {
+        let Self { to, has_spans, has_metrics, delivery } = self;
+        let why = delivery.failure().unwrap_or_else(|| format!("no answer within {} s", within.as_secs()));
+        let mut missing = Vec::new();
+        let lost = spans.saturating_sub(delivery.spans());
+        if *has_spans && lost > 0 {
+            missing.push(format!("{lost} of {spans} spans could not be sent to {to}: {why}"));
+        }
+        if *has_metrics && measured > 0 && !delivery.has_metrics() {
+            missing.push(format!("the metric {DURATION} could not be sent to {to}: {why}"));
+        }
+        missing
+    }
+}
+
+/// The address of the hub, by the conventions' names.
+fn address(base: &str) -> Vec<KeyValue> {
+    let Ok(url) = reqwest::Url::parse(base) else { return Vec::new() };
+    let host = url.host_str().map(|host| KeyValue::new("server.address", host.trim_matches(['[', ']']).to_owned()));
+    let port = url.port_or_known_default().map(|port| KeyValue::new("server.port", i64::from(port)));
+    host.into_iter().chain(port).collect()
 }
 
 /// The span of a scenario.
@@ -106,9 +183,9 @@ impl ScenarioSpan {
     /// Adds a step that was judged.
     pub(super) fn step(&self, id: &'static str, verdict: &'static str, detail: &str) {
         let attributes = vec![
-            KeyValue::new("mcphub.scenario.check", id),
-            KeyValue::new("mcphub.scenario.verdict", verdict),
-            KeyValue::new("mcphub.detail", detail.to_owned()),
+            KeyValue::new(names::CHECK, id),
+            KeyValue::new(names::CHECK_VERDICT, verdict),
+            KeyValue::new(names::DETAIL, detail.to_owned()),
         ];
         self.context.span().add_event("hubwatch.scenario.checked", attributes);
     }
@@ -127,25 +204,45 @@ impl ScenarioSpan {
 pub(super) struct RequestSpan {
     span: Span,
     durations: Histogram<f64>,
+    count: Arc<AtomicU64>,
     measured: Vec<KeyValue>,
 }
 
 impl RequestSpan {
-    /// Its context in the form of W3C's `traceparent`.
-    pub(super) fn traceparent(&self) -> String {
-        traceparent(self.span.span_context())
+    /// What the request has as `_meta`: its context in the form of W3C's `traceparent`.
+    pub(super) fn meta(&self) -> Value {
+        json!({"traceparent": traceparent(self.span.span_context())})
     }
 
     /// Ends it with what came of the request.
     pub(super) fn end(mut self, outcome: &Result<Answer, McpError>, took: Duration) {
+        if let Ok(answer) = outcome {
+            self.span.set_attributes(id_of(answer).map(|id| KeyValue::new("jsonrpc.request.id", id)));
+            if let Err(error) = &answer.outcome {
+                let code = KeyValue::new("rpc.response.status_code", error.code.to_string());
+                self.span.set_attribute(code.clone());
+                self.measured.push(code);
+            }
+        }
         if let Some((kind, message)) = failure(outcome) {
             self.span.set_attribute(KeyValue::new("error.type", kind.clone()));
             self.measured.push(KeyValue::new("error.type", kind));
             self.span.set_status(Status::error(message));
         }
         self.durations.record(took.as_secs_f64(), &self.measured);
+        self.count.fetch_add(1, Ordering::Relaxed);
         self.span.end();
     }
+}
+
+/// The id of the request that was answered.
+fn id_of(answer: &Answer) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Message {
+        id: Value,
+    }
+    let Message { id } = serde_json::from_str(&answer.raw).ok()?;
+    Some(id.to_string())
 }
 
 fn traceparent(context: &SpanContext) -> String {

@@ -24,6 +24,7 @@ pub(crate) fn broken(report: &Report) -> Vec<String> {
     check.incidents();
     check.phases();
     check.calls();
+    check.scenarios();
     check.broken
 }
 
@@ -57,6 +58,30 @@ impl Check<'_> {
     fn is_inside(&self, at: Moment) -> bool {
         let (from, to) = (self.report.provenance.from.0, self.report.provenance.to.0);
         from.get() <= at.0.get() + GRAIN_US && at.0.get() <= to.get() + GRAIN_US
+    }
+
+    fn scenarios(&mut self) {
+        for scenario in &self.report.scenarios {
+            let (latest, name) = (&scenario.latest, &scenario.name);
+            let runs = 1 + scenario.earlier.len() as u64 + scenario.earlier_left_out;
+            self.holds(runs == scenario.runs, || format!("{name}: {} runs, {runs} of them listed or left out", scenario.runs));
+            let listed = std::iter::once(latest).chain(&scenario.earlier);
+            let of_runs: u64 = listed.clone().map(|run| run.counts.all()).sum();
+            let whole = of_runs == scenario.steps.all() || scenario.earlier_left_out > 0 && of_runs < scenario.steps.all();
+            self.holds(whole, || format!("{name}: {of_runs} steps in its runs, {} in all", scenario.steps.all()));
+            let steps = latest.steps.len() as u64 + latest.steps_left_out;
+            self.holds(steps == latest.counts.all(), || format!("{name}: {steps} of {:?} steps", latest.counts));
+            let failed: u64 = scenario.failures.iter().map(|step| step.times).sum();
+            self.holds(failed <= scenario.steps.failed, || format!("{name}: {failed} failures of {:?}", scenario.steps));
+            for run in listed {
+                self.holds(run.from <= run.to && run.from <= latest.from, || format!("{name}: {run:?} and {latest:?}"));
+                self.holds(self.is_inside(run.from) && self.is_inside(run.to), || format!("{name}: outside the period: {run:?}"));
+            }
+            for figures in &scenario.measured {
+                self.holds(figures.failed <= figures.count, || format!("{name}: {figures:?}"));
+                self.holds(figures.mean_us.is_some() == (figures.failed < figures.count), || format!("{name}: {figures:?}"));
+            }
+        }
     }
 
     fn coverage(&mut self) {

@@ -21,7 +21,8 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn modules() -> PathBuf {
+/// The folder with the installed programs.
+pub(crate) fn modules() -> PathBuf {
     let installed = std::env::var("HUBWATCH_LIVE_HUB").expect("run the live tests with tests/live/run");
     Path::new(&installed).join("node_modules")
 }

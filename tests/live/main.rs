@@ -8,6 +8,7 @@ mod hub;
 #[path = "../invariants/mod.rs"]
 mod invariants;
 mod limits;
+mod mcp;
 mod pages;
 mod passing;
 mod receiver;

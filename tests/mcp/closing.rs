@@ -25,6 +25,33 @@ async fn a_finish_is_a_fin_and_a_reset_is_a_reset_on_the_server_s_side() {
     assert_eq!(next(&mut ends).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
+/// Opens a client; returns it with the server's side of its stream.
+async fn with_server_s_side() -> (Client, std::net::TcpStream) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = endpoint(&format!("http://{}", listener.local_addr().unwrap()));
+    let serving = async {
+        let mut exchange = Exchange::read(listener.accept().await.unwrap().0).await.unwrap();
+        exchange.begin_stream().await;
+        exchange.event("endpoint", "/messages?sessionId=1").await;
+        exchange.stream.into_std().unwrap()
+    };
+    let (client, stream) = tokio::join!(Client::open(&endpoint, TransportKind::HttpSse, Limits::default()), serving);
+    (client.unwrap(), stream)
+}
+
+#[tokio::test]
+async fn the_end_has_been_sent_when_close_returns() {
+    use std::io::Read as _;
+    // The server's side doesn't block: it sees only what has arrived.
+    let (client, mut stream) = with_server_s_side().await;
+    assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    client.close(Closing::Finish).await;
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    let (client, mut stream) = with_server_s_side().await;
+    client.close(Closing::Reset).await;
+    assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+}
+
 #[tokio::test]
 async fn a_client_that_is_dropped_sends_a_fin() {
     let (url, mut ends) = legacy(|_| vec![]).await;

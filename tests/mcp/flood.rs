@@ -99,16 +99,30 @@ async fn only_so_many_requests_are_outstanding() {
 }
 
 #[tokio::test]
-async fn pings_without_end_are_not_all_answered() {
-    let (url, _ends) = legacy(|message| {
-        if message["method"].is_null() {
-            return vec![];
+async fn pings_without_end_are_answered_only_a_few_at_once() {
+    let replies = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&replies);
+    let url = serve(move |mut exchange: Exchange| {
+        let count = Arc::clone(&count);
+        async move {
+            if exchange.method == "POST" {
+                // It takes each reply, and never says so.
+                count.fetch_add(1, Ordering::SeqCst);
+                let _ = exchange.end().await;
+                return;
+            }
+            exchange.begin_stream().await;
+            exchange.event("endpoint", "/messages?sessionId=1").await;
+            for id in 0..5_000 {
+                exchange.event("message", &format!(r#"{{"jsonrpc":"2.0","method":"ping","id":{id}}}"#)).await;
+            }
+            exchange.write("0\r\n\r\n").await;
         }
-        let ping = |id: u32| Act::Data(format!(r#"{{"jsonrpc":"2.0","method":"ping","id":{id}}}"#));
-        (0..5_000).map(ping).chain([crate::server::result(message, &serde_json::json!({}))]).collect()
     })
     .await;
-    let client = connect(&url, Limits::default()).await.unwrap();
-    client.request("a", Value::Null).await.unwrap();
-    assert_eq!(client.faults(), []);
+    let client = Client::open(&crate::server::endpoint(&url), TransportKind::HttpSse, Limits::default()).await.unwrap();
+    assert_eq!(client.closed().await, Ended::Complete);
+    until("the first replies", async || replies.load(Ordering::SeqCst) == 4).await;
+    client.close(Closing::Finish).await;
+    assert_eq!(replies.load(Ordering::SeqCst), 4);
 }

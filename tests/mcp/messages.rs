@@ -131,7 +131,7 @@ async fn a_server_s_ping_is_answered_and_its_other_requests_are_refused() {
     .await;
     let client = connect(&url, Limits::default()).await.unwrap();
     client.request("a", Value::Null).await.unwrap();
-    let mut seen = vec![replies.recv().await.unwrap(), replies.recv().await.unwrap()];
+    let mut seen = [replies.recv().await.unwrap(), replies.recv().await.unwrap()];
     seen.sort_by_key(|reply| reply["id"].is_string());
     assert_eq!(seen[0]["error"]["code"], -32_601);
     assert_eq!(seen[1], json!({"jsonrpc": "2.0", "id": "p", "result": {}}));
@@ -142,15 +142,15 @@ async fn a_server_s_ping_is_answered_and_its_other_requests_are_refused() {
 async fn a_refused_message_gives_the_status_and_is_not_outstanding() {
     let url = serve(|mut exchange: Exchange| async move {
         if exchange.method == "POST" {
-            return exchange.answer("404 Not Found", "", "{\"error\":\"Session not found\"}").await;
+            return exchange.answer("404 Not Found", "", "{\"error\":\"Session not found: secret-1\"}").await;
         }
         exchange.begin_stream().await;
-        exchange.event("endpoint", "/messages?sessionId=1").await;
+        exchange.event("endpoint", "/messages?sessionId=secret-1").await;
         let _ = exchange.end().await;
     })
     .await;
     let error = connect(&url, Limits::default()).await.unwrap_err();
-    assert_eq!(error, McpError::Status { status: 404, body: "{\"error\":\"Session not found\"}".into() });
+    assert_eq!(error, McpError::Status { status: 404, body: "{\"error\":\"Session not found: [session]\"}".into() });
     let client = hubwatch::mcp::Client::open(&endpoint(&url), hubwatch::mcp::TransportKind::HttpSse, short()).await.unwrap();
     assert!(client.request("a", Value::Null).await.is_err());
     assert_eq!(client.outstanding(), 0);

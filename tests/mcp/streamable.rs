@@ -89,7 +89,7 @@ async fn an_answer_as_a_stream_comes_with_the_notifications_before_it() {
     let as_stream = call(|mut exchange| {
         Box::pin(async move {
             exchange.begin_stream().await;
-            exchange.chunk(": hello\n\n").await;
+            exchange.chunk(": hello\n\nid: 1\nretry: 5\ndata: \n\n").await;
             exchange.event("message", r#"{"jsonrpc":"2.0","method":"notifications/progress"}"#).await;
             let body = answer(&exchange.body, &json!({}));
             exchange.event("message", &body).await;
@@ -101,6 +101,7 @@ async fn an_answer_as_a_stream_comes_with_the_notifications_before_it() {
     let client = connect(&url).await;
     client.request("tools/call", json!({"name": "a"})).await.unwrap();
     assert_eq!(client.notifications().iter().map(|note| &*note.method).collect::<Vec<_>>(), ["notifications/progress"]);
+    assert_eq!(client.faults(), []);
     client.close(Closing::Finish).await;
 }
 

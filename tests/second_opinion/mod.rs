@@ -4,6 +4,7 @@
 
 mod clock;
 mod memory;
+mod scenarios;
 mod states;
 
 use std::borrow::Cow;
@@ -119,6 +120,7 @@ pub(crate) fn recompute(watches: &[Watch], from: Timestamp, to: Timestamp) -> Op
     growth(&taken, &mut opinion);
     lines(&taken, period, &mut opinion);
     sessions(&taken, period, &mut opinion);
+    scenarios::scenarios(&taken, period, &mut opinion);
     coverage(&taken, period, &mut opinion);
     opinion
 }

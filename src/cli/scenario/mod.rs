@@ -17,15 +17,18 @@ use super::watching::{Plan, Stop};
 use super::{CliError, Color, Exit, report};
 use crate::base::nearest::nearest;
 use crate::base::secret;
+use crate::config::destinations::Flags;
 use crate::config::environment::Environment;
 use crate::config::{self, Layers, Sourced};
 use crate::journal::JournalReader;
 use crate::judge::moment::Moment;
 use crate::mcp::Endpoint;
+use crate::scenario::delivery::Outlet;
 use crate::scenario::results::{About, Expected, Results};
 use crate::scenario::run::{Audience, Backstage, Event};
 use crate::scenario::target::{CLIENTS, MOST_CLIENTS};
 use crate::scenario::telemetry::Telemetry;
+use crate::scenario::turn::Turn;
 use crate::scenario::{Allow, Options, Scenario, Target};
 use crate::watch::Timestamp;
 
@@ -189,12 +192,18 @@ async fn run_scenarios(args: ScenarioRunArgs, color: Color, layers: &Layers<impl
         }
     };
     let form = args.format.or_else(|| args.out.as_deref().and_then(Form::of_name)).unwrap_or(Form::Text);
-    let telemetry = telemetry(&args, layers)?;
     let (out, dry_run) = (args.out.clone(), args.dry_run);
-    let target = target(args, layers)?;
+    let target = target(&args, layers)?;
+    let telemetry = telemetry(&args, layers, &target)?;
     if dry_run {
         return list::dry_run(&scenarios, &target, &options).await;
     }
+    if let Some(out) = &out {
+        // Now, not after an hour of scenarios.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(out);
+        opened.map_err(|reason| CliError::Output { path: out.clone(), reason })?;
+    }
+    let _turn = Turn::take(&target.state_dir).map_err(CliError::Usage)?;
     let screen = live::Screen::new(color);
     let results = play_all(&scenarios, &target, &options, (telemetry, &screen), &expected).await?;
     drop(screen);
@@ -250,8 +259,8 @@ async fn play_all(
     if let Some(why) = &unreachable {
         audience.hear(&Event::Said(&secret::without_credentials(why)));
     }
-    if let Err(error) = telemetry.end(FLUSH).await {
-        tracing::warn!(error, "not all of the telemetry could be sent");
+    for missing in telemetry.end(FLUSH).await {
+        tracing::warn!("{missing}");
     }
     let about = About {
         hub: target.name.to_string(),
@@ -278,12 +287,19 @@ fn is_watched(target: &Target) -> bool {
     known.iter().any(|known| known.hub == target.name && known.environment == target.environment)
 }
 
-fn telemetry(args: &ScenarioRunArgs, layers: &Layers<impl Environment>) -> Result<Telemetry, CliError> {
-    let _ = (args, layers);
-    Ok(Telemetry::new(
-        opentelemetry_sdk::trace::SdkTracerProvider::builder().build(),
-        opentelemetry_sdk::metrics::SdkMeterProvider::builder().build(),
-    ))
+/// The telemetry of what is done: to the destinations of `run`, none by default.
+fn telemetry(args: &ScenarioRunArgs, layers: &Layers<impl Environment>, hub: &Target) -> Result<Telemetry, CliError> {
+    let unusable = |error: crate::export::DestinationError| CliError::Usage(format!("the OTLP receiver can't be used: {error}"));
+    let flags = Flags { endpoint: args.otlp.as_deref(), protocol: args.otlp_protocol.as_deref() };
+    let mut outlets = Vec::new();
+    for destination in layers.destinations(flags)? {
+        outlets.push(Outlet {
+            to: secret::without_credentials(destination.endpoint()),
+            spans: destination.span_exporter().map_err(unusable)?,
+            metrics: destination.metric_exporter().map_err(unusable)?,
+        });
+    }
+    Ok(Telemetry::to(outlets, hub))
 }
 
 fn options(args: &ScenarioRunArgs) -> Result<Options, CliError> {
@@ -337,9 +353,18 @@ fn named(name: &str, options: &Options) -> Result<Scenario, CliError> {
     }
 }
 
-fn target(args: ScenarioRunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Target, CliError> {
-    let ScenarioRunArgs { hub, header, ca, name, environment, log, pid, state_dir, .. } = args;
-    let args = RunArgs { hub, header, ca, name, environment, log, pid, state_dir, ..RunArgs::default() };
+fn target(args: &ScenarioRunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Target, CliError> {
+    let args = RunArgs {
+        hub: args.hub.clone(),
+        header: args.header.clone(),
+        ca: args.ca.clone(),
+        name: args.name.clone(),
+        environment: args.environment.clone(),
+        log: args.log.clone(),
+        pid: args.pid,
+        state_dir: args.state_dir.clone(),
+        ..RunArgs::default()
+    };
     let Plan { client, name, environment, log, state_dir, process, headers, ca, .. } = run::the_one(run::plans(&args, layers)?)?;
     let endpoint = Endpoint::new(client.base(), &headers, ca.as_deref()).map_err(|error| CliError::Usage(error.to_string()))?;
     Ok(Target {

@@ -61,7 +61,7 @@ impl EventReader {
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Heard> {
         let mut heard = Vec::new();
         self.0.feed(bytes, |item| match item {
-            Item::Event { data, .. } if data.is_empty() => {}
+            Item::Event { data: [], .. } => {}
             Item::Event { name, data } => understand(name, &String::from_utf8_lossy(data), &mut heard),
             Item::TooLarge => heard.push(Heard::Unreadable),
         });

@@ -36,7 +36,8 @@ pub(super) struct Counted {
 /// Lines that repeat, and how often they did lately.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Storms {
-    lines: BTreeMap<String, (Window, Option<Timestamp>)>,
+    /// By line, and by whether it was caused on purpose.
+    lines: BTreeMap<(String, bool), (Window, Option<Timestamp>)>,
 }
 
 /// So many different lines are looked at at once; the one that was quiet for longest makes room.
@@ -53,19 +54,20 @@ const QUIET: Micros = Micros::new(2_000_000);
 
 impl Storms {
     /// How many lines a report of a storm stands for: those that were counted, and the samples before them if it has just begun.
-    fn repeated(&mut self, storm: &Storm) -> u64 {
-        if self.lines.len() >= MAX_STORMS && !self.lines.contains_key(storm.line.as_str()) {
+    fn repeated(&mut self, storm: &Storm, is_planned: bool) -> u64 {
+        let key = (storm.line.to_string(), is_planned);
+        if self.lines.len() >= MAX_STORMS && !self.lines.contains_key(&key) {
             let oldest = self.lines.iter().min_by_key(|(_, (_, last))| *last).map(|(line, _)| line.clone());
             oldest.map(|line| self.lines.remove(&line));
         }
-        let (_, last) = self.lines.entry(storm.line.to_string()).or_default();
+        let (_, last) = self.lines.entry(key).or_default();
         let goes_on = last.is_some_and(|last| storm.first.since(last) < QUIET);
         *last = (*last).max(Some(storm.last));
         storm.count.get().saturating_add(if goes_on { 0 } else { SAMPLES })
     }
 
-    fn window(&mut self, line: &str) -> &mut Window {
-        &mut self.lines.entry(line.to_owned()).or_default().0
+    fn window(&mut self, line: &str, is_planned: bool) -> &mut Window {
+        &mut self.lines.entry((line.to_owned(), is_planned)).or_default().0
     }
 }
 
@@ -178,12 +180,13 @@ impl Counted {
             return known_storm(storm, seen, sight, register);
         }
         let alert = sight.alerts.of(IncidentKind::LogStorm);
-        let repeated = self.storms.repeated(storm);
-        let window = self.storms.window(line);
+        let is_planned = seen.planned.is_some();
+        let repeated = self.storms.repeated(storm, is_planned);
+        let window = self.storms.window(line, is_planned);
         window.push(storm.last, repeated);
         // A storm is a rate: a line that comes again now and then is none, however often that is in a day.
         let within = window.within(alert.window, storm.last);
-        let is_open = register.is_open(IncidentKind::LogStorm, line);
+        let is_open = register.find(IncidentKind::LogStorm, line).is_some_and(|open| open.planned.is_some() == is_planned);
         if within <= alert.threshold && !is_open {
             return;
         }
@@ -195,8 +198,8 @@ impl Counted {
         if let Some(incident) = register.episode(sight.alerts, draft) {
             let lasted = storm.last.min(sight.now).since(incident.start.0);
             incident.title = format!("The same line was logged {} times in {}", grouped(incident.count), lasting(lasted));
+            register.seen(IncidentKind::LogStorm, line, storm.last);
         }
-        register.seen(IncidentKind::LogStorm, line, storm.last);
     }
 
     /// How fast the log grows. What a Watch read that comes after a gap may be of any time before it.
@@ -215,6 +218,9 @@ impl Counted {
             self.too_wide += 1;
             return;
         }
+        // The bytes are planned as the history counts them: if any of their time is.
+        let (at, since) = (sight.plans.at(end), sight.plans.at(watch.interval.start()));
+        let planned = at.or(since).or_else(|| sight.plans.name_of(watch.interval.start(), end));
         let draft = Draft {
             kind,
             subject: "",
@@ -223,7 +229,7 @@ impl Counted {
             cause: None,
             effect: "the disk fills up",
             evidence: None,
-            planned: sight.plans.at(end),
+            planned,
             count: watch.log.bytes.get(),
         };
         if let Some(incident) = self.log.rise(draft, sight, register) {
@@ -264,8 +270,8 @@ fn known_storm(storm: &Storm, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut
     if let Some(incident) = register.episode(sight.alerts, draft) {
         incident.title = format!("Client disconnects logged {} repeated lines", grouped(incident.count));
         incident.end = Some(Moment(storm.last.min(sight.now)).max(incident.start));
+        register.seen(kind, "", storm.last);
     }
-    register.seen(kind, "", storm.last);
 }
 
 fn breaker_open(seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
@@ -317,8 +323,9 @@ fn words_of(failure: GeminiFailure) -> &'static str {
 fn calls(call: &CallEnded, seen: &Seen<'_>, sight: &Sight<'_>, register: &mut Register) {
     let evidence = Some(Evidence::Trace(call.trace));
     let mut tell = |kind, title: &str, effect: &str, at| {
-        register.episode(sight.alerts, Draft { evidence, at, ..seen.draft(kind, "", title, effect) });
-        register.seen(kind, "", seen.at);
+        if register.episode(sight.alerts, Draft { evidence, at, ..seen.draft(kind, "", title, effect) }).is_some() {
+            register.seen(kind, "", seen.at);
+        }
     };
     let slow = sight.alerts.of(IncidentKind::CallsSlow).threshold;
     if call.duration.is_some_and(|duration| duration.get() > slow) {
@@ -343,14 +350,9 @@ mod tests {
     fn a_storms_samples_count_once_and_numbers_are_read_easily() {
         let mut storms = Storms::default();
         let mut report = |count, first: u64, last: u64| {
-            storms.repeated(&Storm {
-                line: Text::new("same"),
-                count: Count::new(count),
-                bytes: Bytes::new(0),
-                first: Timestamp::from_secs(first),
-                last: Timestamp::from_secs(last),
-                means: None,
-            })
+            let (first, last) = (Timestamp::from_secs(first), Timestamp::from_secs(last));
+            let (line, bytes) = (Text::new("same"), Bytes::new(0));
+            storms.repeated(&Storm { line, count: Count::new(count), bytes, first, last, means: None }, false)
         };
         assert_eq!([report(1, 10, 10), report(5, 11, 14), report(5, 60, 61)], [11, 5, 15]);
         assert_eq!([0, 999, 4_120, 1_234_567].map(grouped), ["0", "999", "4,120", "1,234,567"]);

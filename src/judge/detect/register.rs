@@ -116,11 +116,27 @@ impl Register {
         self.tell(alerts.of(draft.kind), draft, None)
     }
 
-    /// The same for what has no end of its own: it is over when it was quiet for the alert's window.
+    /// The same for what has no end of its own: it is over when it was quiet for the alert's window. What was caused on purpose is not
+    /// added to an incident that was not: that gives `None`, too.
     pub(super) fn episode(&mut self, alerts: &Alerts, draft: Draft<'_>) -> Option<&mut Incident> {
         let alert = alerts.of(draft.kind);
+        self.part(draft.kind, draft.subject, draft.planned);
+        if draft.planned.is_some() && self.find(draft.kind, draft.subject).is_some_and(|open| open.planned.is_none()) {
+            return None;
+        }
         let quiet = alert.window;
         self.tell(alert, draft, Some(quiet))
+    }
+
+    /// Ends the open incident if it was planned and what follows is not: what goes on after a planned window counts against the hub.
+    pub(super) fn part(&mut self, kind: IncidentKind, subject: &str, planned: Option<&str>) {
+        if planned.is_some() || self.find(kind, subject).is_none_or(|open| open.planned.is_none()) {
+            return;
+        }
+        let key = (kind, subject.to_owned());
+        if let Some(open) = self.open.remove(&key) {
+            self.close(key, open.incident, open.last);
+        }
     }
 
     fn tell(&mut self, alert: Alert, draft: Draft<'_>, quiet: Option<Micros>) -> Option<&mut Incident> {

@@ -50,10 +50,12 @@ impl Window {
 }
 
 /// A condition that begins when more than a threshold happened within a window, and is over when it is half of that or less. All that
-/// happened from its beginning to its end is counted in its one incident.
+/// happened from its beginning to its end is counted in its one incident. What is caused on purpose is counted apart: it can't make an
+/// incident of what is not planned, nor hide one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Tide {
-    window: Window,
+    unplanned: Window,
+    planned: Window,
     /// The last of what is counted in the incident that is open.
     last: Option<Timestamp>,
 }
@@ -62,28 +64,39 @@ impl Tide {
     /// So much happened, as the draft says; gives the incident that it is counted in, if it is more than the threshold allows.
     pub(super) fn rise<'a>(&mut self, draft: Draft<'_>, sight: &Sight<'_>, register: &'a mut Register) -> Option<&'a mut Incident> {
         let alert = sight.alerts.of(draft.kind);
-        let (at, count) = (draft.at, draft.count);
-        self.window.push(at, count);
-        let latest = self.window.span().map_or(at, |span| span.1);
-        let sum = self.window.within(alert.window, latest);
-        if let Some(open) = register.find(draft.kind, draft.subject) {
-            // What is learned late happened before it began.
-            let count = if at < open.start.0 { 0 } else { count };
-            self.last = self.last.max(Some(at));
-            return register.raise(sight.alerts, Draft { count, ..draft });
-        }
-        if sum <= alert.threshold {
-            return None;
+        let (at, count, is_planned) = (draft.at, draft.count, draft.planned.is_some());
+        let window = self.window(is_planned);
+        window.push(at, count);
+        let latest = window.span().map_or(at, |span| span.1);
+        let sum = window.within(alert.window, latest);
+        let first = window.span().map_or(at, |span| span.0);
+        let open = register.find(draft.kind, draft.subject).map(|open| (open.planned.is_some(), open.start.0));
+        match open {
+            Some((of_planned, start)) if of_planned == is_planned => {
+                // What is learned late happened before it began.
+                let count = if at < start { 0 } else { count };
+                self.last = self.last.max(Some(at));
+                return register.raise(sight.alerts, Draft { count, ..draft });
+            }
+            // Two incidents of a kind don't overlap, and one that is not planned goes first.
+            Some((false, _)) => return None,
+            Some((true, _)) | None if sum <= alert.threshold => return None,
+            Some((true, _)) => register.settle(draft.kind, draft.subject, self.last.unwrap_or(at)),
+            None => {}
         }
         self.last = Some(latest);
-        let first = self.window.span().map_or(at, |span| span.0);
         register.raise(sight.alerts, Draft { at: first, count: sum, ..draft })
+    }
+
+    fn window(&mut self, is_planned: bool) -> &mut Window {
+        if is_planned { &mut self.planned } else { &mut self.unplanned }
     }
 
     /// Time has passed.
     pub(super) fn ebb(&mut self, kind: IncidentKind, subject: &str, now: Timestamp, sight: &Sight<'_>, register: &mut Register) {
         let alert = sight.alerts.of(kind);
-        let sum = self.window.within(alert.window, now);
+        let sums = [false, true].map(|is_planned| self.window(is_planned).within(alert.window, now));
+        let sum = sums[usize::from(is_of_planned(kind, subject, register))];
         if let Some(last) = self.last.filter(|_| sum <= alert.threshold / 2) {
             self.end(kind, subject, last, register);
         }
@@ -91,15 +104,22 @@ impl Tide {
 
     /// The clock jumped.
     pub(super) fn clock_jumped(&mut self, by: i64) {
-        self.window.clock_jumped(by);
+        self.unplanned.clock_jumped(by);
+        self.planned.clock_jumped(by);
         self.last = self.last.map(|last| last.shifted(by));
     }
 
-    /// It is over, whatever is left in the window.
+    /// It is over, whatever is left in its window.
     pub(super) fn end(&mut self, kind: IncidentKind, subject: &str, at: Timestamp, register: &mut Register) {
-        *self = Self::default();
+        *self.window(is_of_planned(kind, subject, register)) = Window::default();
+        self.last = None;
         register.settle(kind, subject, at);
     }
+}
+
+/// Returns whether the open incident is a planned one.
+fn is_of_planned(kind: IncidentKind, subject: &str, register: &Register) -> bool {
+    register.find(kind, subject).is_some_and(|open| open.planned.is_some())
 }
 
 #[cfg(test)]

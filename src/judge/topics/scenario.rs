@@ -163,7 +163,7 @@ impl Degradations {
             if judged.verdict == Verdict::NotApplicable {
                 return so_far;
             }
-            let unseen = matches!(judged.ground, Ground::NotExercised | Ground::NotVisible);
+            let unseen = matches!(judged.ground, Ground::NotExercised | Ground::NotVisible | Ground::NotVerifiable);
             Self {
                 exercised: so_far.exercised + u64::from(!unseen),
                 not_exercised: so_far.not_exercised + u64::from(unseen),

@@ -108,7 +108,7 @@ async fn choose(stage: &Stage<'_>, clients: &[Rc<Actor>], wanted: [&'static str;
                 seen.push(format!("client {label}: {}", list(&analysis.categories)));
             }
             Err(no) => {
-                step.end(no_choice(no));
+                step.end(no_choice(stage, no));
                 return Ok(false);
             }
         }

@@ -3,7 +3,6 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use super::connects;
 use super::sessions::{PROBE_REMEDY, choosable, no_meta_tool, prompt};
 use crate::mcp::Closing;
 use crate::scenario::observed::{LEAST_WATCHED, Observed};
@@ -60,10 +59,17 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     costs.requests = grown(stage, &log, before).await?;
     step.end(Outcome::pass(format!("{} bytes", costs.requests)));
 
+    let step = stage.begin("3")?;
     let before = log.size();
-    let Some(client) = connects(stage, "3", "A").await? else { return Ok(()) };
+    let client = match stage.until(stage.connect("A")).await? {
+        Ok(client) => client,
+        Err(error) => {
+            step.end(Outcome::fail(format!("a client can't connect: {error}")));
+            return Ok(());
+        }
+    };
     costs.session = grown(stage, &log, before).await?;
-    stage.say(format!("a session costs {} bytes of log", costs.session));
+    step.end(Outcome::pass(format!("{} bytes", costs.session)));
 
     let step = stage.begin("4")?;
     let before = log.size();

@@ -55,12 +55,12 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
             });
         }
         Err(no) => {
-            step.end(no_choice(&no));
+            step.end(no_choice(stage, &no));
             nothing_to_judge(stage)?;
         }
     }
     let step = stage.begin("7")?;
-    step.end(match stage.until(stage.analyze(&client, "")).await? {
+    step.end(match stage.until(stage.analyze_unmeasured(&client, "")).await? {
         Err(NoAnalysis::Error(said)) => Outcome::pass(format!("it answers: {said}")),
         Err(no @ NoAnalysis::NoModel(_)) => Outcome::unseen(no.reason()),
         Err(no @ (NoAnalysis::Unreadable(_) | NoAnalysis::NoAnswer(_))) => Outcome::fail(no.reason()),

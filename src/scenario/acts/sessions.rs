@@ -8,14 +8,14 @@ use std::rc::Rc;
 
 use super::list;
 use crate::scenario::actor::Actor;
-use crate::scenario::analysis::{Analysis, PROMPTS};
+use crate::scenario::analysis::{Analysis, NoAnalysis, PROMPTS};
 use crate::scenario::outcome::Outcome;
 use crate::scenario::probe::{self, Category, Exposures};
 use crate::scenario::stage::{Interrupted, Stage};
 
 /// How a user makes exposure verifiable.
-pub(super) const PROBE_REMEDY: &str = "connect a server named like a category (github, filesystem, memory …) with a tool that says that it changes nothing and needs no \
-     arguments, or name a harmless tool with --probe SERVER__TOOL";
+pub(super) const PROBE_REMEDY: &str =
+    "--probe SERVER__TOOL names a harmless tool; without it one is found that says that it is read-only and needs no argument";
 
 /// Why an answer without an error still gives a client nothing: each prompt asks for one category in plain words.
 pub(super) const NO_CATEGORY: &str = "the meta-tool answers no category, though the prompt names one";
@@ -28,7 +28,7 @@ pub(super) fn no_meta_tool(stage: &Stage<'_>) -> Option<Outcome> {
 
 /// The categories that can be probed on this hub and chosen by a prompt.
 pub(super) fn choosable(stage: &Stage<'_>) -> Vec<&'static str> {
-    let probed = |category: &str| stage.probes.iter().any(|probe| probe.server == category);
+    let probed = |category: &str| stage.probes.iter().any(|probe| probe.category() == category);
     PROMPTS.iter().map(|(category, _)| *category).filter(|category| probed(category)).collect()
 }
 
@@ -76,16 +76,19 @@ pub(super) async fn chooses(
             Some(analysis)
         }
         Err(no) => {
-            step.end(no_choice(&no));
+            step.end(no_choice(stage, &no));
             None
         }
     })
 }
 
 /// What a call of the meta-tool without categories means for a step that needs them.
-pub(super) fn no_choice(no: &crate::scenario::analysis::NoAnalysis) -> Outcome {
-    use crate::scenario::analysis::NoAnalysis;
+pub(super) fn no_choice(stage: &Stage<'_>, no: &NoAnalysis) -> Outcome {
     match no {
+        // A hub whose proxy hides what it can do: it may have no meta-tool at all.
+        NoAnalysis::Error(_) if stage.survey.has_meta_tool.is_none() => {
+            Outcome::unseen(format!("{}; whether this hub has a meta-tool is not visible", no.reason()))
+        }
         NoAnalysis::NoModel(_) => {
             Outcome::needs(no.reason(), "give it one: toolFiltering.llmCategorization with an apiKey in the hub's configuration")
         }
@@ -137,7 +140,7 @@ impl Held<'_> {
             .filter(|category| !self.default.contains(category) && !self.chosen.contains(category))
             .collect();
         match foreign.as_slice() {
-            [] => Outcome::pass(format!("client {} may use {}, nothing else", self.label, list(probe::exposed(self.now)))),
+            [] => Outcome::pass(format!("client {} may use {}, nothing else", self.label, tools_of(self.now))),
             foreign => Outcome::fail(format!("client {} may use {}, which it never chose", self.label, list(foreign))),
         }
     }
@@ -157,17 +160,23 @@ impl Held<'_> {
     }
 }
 
+/// What a client may use, for people.
+fn tools_of(exposures: &Exposures) -> String {
+    let exposed = probe::exposed(exposures);
+    if exposed.is_empty() { "no server's tools".to_owned() } else { format!("the tools of {}", list(exposed)) }
+}
+
 /// A client may use what it might before, and was not told otherwise.
 pub(super) fn unchanged(label: &str, before: (&Exposures, usize), now: (&Exposures, usize)) -> Outcome {
     if before.0.is_empty() && now.1 == before.1 {
         return Outcome::needs("no tool of this hub can be called without harm; no notification came", PROBE_REMEDY);
     }
     if before.0 != now.0 {
-        let (was, is) = (probe::exposed(before.0), probe::exposed(now.0));
-        return Outcome::fail(format!("client {label} might use {} before, and may use {} now", list(was), list(is)));
+        let (was, is) = (tools_of(before.0), tools_of(now.0));
+        return Outcome::fail(format!("client {label} might use {was} before, and may use {is} now"));
     }
     match now.1 - before.1 {
-        0 => Outcome::pass(format!("client {label} may use {}, as before, and got no notification", list(probe::exposed(now.0)))),
+        0 => Outcome::pass(format!("client {label} may use {}, as before, and got no notification", tools_of(now.0))),
         more => Outcome::fail(format!("client {label} got {more} notifications that its tools changed")),
     }
 }

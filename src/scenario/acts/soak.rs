@@ -49,11 +49,11 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
             break Err(interrupted);
         }
         round += 1;
-        if let Some(calls) = stage.measures.so_far(MeasuredByClient::MetaToolCall) {
-            if round.is_multiple_of(TOLD_EVERY) {
+        if round.is_multiple_of(TOLD_EVERY) {
+            if let Some(calls) = stage.measures.so_far(MeasuredByClient::MetaToolCall) {
                 (sum, count) = (sum + calls.sum_us, count + calls.count - calls.failed);
-                stage.tell_measured();
             }
+            stage.tell_measured();
         }
         let next = tokio::time::Instant::now() + stage.options.every;
         if next > end {
@@ -90,7 +90,7 @@ async fn act(stage: &Stage<'_>, client: &Actor, round: u32, rounds: &mut Rounds)
     }
     let chosen = client.returned();
     let may_use =
-        |probe: &&crate::scenario::probe::Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.server);
+        |probe: &&crate::scenario::probe::Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.category());
     let usable: Vec<_> = stage.probes.iter().filter(may_use).collect();
     let Some(probe) = usable.get(index % usable.len().max(1)) else { return Ok(()) };
     rounds.tools += 1;

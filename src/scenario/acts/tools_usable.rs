@@ -11,7 +11,7 @@ use crate::scenario::analysis::{META_TOOL, shown};
 use crate::scenario::known;
 use crate::scenario::outcome::Outcome;
 use crate::scenario::plan::{StepSpec, steps};
-use crate::scenario::probe::{self, Probe};
+use crate::scenario::probe::{self, Probe, category_of};
 use crate::scenario::stage::{Interrupted, Stage};
 use crate::watch::MeasuredByClient;
 
@@ -76,10 +76,10 @@ fn compared(stage: &Stage<'_>, client: &Actor, default: &BTreeSet<String>, liste
     let chosen = client.returned();
     let filters = stage.survey.has_meta_tool != Some(false);
     let mut expected = BTreeSet::new();
-    let is_exposed = |name: &String| !filters || chosen.contains(name) || default.contains(name);
-    for server in stage.survey.usable().filter(|server| is_exposed(&server.name)) {
+    let is_exposed = |category: &String| !filters || chosen.contains(category) || default.contains(category);
+    for server in stage.survey.usable().filter(|server| is_exposed(&category_of(&server.name))) {
         let tools = server.capabilities.iter().flat_map(|offers| &offers.tools);
-        expected.extend(tools.map(|tool| format!("{}__{}", server.name, tool.name)));
+        expected.extend(tools.map(|tool| format!("{}__{}", category_of(&server.name), tool.name)));
     }
     if filters {
         expected.insert(META_TOOL.to_owned());
@@ -96,7 +96,7 @@ fn compared(stage: &Stage<'_>, client: &Actor, default: &BTreeSet<String>, liste
 async fn over_mcp(stage: &Stage<'_>, client: &Actor) -> Result<(), Interrupted> {
     let step = stage.begin("4")?;
     let chosen = client.returned();
-    let may_use = |probe: &&Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.server);
+    let may_use = |probe: &&Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.category());
     let probes: Vec<&Probe> = stage.probes.iter().filter(may_use).collect();
     if probes.is_empty() {
         step.end(Outcome::needs("there is no tool that the client may use and that can be called without harm", PROBE_REMEDY));

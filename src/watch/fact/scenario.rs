@@ -46,7 +46,7 @@ record! {
         pub check: Text = names::CHECK,
         /// What should hold.
         pub title: Text = names::CHECK_TITLE,
-        /// What came of it.
+        /// What came of it: `pass`, `fail`, `not_verifiable` or `not_applicable`.
         pub verdict: StepVerdict = names::CHECK_VERDICT,
         /// What was seen, or why nothing could be seen.
         pub detail: Option<Text> = names::DETAIL,
@@ -66,7 +66,7 @@ record! {
         pub run: ScenarioRun = names::SCENARIO_RUN,
         /// The number within the run.
         pub sequence: u32 = names::SCENARIO_SEQUENCE,
-        /// What was measured.
+        /// What was measured: `meta_tool_call`, `api_request` or `tool_call`.
         pub measured: MeasuredByClient = names::MEASURED,
         /// How many operations were made, failed ones included.
         pub count: Count = names::COUNT,
