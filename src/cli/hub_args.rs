@@ -10,7 +10,7 @@ use crate::config::environment::Environment;
 use crate::watch::{self, HubName};
 
 /// How to reach a hub that is looked at now.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 pub(super) struct AccessArgs {
     /// The hub's process id, if it can't be detected
     #[arg(long, value_name = "PID")]

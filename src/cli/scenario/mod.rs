@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use tokio::sync::watch::Sender;
 
+use super::hub_args::AccessArgs;
 use super::run::{self, RunArgs};
 use super::watching::{Plan, Stop};
 use super::{CliError, Color, Exit, report};
@@ -75,12 +76,8 @@ struct ScenarioRunArgs {
     /// The hub's address [default: the hub that runs here]
     #[arg(long, value_name = "URL")]
     hub: Option<String>,
-    /// A header for every request to the hub, such as 'Authorization: Bearer …'; can be repeated
-    #[arg(long, value_name = "HEADER")]
-    header: Vec<String>,
-    /// A PEM file with an additional certificate authority for the hub
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// The hub's name [default: the name by which this address is watched, else the address]
     #[arg(long, value_name = "HUB")]
     name: Option<String>,
@@ -90,9 +87,6 @@ struct ScenarioRunArgs {
     /// The hub's log file [default, for a hub that runs here: where it writes it]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// The hub's process id, where it can't be found out
-    #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
     /// The state folder of `hubwatch run`: the results are told to it [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -356,12 +350,10 @@ fn named(name: &str, options: &Options) -> Result<Scenario, CliError> {
 fn target(args: &ScenarioRunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Target, CliError> {
     let args = RunArgs {
         hub: args.hub.clone(),
-        header: args.header.clone(),
-        ca: args.ca.clone(),
+        access: args.access.clone(),
         name: args.name.clone(),
         environment: args.environment.clone(),
         log: args.log.clone(),
-        pid: args.pid,
         state_dir: args.state_dir.clone(),
         ..RunArgs::default()
     };
