@@ -83,10 +83,10 @@ async fn each_thing_s_cost_is_measured_and_the_day_is_judged_by_what_was_watched
         case("the log is elsewhere", fork(), "1? 2? 3? 4? 5? 6? after+").with(|_, target, _| target.log = None),
         case("another one writes the log", fork(), "1? 2? 3? 4? 5? 6? after+").with(|hub, _, _| {
             let mut log = std::fs::File::options().append(true).open(hub.log()).unwrap();
-            std::thread::spawn(move || {
+            tokio::spawn(async move {
                 for _ in 0..100 {
                     log.write_all(b"another hub's line\n").unwrap();
-                    std::thread::sleep(Duration::from_millis(50));
+                    tokio::time::sleep(Duration::from_millis(50)).await;
                 }
             });
         }),

@@ -82,6 +82,9 @@ pub(crate) async fn plays(scenario: Scenario, target: &Target, options: &Options
     play(scenario, target, &backstage).await
 }
 
+/// Changes the hub, the target or the options.
+type Change = Box<dyn Fn(&Hub, &mut Target, &mut Options)>;
+
 /// A hub, and what must come of each step.
 pub(crate) struct Case {
     /// What is special about the hub.
@@ -91,7 +94,7 @@ pub(crate) struct Case {
     options: Options,
     /// Each step with its verdict: `+` pass, `-` fail, `?` not verifiable, `0` not applicable; `*` depends on the moment.
     steps: &'static str,
-    change: Box<dyn Fn(&Hub, &mut Target, &mut Options)>,
+    change: Change,
     has_processes: bool,
 }
 

@@ -9,6 +9,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(crate) struct HubProcess {
     process: Child,
     orders: Arc<Mutex<ChildStdin>>,
-    /// The servers whose processes have ended or have begun since somebody looked.
-    news: Arc<Mutex<Vec<News>>>,
+    /// The servers whose processes have begun or ended; taken by whoever follows the simulation.
+    news: Mutex<Option<Receiver<News>>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -51,17 +52,17 @@ impl HubProcess {
         let orders = Arc::new(Mutex::new(process.stdin.take().unwrap()));
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         lines.by_ref().find(|line| line.as_ref().unwrap().ends_with(&format!("{SAYS}ready"))).unwrap().unwrap();
-        let news = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&news);
+        let (heard, news) = channel();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 let Some((_, said)) = line.split_once(SAYS) else { continue };
                 let words: Vec<&str> = said.split(' ').collect();
                 let server = (words[1].to_owned(), words[2].parse().unwrap());
-                heard.lock().unwrap().push(if words[0] == "began" { News::Began(server) } else { News::Ended(server) });
+                // Nobody may follow it any more.
+                let _ = heard.send(if words[0] == "began" { News::Began(server) } else { News::Ended(server) });
             }
         });
-        Self { process, orders, news, is_over: Arc::default() }
+        Self { process, orders, news: Mutex::new(Some(news)), is_over: Arc::default() }
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -71,14 +72,12 @@ impl HubProcess {
     /// Keeps the servers' processes as the simulation has them: starts and ends them with it, and tells it of those that were killed.
     /// Returns once all have begun.
     pub(crate) fn follow(&self, live: Arc<Mutex<LiveSimulation>>) {
-        let (orders, news, is_over) = (Arc::clone(&self.orders), Arc::clone(&self.news), Arc::clone(&self.is_over));
-        let (begun, has_begun) = std::sync::mpsc::channel();
+        let (orders, is_over) = (Arc::clone(&self.orders), Arc::clone(&self.is_over));
+        let news = self.news.lock().unwrap().take().unwrap();
+        let (begun, has_begun) = channel();
         std::thread::spawn(move || {
             let mut running: BTreeMap<String, (u32, bool)> = BTreeMap::new();
             while !is_over.load(Ordering::SeqCst) {
-                for news in std::mem::take(&mut *news.lock().unwrap()) {
-                    take(news, &mut running, &live);
-                }
                 let wanted = wanted(&live);
                 let order = |order: &str, name: &str, number: u32| {
                     // The process may have been killed.
@@ -101,7 +100,11 @@ impl HubProcess {
                     // Only the first time somebody waits.
                     let _ = begun.send(());
                 }
-                std::thread::sleep(LOOK);
+                match news.recv_timeout(LOOK) {
+                    Ok(news) => take(news, &mut running, &live),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => return,
+                }
             }
         });
         has_begun.recv_timeout(super::hub::DEADLINE).unwrap();

@@ -260,17 +260,17 @@ async fn the_command_ends_with_a_failure_and_little_memory_whatever_it_is_sent()
         let pid = running.process.id();
         let ended = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
         let watched = ended.clone();
-        let most = std::thread::spawn(move || {
+        let most = tokio::spawn(async move {
             let mut most = 0;
             while !watched.load(std::sync::atomic::Ordering::SeqCst) {
                 most = most.max(peak(pid).unwrap_or(0));
-                std::thread::sleep(Duration::from_millis(5));
+                tokio::time::sleep(Duration::from_millis(5)).await;
             }
             most
         });
         let said = tokio::time::timeout(Duration::from_secs(60), running.end()).await.unwrap_or_else(|_| panic!("{how:?} hangs"));
         ended.store(true, std::sync::atomic::Ordering::SeqCst);
-        let most = most.join().unwrap();
+        let most = most.await.unwrap();
         assert_eq!((said.code, &said.json()["verdict"]), (Some(1), &"fail".into()), "{how:?}: {}", said.stderr);
         // 200 MB of an answer are never there at once.
         assert!((1..100_000_000).contains(&most), "{how:?}: {most}");
