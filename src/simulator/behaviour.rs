@@ -29,6 +29,8 @@ pub struct Behaviour {
     pub drops_silent_after: Option<Micros>,
     /// The hub has no model to ask.
     pub has_no_llm: bool,
+    /// A client is told by `notifications/message` that keywords decided.
+    pub tells_of_fallback: bool,
     /// A call that Gemini rejects ends in an error instead of the fallback to keywords.
     pub has_no_fallback: bool,
     /// The meta-tool answers this text at once, whatever it is asked.

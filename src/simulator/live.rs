@@ -254,6 +254,11 @@ impl Connections {
                 // In the hub's order of keys.
                 self.send_message(session, &serde_json::json!({"method": "notifications/tools/list_changed", "jsonrpc": "2.0"}));
             }
+            Notice::FellBack { session } => {
+                let params = serde_json::json!({"level": "warning", "data": "degraded: keywords decided"});
+                let message = serde_json::json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params});
+                self.send_message(session, &message);
+            }
             Notice::Answered { call, text } => self.answer(*call, text),
             Notice::Gone => self.close_all(),
             _ => {}

@@ -4,6 +4,7 @@ use std::io;
 
 use serde_json::{Value, json};
 
+use super::fields::Fields;
 use super::hub::ServerStatus;
 use super::live::LiveSimulation;
 use super::truth::Happening;
@@ -157,7 +158,7 @@ pub(super) fn run_tool(live: &mut LiveSimulation, server: &str, tool: &str) -> R
             json!({"content": [{"type": "text", "text": text}], "structuredContent": {"content": text}})
         }
         "whoami" => {
-            let text = json!({"server": server, "tool": tool, "meta": null}).to_string();
+            let text = Fields::new().text("server", server).text("tool", tool).raw("meta", "null").object();
             json!({"content": [{"type": "text", "text": text}]})
         }
         _ => json!({"content": [{"type": "text", "text": "[FILE] notes.txt"}]}),

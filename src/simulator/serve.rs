@@ -92,16 +92,19 @@ fn broken(error: &io::Error) -> Response {
 }
 
 async fn answer(live: Live, ask: impl Fn(&LiveSimulation) -> ApiAnswer) -> Response {
-    let (answer, deaf_for, load) = {
+    until_free(&live).await;
+    let (answer, load) = {
         let mut live = lock(&live);
         match live.advance() {
-            Ok(()) => (ask(&live), live.deaf_for(), live.load()),
+            Ok(()) => (ask(&live), live.load()),
             Err(error) => return broken(&error),
         }
     };
-    tokio::time::sleep(deaf_for.as_duration().max(load.map_or(Duration::ZERO, |load| load.delay.as_duration()))).await;
-    if load.is_some_and(|load| load.fails) {
-        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    if let Some(load) = load {
+        tokio::time::sleep(load.delay.as_duration()).await;
+        if load.fails {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
     }
     match answer {
         ApiAnswer::Refused => StatusCode::SERVICE_UNAVAILABLE.into_response(),
@@ -151,13 +154,18 @@ async fn configuration(State(live): State<Live>) -> Response {
 
 /// Waits while the hub answers nobody.
 async fn until_free(live: &Live) {
-    let deaf_for = {
-        let mut live = lock(live);
-        // The ticker reports an unwritable log.
-        let _ = live.advance();
-        live.deaf_for()
-    };
-    tokio::time::sleep(deaf_for.as_duration()).await;
+    loop {
+        let deaf_for = {
+            let mut live = lock(live);
+            // The ticker reports an unwritable log.
+            let _ = live.advance();
+            live.deaf_for().as_duration()
+        };
+        if deaf_for.is_zero() {
+            return;
+        }
+        tokio::time::sleep(deaf_for).await;
+    }
 }
 
 #[derive(Deserialize)]

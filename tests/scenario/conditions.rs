@@ -1,10 +1,10 @@
 //! What must be given before anything is done: without it, nothing is.
 
 use hubwatch::mcp::{Client, Closing, Endpoint, Limits, TransportKind};
-use hubwatch::simulator::{Behaviour, Profile, Step};
+use hubwatch::simulator::{Behaviour, Step};
 
-use super::command::Said;
-use super::hub::{Hub, fork, fork_that, mended, until};
+use super::command::{Running, Said};
+use super::hub::{Hub, answers_after, fork, fork_that, mended, until};
 use super::processes::HubProcess;
 
 /// Expects that nothing was done because of this, and that it is said.
@@ -53,7 +53,7 @@ async fn a_hub_that_bun_runs_is_left_alone_unless_that_is_meant() {
     let bun = folder.path().join("bun");
     std::fs::hard_link(std::env::current_exe().unwrap(), &bun).unwrap();
     let process = HubProcess::of(&bun);
-    let hub = Hub::start(Profile { pid: process.pid(), ..fork() }).await;
+    let hub = Hub::of_pid(fork(), process.pid()).await;
     refused(&hub, &["sse_lost"], "Bun").await;
     holds(&hub, &["sse_lost", "--allow", "bun"]).await;
 }
@@ -119,4 +119,16 @@ async fn a_dry_run_shows_what_would_be_done_and_does_nothing() {
     hub.happens(Step::KillHub);
     let said = dry(&["meta_tool"]).await;
     assert_eq!(said.code, Some(4), "{}", said.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scenarios_with_one_state_folder_take_turns() {
+    let hub = Hub::start(fork()).await;
+    hub.inside(|live| live.set_gemini(Some(answers_after(1_000, &["github"]))));
+    let first = Running::start(hub.command(&["meta_tool"]));
+    until("the first one has begun", async || (hub.mcp_requests() > 0).then_some(())).await;
+    let second = hub.runs(&["meta_tool"]).await;
+    assert!(second.code == Some(2) && second.stderr.contains("wait until it has ended"), "{}", second.stderr);
+    assert_eq!(first.end().await.code, Some(0));
+    holds(&hub, &["meta_tool"]).await;
 }

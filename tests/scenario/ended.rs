@@ -10,14 +10,13 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use hubwatch::journal::JournalReader;
 use hubwatch::scenario::run::{Audience, Backstage, Event, play};
-use hubwatch::scenario::telemetry::Telemetry;
 use hubwatch::scenario::{Options, Scenario};
 use hubwatch::simulator::Step;
 use hubwatch::watch::{Decoded, Environment, FactKind, HubName, ScenarioFact, Timestamp, spans_of_request};
 
 use super::command::{Running, Said};
 use super::hub::{Hub, answers_after, fork, mended, until};
-use super::play::{options, signs, target};
+use super::play::{options, signs, target, untold};
 
 /// More take too long for a gate; `HUBWATCH_SCENARIO_KILLS` raises it.
 const KILLS: u64 = 12;
@@ -118,7 +117,8 @@ async fn what_a_hub_that_died_could_not_be_given_back_is_given_back_later() {
     assert!(hub.state_dir().join("put-back.json").exists());
     hub.happens(Step::StartHub);
     until("the servers work", async || (hub.is_up().await && hub.usable().await.len() == 3).then_some(())).await;
-    let said = hub.runs(&["sse_lost"]).await;
+    // The simulated hub has another process id by now.
+    let said = hub.runs(&["sse_lost", "--pid", &hub.pid().to_string()]).await;
     assert_eq!(said.code, Some(0), "{}", said.stderr);
     is_as_before(&hub, &said.stderr).await;
 }
@@ -140,7 +140,7 @@ async fn a_panic_in_the_middle_is_told_and_everything_is_put_back() {
     let hub = Hub::with_processes(fork()).await;
     let target = target(&hub);
     std::fs::create_dir_all(&target.state_dir).unwrap();
-    let telemetry = Telemetry::new(Default::default(), Default::default());
+    let telemetry = untold(&target);
     let interrupt = tokio::sync::watch::channel(false).1;
     let audience = Panics("3", Cell::new(false));
     let options: Options = options();

@@ -54,7 +54,7 @@ async fn a_server_that_is_killed_is_put_back_and_what_the_hub_makes_of_it_is_jud
 
 #[tokio::test]
 async fn without_gemini_the_fallback_the_silence_and_the_recovery_are_judged() {
-    let possible = "1+-?0 2+-?0 3+-?0 4-?0 5+-?0 6+-?0 after+-";
+    let possible = "1+-?0 2+-?0 3+-?0 4+-?0 5+-?0 6+-?0 after+-";
     let faulty = |hub: &Hub, _: &mut _, options: &mut Options| {
         let file = hub.folder.path().join("faults");
         hub.inside(|live| live.set_fault_file(Some(file.clone())));
@@ -62,12 +62,14 @@ async fn without_gemini_the_fallback_the_silence_and_the_recovery_are_judged() {
     };
     let unread = |hub: &Hub, _: &mut _, options: &mut Options| options.fault_file = Some(hub.folder.path().join("faults"));
     let refuses = fork_that(Behaviour { has_no_fallback: true, ..Behaviour::default() });
+    let tells = fork_that(Behaviour { tells_of_fallback: true, ..Behaviour::default() });
     let no_llm = fork_that(Behaviour { has_no_llm: true, ..Behaviour::default() });
     // 3 requests to connect, a call with Gemini, one without, one with it again.
     let dies_at = |request: u64| fork_that(Behaviour { dies_at_request: Some(request), ..Behaviour::default() });
     let cases = vec![
         case("the recorded fork", fork(), "1+ 2+ 3- 4- 5+ 6+ after+").with(faulty),
-        case("keywords choose more", fork(), "1+ 2+ 3- 4? 5+ 6+ after+").gemini(answers(&["filesystem"])).with(faulty),
+        case("keywords choose more", fork(), "1+ 2+ 3- 4- 5+ 6+ after+").gemini(answers(&["filesystem"])).with(faulty),
+        case("tells of it", tells, "1+ 2+ 3- 4+ 5+ 6+ after+").with(faulty),
         case("answers an error", refuses, "1+ 2- 3+ 4- 5+ 6+ after+").with(faulty),
         case("without a meta-tool", npm(), "10 20 30 40 50 60 after+").with(faulty),
         case("no file", fork(), "1? 2? 3? 4? 5? 6? after+"),

@@ -2,6 +2,7 @@
 //! processes.
 
 use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -26,8 +27,28 @@ pub(crate) struct Hub {
     pub(crate) url: String,
     pub(crate) folder: TempDir,
     pub(crate) live: Arc<Mutex<LiveSimulation>>,
-    /// Its process and those of its servers, if it has real ones.
-    process: Option<HubProcess>,
+    /// What stands for its process.
+    process: Option<Process>,
+}
+
+/// What stands for a hub's process: each hub has one of its own, so that nobody takes this test's children for servers.
+enum Process {
+    /// Nothing but a process.
+    Bare(Child),
+    /// One with a process for each server.
+    WithServers(HubProcess),
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        match self {
+            Self::Bare(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Self::WithServers(_) => {}
+        }
+    }
 }
 
 /// The fork with three servers, each with a harmless tool. It is quick: few lines when a client leaves, no long wait for a Gemini that
@@ -87,7 +108,14 @@ impl Hub {
         Self::logging(profile, folder, log(sink)).await
     }
 
-    pub(crate) async fn logging(profile: Profile, folder: TempDir, mut log: Box<dyn LogSink + Send>) -> Self {
+    pub(crate) async fn logging(profile: Profile, folder: TempDir, log: Box<dyn LogSink + Send>) -> Self {
+        let child = Command::new("sleep").arg("1000").spawn().unwrap();
+        let profile = Profile { pid: child.id(), ..profile };
+        Self { process: Some(Process::Bare(child)), ..Self::of_process(profile, folder, log).await }
+    }
+
+    /// A hub whose process is already named in its profile.
+    pub(crate) async fn of_process(profile: Profile, folder: TempDir, mut log: Box<dyn LogSink + Send>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let now = Timestamp::now();
@@ -103,15 +131,29 @@ impl Hub {
     /// A hub with real processes.
     pub(crate) async fn with_processes(profile: Profile) -> Self {
         let process = tokio::task::spawn_blocking(HubProcess::start).await.unwrap();
-        let mut hub = Self::start(Profile { pid: process.pid(), ..profile }).await;
+        let mut hub = Self::of_pid(profile, process.pid()).await;
         let live = Arc::clone(&hub.live);
-        hub.process = tokio::task::spawn_blocking(move || {
+        let follows = move || {
             process.follow(live);
-            Some(process)
-        })
-        .await
-        .unwrap();
+            process
+        };
+        hub.process = Some(Process::WithServers(tokio::task::spawn_blocking(follows).await.unwrap()));
         hub
+    }
+
+    /// A hub that is this process.
+    pub(crate) async fn of_pid(profile: Profile, pid: u32) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = FileSink::open(&folder.path().join("mcp-hub.log")).unwrap();
+        Self::of_process(Profile { pid, ..profile }, folder, Box::new(sink)).await
+    }
+
+    /// The id of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        match self.process.as_ref().unwrap() {
+            Process::Bare(child) => child.id(),
+            Process::WithServers(process) => process.pid(),
+        }
     }
 
     pub(crate) fn log(&self) -> PathBuf {

@@ -1,23 +1,10 @@
 //! What comes out: exit codes, JSON, JUnit, expected failures, and nothing that is private.
 
-use std::path::PathBuf;
-
 use hubwatch::scenario::Scenario;
 use hubwatch::simulator::{Behaviour, Step};
 
 use super::command::{Running, signs};
 use super::hub::{Hub, fork, fork_that, mended, npm};
-
-#[test]
-fn the_published_schema_is_the_schema_of_the_results() {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/scenario.schema.json");
-    let schema = serde_json::to_string_pretty(&hubwatch::scenario::results::schema()).unwrap() + "\n";
-    if std::env::var_os("UPDATE_EXAMPLES").is_some() {
-        std::fs::write(&path, &schema).unwrap();
-    }
-    let same = std::fs::read_to_string(path).unwrap_or_default() == schema;
-    assert!(same, "docs/scenario.schema.json is not the schema of the results; run this test with UPDATE_EXAMPLES=1");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_that_harms_nothing_is_played_in_order_and_the_fork_s_defects_fail_it() {

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use hubwatch::hub::client::HubClient;
 use hubwatch::mcp::{Endpoint, Limits};
 use hubwatch::process::{Find, ProcessReader};
+use hubwatch::scenario::delivery::Outlet;
 use hubwatch::scenario::outcome::{Played, Step};
 use hubwatch::scenario::plan::UNHARMED;
 use hubwatch::scenario::run::{Audience, Backstage, Event, play};
@@ -16,8 +17,6 @@ use hubwatch::scenario::telemetry::Telemetry;
 use hubwatch::scenario::{Allow, Options, Patience, Scenario, Target};
 use hubwatch::simulator::{Gemini, Profile};
 use hubwatch::watch::{ApiOutcome, Environment, HubName, StepVerdict};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::SdkTracerProvider;
 
 use super::hub::Hub;
 
@@ -70,9 +69,14 @@ pub(crate) fn target(hub: &Hub) -> Target {
     }
 }
 
+/// Telemetry that nobody receives.
+pub(crate) fn untold(target: &Target) -> Telemetry {
+    Telemetry::to(Vec::<Outlet<opentelemetry_otlp::SpanExporter, opentelemetry_otlp::MetricExporter>>::new(), target)
+}
+
 pub(crate) async fn plays(scenario: Scenario, target: &Target, options: &Options) -> Result<Played, ApiOutcome> {
     std::fs::create_dir_all(&target.state_dir).unwrap();
-    let telemetry = Telemetry::new(SdkTracerProvider::builder().build(), SdkMeterProvider::builder().build());
+    let telemetry = untold(target);
     let interrupt = tokio::sync::watch::channel(false).1;
     let backstage = Backstage { options, telemetry: &telemetry, audience: &Nobody, interrupt, is_watched: false };
     play(scenario, target, &backstage).await

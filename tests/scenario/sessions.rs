@@ -63,7 +63,7 @@ async fn isolation_holds_on_the_fork_and_each_kind_of_leak_fails_its_step() {
     ];
     let played = plays_as(Scenario::SessionIsolation, possible, cases).await;
     let (hub, fork) = &played[0];
-    assert!(step(fork, "1.7").detail.contains("client B may use filesystem, nothing else"), "{:?}", step(fork, "1.7"));
+    assert!(step(fork, "1.7").detail.contains("client B may use the tools of filesystem, nothing else"), "{:?}", step(fork, "1.7"));
     // What is exposed has run: the fork's error comes afterwards.
     assert_eq!(hub.tools_run(), 3);
 }

@@ -126,6 +126,9 @@ impl World {
         }
         let fields = Fields::new().text("error", &error);
         self.say(Saying::warn("LLM analysis failed, using heuristic fallback").swapped(fields));
+        if self.profile.behaviour.tells_of_fallback {
+            self.outbox.push(Notice::FellBack { session: call.session.clone() });
+        }
         let reasoning = "Determined via keyword matching (LLM unavailable)";
         let analysis = Analysis { categories: by_keyword(&call.prompt), confidence: "0.6", reasoning };
         self.finish_call(call.id, &analysis, true);

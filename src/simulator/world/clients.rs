@@ -75,6 +75,10 @@ impl World {
     /// Closes the connection: the session is dropped at once, the storm follows a moment later.
     pub(super) fn close_session(&mut self, session: &str) {
         let Some(name) = self.drop_session(session) else { return };
+        let deaf = Micros::new(u64::from(self.storm_size(session)) * DEAF_PER_LINE);
+        if let Some(hub) = &mut self.hub {
+            hub.storms_until = hub.storms_until.max(self.now).plus(deaf);
+        }
         let after = self.random.micros(35_000, 105_000);
         self.later(after, Event::StormBegins { name: name.into(), session: session.into() });
     }
@@ -104,9 +108,6 @@ impl World {
     /// Logs the stack overflow of the recursive closing. In about half of the recorded cases the error comes twice.
     pub(super) fn storm_begins(&mut self, name: Arc<str>, session: String) {
         let mut left = self.storm_size(&session);
-        if let Some(hub) = &mut self.hub {
-            hub.storms_until = hub.storms_until.max(self.now).plus(Micros::new(u64::from(left) * DEAF_PER_LINE));
-        }
         if left == 1 {
             self.say(Saying::info(format!("'{name}' client disconnected from MCP HUB")));
             return;
