@@ -16,7 +16,7 @@ use hubwatch::watch::{Decoded, Environment, FactKind, HubName, ScenarioFact, Tim
 
 use super::command::{Running, Said};
 use super::hub::{Hub, answers_after, fork, mended, until};
-use super::play::{options, signs, target, untold};
+use super::play::{options, plays, signs, target, untold};
 
 /// More take too long for a gate; `HUBWATCH_SCENARIO_KILLS` raises it.
 const KILLS: u64 = 12;
@@ -106,14 +106,17 @@ async fn what_a_killed_scenario_took_is_put_back_by_the_next_one() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_hub_that_died_could_not_be_given_back_is_given_back_later() {
+    hubwatch::base::tls::choose_provider();
     let hub = Hub::with_processes(fork()).await;
-    let running = Running::start(hub.command(&["server_crash", "--allow", "server-crash", "--format", "json"]));
-    is_killed(&hub).await;
-    hub.happens(Step::KillHub);
-    let said = running.end().await;
-    assert_eq!(said.code, Some(1), "{}", said.stderr);
-    let notes = said.json()["scenarios"][0]["notes"].to_string();
-    assert!(notes.contains("NOT put back: server filesystem"), "{notes}");
+    let (target, options) = (target(&hub), options());
+    let dies = async {
+        is_killed(&hub).await;
+        hub.happens(Step::KillHub);
+    };
+    let (played, ()) = tokio::join!(plays(Scenario::ServerCrash, &target, &options), dies);
+    let played = played.unwrap();
+    assert!(signs(&played).ends_with("after-"), "{:#?}", played.steps);
+    assert!(played.notes.iter().any(|note| note.contains("NOT put back: server filesystem")), "{:?}", played.notes);
     assert!(hub.state_dir().join("put-back.json").exists());
     hub.happens(Step::StartHub);
     until("the servers work", async || (hub.is_up().await && hub.usable().await.len() == 3).then_some(())).await;

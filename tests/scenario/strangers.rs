@@ -37,8 +37,8 @@ enum Strange {
     WrongIds,
     /// Calls are answered twice, with different categories.
     Twice,
-    /// Calls are answered with 200 MB.
-    Huge,
+    /// Calls are answered with so many bytes.
+    Huge(usize),
     /// Calls are answered by what is no JSON-RPC.
     Garbage,
     /// Each call brings a flood of notifications before its answer.
@@ -55,7 +55,7 @@ const ALL: [Strange; 12] = [
     Strange::Ends,
     Strange::WrongIds,
     Strange::Twice,
-    Strange::Huge,
+    Strange::Huge(10_000_000),
     Strange::Garbage,
     Strange::Flood,
 ];
@@ -182,8 +182,8 @@ fn answer(how: Strange, message: &Value, to: &UnboundedSender<String>) {
                 result(id, categories("github"));
                 result(id, categories("filesystem"));
             }
-            Strange::Huge => {
-                let text = "x".repeat(200_000_000);
+            Strange::Huge(bytes) => {
+                let text = "x".repeat(bytes);
                 result(id, json!({"content": [{"type": "text", "text": text}]}));
             }
             Strange::Garbage => event("{\"id\": 1, categories"),
@@ -229,7 +229,7 @@ async fn each_kind_of_bad_answer_has_a_clear_verdict_and_an_end() {
             Strange::Ends => ("1- 2- 3? 4? 5? 6? 7- after+", "2", "the server"),
             Strange::WrongIds => ("1- 2- 3? 4? 5? 6? 7- after+", "2", "no answer to tools/call within 1.5 s"),
             Strange::Twice => ("1- 2+ 3+ 4+ 5+ 6- 7- after+", "2", "github after"),
-            Strange::Huge => ("1- 2- 3? 4? 5? 6? 7- after+", "2", "larger than 4194304 bytes"),
+            Strange::Huge(_) => ("1- 2- 3? 4? 5? 6? 7- after+", "2", "larger than 4194304 bytes"),
             Strange::Garbage => ("1- 2- 3? 4? 5? 6? 7- after+", "2", "no answer to tools/call within 1.5 s"),
             Strange::Flood => ("1- 2+ 3+ 4+ 5+ 6+ 7- after+", "2", "github after"),
         };
@@ -251,7 +251,7 @@ async fn the_command_ends_with_a_failure_and_little_memory_whatever_it_is_sent()
     for (how, arguments) in [
         (Strange::Page, ["meta_tool", "tools_usable"]),
         (Strange::EndlessLine, ["meta_tool", "meta_tool"]),
-        (Strange::Huge, ["meta_tool", "meta_tool"]),
+        (Strange::Huge(200_000_000), ["meta_tool", "meta_tool"]),
     ] {
         let url = strange(&hub, how).await;
         let mut command = hub.hubwatch(&["scenario", "run", "--hub", &url, "--format", "json"]);
