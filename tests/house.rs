@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use hubwatch::judge::incident::IncidentKind;
+
 /// Where the picture begins and ends in the crate's documentation.
 const PICTURE: (&str, &str) = ("//! ```text\n", "//! ```\n");
 
@@ -259,6 +261,16 @@ fn each_kind_of_fact_has_a_producer_and_a_reader_or_a_reason() {
     let needless: Vec<_> = excused.iter().filter(|record| !lacking.contains_key(*record)).collect();
     assert!(needless.is_empty(), "these have both by now, and need no place in TOLD_ONLY: {needless:?}");
     assert!(TOLD_ONLY.iter().all(|(_, reason)| reason.ends_with('.') && reason.contains(' ')));
+}
+
+#[test]
+fn each_kind_of_incident_is_raised_somewhere() {
+    let detectors = programs(&["judge/detect/"]).join("\n");
+    let named: BTreeSet<&str> =
+        detectors.split("IncidentKind::").skip(1).filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next()).collect();
+    let raised = |kind: &IncidentKind| named.contains(format!("{kind:?}").as_str());
+    let missing: Vec<_> = IncidentKind::ALL.iter().filter(|kind| !raised(kind)).collect();
+    assert!(missing.is_empty(), "no detector names {missing:?}");
 }
 
 #[test]

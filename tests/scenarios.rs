@@ -5,7 +5,7 @@ mod period;
 use hubwatch::judge::Assessment;
 use hubwatch::judge::evaluate::Ground;
 use hubwatch::judge::history::CallMatch;
-use hubwatch::judge::incident::Incident;
+use hubwatch::judge::incident::{Incident, IncidentKind};
 use hubwatch::judge::measure::Measure;
 use hubwatch::judge::verdict::Verdict;
 use hubwatch::watch::*;
@@ -157,14 +157,9 @@ fn every_run_counts_the_reason_names_the_step_its_known_defect_and_the_runs_and_
     let row = criterion(&report, "integration.session_isolation");
     assert_eq!(row["verdict"], "fail");
     let why = row["why"].as_str().unwrap();
-    assert_eq!(
-        why,
-        format!(
-            "1 step of scenario session_isolation failed: 1.2 each client has its own tools (known defect of the hub: {DEFECT}) (allowed: 0), 3 runs, \
-             at 2026-11-18 19:27"
-        )
-    );
-    assert_eq!(row["value"], "session_isolation: 1 failed in 3 runs");
+    let steps = format!("1.2 each client has its own tools (known defect of the hub: {DEFECT})");
+    assert_eq!(why, format!("1 step of scenario session_isolation failed (allowed: 0), in 3 runs, at 2026-11-18 19:27: {steps}"));
+    assert_eq!(row["value"], "failed steps of session_isolation 1 in 3 runs");
     let evidence = &row["evidence"][0];
     assert_eq!(evidence["trace"], "0123456789abcdef0123456789abcdef");
     assert!(evidence["what"].as_str().unwrap().contains("A saw github"), "{evidence}");
@@ -338,6 +333,22 @@ fn a_server_that_a_scenario_disconnects_counts_for_it_alone() {
     }
 }
 
+#[test]
+fn memory_that_grew_in_a_scenario_is_no_incident_of_the_time_after_it() {
+    let days = [true, false].map(|is_planned| {
+        let mut watches = quiet(DAY).watches();
+        if is_planned {
+            planned(&mut watches, "high_load", 300, 310);
+        }
+        watches[305..]
+            .iter_mut()
+            .for_each(|watch| watch.poll.as_mut().unwrap().process.as_mut().unwrap().rss = Bytes::new(300_000_000));
+        judge(&watches)
+    });
+    let growth = |day: &Assessment| unplanned(day).iter().filter(|incident| incident.kind == IncidentKind::MemoryGrowth).count();
+    assert_eq!(days.each_ref().map(growth), [0, 1]);
+}
+
 fn storm(watch: &Watch, count: u64) -> Storm {
     let (first, last) = (watch.interval.start(), watch.interval.end());
     Storm {
@@ -408,9 +419,7 @@ fn the_pages_list_the_steps_and_escape_what_they_quote() {
     let (third, fourth) = (part(&md, "## 3. ", "## 4. "), part(&md, "## 4. ", "## 5. "));
     assert!(third.contains("### Scenario half\\_open: ✓ pass") && !third.contains("session_isolation"), "{third}");
     assert!(
-        fourth.contains(
-            "### Scenario session\\_isolation: ✗ FAIL\n\n1 run: 2 failed, 1 not applicable. It ran 2026-11-18 17:47:40 UTC:"
-        ),
+        fourth.contains("### Scenario session\\_isolation: ✗ FAIL\n\n1 run, 2026-11-18 17:47:40 UTC: 2 failed, 1 not applicable."),
         "{fourth}"
     );
     assert!(fourth.contains(&format!("[known defect of the hub]({DEFECT})")) && fourth.contains("– not applicable"), "{fourth}");

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use hubwatch::announce::marks::{self, Edge, Mark};
 use hubwatch::announce::results::{self, Told, ToldResult};
 use hubwatch::journal::JournalReader;
 use hubwatch::watch::*;
@@ -120,9 +121,8 @@ fn kept(hub: &Hub) -> BTreeMap<u32, u32> {
 }
 
 fn waits(hub: &Hub) -> usize {
-    let files = std::fs::read_dir(hub.state_dir().join("results"))
-        .map_or(0, |files| files.flatten().filter(|file| !file.file_name().to_string_lossy().starts_with('.')).count());
-    files
+    let whole = |file: &std::fs::DirEntry| !file.file_name().to_string_lossy().starts_with('.');
+    std::fs::read_dir(hub.state_dir().join("results")).map_or(0, |files| files.flatten().filter(whole).count())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -156,4 +156,35 @@ async fn whoever_is_killed_no_result_is_lost_and_none_is_there_twice() {
     let lost: Vec<u32> = (1..=last).filter(|number| !kept.contains_key(number)).collect();
     assert!(lost.len() <= KILLS as usize && lost.windows(2).all(|pair| pair[0] + 1 < pair[1]), "seed {seed}: {lost:?} of {last}");
     assert!(last > 3 * KILLS, "{last}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_of_a_time_without_a_watch_wait_for_the_next_and_stand_in_its_report_without_secrets() {
+    let hub = Hub::start().await;
+    let sidecar = hub.watch(&[]);
+    sidecar.until("/readyz", |body| body.contains("\"ready\":true")).await;
+    sidecar.stop();
+    let now = Timestamp::now();
+    let mark = |edge, at| Mark { at, edge, name: "session_isolation".to_owned() };
+    marks::lay(&hub.state_dir(), &mark(Edge::Begin, now)).unwrap();
+    results::lay(&hub.state_dir(), &check(1, now, StepVerdict::Pass)).unwrap();
+    results::lay(&hub.state_dir(), &check(2, now.plus(Micros::new(1_000)), StepVerdict::Fail)).unwrap();
+    marks::lay(&hub.state_dir(), &mark(Edge::End, now.plus(Micros::new(2_000)))).unwrap();
+    let sidecar = hub.watch(&[]);
+    let live = sidecar.until_json("/report.json", |report| !report["scenarios"].as_array().unwrap().is_empty()).await;
+    sidecar.stop();
+    for report in [live, hub.report()] {
+        let scenario = &report["scenarios"][0];
+        assert_eq!((&scenario["name"], &scenario["runs"]), (&"session_isolation".into(), &1.into()));
+        let steps = scenario["latest"]["steps"].as_array().unwrap();
+        assert_eq!(steps.iter().map(|step| step["verdict"].as_str().unwrap()).collect::<Vec<_>>(), ["pass", "fail"]);
+        assert!(
+            steps[1]["detail"].as_str().unwrap().contains("the hub answered") && !report.to_string().contains("AIzaSy"),
+            "{steps:?}"
+        );
+        assert_eq!((&report["planned"][0]["name"], report["planned"].as_array().unwrap().len()), (&"session_isolation".into(), 1));
+        let criteria = report["criteria"].as_array().unwrap();
+        assert_eq!(criteria.iter().find(|row| row["id"] == "integration.session_isolation").unwrap()["verdict"], "fail");
+    }
+    assert_eq!(kept(&hub), BTreeMap::from([(1, 1), (2, 1)]));
 }

@@ -249,6 +249,7 @@ fn play(seen: Seen, seed: u64, steps: Vec<(Timestamp, Step)>, length: Micros) ->
         let id = match fact.evidence {
             Evidence::Line(record, ordinal) => FactId::of_line(record, ordinal),
             Evidence::Watch => FactId::of_line(uid(0), 0),
+            Evidence::Scenario(id) => id,
         };
         Fact { id, when: fact.when, source: fact.source, kind: fact.kind }
     });

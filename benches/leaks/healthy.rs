@@ -77,6 +77,12 @@ fn lives(all: &mut Vec<Shape>) {
     for (each, name) in [(1.0, "restarts each hour"), (2.0, "restarts each 2 h")] {
         all.push(short_lived(level(), name.to_owned(), each));
     }
+    // To the last poll what a leak of 2 MB/h with restarts each 2 h looks like.
+    all.push(short_lived(
+        plain("", 0.0, Noise::White, |hour| 2.0 * (hour % 2.0)),
+        "restarts each 2 h, each with an even warm-up of 4 MB".to_owned(),
+        2.0,
+    ));
     all.push(short_lived(
         plain("", 0.0, Noise::White, |hour| 20.0 * ((hour % 2.0) * 2.0).ln_1p()),
         "restarts each 2 h, fragmentation".to_owned(),

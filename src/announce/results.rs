@@ -112,7 +112,7 @@ mod tests {
         let found = waiting(folder.path(), |_| false);
         assert_eq!(found.new.iter().map(|(_, told)| told.clone()).collect::<Vec<_>>(), [first.clone(), second.clone()]);
         let rest = waiting(folder.path(), |known| known == id(&first));
-        assert_eq!(rest.new.iter().map(|(_, told)| told.clone()).collect::<Vec<_>>(), [second.clone()]);
+        assert_eq!(rest.new.iter().map(|(_, told)| told.clone()).collect::<Vec<_>>(), [second]);
         assert_eq!(rest.known, [(found.new[0].0.clone(), id(&first))]);
         crate::announce::done(&found.new.into_iter().map(|(path, _)| path).collect::<Vec<_>>());
         assert!(waiting(folder.path(), |_| false).new.is_empty());

@@ -24,7 +24,10 @@ use crate::watch::{JsonTraces, TraceId, names};
 /// `--backend file=PATH`.
 pub const KIND: Kind = Kind {
     word: "file",
+    form: "PATH",
     target: "a file of OTLP JSON lines (.gz, .zst too), or a folder with such files",
+    request: "OTLP JSON lines, plain, `.gz`, `.zst`",
+    tested_with: "`hubwatch export`, and the file exporter of the real OpenTelemetry Collector, compressed and uncompressed",
     trace_url: None,
     open: |target, _: &Access| Ok(Box::new(OtlpFile::open(Path::new(target.strip_prefix("file://").unwrap_or(target)))?)),
 };

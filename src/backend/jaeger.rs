@@ -12,7 +12,10 @@ use crate::watch::{Decoded, JsonTraces, TraceId};
 /// `--backend jaeger=URL`.
 pub const KIND: Kind = Kind {
     word: "jaeger",
+    form: "URL (also a `hubwatch run --listen`)",
     target: "the address of Jaeger's UI and query API, or of a `hubwatch run --listen`",
+    request: "v3 API, OTLP JSON",
+    tested_with: "real Jaeger 2.13: memory, and badger over a restart; our own served journal",
     trace_url: Some("{url}/trace/{trace_id}"),
     open: |url, access| Ok(Box::new(Jaeger::new(url, access)?)),
 };

@@ -188,8 +188,14 @@ pub type Opened = Result<Box<dyn Backend>, BackendError>;
 pub struct Kind {
     /// The word before the `=` of `--backend`.
     pub word: &'static str,
+    /// What stands after the `=`, in a word or two: the help's list.
+    pub form: &'static str,
     /// Describes the target after the `=`.
     pub target: &'static str,
+    /// What it is asked: a column of the README's table.
+    pub request: &'static str,
+    /// What it was tested with: the next column.
+    pub tested_with: &'static str,
     /// Default URL of a trace in a user interface, with the placeholders `{url}` and `{trace_id}`; the configuration overrides it.
     pub trace_url: Option<&'static str>,
     /// Opens the backend for a target.
@@ -198,6 +204,11 @@ pub struct Kind {
 
 /// All kinds, in the order of the help.
 pub const KINDS: &[Kind] = &[jaeger::KIND, tempo::KIND, file::KIND];
+
+/// Lists the forms of `--backend`, as its help has them.
+pub fn forms() -> String {
+    KINDS.iter().map(|kind| format!("{}={}", kind.word, kind.form)).collect::<Vec<_>>().join(", ")
+}
 
 /// Returns the kind with this word.
 pub fn kind(word: &str) -> Option<&'static Kind> {

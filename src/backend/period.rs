@@ -229,11 +229,13 @@ async fn slots(
     let mut answers = stream::iter(wanted.slots_with_context()).map(ask).buffered(backend.concurrency());
     while let Some((slot, parts)) = answers.next().await {
         let mut watches = Watches::new();
-        // What is missing before the period is missing in no figure of it.
+        // What is missing before the period is missing in no figure of it. What is there and can't be used is told all the same: it may
+        // have told how things stood at the period's beginning.
         let (mut before, is_before) = (Found::default(), slot.0 < first);
         for trace in parts? {
             watches.extend(decoded(wanted, slot, trace, if is_before { &mut before } else { &mut found }));
         }
+        found.unreadable.append(&mut before.unreadable);
         found.slots += u64::from(!is_before);
         found.empty_slots += u64::from(!is_before && watches.is_empty());
         done += 1;
@@ -388,6 +390,16 @@ mod tests {
             amend(&mut expected);
             prop_assert_eq!((found.watches, &found.incomplete, &found.unreadable), (given.len() as u64, &vec![], &vec![]));
             prop_assert_eq!(given, expected);
+        }
+
+        #[test]
+        fn a_watch_that_cant_be_is_counted_and_not_returned_also_before_the_period(watch in any::<Watch>(), slots_before in 0..16_u64) {
+            let wanted = wanted(100);
+            let mut impossible = arrange(vec![watch], 1, 7, &[]).remove(0);
+            let end = BEGIN.minus(Micros::new(slots_before * 900_000_000));
+            impossible.interval = Interval::new(end.minus(Micros::new(2 * LONGEST_WATCH.get())), end);
+            let (given, found) = read_all(&memory(&[impossible]), &wanted);
+            prop_assert_eq!((given.len(), found.unreadable), (0, vec![DecodeError::TooLong]));
         }
 
         #[test]

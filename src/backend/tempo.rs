@@ -14,7 +14,10 @@ use crate::watch::{Decoded, TraceId, spans_of_request};
 /// `--backend tempo=URL`.
 pub const KIND: Kind = Kind {
     word: "tempo",
+    form: "URL",
     target: "the address of Tempo's query API; set a tenant as header X-Scope-OrgID",
+    request: "trace by id, protobuf; v2, or v1 where there is no v2",
+    tested_with: "its documented API only: a test server implements it, with its limits",
     // Traces are shown in Grafana, whose address is unknown.
     trace_url: None,
     open: |url, access| Ok(Box::new(Tempo::new(url, access)?)),

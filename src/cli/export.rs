@@ -8,6 +8,7 @@ use flate2::write::GzEncoder;
 use futures_util::{StreamExt as _, stream};
 use serde::Serialize;
 
+use super::hub_args::{WatchedHub, WatchedHubArgs};
 use super::period_source::{self, BackendArgs, PeriodArgs, Source, progress};
 use super::report::print;
 use super::{CliError, Exit};
@@ -40,15 +41,8 @@ pub struct ExportArgs {
     period: PeriodArgs,
     #[command(flatten)]
     backend: BackendArgs,
-    /// The hub's name; required if several hubs were watched
-    #[arg(long, value_name = "HUB")]
-    name: Option<String>,
-    /// The hub's environment [default: staging]
-    #[arg(long, value_name = "ENV")]
-    environment: Option<String>,
-    /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    hub: WatchedHubArgs,
     /// The file to write, such as staging.jsonl.zst; - is stdout
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
@@ -87,9 +81,7 @@ struct Written {
 
 /// Writes the archive.
 pub(super) async fn export(args: ExportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
-    let name = layers.hub_name(args.name.as_deref())?;
-    let environment = layers.environment_name(args.environment.as_deref())?;
-    let state_dir = layers.state_dir(args.state_dir.as_deref());
+    let WatchedHub { name, environment, state_dir } = args.hub.hub(layers)?;
     let chosen = args.backend.chosen(layers)?;
     let Source { backend, hub, .. } = period_source::open(chosen.as_ref(), &state_dir, name, &environment)?;
     let period = args.period.period()?;

@@ -6,6 +6,7 @@ mod exit;
 mod export;
 mod first_process;
 mod health;
+mod hub_args;
 mod known_hubs;
 mod mark;
 mod outputs;

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::CliError;
 use super::known_hubs::{self, Known};
 use crate::backend::embedded::Embedded;
-use crate::backend::{Backend, BackendError};
+use crate::backend::{self, Backend, BackendError};
 use crate::config::backend::{BackendFlags, Chosen};
 use crate::config::environment::Environment;
 use crate::config::{self, Layers, Sourced};
@@ -22,8 +22,7 @@ pub(super) const DEFAULT_PERIOD: Duration = Duration::from_secs(48 * 3600);
 /// The backend and how to connect to it.
 #[derive(Debug, Default, Args)]
 pub(super) struct BackendArgs {
-    /// The backend to read: jaeger=URL (also a `hubwatch run --listen`), tempo=URL, file=PATH [default: the state folder]
-    #[arg(long, value_name = "KIND=TARGET")]
+    #[arg(long, value_name = "KIND=TARGET", help = backend_help())]
     backend: Option<String>,
     /// A header for every request to the backend, such as 'X-Scope-OrgID: staging'; can be repeated
     #[arg(long, value_name = "HEADER")]
@@ -31,6 +30,11 @@ pub(super) struct BackendArgs {
     /// A PEM file with an additional certificate authority for the backend
     #[arg(long, value_name = "FILE")]
     backend_ca: Option<PathBuf>,
+}
+
+/// The kinds of backends are known by their rows.
+fn backend_help() -> String {
+    format!("The backend to read: {} [default: the state folder]", backend::forms())
 }
 
 impl BackendArgs {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::hub_args::{WatchedHub, WatchedHubArgs};
 use super::outputs::{Format, Output, outputs, own_templates};
 use super::period_source::{self, BackendArgs, DEFAULT_PERIOD, Period, PeriodArgs, Source, progress};
 use super::{CliError, Exit};
@@ -41,15 +42,8 @@ pub struct ReportArgs {
     period: PeriodArgs,
     #[command(flatten)]
     backend: BackendArgs,
-    /// The hub's name; required if several hubs were watched
-    #[arg(long, value_name = "HUB")]
-    name: Option<String>,
-    /// The hub's environment [default: staging]
-    #[arg(long, value_name = "ENV")]
-    environment: Option<String>,
-    /// The state folder of `hubwatch run` [default: $XDG_STATE_HOME/hubwatch]
-    #[arg(long, value_name = "DIR")]
-    state_dir: Option<PathBuf>,
+    #[command(flatten)]
+    hub: WatchedHubArgs,
     /// The output: a file whose ending selects the format, a folder for all formats, or - for stdout; can be repeated [default:
     /// STAGING_INTEGRATION_HEALTH_REPORT.md]
     #[arg(long, value_name = "PATH")]
@@ -122,15 +116,15 @@ pub(super) fn sign_off(section: &ReportSection) -> SignOff {
 
 /// Makes the report that the arguments describe.
 pub(super) async fn report(args: ReportArgs, layers: &Layers<impl Environment>) -> Result<Exit, CliError> {
-    let name = layers.hub_name(args.name.as_deref())?;
+    let WatchedHub { name, environment, state_dir } = args.hub.hub(layers)?;
     let backend = args.backend.chosen(layers)?;
     let job = Job {
         period: args.period.period()?,
         trace_url: layers.trace_url(backend.as_ref())?,
         backend,
-        state_dir: layers.state_dir(args.state_dir.as_deref()),
+        state_dir,
         name,
-        environment: layers.environment_name(args.environment.as_deref())?,
+        environment,
         outputs: outputs(&args.out, &args.format)?,
         templates: own_templates(&args.template)?,
         earlier: args.compare.as_deref().map(earlier).transpose()?,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::hub_args::AccessArgs;
 use super::known_hubs;
 use super::period_source::Period;
 use super::supervisor::{Attended, Supervisor};
@@ -81,15 +82,8 @@ pub struct RunArgs {
     /// The polling interval, 200ms to 10m [default: 15s]
     #[arg(long, value_name = "TIME")]
     pub(super) interval: Option<String>,
-    /// The hub's process id, if it can't be detected
-    #[arg(long, value_name = "PID")]
-    pub(super) pid: Option<u32>,
-    /// A header for every request to the hub, such as 'Authorization: Bearer …'; can be repeated
-    #[arg(long, value_name = "HEADER")]
-    pub(super) header: Vec<String>,
-    /// A PEM file with an additional certificate authority for the hub
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) access: AccessArgs,
     /// Serve the status page, /readyz, /metrics and traces by id on this address; without a value on 127.0.0.1:9684 [default: no
     /// server]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DEFAULT_LISTEN)]
@@ -232,7 +226,7 @@ pub(super) fn plans(args: &RunArgs, layers: &Layers<impl Environment + Clone>) -
     if hubs.len() < 2 || args.hub.is_some() || layers.variable("HUBWATCH_HUB").is_some() {
         return Ok(vec![plan(args, layers)?]);
     }
-    if args.log.is_some() || args.stdin || args.pid.is_some() || args.build.is_some() || args.dashboard.is_some() {
+    if args.log.is_some() || args.stdin || args.access.pid.is_some() || args.build.is_some() || args.dashboard.is_some() {
         let problem = "--log, --stdin, --pid, --build and --dashboard work for one hub only, and the configuration file has several: set the keys there, in each [[hub]]";
         return Err(CliError::Usage(problem.to_owned()));
     }
@@ -288,8 +282,8 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         None => LogSource::None,
     };
     let log = if layers.stdin(args.stdin)? { log.and_stdin() } else { log };
-    let headers = layers.hub_headers(&args.header)?;
-    let ca = args.ca.clone().or_else(|| file.ca.clone());
+    let headers = layers.hub_headers(&args.access.header)?;
+    let ca = args.access.ca.clone().or_else(|| file.ca.clone());
     let state_dir = layers.state_dir(args.state_dir.as_deref());
     let environment = layers.environment_name(args.environment.as_deref())?;
     let name = known_hubs::of_address(layers, args.name.as_deref(), &hub, (&state_dir, &environment))?;
@@ -316,7 +310,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         drain: layers.drain(args.drain.as_deref())?,
         interval: layers.interval(args.interval.as_deref())?,
         vitals: Vitals::default(),
-        process: process_source(seen(args.pid, file, &url)),
+        process: process_source(seen(args.access.pid, file, &url)),
         length: args.length.as_deref().map(length_of).transpose()?,
     })
 }

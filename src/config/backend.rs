@@ -102,7 +102,7 @@ mod tests {
         let (kind, target) = kind_and_target("jaeger=http://127.0.0.1:16686/prefix?a=b").unwrap();
         assert_eq!((kind.word, target.as_str()), ("jaeger", "http://127.0.0.1:16686/prefix?a=b"));
         assert!(kind_and_target("http://127.0.0.1:16686").unwrap_err().contains("the kind is missing"));
-        assert!(kind_and_target("zipkin=http://a").unwrap_err().contains("unknown backend kind `zipkin`"));
+        assert!(kind_and_target("nosuch=http://a").unwrap_err().contains("unknown backend kind `nosuch`"));
         assert!(kind_and_target("file=").unwrap_err().contains("the target after `=` is missing"));
     }
 }

@@ -105,7 +105,7 @@ pub const SETTINGS: &[Setting] = settings! {
     "journal.max_bytes" "HUBWATCH_JOURNAL_MAX_BYTES" "" Text Open "`1 GiB`" "the journal's size beyond which the oldest rows are dropped"
     "journal.max_age" "HUBWATCH_JOURNAL_MAX_AGE" "" Text Open "`336h`" "retention time; a single wrong clock reading drops nothing, and the last 48 hours of running are kept while there is room"
     "journal.reserve" "HUBWATCH_JOURNAL_RESERVE" "" Text Open "`256 MiB`" "disk space to leave free"
-    "backend.source" "HUBWATCH_BACKEND" "--backend" Text Address "the state folder" "the backend that a report reads: `jaeger=URL`, `tempo=URL` or `file=PATH`"
+    "backend.source" "HUBWATCH_BACKEND" "--backend" Text Address "the state folder" "the backend that a report reads, as `KIND=TARGET`: [the kinds](../README.md#backends)"
     "backend.headers" "HUBWATCH_BACKEND_HEADERS" "--backend-header" Headers Secret "none" "headers for every request to the backend"
     "backend.bearer" "HUBWATCH_BACKEND_BEARER" "" Text Secret "none" "a token: `Authorization: Bearer …`"
     "backend.user" "HUBWATCH_BACKEND_USER" "" Text Open "none" "a user: `Authorization: Basic …`"

@@ -18,20 +18,20 @@ pub struct Alert {
     pub enabled: bool,
 }
 
-/// An event that has no threshold is one whenever it happens; within minutes it is the same one.
-impl Default for Alert {
-    fn default() -> Self {
-        Self { severity: Gravity::Warning, threshold: 0, window: Micros::new(5 * 60 * 1_000_000), enabled: true }
+impl Alert {
+    /// Of an event that has no threshold: it is one whenever it happens; within minutes it is the same one.
+    pub const fn whenever(kind: IncidentKind) -> Self {
+        Self { severity: kind.severity(), threshold: 0, window: Micros::new(5 * 60 * 1_000_000), enabled: true }
     }
 }
 
-/// The thresholds of all kinds.
+/// The thresholds of the kinds that have one, or that the rules change.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Alerts(pub BTreeMap<IncidentKind, Alert>);
 
 impl Alerts {
     /// The threshold of a kind.
     pub fn of(&self, kind: IncidentKind) -> Alert {
-        self.0.get(&kind).cloned().unwrap_or_default()
+        self.0.get(&kind).cloned().unwrap_or_else(|| Alert::whenever(kind))
     }
 }

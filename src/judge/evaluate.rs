@@ -8,10 +8,10 @@ use super::exact::Exact;
 use super::history::{Basis, Coverage, History};
 use super::measure::{Kind, Measure, Measured, Unit};
 use super::number::{self, Bound};
-use super::rules::Waiver;
+use super::rules::{Length, Rules, Waiver};
 use super::topics::Degradations;
 use super::verdict::{Verdict, weight};
-use crate::watch::{Timestamp, terms};
+use crate::watch::{Micros, Timestamp, terms};
 
 terms! {
     /// On what grounds a verdict stands.
@@ -183,24 +183,24 @@ fn figure(of: Measure, measured: Measured, criteria: &[Criterion], coverage: Exa
 }
 
 /// Every measure, in the order in which a report lists them.
-pub(super) fn measure_all(criteria: &[Criterion], history: &History) -> Vec<MeasureFigure> {
-    let degradations = degradations(criteria, history);
+pub(super) fn measure_all(rules: &Rules, history: &History) -> Vec<MeasureFigure> {
+    let (criteria, degradations) = (&rules.criteria, degradations(rules, history));
     let of = |of: Measure| figure(of, of.measure(history, &degradations), criteria, history.coverage.of(of.basis));
     Measure::all().map(of).collect()
 }
 
-fn degradations(criteria: &[Criterion], history: &History) -> Degradations {
+fn degradations(rules: &Rules, history: &History) -> Degradations {
     let none = Degradations::default();
-    let degradation = criteria.iter().filter(|criterion| criterion.group == Group::Degradation);
-    Degradations::of(degradation.map(|criterion| judge(criterion, criteria, history, &none)))
+    let degradation = rules.criteria.iter().filter(|criterion| criterion.group == Group::Degradation);
+    Degradations::of(degradation.map(|criterion| judge(criterion, rules, history, &none)))
 }
 
 /// Judges all criteria. Those that are about the degradation criteria come after these.
-pub(super) fn judge_all(criteria: &[Criterion], waivers: &[Waiver], history: &History, to: Timestamp) -> Vec<(Criterion, Judged)> {
-    let degradations = degradations(criteria, history);
-    let judged = criteria.iter().map(|criterion| {
-        let mut judged = judge(criterion, criteria, history, &degradations);
-        if let Some(waiver) = waivers.iter().find(|waiver| waiver.criterion == criterion.id) {
+pub(super) fn judge_all(rules: &Rules, history: &History, to: Timestamp) -> Vec<(Criterion, Judged)> {
+    let degradations = degradations(rules, history);
+    let judged = rules.criteria.iter().map(|criterion| {
+        let mut judged = judge(criterion, rules, history, &degradations);
+        if let Some(waiver) = rules.waivers.iter().find(|waiver| waiver.criterion == criterion.id) {
             waive(&mut judged, waiver, to);
         }
         (criterion.clone(), judged)
@@ -218,16 +218,17 @@ fn waive(judged: &mut Judged, waiver: &Waiver, to: Timestamp) {
 }
 
 /// Judges one criterion: the worst of its limits decides.
-fn judge(criterion: &Criterion, all: &[Criterion], history: &History, degradations: &Degradations) -> Judged {
+fn judge(criterion: &Criterion, rules: &Rules, history: &History, degradations: &Degradations) -> Judged {
     if !criterion.enabled {
         return Judged::disabled();
     }
     let judge_one = |limit: &Limit| {
         let measured = limit.measure.measure(history, degradations);
         let coverage = history.coverage.of(limit.measure.basis);
-        let short = short_of(criterion, limit.measure.basis, &history.coverage);
+        let short = short_of(criterion, limit.measure.basis, &history.coverage, rules.min_period);
         let (verdict, ground, why) = decide(criterion, limit, &measured, coverage, short);
-        let MeasureFigure { measure, exact, shown, samples, source, .. } = figure(limit.measure, measured, all, coverage);
+        let MeasureFigure { measure, exact, shown, samples, source, .. } =
+            figure(limit.measure, measured, &rules.criteria, coverage);
         let bounds: Vec<Bound> = limit.warns().into_iter().chain(limit.fails()).collect();
         LimitJudged {
             measure,
@@ -279,21 +280,45 @@ const fn needed(criterion: &Criterion) -> Bound {
     Bound { limit: criterion.min_coverage, below: true, strict: false }
 }
 
-/// What was seen for too little of the period, and for how much of it: the source itself, or the hub as a whole where the source was
-/// there for enough of what was watched.
-pub(crate) fn short_of(criterion: &Criterion, source: Basis, coverage: &Coverage) -> (Basis, Exact) {
-    let (watched, seen) = (coverage.of(Basis::Watch), coverage.of(source));
-    let enough_of_it = watched.times(Exact::whole(criterion.min_coverage)) <= seen.times(Exact::whole(1_000));
-    if needed(criterion).is_beyond(watched) && enough_of_it { (Basis::Watch, watched) } else { (source, seen) }
+/// What left a criterion without enough to stand on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Short {
+    /// What was seen for too little of the period.
+    pub source: Basis,
+    /// In which share of the period it was seen (thousandths).
+    seen: Exact,
+    /// The shortest period that gets a verdict, where that lacks a larger share than the source does.
+    wanted: Option<Micros>,
 }
 
-fn decide(
-    criterion: &Criterion,
-    limit: &Limit,
-    measured: &Measured,
-    coverage: Exact,
-    short: (Basis, Exact),
-) -> (Verdict, Ground, String) {
+impl Short {
+    /// Returns whether the period lacks more than its source does: what was not seen of a watch of a minute is no fault of the hub's.
+    pub(crate) const fn is_the_period(self) -> bool {
+        self.wanted.is_some()
+    }
+
+    /// What to do.
+    fn advice(self) -> String {
+        match self.wanted {
+            Some(wanted) => format!("watch for at least {}", Length(wanted)),
+            None => self.source.advice().to_owned(),
+        }
+    }
+}
+
+/// What was seen for too little of the period, and for how much of it: the source itself, or the hub as a whole where the source was
+/// there for enough of what was watched. Whichever lacks the larger share is to blame: the period, of the shortest one that gets a verdict,
+/// or the source, of the period.
+pub(crate) fn short_of(criterion: &Criterion, source: Basis, coverage: &Coverage, min_period: Micros) -> Short {
+    let (watched, seen) = (coverage.of(Basis::Watch), coverage.of(source));
+    let enough_of_it = watched.times(Exact::whole(criterion.min_coverage)) <= seen.times(Exact::whole(1_000));
+    let (source, seen) =
+        if needed(criterion).is_beyond(watched) && enough_of_it { (Basis::Watch, watched) } else { (source, seen) };
+    let lasted = Exact::permille(coverage.period_us, min_period.get());
+    Short { source, seen, wanted: lasted.filter(|lasted| *lasted < seen).map(|_| min_period) }
+}
+
+fn decide(criterion: &Criterion, limit: &Limit, measured: &Measured, coverage: Exact, short: Short) -> (Verdict, Ground, String) {
     let (value, samples) = match measured {
         Measured::Value { value, samples } => (*value, *samples),
         Measured::NotVisible(why) => return (Verdict::Inconclusive, Ground::NotVisible, format!("not visible: {why}")),
@@ -316,7 +341,7 @@ fn decide(
         return (Verdict::Fail, Ground::Measured, beyond(limit, value, limit.fails()));
     }
     if !enough {
-        return (Verdict::Inconclusive, Ground::TooFewSamples, too_few(criterion, limit, samples, short.0));
+        return (Verdict::Inconclusive, Ground::TooFewSamples, too_few(criterion, limit, samples, short));
     }
     if !covered {
         return (Verdict::Inconclusive, Ground::TooLittleCoverage, too_little(criterion, short));
@@ -340,12 +365,35 @@ fn beyond(limit: &Limit, value: Exact, bound: Option<Bound>) -> String {
     format!("{}: {shown} ({})", limit.measure.title, limits.join(", "))
 }
 
-fn too_few(criterion: &Criterion, limit: &Limit, samples: u64, short: Basis) -> String {
+fn too_few(criterion: &Criterion, limit: &Limit, samples: u64, short: Short) -> String {
     format!("{}: only {samples} samples (needed: {}); {}", limit.measure.title, criterion.min_samples, short.advice())
 }
 
-fn too_little(criterion: &Criterion, (short, coverage): (Basis, Exact)) -> String {
+fn too_little(criterion: &Criterion, short: Short) -> String {
     let bound = needed(criterion);
-    let (seen, wanted) = (number::value(Unit::Permille, coverage, &[bound]), number::limit(Unit::Permille, bound.limit));
-    format!("{} for only {seen} of the period (needed: {wanted}); {}", short.what(), short.advice())
+    let (seen, wanted) = (number::value(Unit::Permille, short.seen, &[bound]), number::limit(Unit::Permille, bound.limit));
+    format!("{} for only {seen} of the period (needed: {wanted}); {}", short.source.what(), short.advice())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::history::SourceTime;
+    use super::*;
+
+    const SECOND: u64 = 1_000_000;
+
+    #[test]
+    fn the_period_or_the_source_is_to_blame_whichever_lacks_more() {
+        let rules = Rules::builtin();
+        let criterion = rules.criteria.iter().find(|criterion| criterion.min_coverage > 900).unwrap();
+        let advice = |period: u64, answered: u64| {
+            let sources = SourceTime { api_us: answered * SECOND, ..SourceTime::default() };
+            let mut coverage = Coverage::default();
+            (coverage.covered_us, coverage.period_us, coverage.sources) = (period * SECOND, period * SECOND, sources);
+            short_of(criterion, Basis::Api, &coverage, rules.min_period).advice()
+        };
+        assert_eq!(advice(100, 85), "watch for at least 24h", "the hub was away at the first of seven polls");
+        assert_eq!(advice(100, 0), Basis::Api.advice(), "nothing was seen of it");
+        assert_eq!(advice(172_800, 86_400), Basis::Api.advice(), "two days are long enough");
+    }
 }

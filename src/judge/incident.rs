@@ -22,7 +22,7 @@ terms! {
 }
 
 terms! {
-    /// What kind of incident it is. Each has its entry among the alerts of the criteria file.
+    /// What kind of incident it is. The criteria file has the thresholds of those that have one.
     pub enum IncidentKind {
         /// The hub stopped, died or did not answer.
         HubDown = "hub_down",
@@ -92,6 +92,42 @@ terms! {
 }
 
 impl IncidentKind {
+    /// Returns how bad an incident is, unless the rules say otherwise. The strategy calls critical: a server that disconnects, a tool list
+    /// that becomes empty, a full disk, many errors within minutes.
+    pub const fn severity(self) -> Gravity {
+        match self {
+            Self::HubDown
+            | Self::ServerDown
+            | Self::ServerNeverUp
+            | Self::ServerFlapping
+            | Self::ToolsLost
+            | Self::ErrorSpike
+            | Self::MemoryNearLimit
+            | Self::LogWriteFailed
+            | Self::DiskLow => Gravity::Critical,
+            Self::ApiFailing
+            | Self::ApiSlow
+            | Self::ServerReconnecting
+            | Self::ToolsChanged
+            | Self::CallsSlow
+            | Self::CallsFailing
+            | Self::NotificationsFailing
+            | Self::GeminiFailing
+            | Self::BreakerOpen
+            | Self::ErrorRate
+            | Self::ClientsExcessive
+            | Self::CpuHigh
+            | Self::MemoryHigh
+            | Self::MemoryGrowth
+            | Self::LogGrowth
+            | Self::LogStorm
+            | Self::LogUnreadable
+            | Self::WatchGap
+            | Self::BuildChanged => Gravity::Warning,
+            Self::HubAwaited | Self::ClientsUnusual | Self::LogStormKnown | Self::ClockJumped => Gravity::Notice,
+        }
+    }
+
     /// Returns what to do about an incident.
     pub const fn next_step(self) -> &'static str {
         match self {

@@ -213,8 +213,6 @@ pub enum Names {
     DisconnectedServers,
     /// The degradation criteria that failed.
     FailedScenarios,
-    /// The steps of this scenario that failed, each with the link of a known defect.
-    FailedSteps(&'static str),
 }
 
 /// When it happened, where that is one instant or has a first one.
@@ -232,7 +230,7 @@ pub enum Dated {
     HubStops,
     /// By the last failed Gemini round, with what failed.
     LastFailedRound,
-    /// By the first failed step of this scenario, with the number of its runs.
+    /// By the first failed step of this scenario, with the number of its runs and the steps, each with the link of a known defect.
     FailedSteps(&'static str),
     /// By the highest point of [`Worst`].
     Peak,

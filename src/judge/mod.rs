@@ -186,7 +186,7 @@ impl Judge {
     pub fn assess(&self, to: Timestamp) -> Assessment {
         let rules = self.book.rules();
         let history = self.history.clone().finish(to, rules, &self.plans);
-        let criteria = evaluate::judge_all(&rules.criteria, &rules.waivers, &history, to);
+        let criteria = evaluate::judge_all(rules, &history, to);
         let said = |(criterion, judged): &(Criterion, Judged)| Said {
             severity: criterion.severity,
             verdict: judged.verdict,
@@ -202,7 +202,7 @@ impl Judge {
             planned: self.plans.of(self.period.from, to),
             overall: verdict::overall(&said, !obstacles.is_empty()),
             obstacles,
-            measures: evaluate::measure_all(&rules.criteria, &history),
+            measures: evaluate::measure_all(rules, &history),
             rules: rules.clone(),
             overrides: self.book.overrides(),
             history,

@@ -9,7 +9,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::alert::Alerts;
+use super::alert::{Alert, Alerts};
 use super::criterion::{Criterion, Group, Limit, Severity};
 use super::features::Feature;
 use super::incident::{Gravity, IncidentKind};
@@ -373,7 +373,7 @@ impl Rules {
     }
 
     fn alert(&mut self, entry: &AlertEntry) {
-        let alert = self.alerts.0.entry(entry.kind).or_default();
+        let alert = self.alerts.0.entry(entry.kind).or_insert_with(|| Alert::whenever(entry.kind));
         alert.severity = entry.severity.unwrap_or(alert.severity);
         alert.threshold = entry.threshold.unwrap_or(alert.threshold);
         alert.window = entry.window.map_or(alert.window, |window| window.0);
@@ -515,13 +515,14 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_file_has_the_strategys_criteria_and_an_alert_for_each_kind_of_incident() {
+    fn the_built_in_file_has_the_strategys_criteria_and_only_thresholds_of_alerts() {
         let mut rules = Rules { criteria: Vec::new(), alerts: Alerts::default(), ..Rules::builtin() };
         rules.apply(&parse(DEFAULT).unwrap()).unwrap();
         let of = |group| rules.criteria.iter().filter(|criterion| criterion.group == group).count();
         assert_eq!(Group::ALL.iter().map(|group| of(*group)).collect::<Vec<_>>(), [7, 5, 5, 4]);
         assert!(rules.criteria.iter().all(|criterion| !criterion.limits.is_empty()));
-        assert_eq!(rules.alerts.0.keys().copied().collect::<Vec<_>>(), IncidentKind::ALL);
+        let severities = rules.alerts.0.iter().filter(|(kind, alert)| alert.severity != kind.severity());
+        assert_eq!(severities.count(), 0, "the severity stands beside the kind");
         assert_eq!(Rules::builtin(), rules);
     }
 

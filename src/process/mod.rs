@@ -316,6 +316,8 @@ mod tests {
             }
         };
         assert!(seen.command.contains("a-server") && seen.rss.get() > 100_000, "{seen:?}");
+        let again = reader.read(ApiProcess::Unknown).unwrap().children;
+        assert!(again.iter().any(|one| one.pid == child.id()), "it is read each time: {again:?}");
         child.kill().unwrap();
         child.wait().unwrap();
         let children = reader.read(ApiProcess::Unknown).unwrap().children;

@@ -83,7 +83,6 @@ fn named(names: Names, judgement: &Assessment) -> Vec<String> {
             };
             judgement.criteria.iter().filter(failed).map(|(criterion, _)| criterion.title.clone()).collect()
         }
-        Names::FailedSteps(scenario) => failed_steps(scenario, judgement).iter().map(failed_step).collect(),
     }
 }
 
@@ -116,17 +115,14 @@ fn when(measure: Measure, judgement: &Assessment) -> Option<String> {
             Some(format!(", around {}", words::minute(peak.at)))
         }
         Dated::FailedSteps(scenario) => {
-            let at: Vec<Moment> = failed_steps(scenario, judgement).iter().map(|step| step.first).collect();
-            let runs = judgement.history.scenarios.of(scenario)?.runs;
-            let of_runs = if runs == 1 { String::new() } else { format!(", {runs} runs") };
-            Some(of_runs + &dated("at", &at)?)
+            let scenario = judgement.history.scenarios.of(scenario)?;
+            let runs = if scenario.runs == 1 { String::new() } else { format!(", in {} runs", scenario.runs) };
+            let at: Vec<Moment> = scenario.failures.iter().map(|step| step.first).collect();
+            let steps: Vec<String> = scenario.failures.iter().map(failed_step).collect();
+            Some(format!("{runs}{}: {}", dated("at", &at)?, listed(&steps)))
         }
         Dated::Never => None,
     }
-}
-
-fn failed_steps<'a>(scenario: &str, judgement: &'a Assessment) -> &'a [FailedStep] {
-    judgement.history.scenarios.of(scenario).map_or(&[], |scenario| &scenario.failures)
 }
 
 /// Words a failed step: `1.3 A lists its tools (known defect of the hub: https://…)`.

@@ -34,7 +34,24 @@ pub(super) fn recommendations(judgement: &Assessment) -> Vec<Recommendation> {
         !recommendation.criteria.is_empty()
     });
     all.extend(too_short(judgement));
-    all
+    once(all)
+}
+
+/// Makes one recommendation of those with equal words: two sources can have the same advice.
+fn once(all: Vec<Recommendation>) -> Vec<Recommendation> {
+    let mut told: Vec<Recommendation> = Vec::new();
+    for Recommendation { action, why, criteria } in all {
+        let Some(known) = told.iter_mut().find(|known| known.action == action) else {
+            told.push(Recommendation { action, why, criteria });
+            continue;
+        };
+        if !known.why.contains(&why) {
+            known.why = format!("{}; {why}", known.why);
+        }
+        let new: Vec<String> = criteria.into_iter().filter(|id| !known.criteria.contains(id)).collect();
+        known.criteria.extend(new);
+    }
+    told
 }
 
 /// Returns whether a criterion that counts did not pass.
@@ -187,8 +204,12 @@ fn too_little_seen(judgement: &Assessment) -> Vec<Recommendation> {
     let mut by_source: BTreeMap<Basis, (String, Vec<&str>)> = BTreeMap::new();
     for (criterion, judged) in undecided(judgement) {
         if let Some(limit) = undecided_by(judged, &[Ground::NotVisible, Ground::TooLittleCoverage]) {
-            let (short, _) = short_of(criterion, limit.source, &judgement.history.coverage);
-            by_source.entry(short).or_insert_with(|| (judged.why.clone(), Vec::new())).1.push(&criterion.id);
+            let short = short_of(criterion, limit.source, &judgement.history.coverage, judgement.rules.min_period);
+            // Of a period that is too short, one recommendation says so for all criteria.
+            if short.is_the_period() {
+                continue;
+            }
+            by_source.entry(short.source).or_insert_with(|| (judged.why.clone(), Vec::new())).1.push(&criterion.id);
         }
     }
     let told = |(basis, (why, ids)): (Basis, (String, Vec<&str>))| {
@@ -307,6 +328,15 @@ mod tests {
         assert_eq!(about(Advice::Hub), ["stability.uptime", "stability.no_restarts"]);
         assert_eq!(about(Advice::Gemini), ["integration.gemini_without_errors"]);
         assert_eq!(about(Advice::Memory), ["stability.no_memory_leak"]);
+    }
+
+    #[test]
+    fn equal_words_stand_once_with_all_their_reasons_and_criteria() {
+        let one = recommend("Do it.", "the API failed", &["a", "b"]);
+        let other = recommend("Do it.", "the list failed", &["b", "c"]);
+        let all = once(vec![one, recommend("Do more.", "", &["d"]), other]);
+        let expected = recommend("Do it.", "the API failed; the list failed", &["a", "b", "c"]);
+        assert_eq!(all, [expected, recommend("Do more.", "", &["d"])]);
     }
 
     #[test]

@@ -20,10 +20,10 @@ pub(super) struct ScenarioView {
     /// The sign of its worst verdict, and the class of its colour.
     sign: &'static str,
     class: &'static str,
-    /// How its steps ended, in all runs.
+    /// How often it ran, and how its steps ended.
     result: String,
-    /// When its latest run was.
-    when: String,
+    /// When its latest run was; empty if there is one only.
+    latest: String,
     steps: Vec<StepRow>,
     /// A line for steps that are not listed; empty if all are.
     more_steps: String,
@@ -91,7 +91,11 @@ pub(super) fn views(report: &Report) -> Vec<ScenarioView> {
 
 fn view(scenario: &ScenarioHistory, report: &Report) -> ScenarioView {
     let (sign, class) = verdict(worst(scenario.steps));
-    let runs = if scenario.runs == 1 { "1 run".to_owned() } else { format!("{} runs", scenario.runs) };
+    let when = span(&scenario.latest);
+    let (runs, latest) = match scenario.runs {
+        1 => (format!("1 run, {when}"), String::new()),
+        runs => (format!("{runs} runs"), when),
+    };
     let mut earlier: Vec<String> = scenario.earlier.iter().map(run_line).collect();
     if scenario.earlier_left_out > 0 {
         earlier.push(format!("… and {} more", scenario.earlier_left_out));
@@ -106,7 +110,7 @@ fn view(scenario: &ScenarioHistory, report: &Report) -> ScenarioView {
         sign,
         class,
         result: format!("{runs}: {}", counted(scenario.steps)),
-        when: span(&scenario.latest),
+        latest,
         steps: scenario.latest.steps.iter().map(|step| step_row(step, report)).collect(),
         more_steps,
         earlier,
@@ -219,7 +223,7 @@ pub(super) fn differences(report: &Report) -> Vec<String> {
         let calls = if compared.client_calls == 1 { "1 call".to_owned() } else { format!("{} calls", compared.client_calls) };
         Some(format!(
             "Scenario {}: its clients waited {client} on average for {calls} of the meta-tool, and the hub's log shows {hub} for the same \
-             calls ({}; more than 2 % is told).",
+             calls ({}).",
             scenario.name,
             difference(compared)
         ))

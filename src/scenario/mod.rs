@@ -14,6 +14,7 @@ mod known;
 mod measure;
 mod observed;
 pub mod outcome;
+mod patience;
 pub mod plan;
 mod probe;
 mod put_back;
@@ -25,7 +26,9 @@ mod survey;
 pub mod target;
 pub mod telemetry;
 mod teller;
+pub mod turn;
 
 pub use known::Defect;
+pub use patience::Patience;
 pub use plan::{Allow, Scenario, StepSpec};
 pub use target::{Options, Target};

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::known::Defect;
+use super::plan::UNHARMED;
 use crate::judge::moment::Moment;
 use crate::watch::{MeasuredByClient, Micros, ScenarioRun, StepVerdict};
 
@@ -177,6 +178,12 @@ impl Tally {
             } += 1;
         }
         tally
+    }
+
+    /// The verdict on steps. That the hub is unharmed at the end is nothing that the scenario verified: it counts only if it fails.
+    pub fn verdict_of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> StepVerdict {
+        let counts = |step: &&Step| step.id != UNHARMED.id || step.verdict == StepVerdict::Fail;
+        Self::of(steps.into_iter().filter(counts)).verdict()
     }
 
     /// The verdict on all of them: one that fails fails them all, one that holds is needed for a pass.

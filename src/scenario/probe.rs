@@ -7,10 +7,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::survey::Survey;
 use super::target::Options;
+use crate::hub::act::{ServerWithTools, Tool};
 use crate::mcp::Answer;
 
-/// A category of tools: the name of a server.
+/// A category of tools: the name of a server, as it stands before `__` in its tools' names.
 pub(super) type Category = String;
+
+/// A server's name as hubs put it before its tools' names: whatever is no ASCII letter or digit becomes `_`.
+pub(super) fn category_of(server: &str) -> Category {
+    server.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '_' }).collect()
+}
 
 /// The JSON-RPC code of an unknown tool.
 const INVALID_PARAMS: i64 = -32_602;
@@ -18,7 +24,7 @@ const INVALID_PARAMS: i64 = -32_602;
 /// A harmless call.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Probe {
-    /// The server, which is also the category.
+    /// The server, as its configuration names it.
     pub server: String,
     /// The tool, without the server's name.
     pub tool: String,
@@ -27,7 +33,12 @@ pub(super) struct Probe {
 impl Probe {
     /// The tool's name as clients call it.
     pub(super) fn name(&self) -> String {
-        format!("{}__{}", self.server, self.tool)
+        format!("{}__{}", self.category(), self.tool)
+    }
+
+    /// Its category.
+    pub(super) fn category(&self) -> Category {
+        category_of(&self.server)
     }
 }
 
@@ -56,24 +67,14 @@ impl Exposure {
 
 /// The probes that this hub allows: one for each usable server, in the order of their names.
 pub(super) fn all(survey: &Survey, options: &Options) -> Vec<Probe> {
-    let named: Vec<Probe> = options.probes.iter().filter_map(|name| of_name(name)).collect();
-    let probe = |server: &crate::hub::act::ServerWithTools| {
+    let probe = |server: &ServerWithTools| {
         let tools = server.capabilities.as_ref().map(|offers| offers.tools.as_slice()).unwrap_or_default();
-        let has = |wanted: &&Probe| wanted.server == server.name && tools.iter().any(|tool| tool.name == wanted.tool);
-        if let Some(named) = named.iter().find(has) {
-            return Some(named.clone());
-        }
-        let tool = tools.iter().find(|tool| tool.is_harmless())?;
-        Some(Probe { server: server.name.clone(), tool: tool.name.clone() })
+        let of = |tool: &Tool| Probe { server: server.name.clone(), tool: tool.name.clone() };
+        let named = tools.iter().find(|tool| options.probes.contains(&of(tool).name()));
+        named.or_else(|| tools.iter().find(|tool| tool.is_harmless())).map(of)
     };
     let probes: BTreeSet<Probe> = survey.usable().filter_map(probe).collect();
     probes.into_iter().collect()
-}
-
-/// The tool that `SERVER__TOOL` names.
-pub(super) fn of_name(name: &str) -> Option<Probe> {
-    let (server, tool) = name.split_once("__")?;
-    Some(Probe { server: server.to_owned(), tool: tool.to_owned() })
 }
 
 /// What a client may use, by category.
@@ -105,6 +106,12 @@ mod tests {
         let outcome = outcome.map_err(|(code, message)| RpcError { code, message: message.to_owned() });
         let answer = Answer { outcome, raw: String::new(), took: Duration::ZERO, at: Instant::now() };
         Exposure::of(&answer, &Probe { server: "github".into(), tool: "whoami".into() })
+    }
+
+    #[test]
+    fn a_tool_is_called_by_its_server_s_name_in_letters_and_digits() {
+        let probe = Probe { server: "my-files".into(), tool: "list".into() };
+        assert_eq!((probe.name().as_str(), probe.category().as_str()), ("my_files__list", "my_files"));
     }
 
     #[test]

@@ -60,8 +60,14 @@ pub struct About {
 }
 
 impl Results {
-    /// Puts the results together.
-    pub fn new(about: About, at: Moment, scenarios: Vec<Played>, expected: &Expected, unreachable: Option<String>) -> Self {
+    /// Puts the results together. `cut_short` says that the user ended it before all scenarios had begun.
+    pub fn new(
+        about: About,
+        at: Moment,
+        scenarios: Vec<Played>,
+        expected: &Expected,
+        (unreachable, cut_short): (Option<String>, bool),
+    ) -> Self {
         let names = |wanted: StepVerdict| {
             let of = move |played: &Played, step: &Step| step_name(played.scenario, step.id);
             let steps =
@@ -71,13 +77,17 @@ impl Results {
         let (failed_as_expected, stale_expectations): (Vec<String>, Vec<String>) =
             (names(StepVerdict::Fail), names(StepVerdict::Pass));
         let tally = Tally::of(scenarios.iter().flat_map(|played| &played.steps));
-        let unexpected = Tally { failed: tally.failed - failed_as_expected.len() as u64, ..tally };
-        let verdict = match unexpected.verdict() {
+        let is_unexpected = |played: &Played, step: &&Step| {
+            step.verdict != StepVerdict::Fail || !failed_as_expected.contains(&step_name(played.scenario, step.id))
+        };
+        let unexpected = scenarios.iter().flat_map(|played| played.steps.iter().filter(move |step| is_unexpected(played, step)));
+        let verdict = match Tally::verdict_of(unexpected) {
+            StepVerdict::NotApplicable if scenarios.is_empty() => StepVerdict::NotVerifiable,
             _ if !stale_expectations.is_empty() => StepVerdict::Fail,
             StepVerdict::NotVerifiable | StepVerdict::NotApplicable if !failed_as_expected.is_empty() => StepVerdict::Pass,
             verdict => verdict,
         };
-        let interrupted = scenarios.iter().any(|played| played.interrupted);
+        let interrupted = cut_short || scenarios.iter().any(|played| played.interrupted);
         Self {
             version: VERSION,
             tool_version: env!("CARGO_PKG_VERSION"),
@@ -190,7 +200,7 @@ mod tests {
             interrupted: false,
         };
         let about = About { hub: "hub".into(), environment: "staging".into(), address: "http://hub".into() };
-        Results::new(about, now, vec![played], &Expected::parse(expected).unwrap(), unreachable.map(str::to_owned))
+        Results::new(about, now, vec![played], &Expected::parse(expected).unwrap(), (unreachable.map(str::to_owned), false))
     }
 
     #[test]
@@ -200,6 +210,8 @@ mod tests {
         assert_eq!(exit(&[("1", Pass), ("2", NotVerifiable)], ""), Exit::Ok);
         assert_eq!(exit(&[("1", Pass), ("2", Fail)], ""), Exit::Failed);
         assert_eq!(exit(&[("1", NotVerifiable), ("2", NotApplicable)], ""), Exit::NoVerdict);
+        assert_eq!(exit(&[("1", NotVerifiable), ("after", Pass)], ""), Exit::NoVerdict);
+        assert_eq!(exit(&[("1", Pass), ("after", Fail)], ""), Exit::Failed);
         assert_eq!(results(&[], "", Some("refused")).exit(), Exit::Unreachable);
         assert_eq!(results(&[("1", Fail)], "", Some("refused")).exit(), Exit::Failed);
     }

@@ -1,7 +1,6 @@
 //! A run of a scenario: what must be given first, the scenario itself, and putting everything back, whatever happens.
 
 use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use futures_util::FutureExt as _;
 
@@ -95,7 +94,7 @@ pub async fn play(scenario: Scenario, target: &Target, backstage: &Backstage<'_>
     let began = Timestamp::now();
     backstage.audience.hear(&Event::Begins { scenario });
     let mut notes = left_over(target, backstage).await;
-    let survey = Survey::of(target).await?;
+    let survey = Survey::settled(target).await?;
     let run = ScenarioRun::from_seed(format!("{scenario} {} {} {}", began.get(), std::process::id(), fastrand::u64(..)).as_bytes());
     let span = backstage.telemetry.scenario(scenario.word(), target.name.as_str());
     let trace_id = span.trace_id();
@@ -188,28 +187,15 @@ fn not_reached(stage: &Stage<'_>, why: &str) {
     }
 }
 
-/// How long the hub may take to be as it was: a server that was started again has an uptime of 0 in its first second.
-const SETTLED_WITHIN: Duration = Duration::from_secs(15);
-
-/// How often it is looked whether it is.
-const LOOK: Duration = Duration::from_millis(250);
-
 /// Whether the hub is as it was before.
 async fn unharmed(stage: &Stage<'_>) {
     let step = stage.begin_spec(UNHARMED);
-    let end = tokio::time::Instant::now() + SETTLED_WITHIN;
-    let outcome = loop {
-        let outcome = as_before(stage).await;
-        if outcome.verdict() == StepVerdict::Pass || tokio::time::Instant::now() >= end {
-            break outcome;
-        }
-        tokio::time::sleep(LOOK).await;
-    };
+    let outcome = as_before(stage).await;
     step.end(outcome);
 }
 
 async fn as_before(stage: &Stage<'_>) -> Outcome {
-    let now = match Survey::of(stage.target).await {
+    let now = match Survey::settled(stage.target).await {
         Ok(now) => now,
         Err(outcome) => return Outcome::fail(format!("it does not answer any more: {}", outcome.reason())),
     };
@@ -237,5 +223,12 @@ fn harm(before: &Survey, now: &Survey) -> Option<String> {
         .filter(|server| !now.server(&server.name).is_some_and(survey::is_usable))
         .map(|server| server.name.as_str())
         .collect();
-    (!lost.is_empty()).then(|| format!("{} can't be used any more", lost.join(", ")))
+    if !lost.is_empty() {
+        return Some(format!("{} can't be used any more", lost.join(", ")));
+    }
+    let children = |survey: &Survey| survey.process.as_ref().map(|process| process.children.len());
+    match (children(before), children(now)) {
+        (Some(had), Some(has)) if has < had => Some(format!("it had {had} child processes, and has {has} now")),
+        _ => None,
+    }
 }

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::actor::Actor;
@@ -21,29 +22,14 @@ use super::telemetry::{ScenarioSpan, Telemetry};
 use super::teller::Teller;
 use crate::hub::api::Health;
 use crate::judge::moment::Moment;
-use crate::mcp::{Answer, Client, Closing, Limits, McpError, TransportKind};
+use crate::mcp::{Answer, Client, Closing, McpError, TransportKind};
 use crate::watch::{ApiOutcome, MeasuredByClient, Micros, StepVerdict, Timestamp};
-
-/// How long a meta-tool call may take until it counts as unanswered: nine tries of a Gemini that answers 429 take up to 19 s.
-pub(super) const META_TOOL_LIMIT: Duration = Duration::from_secs(45);
-
-/// How long a tool's call may take: a probe's tool does next to nothing.
-const TOOL_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long a client that leaves waits for its outstanding answers: a client that leaves during its call stops the fork.
-const OUTSTANDING_LIMIT: Duration = Duration::from_secs(30);
-
-/// How long a parked client is waited for at the end: Node gives up a request without an answer after 5 min.
-const PARKED_LIMIT: Duration = Duration::from_secs(310);
 
 /// Clients that leave together block a hub for seconds; with this pause between them its slowest answer took 0.23 s.
 const BETWEEN_CLOSES: Duration = Duration::from_millis(500);
 
 /// While the hub answers more slowly than this, nobody else leaves.
 const CALM: Duration = Duration::from_secs(1);
-
-/// How long the hub may take to calm down after a client left.
-const CALM_LIMIT: Duration = Duration::from_secs(30);
 
 /// How often a state that is awaited is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -73,6 +59,8 @@ pub(super) struct Stage<'a> {
     interrupt: RefCell<Interrupt>,
     steps: RefCell<Vec<Step>>,
     actors: RefCell<Vec<Rc<Actor>>>,
+    /// Connections that were being opened when nobody waited for them any more: they are closed in good order, too.
+    opening: RefCell<Vec<JoinHandle<Result<Client, McpError>>>>,
     last_close: Cell<Option<Instant>>,
 }
 
@@ -108,6 +96,7 @@ impl<'a> Stage<'a> {
             interrupt: RefCell::new(interrupt),
             steps: RefCell::default(),
             actors: RefCell::default(),
+            opening: RefCell::default(),
             last_close: Cell::new(None),
         }
     }
@@ -167,13 +156,15 @@ impl<'a> Stage<'a> {
     /// Waits for this, unless the user wants it to end. What is waited for goes on to exist: an answer that comes later is taken up.
     pub(super) async fn until<T>(&self, what: impl Future<Output = T>) -> Result<T, Interrupted> {
         let mut interrupt = self.interrupt.borrow().clone();
+        let interrupted = async {
+            if interrupt.wait_for(|wanted| *wanted).await.is_err() {
+                // A sender that is gone can't interrupt any more.
+                std::future::pending::<()>().await;
+            }
+        };
         tokio::select! {
             biased;
-            ended = interrupt.wait_for(|wanted| *wanted) => {
-                // A sender that is gone can't interrupt any more; one that is there did.
-                drop(ended);
-                Err(Interrupted)
-            }
+            () = interrupted => Err(Interrupted),
             value = what => Ok(value),
         }
     }
@@ -219,7 +210,7 @@ impl<'a> Stage<'a> {
 
     /// Connects a client, handshake included.
     pub(super) async fn connect(&self, label: &str) -> Result<Rc<Actor>, McpError> {
-        let client = Client::open(&self.target.endpoint, TransportKind::HttpSse, Limits::default()).await?;
+        let client = self.open().await?;
         let actor = Rc::new(Actor::new(label, client));
         // It is known from here on, so that it is closed in good order whatever happens.
         self.actors.borrow_mut().push(Rc::clone(&actor));
@@ -234,6 +225,26 @@ impl<'a> Stage<'a> {
             Ok(_) => Ok(actor),
             Err(error) => Err(McpError::NotMcp { why: format!("initialize answers {error}") }),
         }
+    }
+
+    /// Opens a client's connection. If this is given up, the connection is opened all the same: breaking it off would be one client
+    /// more that leaves at the same time as others.
+    async fn open(&self) -> Result<Client, McpError> {
+        struct Opening<'s>(&'s RefCell<Vec<JoinHandle<Result<Client, McpError>>>>, Option<JoinHandle<Result<Client, McpError>>>);
+        impl Drop for Opening<'_> {
+            fn drop(&mut self) {
+                self.0.borrow_mut().extend(self.1.take());
+            }
+        }
+        let (endpoint, limits) = (self.target.endpoint.clone(), self.options.patience.connection);
+        let open = async move { Client::open(&endpoint, TransportKind::HttpSse, limits).await };
+        let mut opening = Opening(&self.opening, Some(tokio::spawn(open)));
+        let opened = match &mut opening.1 {
+            Some(handle) => handle.await,
+            None => return Err(McpError::Ended { how: crate::mcp::Ended::Ours(Closing::Finish) }),
+        };
+        opening.1 = None;
+        opened.unwrap_or_else(|error| Err(McpError::NotMcp { why: error.to_string() }))
     }
 
     /// Sends a request of a client, with its trace.
@@ -266,7 +277,7 @@ impl<'a> Stage<'a> {
     /// Has a client call the meta-tool in a way that is meant to fail: no measure of the hub.
     pub(super) async fn analyze_unmeasured(&self, actor: &Actor, prompt: &str) -> Result<Analysis, NoAnalysis> {
         let params = json!({"name": META_TOOL, "arguments": {"prompt": prompt}});
-        match self.request(actor, "tools/call", params, META_TOOL_LIMIT).await {
+        match self.request(actor, "tools/call", params, self.options.patience.meta_tool).await {
             Ok(answer) => analysis::read(&answer),
             Err(error) => Err(NoAnalysis::NoAnswer(error)),
         }
@@ -275,7 +286,7 @@ impl<'a> Stage<'a> {
     /// Has a client call a probe's tool.
     pub(super) async fn call(&self, actor: &Actor, probe: &Probe) -> Result<Answer, McpError> {
         let params = json!({"name": probe.name(), "arguments": {}});
-        let answer = self.request(actor, "tools/call", params, TOOL_LIMIT).await;
+        let answer = self.request(actor, "tools/call", params, self.options.patience.tool).await;
         if let Ok(answer) = &answer {
             let succeeded = !answer.tool_result().is_error;
             // What is not exposed is refused at once: that is no tool's time.
@@ -294,7 +305,7 @@ impl<'a> Stage<'a> {
                 Ok(answer) => Exposure::of(&answer, probe),
                 Err(error) => Exposure::Unknown(error.to_string()),
             };
-            exposures.insert(probe.server.clone(), exposure);
+            exposures.insert(probe.category(), exposure);
         }
         exposures
     }
@@ -303,15 +314,15 @@ impl<'a> Stage<'a> {
     /// hub has calmed down. Returns whether it has left.
     pub(super) async fn leave(&self, actor: &Actor, how: Closing) -> bool {
         if let Some(client) = actor.client() {
-            // On a stream that has ended no answer comes any more, and there is nothing left to leave.
-            if !client.settled(OUTSTANDING_LIMIT).await && client.ended().is_none() {
+            // Once its stream has ended, no answer can come, and the hub knows that the client is gone.
+            if !client.settled(self.options.patience.outstanding).await && client.ended().is_none() {
                 return false;
             }
         }
-        if let Some(last) = self.last_close.get() {
-            tokio::time::sleep_until(last + BETWEEN_CLOSES).await;
-        }
+        self.rest().await;
         let Some(client) = actor.take() else { return true };
+        // Before and after: this may be given up in between.
+        self.last_close.set(Some(Instant::now()));
         client.close(how).await;
         self.last_close.set(Some(Instant::now()));
         self.actors.borrow_mut().retain(|other| other.client().is_some());
@@ -319,13 +330,21 @@ impl<'a> Stage<'a> {
         true
     }
 
+    /// Waits until the next client may leave.
+    async fn rest(&self) {
+        if let Some(last) = self.last_close.get() {
+            tokio::time::sleep_until(last + BETWEEN_CLOSES).await;
+        }
+    }
+
     /// Waits until the hub answers quickly again.
     async fn calm(&self) {
-        let end = Instant::now() + CALM_LIMIT;
+        let end = Instant::now() + self.options.patience.calm;
         loop {
             let (health, took) = self.target.hub.health().await;
-            let is_away = matches!(health, Err(ApiOutcome::Refused));
-            if is_away || (health.is_ok() && took.as_duration() < CALM) || Instant::now() >= end {
+            // An error that comes at once is that of a hub, or of a proxy before it, that is not busy.
+            let is_busy = matches!(health, Err(ApiOutcome::Timeout)) || took.as_duration() >= CALM;
+            if !is_busy || Instant::now() >= end {
                 return;
             }
             tokio::time::sleep(LOOK).await;
@@ -334,6 +353,12 @@ impl<'a> Stage<'a> {
 
     /// Has all clients leave. One whose call is outstanding is parked: it stays connected until its answer comes.
     pub(super) async fn all_leave(&self) {
+        let opening = std::mem::take(&mut *self.opening.borrow_mut());
+        for opening in opening {
+            if let Ok(Ok(client)) = opening.await {
+                self.actors.borrow_mut().push(Rc::new(Actor::new("that was connecting", client)));
+            }
+        }
         let actors = self.actors.borrow().clone();
         let mut parked = Vec::new();
         for actor in actors {
@@ -342,14 +367,16 @@ impl<'a> Stage<'a> {
             }
         }
         if parked.is_empty() {
+            // The next scenario's first client may leave at once.
+            self.rest().await;
             return;
         }
         self.say(format!(
             "{} of the clients still wait for an answer of the meta-tool; they stay connected until it comes (up to {} min), since leaving now can stop the hub",
             parked.len(),
-            PARKED_LIMIT.as_secs() / 60
+            self.options.patience.parked.as_secs() / 60
         ));
-        let end = Instant::now() + PARKED_LIMIT;
+        let end = Instant::now() + self.options.patience.parked;
         for actor in parked {
             if let Some(client) = actor.client() {
                 client.settled(end.saturating_duration_since(Instant::now())).await;
@@ -358,6 +385,7 @@ impl<'a> Stage<'a> {
                 self.say(format!("client {} leaves without its answer", actor.label));
             }
         }
+        self.rest().await;
     }
 }
 

@@ -1,10 +1,18 @@
 //! What is known of the hub before anything is done: its state, servers, tools, process.
 
+use std::time::Duration;
+
 use crate::hub::act::{FilteringConfig, ServerWithTools};
 use crate::hub::api::Health;
 use crate::process::{ApiProcess, HubProcess};
 use crate::scenario::target::Target;
 use crate::watch::{ApiOutcome, Timestamp};
+
+/// Hubs count the uptime of a server in whole seconds: for its first one it is 0.
+const COUNTS_AFTER: Duration = Duration::from_millis(1_500);
+
+/// How often a server that connected just now is looked at.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The hub at one time.
 pub(super) struct Survey {
@@ -36,6 +44,23 @@ impl Survey {
         let config = if has_meta_tool == Some(true) { target.hub.filtering_config().await } else { None };
         let process = process(target, &health);
         Ok(Self { health, servers, has_meta_tool, config, process })
+    }
+
+    /// Looks at the hub; if a server seems to have lost its process, again until it has one or a second has passed: a server that
+    /// connected just now shows the same uptime as one that is dead.
+    ///
+    /// # Errors
+    /// Why it does not answer as a hub does.
+    pub(super) async fn settled(target: &Target) -> Result<Self, ApiOutcome> {
+        let end = tokio::time::Instant::now() + COUNTS_AFTER;
+        loop {
+            let survey = Self::of(target).await?;
+            let is_dead_or_new = |server: &ServerWithTools| server.status == "connected" && !is_usable(server);
+            if !survey.servers.iter().any(is_dead_or_new) || tokio::time::Instant::now() >= end {
+                return Ok(survey);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Its connected MCP clients, if it counts them.

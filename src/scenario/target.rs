@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::patience::Patience;
 use super::plan::Allow;
 use crate::hub::client::HubClient;
 use crate::mcp::Endpoint;
@@ -61,6 +62,8 @@ pub struct Options {
     pub every: Duration,
     /// How long `soak` and `half_open` go on; each has its own default.
     pub length: Option<Duration>,
+    /// How long they wait for what should happen.
+    pub patience: Patience,
 }
 
 impl Default for Options {
@@ -73,6 +76,7 @@ impl Default for Options {
             fault_file: None,
             every: EVERY,
             length: None,
+            patience: Patience::default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bodies of the hub's HTTP API, assembled from cached parts because a period of 48 hours needs tens of thousands of them.
 
+use super::behaviour::Counts;
 use super::fields::{Fields, quote};
 use super::hub::{Hub, HubState, Server, ServerStatus};
 use super::random::mix;
@@ -81,7 +82,7 @@ impl World {
     pub(super) fn server_json(&self, server: &Server) -> String {
         let connected = server.status == ServerStatus::Connected;
         let capabilities = Fields::new()
-            .raw("tools", if connected { self.tools.array.as_str() } else { "[]" })
+            .raw("tools", if connected { self.tools.of(server.toolset).array.as_str() } else { "[]" })
             .raw("resources", "[]")
             .raw("resourceTemplates", "[]")
             .raw("prompts", "[]");
@@ -129,16 +130,18 @@ impl World {
         let tools = self.listed_tools(hub) + usize::from(self.profile.is_fork());
         let registered =
             Fields::new().raw("tools", tools).raw("resources", 0).raw("resourceTemplates", 0).raw("prompts", 0).object();
-        Fields::new()
-            .raw("activeClients", hub.clients.len())
-            .raw("registeredCapabilities", registered)
-            .raw("totalCapabilities", tools)
-            .object()
+        let fields = match self.profile.behaviour.counts {
+            Counts::Right => Fields::new().raw("activeClients", hub.clients.len()),
+            Counts::Zero => Fields::new().raw("activeClients", 0),
+            Counts::Absent => Fields::new(),
+        };
+        fields.raw("registeredCapabilities", registered).raw("totalCapabilities", tools).object()
     }
 
     /// Returns the tools of the servers that the hub reports as connected.
     pub(super) fn listed_tools(&self, hub: &Hub) -> usize {
-        hub.servers.iter().filter(|server| server.status == ServerStatus::Connected).count() * self.tools.len()
+        let connected = hub.servers.iter().filter(|server| server.status == ServerStatus::Connected);
+        connected.map(|server| self.tools.of(server.toolset).len()).sum()
     }
 
     fn current_workspaces_json(&self) -> String {

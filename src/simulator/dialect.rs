@@ -24,7 +24,9 @@ pub(super) fn frame(notice: &Notice, profile: &Profile, now: Timestamp) -> Optio
         Notice::Heartbeat(connections) => {
             ("heartbeat", with_timestamp(&format!("\"connections\":{connections}"), profile, now), false)
         }
-        Notice::LogTruncated | Notice::ToolsChanged { .. } | Notice::Answered { .. } | Notice::Gone => return None,
+        Notice::LogTruncated | Notice::ToolsChanged { .. } | Notice::FellBack { .. } | Notice::Answered { .. } | Notice::Gone => {
+            return None;
+        }
     };
     let text = match profile.flavor {
         Flavor::Npm => event(name, &json),

@@ -2,6 +2,7 @@
 
 use super::resources::Resources;
 use super::step::Gemini;
+use super::tools::Toolset;
 use super::truth::{StopCause, UpCause};
 use crate::watch::{Micros, Timestamp};
 
@@ -54,6 +55,10 @@ pub(super) struct Server {
     pub(super) name: String,
     pub(super) starts: bool,
     pub(super) connects_after: Micros,
+    pub(super) toolset: Toolset,
+    pub(super) starts_again: bool,
+    /// True after a crash that nobody has repaired.
+    pub(super) crashed: bool,
     /// Number of its starts: the result of an aborted start is ignored.
     pub(super) attempt: u32,
     /// The reason for its start.
@@ -114,10 +119,12 @@ pub(super) struct Hub {
     pub(super) last_event_at: Timestamp,
     /// The end of the time for which its only thread is busy.
     pub(super) busy_until: Timestamp,
+    /// The end of the time for which it answers nobody because clients have left.
+    pub(super) storms_until: Timestamp,
     pub(super) resources: Resources,
     pub(super) next_child: u32,
     pub(super) stop_cause: StopCause,
-    /// Number of connected servers before their restart: the fork counts their tools then.
+    /// Number of tools of the connected servers before their restart: the fork counts them then.
     pub(super) tools_before_restart: usize,
     /// Names of the connections that were open at the shutdown: one or two late lines follow for each.
     pub(super) strays: Vec<String>,
@@ -126,6 +133,10 @@ pub(super) struct Hub {
 }
 
 impl Hub {
+    pub(super) fn server(&self, name: &str) -> Option<&Server> {
+        self.servers.iter().find(|server| server.name == name)
+    }
+
     pub(super) fn server_mut(&mut self, name: &str) -> Option<&mut Server> {
         self.servers.iter_mut().find(|server| server.name == name)
     }

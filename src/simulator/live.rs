@@ -2,19 +2,21 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::behaviour::UnderLoad;
 use super::dialect::frame;
 use super::event::{CallRequest, Event};
 use super::notice::Notice;
 use super::prompts::by_keyword;
 use super::simulation::Simulation;
 use super::sink::LogSink;
-use super::step::Gemini;
+use super::step::{Gemini, Step};
 use crate::watch::{Micros, Timestamp};
 
 /// Gemini's default response time.
@@ -26,6 +28,9 @@ pub struct LiveSimulation {
     log: Box<dyn LogSink + Send>,
     anchor: (Timestamp, Instant),
     gemini: Option<Gemini>,
+    fault_file: Option<PathBuf>,
+    /// MCP requests so far, over all lives of the hub.
+    requests: u64,
     connections: Connections,
 }
 
@@ -43,13 +48,15 @@ struct Connections {
 struct Session {
     stream: UnboundedSender<String>,
     name: String,
+    /// When a ping was sent that was not answered; only a hub that pings has one.
+    pinged: Option<Instant>,
 }
 
 impl LiveSimulation {
     /// Creates a live simulation: the time of `simulation` follows the wall clock, and its log lines go to `log`.
     pub fn new(simulation: Simulation, log: Box<dyn LogSink + Send>) -> Self {
         let anchor = (simulation.now(), Instant::now());
-        Self { simulation, log, anchor, gemini: None, connections: Connections::default() }
+        Self { simulation, log, anchor, gemini: None, fault_file: None, requests: 0, connections: Connections::default() }
     }
 
     /// Returns the simulation itself, to schedule steps and to read its state.
@@ -61,6 +68,17 @@ impl LiveSimulation {
     /// categories that the prompt's words suggest.
     pub fn set_gemini(&mut self, gemini: Option<Gemini>) {
         self.gemini = gemini;
+    }
+
+    /// Sets the file by which the hub's instrumentation is told to answer HTTP 429 in Gemini's place: it does so while the file
+    /// exists.
+    pub fn set_fault_file(&mut self, path: Option<PathBuf>) {
+        self.fault_file = path;
+    }
+
+    /// Returns the number of MCP requests so far: each `GET /mcp` and each message.
+    pub fn mcp_requests(&self) -> u64 {
+        self.requests
     }
 
     /// Advances to the wall clock's time.
@@ -87,9 +105,33 @@ impl LiveSimulation {
         self.simulation.world.hub.as_ref().is_some_and(|hub| hub.listening)
     }
 
-    /// Returns true if the MCP endpoint exists.
-    pub(super) fn endpoint_ready(&self) -> bool {
-        self.simulation.world.hub.as_ref().is_some_and(|hub| hub.state == super::hub::HubState::Ready)
+    /// Returns true if the MCP endpoint takes another client.
+    pub(super) fn takes_clients(&self) -> bool {
+        let world = &self.simulation.world;
+        let is_ready = world.hub.as_ref().is_some_and(super::hub::Hub::is_settled);
+        is_ready && world.profile.behaviour.most_clients.is_none_or(|most| self.connections.sessions.len() < most)
+    }
+
+    /// Returns how long the hub answers nobody because clients have left.
+    pub(super) fn deaf_for(&self) -> Micros {
+        let world = &self.simulation.world;
+        world.hub.as_ref().map_or(Micros::new(0), |hub| hub.storms_until.since(world.now))
+    }
+
+    /// Returns what becomes of the API now, if it suffers from the number of clients.
+    pub(super) fn load(&self) -> Option<UnderLoad> {
+        let world = &self.simulation.world;
+        let clients = world.hub.as_ref().map_or(0, |hub| hub.clients.len());
+        world.profile.behaviour.under_load.filter(|load| clients >= load.clients)
+    }
+
+    /// Counts an MCP request; a hub that dies at it is gone afterwards.
+    pub(super) fn count_request(&mut self) -> io::Result<()> {
+        self.requests += 1;
+        if self.simulation.world.profile.behaviour.dies_at_request == Some(self.requests) {
+            self.happen(Event::Step(Step::KillHub))?;
+        }
+        Ok(())
     }
 
     pub(super) fn generation(&self) -> Arc<AtomicU64> {
@@ -121,12 +163,16 @@ impl LiveSimulation {
         let (stream, receiver) = unbounded_channel();
         // A closed receiver means that the client is gone already.
         let _ = stream.send(format!("event: endpoint\ndata: /messages?sessionId={session}\n\n"));
-        self.connections.sessions.insert(session.clone(), Session { stream, name: String::new() });
+        self.connections.sessions.insert(session.clone(), Session { stream, name: String::new(), pinged: None });
         self.happen(Event::OpenSession { session: session.clone() })?;
         Ok((session, receiver))
     }
 
+    /// Handles the end of a client's stream.
     pub(super) fn close_session(&mut self, session: String) -> io::Result<()> {
+        if self.simulation.world.profile.behaviour.keeps_sessions {
+            return Ok(());
+        }
         self.connections.sessions.remove(&session);
         self.happen(Event::CloseSession { session })
     }
@@ -141,6 +187,30 @@ impl LiveSimulation {
         }
     }
 
+    /// Pings all clients, and drops those that have not answered an earlier ping. The recorded hubs do neither.
+    pub(super) fn ping(&mut self) -> io::Result<()> {
+        let Some(after) = self.simulation.world.profile.behaviour.drops_silent_after else { return Ok(()) };
+        let mut silent = Vec::new();
+        for (id, session) in self.connections.sessions.iter_mut().filter(|(_, session)| !session.name.is_empty()) {
+            match session.pinged {
+                Some(since) if since.elapsed() > after.as_duration() => silent.push(id.clone()),
+                Some(_) => {}
+                None => {
+                    session.pinged = Some(Instant::now());
+                    session.send(&serde_json::json!({"jsonrpc": "2.0", "id": "ping", "method": "ping"}));
+                }
+            }
+        }
+        silent.into_iter().try_for_each(|session| self.close_session(session))
+    }
+
+    /// Notes that a client answered.
+    pub(super) fn heard(&mut self, session: &str) {
+        if let Some(session) = self.connections.sessions.get_mut(session) {
+            session.pinged = None;
+        }
+    }
+
     /// Completes the handshake: now the hub logs the client.
     pub(super) fn initialized(&mut self, session: &str) -> io::Result<()> {
         let name = self.connections.sessions.get(session).map(|session| session.name.clone()).unwrap_or_default();
@@ -152,13 +222,21 @@ impl LiveSimulation {
         let id = self.simulation.world.next_call();
         self.connections.calls.insert(id, (session.to_owned(), request));
         let by_words = || Gemini::Answers { after: GEMINI_TAKES, categories: by_keyword(&prompt) };
-        let gemini = self.gemini.clone().unwrap_or_else(by_words);
+        let is_faulty = self.fault_file.as_ref().is_some_and(|file| file.exists());
+        let gemini = if is_faulty { Gemini::RateLimited } else { self.gemini.clone().unwrap_or_else(by_words) };
         self.happen(Event::Call(CallRequest { id, session: session.to_owned(), prompt, gemini }))
     }
 
     /// Sends a JSON-RPC message to the client.
     pub(super) fn send_message(&self, session: &str, message: &serde_json::Value) {
         self.connections.send_message(session, message);
+    }
+}
+
+impl Session {
+    fn send(&self, message: &serde_json::Value) {
+        // A closed receiver means that the client is gone already.
+        let _ = self.stream.send(format!("event: message\ndata: {message}\n\n"));
     }
 }
 
@@ -173,7 +251,12 @@ impl Connections {
     fn pass_on(&mut self, notice: &Notice) {
         match notice {
             Notice::ToolsChanged { session } => {
-                let message = serde_json::json!({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"});
+                // In the hub's order of keys.
+                self.send_message(session, &serde_json::json!({"method": "notifications/tools/list_changed", "jsonrpc": "2.0"}));
+            }
+            Notice::FellBack { session } => {
+                let params = serde_json::json!({"level": "warning", "data": "degraded: keywords decided"});
+                let message = serde_json::json!({"jsonrpc": "2.0", "method": "notifications/message", "params": params});
                 self.send_message(session, &message);
             }
             Notice::Answered { call, text } => self.answer(*call, text),
@@ -190,8 +273,7 @@ impl Connections {
 
     fn send_message(&self, session: &str, message: &serde_json::Value) {
         if let Some(session) = self.sessions.get(session) {
-            // A closed receiver means that the client is gone already.
-            let _ = session.stream.send(format!("event: message\ndata: {message}\n\n"));
+            session.send(message);
         }
     }
 

@@ -8,6 +8,7 @@
 
 mod agenda;
 mod api;
+mod behaviour;
 mod dialect;
 mod drill;
 mod event;
@@ -34,6 +35,7 @@ mod truth;
 mod world;
 
 pub use api::ApiAnswer;
+pub use behaviour::{Behaviour, Counts, Notifies, UnderLoad};
 pub use drill::{Drill, Window};
 pub use lines::{Entry, Level};
 pub use live::LiveSimulation;
@@ -44,4 +46,5 @@ pub use serve::serve;
 pub use simulation::{Neighbour, Simulation};
 pub use sink::{FileSink, LogSink};
 pub use step::{Gemini, Step};
+pub use tools::Toolset;
 pub use truth::{CallOutcome, DownCause, Happening, StopCause, Truth, UpCause};

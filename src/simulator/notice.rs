@@ -19,6 +19,8 @@ pub(super) enum Notice {
     Heartbeat(usize),
     /// The client was notified that its tools changed.
     ToolsChanged { session: String },
+    /// The client was notified that keywords decided: only a hub without the known defects does that.
+    FellBack { session: String },
     /// A call was answered with this JSON text of the tool.
     Answered { call: u64, text: String },
     /// The hub's process ended, and with it every connection.

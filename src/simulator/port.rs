@@ -75,6 +75,9 @@ impl AsyncRead for HubConnection {
 
 impl AsyncWrite for HubConnection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.life.is_over() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

@@ -1,5 +1,7 @@
 //! Profiles of simulated hubs.
 
+use super::behaviour::Behaviour;
+use super::tools::Toolset;
 use crate::watch::Micros;
 
 /// The two recorded hubs.
@@ -29,17 +31,27 @@ pub struct ServerPlan {
     pub starts: bool,
     /// Its connect time, with a tolerance of ten percent. Servers that are downloaded first (`npx`, `uvx`) take seconds.
     pub connects_after: Micros,
+    /// Its tools.
+    pub toolset: Toolset,
+    /// False if it can't be started again once it has ended.
+    pub starts_again: bool,
 }
 
 impl ServerPlan {
     /// Creates a server that connects as fast as the recorded filesystem server.
     pub fn working(name: &str) -> Self {
-        Self { name: name.to_owned(), starts: true, connects_after: Micros::new(536_000) }
+        let connects_after = Micros::new(536_000);
+        Self { name: name.to_owned(), starts: true, connects_after, toolset: Toolset::Filesystem, starts_again: true }
+    }
+
+    /// Creates a server with the three tools of the stand-ins in the recordings of MCP clients.
+    pub fn stand_in(name: &str) -> Self {
+        Self { toolset: Toolset::StandIn, ..Self::working(name) }
     }
 
     /// Creates a server that never starts.
     pub fn failing(name: &str) -> Self {
-        Self { name: name.to_owned(), starts: false, connects_after: Micros::new(124_000) }
+        Self { starts: false, connects_after: Micros::new(124_000), ..Self::working(name) }
     }
 }
 
@@ -58,7 +70,7 @@ pub struct Profile {
     pub version: Option<String>,
     /// The process id of the first start; every later start has a higher one.
     pub pid: u32,
-    /// Number of tools of each working server (14 in every recording).
+    /// Number of tools of each working server with [`Toolset::Filesystem`] (14 in every recording).
     pub tools: usize,
     /// Minimum and maximum number of lines of a disconnect storm (1,963 and 3,696 in the recordings).
     pub storm_lines: (u32, u32),
@@ -76,7 +88,14 @@ pub struct Profile {
     pub config_file: String,
     /// True if started with `--watch`, so that it reloads its configuration when the file changes.
     pub watches_config: bool,
+    /// The time of each round of requests to a Gemini that fails, with a tolerance of ten percent.
+    pub gemini_rounds: [Micros; 3],
+    /// How it treats MCP clients.
+    pub behaviour: Behaviour,
 }
+
+/// One round of three HTTP requests with the SDK's own backoff (recorded: 4.7 to 5.5 s, then 5.3 to 5.9 s, then 6.7 to 7.4 s).
+const GEMINI_ROUNDS: [Micros; 3] = [Micros::new(4_900_000), Micros::new(5_500_000), Micros::new(6_900_000)];
 
 impl Profile {
     /// Returns the public hub, as in the recording `npm-4.2.1`.
@@ -97,6 +116,8 @@ impl Profile {
             cwd: "/srv/staging".into(),
             config_file: "/srv/staging/mcp-plain.json".into(),
             watches_config: false,
+            gemini_rounds: GEMINI_ROUNDS,
+            behaviour: Behaviour::default(),
         }
     }
 
@@ -119,14 +140,15 @@ impl Profile {
         Self { logger: Logger::Legacy, pid: 10_166, ..Self::fork_pino() }
     }
 
-    /// Returns the fork without the known defects: it restarts crashed servers after this time, keeps session ids, and logs one
-    /// line instead of a storm when a client leaves.
+    /// Returns the fork without the known defects: it restarts crashed servers after this time, keeps session ids, logs one
+    /// line instead of a storm when a client leaves, answers calls of tools, and survives clients that leave during a call.
     pub fn mended(reconnects_after: Micros) -> Self {
         Self {
             version: Some("4.4.0".into()),
             storm_lines: (1, 1),
             reconnects_after: Some(reconnects_after),
             logs_in_order: true,
+            behaviour: Behaviour { tools_work: true, survives_leaving: true, ..Behaviour::default() },
             ..Self::fork_pino()
         }
     }

@@ -12,16 +12,17 @@ const PROMPTS: [(&str, &str); 8] = [
     ("database", "Count the rows of the orders table with sql"),
 ];
 
-/// The words by which the fork chooses categories when Gemini fails.
-const KEYWORDS: [(&str, &[&str]); 8] = [
-    ("github", &["github", "pull request", "issue", "repository"]),
-    ("filesystem", &["file", "directory", "folder"]),
-    ("web", &["http", "url", "website"]),
-    ("docker", &["docker", "container"]),
-    ("git", &["git", "commit", "branch"]),
-    ("python", &["python", "pip"]),
-    ("database", &["database", "sql", "query"]),
-    ("memory", &["remember", "memory", "recall"]),
+/// The words by which the fork chooses categories when Gemini fails (from its public source).
+const KEYWORDS: [(&str, &[&str]); 9] = [
+    ("github", &["github", "pull request", "pr", "issue", "repository", "repo", "commit"]),
+    ("filesystem", &["file", "directory", "folder", "path", "read", "write", "list"]),
+    ("web", &["http", "url", "website", "fetch", "download", "scrape"]),
+    ("docker", &["docker", "container", "image", "build", "run"]),
+    ("git", &["git", "branch", "merge", "clone", "push", "pull"]),
+    ("python", &["python", "py", "pip", "pytest", "test"]),
+    ("database", &["database", "db", "sql", "query", "table", "postgres", "mysql"]),
+    ("memory", &["remember", "recall", "memory", "store", "save"]),
+    ("vertex_ai", &["vertex", "ai", "model", "prediction", "training"]),
 ];
 
 /// Returns a prompt that leads to these categories.

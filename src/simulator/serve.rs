@@ -31,6 +31,9 @@ const TICK: Duration = Duration::from_millis(50);
 /// Polling interval of a handler that waits for a starting server.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// What looks like a key and is none. No watcher may keep it.
+const API_KEY: &str = "AIzaSyNotAKeyButShapedLikeOne0123456789";
+
 type Live = Arc<Mutex<LiveSimulation>>;
 
 /// Serves a live simulation on `listener` until `shutdown`; its virtual time follows the wall clock. While the simulated hub isn't
@@ -56,7 +59,9 @@ async fn keep_time(live: Live) -> io::Result<()> {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         ticks.tick().await;
-        lock(&live).advance()?;
+        let mut live = lock(&live);
+        live.advance()?;
+        live.ping()?;
     }
 }
 
@@ -65,6 +70,7 @@ fn router(live: Live) -> Router {
         .route("/api/health", get(|State(live): State<Live>| answer(live, |live| live.simulation.health())))
         .route("/api/servers", get(|State(live): State<Live>| answer(live, |live| live.simulation.servers())))
         .route("/api/filtering/stats", get(filtering_stats))
+        .route("/api/config", get(configuration))
         .route("/api/servers/start", post(start_server))
         .route("/api/servers/stop", post(stop_server))
         .route("/api/restart", post(restart))
@@ -86,13 +92,20 @@ fn broken(error: &io::Error) -> Response {
 }
 
 async fn answer(live: Live, ask: impl Fn(&LiveSimulation) -> ApiAnswer) -> Response {
-    let answer = {
+    until_free(&live).await;
+    let (answer, load) = {
         let mut live = lock(&live);
         match live.advance() {
-            Ok(()) => ask(&live),
+            Ok(()) => (ask(&live), live.load()),
             Err(error) => return broken(&error),
         }
     };
+    if let Some(load) = load {
+        tokio::time::sleep(load.delay.as_duration()).await;
+        if load.fails {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+    }
     match answer {
         ApiAnswer::Refused => StatusCode::SERVICE_UNAVAILABLE.into_response(),
         ApiAnswer::Json { body, took } => {
@@ -111,9 +124,48 @@ async fn filtering_stats(State(live): State<Live>) -> Response {
     if is_fork {
         return answer(live, |live| live.simulation.filtering_stats()).await;
     }
-    // Express's wording.
-    let body = "<pre>Cannot GET /api/filtering/stats</pre>\n";
+    not_found("/api/filtering/stats")
+}
+
+/// Returns the 404 page in Express's wording.
+fn not_found(path: &str) -> Response {
+    let body = format!("<pre>Cannot GET {path}</pre>\n");
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, "text/html; charset=utf-8")], body).into_response()
+}
+
+/// Returns the fork's raw configuration, which holds its API key.
+async fn configuration(State(live): State<Live>) -> Response {
+    let live = lock(&live);
+    let world = &live.simulation.world;
+    if !world.profile.is_fork() {
+        return not_found("/api/config");
+    }
+    let mut prompt_based = json!({"enabled": true, "defaultExposure": "meta-only", "enableMetaTools": true});
+    if let Some(isolation) = world.profile.behaviour.session_isolation {
+        prompt_based["sessionIsolation"] = isolation.into();
+    }
+    let model = json!({"enabled": true, "provider": "gemini", "model": "gemini-2.5-flash", "apiKey": API_KEY});
+    let filtering =
+        json!({"enabled": true, "mode": "prompt-based", "promptBasedFiltering": prompt_based, "llmCategorization": model});
+    let body =
+        json!({"config": {"mcpServers": {}, "toolFiltering": filtering}, "version": "1", "timestamp": world.now.to_string()});
+    Json(body).into_response()
+}
+
+/// Waits while the hub answers nobody.
+async fn until_free(live: &Live) {
+    loop {
+        let deaf_for = {
+            let mut live = lock(live);
+            // The ticker reports an unwritable log.
+            let _ = live.advance();
+            live.deaf_for().as_duration()
+        };
+        if deaf_for.is_zero() {
+            return;
+        }
+        tokio::time::sleep(deaf_for).await;
+    }
 }
 
 #[derive(Deserialize)]
@@ -205,13 +257,14 @@ struct ToolCall {
 }
 
 async fn call_tool(State(live): State<Live>, Json(call): Json<ToolCall>) -> Response {
+    until_free(&live).await;
     let mut live = lock(&live);
     if let Err(error) = live.advance() {
         return broken(&error);
     }
     let now = live.simulation.now().to_string();
-    match mcp::run_tool(&live, &call.server_name, &call.tool) {
-        Ok(result) => Json(json!({"status": "ok", "result": result, "timestamp": now})).into_response(),
+    match mcp::run_tool(&mut live, &call.server_name, &call.tool) {
+        Ok(result) => Json(json!({"result": result, "timestamp": now})).into_response(),
         Err(error) => {
             let data = json!({"server": call.server_name, "tool": call.tool, "args": call.arguments, "originalError": {}});
             let body = json!({"error": error, "code": "TOOL_EXECUTION_ERROR", "data": data, "timestamp": now});
@@ -232,12 +285,15 @@ async fn events(State(live): State<Live>) -> Response {
 }
 
 async fn open_mcp(State(live): State<Live>) -> Response {
+    until_free(&live).await;
     let opened = {
         let mut live = lock(&live);
-        if !live.endpoint_ready() {
-            return (StatusCode::SERVICE_UNAVAILABLE, "MCP endpoint not initialized").into_response();
+        match live.count_request() {
+            Ok(()) if live.takes_clients() => live.open_session(),
+            // Express's wording.
+            Ok(()) => return (StatusCode::INTERNAL_SERVER_ERROR, "Error establishing MCP connection").into_response(),
+            Err(error) => return broken(&error),
         }
-        live.open_session()
     };
     match opened {
         Ok((session, receiver)) => {
@@ -255,9 +311,14 @@ struct SessionId {
 }
 
 async fn mcp_message(State(live): State<Live>, Query(id): Query<SessionId>, Json(message): Json<Value>) -> Response {
+    until_free(&live).await;
     let mut live = lock(&live);
+    if let Err(error) = live.count_request() {
+        return broken(&error);
+    }
     if !live.knows_session(&id.session) {
-        let error = json!({"code": -32_000, "message": format!("Session not found: {}", id.session)});
+        let more = if live.simulation.world.profile.is_fork() { ". The hub may have restarted. Please reconnect." } else { "" };
+        let error = json!({"code": -32_000, "message": format!("Session not found: {}{more}", id.session)});
         return (StatusCode::NOT_FOUND, Json(json!({"jsonrpc": "2.0", "error": error, "id": null}))).into_response();
     }
     match mcp::take_message(&mut live, &id.session, &message) {

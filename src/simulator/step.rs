@@ -119,4 +119,6 @@ pub enum Gemini {
     Fails,
     /// After half a second, the answer that no category fits.
     NoCategories,
+    /// No answer at all.
+    Silent,
 }

@@ -104,6 +104,13 @@ pub enum Happening {
         /// The session of the call.
         session: String,
     },
+    /// A server's tool was run over the live hub's port.
+    ToolRan {
+        /// The server.
+        server: String,
+        /// The tool, without the server's name.
+        tool: String,
+    },
     /// A client opened the event stream.
     Subscribed,
     /// A client closed the event stream.

@@ -225,10 +225,10 @@ fn an_invalid_backend_is_rejected_with_the_valid_kinds() {
         let reported = report_from(backend, &[]);
         (reported.code, reported.stderr)
     };
-    let (code, stderr) = report_of("zipkin=http://user:password@127.0.0.1:9");
+    let (code, stderr) = report_of("nosuch=http://user:password@127.0.0.1:9");
     assert_eq!(code, Some(2), "{stderr}");
     assert!(
-        stderr.contains("unknown backend kind `zipkin`") && stderr.contains("jaeger=") && !stderr.contains("password"),
+        stderr.contains("unknown backend kind `nosuch`") && stderr.contains("jaeger=") && !stderr.contains("password"),
         "{stderr}"
     );
     let (code, stderr) = report_of("jaeger=127.0.0.1:16686");

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{assert_readable, assert_understood, assert_valid, schema, words, yaml};
 
-const FILES: [&str; 2] = ["docker/kubernetes/hub.yaml", "docker/kubernetes/report.yaml"];
+const FILES: [&str; 3] = ["docker/kubernetes/hub.yaml", "docker/kubernetes/report.yaml", "docker/kubernetes/scenarios.yaml"];
 
 fn resources() -> Vec<Value> {
     FILES.into_iter().flat_map(yaml).collect()
@@ -89,7 +89,7 @@ fn ours(resources: &[Value]) -> Vec<&Value> {
 #[test]
 fn hubwatch_understands_its_arguments_and_variables() {
     let resources = resources();
-    assert_eq!(ours(&resources).len(), 3);
+    assert_eq!(ours(&resources).len(), 5);
     for container in ours(&resources) {
         let name = container["name"].as_str().unwrap();
         for variable in container["env"].as_array().unwrap() {
@@ -172,7 +172,7 @@ fn a_verdict_is_not_retried() {
     let specs = ["/spec", "/spec/jobTemplate/spec"];
     let jobs = resources.iter().flat_map(|resource| specs.iter().filter_map(|path| resource.pointer(path)));
     let policies: Vec<&Value> = jobs.filter_map(|job| job.pointer("/podFailurePolicy/rules/0")).collect();
-    assert_eq!(policies.len(), 2);
+    assert_eq!(policies.len(), 4);
     for rule in policies {
         let final_codes = [Exit::Failed, Exit::Usage, Exit::NoVerdict, Exit::Config].map(|exit| json!(exit.code()));
         assert_eq!((&rule["action"], &rule["onExitCodes"]["values"]), (&json!("FailJob"), &json!(final_codes)));

@@ -192,10 +192,11 @@ async fn on_a_full_disk_the_watch_continues_reports_it_and_recovers_even_after_a
     scene.counted("the first lines are counted").await;
     for killed in [false, true] {
         // The reserve is used up first, without a message.
-        while !stderr(scene.path()).contains(SAYS_SO) {
+        let says_so = || {
             disk.fill();
-            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
-        }
+            stderr(scene.path()).contains(SAYS_SO)
+        };
+        until("the program reports a full disk", scene.path(), says_so).await;
         scene.write("lines are read and sent while the journal can't be written").await;
         if killed {
             child.kill();

@@ -49,7 +49,7 @@ async fn a_client_lists_and_calls_the_tools_of_a_hub_and_is_counted_until_it_lea
     let result = client.request("tools/call", call).await.unwrap().tool_result();
     assert_eq!((result.is_error, &*result.texts), (false, &["[FILE] notes.txt".to_owned()][..]));
     let unknown = client.request("tools/call", json!({"name": "nothing"})).await.unwrap();
-    assert_eq!(unknown.outcome.clone().unwrap_err().code, -32_602);
+    assert_eq!(unknown.outcome.clone().unwrap_err().to_string(), "-32603: key is not defined");
     assert!(unknown.tool_result().is_error);
     assert_eq!((client.outstanding(), client.ended(), client.faults()), (0, None, vec![]));
 

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::hub_args::AccessArgs;
 use super::period_source::{BackendArgs, PeriodArgs};
 use super::report::print;
 use super::{CliError, Exit};
@@ -49,15 +50,8 @@ pub struct DoctorArgs {
     /// The hub's log file
     #[arg(long, value_name = "FILE")]
     pub(super) log: Option<PathBuf>,
-    /// The hub's process id, if it can't be detected
-    #[arg(long, value_name = "PID")]
-    pub(super) pid: Option<u32>,
-    /// A header for every request to the hub
-    #[arg(long, value_name = "HEADER")]
-    pub(super) header: Vec<String>,
-    /// A PEM file with an additional certificate authority for the hub
-    #[arg(long, value_name = "FILE")]
-    pub(super) ca: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) access: AccessArgs,
     /// The hub's name [default: the hub in the state folder]
     #[arg(long, value_name = "HUB")]
     pub(super) name: Option<String>,

@@ -59,7 +59,8 @@ async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Re
             let state_dir = layers.state_dir(args.state_dir.as_deref());
             let environment = layers.environment_name(args.environment.as_deref())?;
             name = Some(known_hubs::of_address(layers, args.name.as_deref(), &hub, (&state_dir, &environment))?);
-            let client = run::client(hub, &layers.hub_headers(&args.header)?, args.ca.as_deref().or(file.ca.as_deref()))?;
+            let client =
+                run::client(hub, &layers.hub_headers(&args.access.header)?, args.access.ca.as_deref().or(file.ca.as_deref()))?;
             let health = of_hub(&url, &client, &mut findings).await;
             (Some(url), health)
         }
@@ -79,7 +80,7 @@ async fn examine_one(args: &DoctorArgs, layers: &Layers<impl Environment>) -> Re
     let log = log.map(|picked| PathBuf::from(picked.value));
     let found = || discovered.then(|| discover::log_of_this_host(&environment::home(layers.environment()), &state_home));
     let shapes = of_log(log.or_else(found).as_deref(), &mut findings);
-    let sees_process = of_process((args.pid, file), url.as_deref(), health.as_ref(), &mut findings);
+    let sees_process = of_process((args.access.pid, file), url.as_deref(), health.as_ref(), &mut findings);
     findings.extend(invisible(&shapes, sees_process));
     findings.extend(name.as_ref().map(|name| Finding::ok("name", format!("a watch and its report call this hub {name}"))));
     Ok(Examined { name, findings })

@@ -55,9 +55,10 @@ impl Audience for Screen {
             Event::Ended { played } => {
                 let tally = Tally::of(&played.steps);
                 let took = played.ended.0.since(played.began.0).as_secs_f64();
+                let verdict = Tally::verdict_of(&played.steps);
                 self.print(&format!(
                     "  {}: {} held, {} failed, {} not verifiable, {} not applicable, in {took:.1} s\n",
-                    self.style.of(tally.verdict(), super::summary::word(tally.verdict())),
+                    self.style.of(verdict, super::summary::word(verdict)),
                     tally.passed,
                     tally.failed,
                     tally.not_verifiable,

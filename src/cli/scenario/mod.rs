@@ -12,6 +12,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 use tokio::sync::watch::Sender;
 
+use super::hub_args::AccessArgs;
 use super::run::{self, RunArgs};
 use super::watching::{Plan, Stop};
 use super::{CliError, Color, Exit, report};
@@ -27,6 +28,7 @@ use crate::scenario::results::{About, Expected, Results};
 use crate::scenario::run::{Audience, Backstage, Event};
 use crate::scenario::target::{CLIENTS, MOST_CLIENTS};
 use crate::scenario::telemetry::Telemetry;
+use crate::scenario::turn::Turn;
 use crate::scenario::{Allow, Options, Scenario, Target};
 use crate::watch::Timestamp;
 
@@ -73,12 +75,8 @@ struct ScenarioRunArgs {
     /// The hub's address [default: the hub that runs here]
     #[arg(long, value_name = "URL")]
     hub: Option<String>,
-    /// A header for every request to the hub, such as 'Authorization: Bearer …'; can be repeated
-    #[arg(long, value_name = "HEADER")]
-    header: Vec<String>,
-    /// A PEM file with an additional certificate authority for the hub
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// The hub's name [default: the name by which this address is watched, else the address]
     #[arg(long, value_name = "HUB")]
     name: Option<String>,
@@ -88,9 +86,6 @@ struct ScenarioRunArgs {
     /// The hub's log file [default, for a hub that runs here: where it writes it]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// The hub's process id, where it can't be found out
-    #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
     /// The state folder of `hubwatch run`: the results are told to it [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
@@ -196,6 +191,12 @@ async fn run_scenarios(args: ScenarioRunArgs, color: Color, layers: &Layers<impl
     if dry_run {
         return list::dry_run(&scenarios, &target, &options).await;
     }
+    if let Some(out) = &out {
+        // Now, not after an hour of scenarios.
+        let opened = std::fs::OpenOptions::new().create(true).append(true).open(out);
+        opened.map_err(|reason| CliError::Output { path: out.clone(), reason })?;
+    }
+    let _turn = Turn::take(&target.state_dir).map_err(CliError::Usage)?;
     let screen = live::Screen::new(color);
     let results = play_all(&scenarios, &target, &options, (telemetry, &screen), &expected).await?;
     drop(screen);
@@ -259,7 +260,8 @@ async fn play_all(
         environment: target.environment.to_string(),
         address: secret::without_credentials(target.hub.base()),
     };
-    Ok(Results::new(about, Moment(Timestamp::now()), played, expected, unreachable))
+    let cut_short = *interrupted.borrow() && played.len() < scenarios.len();
+    Ok(Results::new(about, Moment(Timestamp::now()), played, expected, (unreachable, cut_short)))
 }
 
 /// The first signal ends what is played in good order; the second one ends it at once.
@@ -309,6 +311,7 @@ fn options(args: &ScenarioRunArgs) -> Result<Options, CliError> {
         fault_file: args.fault_file.clone(),
         every: time("--every", &args.every)?,
         length: args.length.as_deref().map(|length| time("--for", length)).transpose()?,
+        ..Options::default()
     })
 }
 
@@ -343,12 +346,10 @@ fn named(name: &str, options: &Options) -> Result<Scenario, CliError> {
 fn target(args: &ScenarioRunArgs, layers: &Layers<impl Environment + Clone>) -> Result<Target, CliError> {
     let args = RunArgs {
         hub: args.hub.clone(),
-        header: args.header.clone(),
-        ca: args.ca.clone(),
+        access: args.access.clone(),
         name: args.name.clone(),
         environment: args.environment.clone(),
         log: args.log.clone(),
-        pid: args.pid,
         state_dir: args.state_dir.clone(),
         ..RunArgs::default()
     };

@@ -84,6 +84,11 @@ pub(super) const fn word(verdict: StepVerdict) -> &'static str {
 /// The summary.
 pub(super) fn text(results: &Results, style: Style) -> String {
     let mut lines = vec![format!("{} at {} ({})", results.hub, results.address, results.environment), String::new()];
+    if results.scenarios.is_empty() {
+        let why = results.unreachable.as_deref().unwrap_or("it was interrupted");
+        lines.push(format!("Nothing was done: {why}."));
+        return lines.join("\n") + "\n";
+    }
     lines.push(format!(
         "{:<20} {:>5} {:>6} {:>14} {:>14}  {:>8}",
         "scenario", "held", "failed", "not verifiable", "not applicable", "took"

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use self::checks::{checks, cpu};
 use self::text::text;
+use super::hub_args::AccessArgs;
 use super::run::{self, RunArgs};
 use super::watching::{self, Plan};
 use super::{CliError, Exit, report};
@@ -68,15 +69,8 @@ pub struct ValidateArgs {
     /// The state folder: the baseline is kept there [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// The hub's process id, where it can't be found out
-    #[arg(long, value_name = "PID")]
-    pid: Option<u32>,
-    /// A header for every request to the hub, such as 'Authorization: Bearer …'
-    #[arg(long, value_name = "HEADER")]
-    header: Vec<String>,
-    /// A certificate authority that the hub's certificate may come from
-    #[arg(long, value_name = "FILE")]
-    ca: Option<PathBuf>,
+    #[command(flatten)]
+    access: AccessArgs,
     /// How long to look
     #[arg(long = "for", value_name = "TIME", default_value = LOOK)]
     length: String,
@@ -188,8 +182,8 @@ pub(super) async fn validate(args: ValidateArgs, layers: &Layers<impl Environmen
 
 impl From<ValidateArgs> for RunArgs {
     fn from(args: ValidateArgs) -> Self {
-        let ValidateArgs { hub, log, name, environment, state_dir, pid, header, ca, .. } = args;
-        Self { hub, log, name, environment, state_dir, pid, header, ca, ..Self::default() }
+        let ValidateArgs { hub, log, name, environment, state_dir, access, .. } = args;
+        Self { hub, log, name, environment, state_dir, access, ..Self::default() }
     }
 }
 

@@ -178,6 +178,9 @@ impl Level {
         if !self.beyond {
             return register.settle(self.kind, "", now);
         }
+        // What memory grew by between two moments is planned if a window lies between them.
+        let between = self.since.filter(|_| self.kind == IncidentKind::MemoryGrowth);
+        let planned = sight.plans.at(now).or_else(|| sight.plans.name_of(between?, now));
         let draft = Draft {
             kind: self.kind,
             subject: "",
@@ -186,7 +189,7 @@ impl Level {
             cause: None,
             effect: self.effect,
             evidence: None,
-            planned: sight.plans.at(now),
+            planned,
             count: 0,
         };
         register.part(draft.kind, draft.subject, draft.planned);

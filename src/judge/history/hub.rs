@@ -65,6 +65,9 @@ pub struct HubHistory {
     /// The start of the latest process.
     #[serde(skip)]
     last_start: Option<Timestamp>,
+    /// Its state changed beyond the period: what is told later is moved to that change, and changes nothing in the period.
+    #[serde(skip)]
+    changed_beyond: bool,
 }
 
 /// What the hub said once it had started its servers.
@@ -166,6 +169,9 @@ impl HubHistory {
     }
 
     fn state(&mut self, fact: &HubFact, id: FactId, when: When, watch: &Watch) {
+        if self.changed_beyond {
+            return;
+        }
         let down = |reason| News { liveness: Liveness::Down, reason, cause: None, shown_by: Some(id) };
         self.fill_before(fact, when, watch);
         match fact {
@@ -206,13 +212,48 @@ impl HubHistory {
             self.started = None;
             return self.silent(api.health, when, None, watch);
         }
-        // A hub that has just said that it stops may answer once more.
-        let stops = self.life.is_down() && self.life.since().is_some_and(|since| since > watch.interval.start());
-        let stopping = api.state.as_ref().is_some_and(|state| state.as_str().starts_with("stop"));
-        if self.started.is_some() || !(stops || stopping && self.life.is_down()) {
+        if self.answers_for_good(poll, watch) {
             self.fill(watch, when, Liveness::Up);
             self.answers(when);
         }
+    }
+
+    /// Whether an answer shows that it is up: a hub that has just said that it stops may answer once more.
+    fn answers_for_good(&self, poll: &Poll, watch: &Watch) -> bool {
+        let stops = self.life.is_down() && self.life.since().is_some_and(|since| since > watch.interval.start());
+        let stopping = poll.api.state.as_ref().is_some_and(|state| state.as_str().starts_with("stop"));
+        self.started.is_some() || !(stops || stopping && self.life.is_down())
+    }
+
+    /// Notes that a poll beyond the period changes its state.
+    pub(super) fn poll_beyond(&mut self, poll: &Poll, watch: &Watch) {
+        self.changed_beyond |= match self.life.liveness() {
+            Some(Liveness::Up) => poll.api.health != ApiOutcome::Ok,
+            Some(Liveness::Down) if self.started.is_none() => {
+                poll.api.health == ApiOutcome::Ok && self.answers_for_good(poll, watch)
+            }
+            // A start in the period has not been contradicted yet; else nothing is known that could change.
+            Some(
+                Liveness::Down
+                | Liveness::Starting
+                | Liveness::Unauthorized
+                | Liveness::Disabled
+                | Liveness::Removed
+                | Liveness::Unknown,
+            )
+            | None => false,
+        };
+    }
+
+    /// Notes that a fact beyond the period changes its state.
+    pub(super) fn fact_beyond(&mut self, fact: &HubFact) {
+        self.changed_beyond |= match fact {
+            HubFact::HubUnreachable(_) | HubFact::HubStopping(_) | HubFact::HubStopped(_) | HubFact::HubExited(_) => {
+                self.life.liveness() == Some(Liveness::Up)
+            }
+            HubFact::HubReachable(_) => self.life.is_down() && self.started.is_none(),
+            HubFact::HubStarted(_) | HubFact::HubStateChanged(_) | HubFact::SubscriberFailed(_) => false,
+        };
     }
 
     /// The state in a poll after the period held before it, too, if nothing else shows the state.

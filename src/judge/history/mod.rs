@@ -236,8 +236,7 @@ impl History {
             match place {
                 Place::Before => self.standing(poll, watch, end.min(self.period.from.minus(Micros::new(1)))),
                 Place::Inside => self.poll(poll, watch, plans, rules),
-                Place::Beyond if watch.interval.start() < self.period.to => self.learn(poll, watch),
-                Place::Beyond => {}
+                Place::Beyond => self.learn(poll, watch),
             }
         }
         self.hub.advance(end, plans);
@@ -366,24 +365,29 @@ impl History {
 
     /// Reads from a poll after the period the state at the beginning of its Watch, if nothing else shows it.
     fn learn(&mut self, poll: &Poll, watch: &Watch) {
-        let before = self.hub.down_since();
-        self.hub.learn(poll, watch);
-        self.hub_may_be_gone(before);
-        self.servers.fill(poll, watch);
+        if watch.interval.start() < self.period.to {
+            let before = self.hub.down_since();
+            self.hub.learn(poll, watch);
+            self.hub_may_be_gone(before);
+            self.servers.fill(poll, watch);
+        }
+        self.hub.poll_beyond(poll, watch);
     }
 
     /// What a change beyond the period says of how things stood when its Watch began in the period, where nothing else tells that.
     fn learn_before(&mut self, fact: &Fact, watch: &Watch) {
-        if watch.interval.start() >= self.period.to {
-            return;
-        }
+        let began_inside = watch.interval.start() < self.period.to;
         match &fact.kind {
             FactKind::Hub(hub) => {
-                let before = self.hub.down_since();
-                self.hub.fill_before(hub, fact.when, watch);
-                self.hub_may_be_gone(before);
+                if began_inside {
+                    let before = self.hub.down_since();
+                    self.hub.fill_before(hub, fact.when, watch);
+                    self.hub_may_be_gone(before);
+                }
+                self.hub.fact_beyond(hub);
             }
-            FactKind::Server(server) => self.servers.fill_before(server, fact.when, watch),
+            FactKind::Server(server) if began_inside => self.servers.fill_before(server, fact.when, watch),
+            FactKind::Server(_) => {}
             FactKind::Session(_)
             | FactKind::Call(_)
             | FactKind::Tool(_)

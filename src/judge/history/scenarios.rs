@@ -161,8 +161,8 @@ pub struct ClientFigures {
     pub p99_us: Option<u64>,
     /// The longest.
     pub max_us: Option<u64>,
-    #[serde(skip)]
-    pub(super) sum_us: u128,
+    /// The total duration.
+    pub sum_us: u64,
 }
 
 /// Maximum number of failed steps that the line of an earlier run names.
@@ -214,8 +214,8 @@ impl Scenarios {
     pub(in crate::judge) fn mean(&self, measured: MeasuredByClient, names: &[&str]) -> (Option<Exact>, u64) {
         let of = self.all.iter().filter(|scenario| names.contains(&scenario.name.as_str()));
         let figures = of.flat_map(|scenario| &scenario.measured).filter(|figures| figures.measured == measured);
-        let (sum, timed) =
-            figures.fold((0, 0_u64), |(sum, timed), figures| (sum + figures.sum_us, timed.saturating_add(figures.timed())));
+        let (sum, timed) = figures
+            .fold((0, 0_u64), |(sum, timed), figures| (sum + u128::from(figures.sum_us), timed.saturating_add(figures.timed())));
         (Exact::mean(sum, timed), timed)
     }
 
@@ -384,7 +384,7 @@ impl ClientFigures {
         let count = measured.count.get();
         self.count = self.count.saturating_add(count);
         self.failed = self.failed.saturating_add(measured.failed.get().min(count));
-        self.sum_us += u128::from(measured.sum.get());
+        self.sum_us = self.sum_us.saturating_add(measured.sum.get());
         self.mean_us = self.mean().map(Exact::rounded);
         let highest = |of: &mut Option<u64>, more: Option<crate::watch::Micros>| *of = (*of).max(more.map(|more| more.get()));
         highest(&mut self.p50_us, measured.p50);
@@ -399,7 +399,7 @@ impl ClientFigures {
     }
 
     pub(super) fn mean(&self) -> Option<Exact> {
-        Exact::mean(self.sum_us, self.timed())
+        Exact::mean(u128::from(self.sum_us), self.timed())
     }
 }
 

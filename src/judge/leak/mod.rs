@@ -8,6 +8,8 @@
 //! - [`models`] weighs every course with every noise by how well it predicted the floors ([`products`] does the algebra).
 //! - [`teeth`] finds the collections where these come less often than windows end: how long ago the last one was explains teeth that
 //!   climb evenly, and of uneven ones the lowest floor after each is taken.
+//! - [`plateaus`] finds memory that jumps up and down between two levels: which of the two it is at is no growth.
+//! - [`ramps`] looks among all floors for where growth begins, and where a straight rise begins and ends.
 //! - [`decide`] makes a verdict of it: a leak, no leak, or that it can't be told in this time, with the smallest leak that would
 //!   have been found. Growth of processes that all lived for less than 5 h is no leak: each may only warm up.
 //!
@@ -22,8 +24,10 @@ use serde::{Deserialize, Serialize};
 mod decide;
 mod models;
 mod noise;
+mod plateaus;
 mod points;
 mod products;
+mod ramps;
 mod shapes;
 mod student;
 mod teeth;

@@ -155,7 +155,9 @@ fn first_look(products: &Products, shapes: &Shapes, effect: &Effect) -> f64 {
     }
     courses.extend((1..=steps.len()).flat_map(|count| [steps[..count].to_vec(), [&steps[..count], &[line]].concat()]));
     let likelihood = |course: Vec<Term>| products.fit(&[effects.as_slice(), &course].concat()).log_likelihood;
-    courses.into_iter().map(likelihood).fold(f64::NEG_INFINITY, f64::max)
+    // What was chosen of thousands must explain more than these few courses.
+    let found = shapes.ramp.filter(|_| !effect.seen_once).map(|ramp| likelihood(vec![ramp.term()]) - (ramp.chosen_of as f64).ln());
+    courses.into_iter().map(likelihood).chain(found).fold(f64::NEG_INFINITY, f64::max)
 }
 
 /// Growth is distinguished from other components if that leaves this share of its square unexplained (the reciprocal of the
@@ -280,7 +282,12 @@ impl Weigher<'_> {
         let (rises, fillings) = (&self.shapes.rises, &self.shapes.fillings);
         let prior = SMOOTH_RISES / (rises.len() + fillings.len()) as f64;
         let smooth = rises.iter().chain(fillings).map(|column| Rise { term: Term::One(*column), prior, size: 1.0 });
-        straight.chain(smooth).collect()
+        let found = self.shapes.ramp.map(|ramp| Rise {
+            term: ramp.term(),
+            prior: STRAIGHT_RISES / ramp.chosen_of as f64,
+            size: (ramp.end.1 - ramp.begin.1) / self.shapes.unit,
+        });
+        straight.chain(smooth).chain(found).collect()
     }
 
     /// One step more each time, the one that explains most.
@@ -310,9 +317,10 @@ impl Weigher<'_> {
         let line = Growing { course: Course::Grows, column: shapes.line, prior: 0.0, since: 0.0 };
         self.growing(settling, &terms, prior, &line, Some(alone));
         if settling.course == Course::Level {
-            let prior_each = (BEND_PRIOR / shapes.bends.len().max(1) as f64).ln();
-            for (column, since) in shapes.bends.iter().filter(|(_, since)| span - since >= MIN_GROWTH_TIME) {
-                let bend = Growing { course: Course::GrowsFrom, column: *column, prior: prior_each, since: *since };
+            let evenly = shapes.bends.iter().map(|bend| (*bend, shapes.bends.len()));
+            let closely = shapes.close_bends.iter().map(|bend| (*bend, shapes.close_bends_of));
+            for ((column, since), of) in evenly.chain(closely).filter(|((_, since), _)| span - since >= MIN_GROWTH_TIME) {
+                let bend = Growing { course: Course::GrowsFrom, column, prior: (BEND_PRIOR / of as f64).ln(), since };
                 self.growing(settling, &terms, prior, &bend, None);
             }
         }

@@ -5,7 +5,10 @@
 
 use std::f64::consts::TAU;
 
+use super::plateaus::upper_level;
 use super::points::{Point, Points};
+use super::products::Term;
+use super::ramps::{best_bends, best_ramp};
 use super::teeth::since_falls;
 
 /// A column, and its slope at the end.
@@ -41,6 +44,24 @@ pub(super) struct Effect {
     pub seen_once: bool,
 }
 
+/// A straight rise that was found among many.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Ramp {
+    /// The line that begins with it: the column, and the time in hours.
+    pub begin: (usize, f64),
+    /// The line that begins at its end.
+    pub end: (usize, f64),
+    /// Out of how many it was chosen.
+    pub chosen_of: usize,
+}
+
+impl Ramp {
+    /// The rise by itself.
+    pub(super) fn term(&self) -> Term {
+        Term::Less(self.begin.0, self.end.0)
+    }
+}
+
 /// All columns for some points.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Shapes {
@@ -53,12 +74,18 @@ pub(super) struct Shapes {
     pub line: usize,
     /// It grows from a time on: the column, and the time in hours.
     pub bends: Vec<(usize, f64)>,
+    /// It grows from about the time on that explains most …
+    pub close_bends: Vec<(usize, f64)>,
+    /// … of so many times.
+    pub close_bends_of: usize,
     /// It grows with each operation.
     pub operations: Option<usize>,
     /// A cache that fills, fragmentation.
     pub curves: Vec<Curve>,
     /// One rise with a smooth beginning and end.
     pub rises: Vec<usize>,
+    /// The straight rise from one of the two to the other that explains most, and out of how many.
+    pub ramp: Option<Ramp>,
     /// Pairs of rises that are next to each other: together they stand for any rise between them.
     pub rise_pairs: Vec<[usize; 2]>,
     /// A cache that begins to fill at some time.
@@ -119,6 +146,7 @@ impl Shapes {
         shapes.operations =
             scaled(points.all.iter().map(|point| point.operations).collect()).map(|column| shapes.add(column.values));
         shapes.rises(points);
+        shapes.ramp(points);
         shapes.core = shapes.columns.len();
         shapes.curves(points, false);
         shapes.bends(points);
@@ -181,6 +209,8 @@ impl Shapes {
         const CLIENTS_PRIOR: f64 = 3.0;
         /// Where falls are, is read from the floors, as with steps. True teeth explain so much that this is enough.
         const TEETH_PRIOR: f64 = 0.01;
+        /// The same holds for jumps between two levels.
+        const PLATEAUS_PRIOR: f64 = 0.01;
         let seen_once = points.span() < REPEATS;
         let rare = if seen_once { 0.1 } else { 1.0 };
         let mut effects = vec![Effect { columns: Vec::new(), prior: 1.0, seen_once: false }];
@@ -204,6 +234,9 @@ impl Shapes {
             let columns = teeth.into_iter().map(|column| self.add(column)).collect();
             effects.push(Effect { columns, prior: TEETH_PRIOR, seen_once: false });
         }
+        if let Some(level) = upper_level(points) {
+            effects.push(Effect { columns: vec![self.add(level)], prior: PLATEAUS_PRIOR, seen_once: false });
+        }
         effects.retain(|effect| effect.columns.len() < 2 || effect.columns.len() * POINTS_PER_COLUMN <= points.len());
         self.effects = effects;
     }
@@ -215,16 +248,32 @@ impl Shapes {
             _ => BENDS,
         };
         let (first_seen, span) = (points.first_seen(), points.span());
-        let unit = self.unit;
         for place in 1..places {
             let bend = points.all[place * points.len() / places].time;
             if self.bends.last().is_some_and(|(_, last)| bend - last < span / 100.0) {
                 continue;
             }
-            let grown = |(point, first): (&Point, &f64)| (point.time - bend.max(*first)).max(0.0) / unit;
-            let column = self.add(points.all.iter().zip(&first_seen).map(grown).collect());
+            let column = self.line_from(points, &first_seen, bend);
             self.bends.push((column, bend));
         }
+        let (begins, of) = best_bends(points);
+        self.close_bends = begins.into_iter().map(|begin| (self.line_from(points, &first_seen, begin), begin)).collect();
+        self.close_bends_of = of;
+    }
+
+    fn ramp(&mut self, points: &Points) {
+        let first_seen = points.first_seen();
+        self.ramp = best_ramp(points).map(|(begin, end, chosen_of)| {
+            let mut from = |time: f64| (self.line_from(points, &first_seen, time), time);
+            Ramp { begin: from(begin), end: from(end), chosen_of }
+        });
+    }
+
+    /// A line that begins at a time, in each life with the first point at the earliest.
+    fn line_from(&mut self, points: &Points, first_seen: &[f64], begin: f64) -> usize {
+        let unit = self.unit;
+        let grown = |(point, first): (&Point, &f64)| (point.time - begin.max(*first)).max(0.0) / unit;
+        self.add(points.all.iter().zip(first_seen).map(grown).collect())
     }
 
     /// A cache that begins to fill at some time.

@@ -3,9 +3,7 @@
 use super::{ANY_STEPS, TWO_CLIENTS, counted};
 use crate::judge::features::Feature;
 use crate::judge::history::{Basis, History};
-use crate::judge::measure::{
-    Advice, Dated, Events, Kind, Measure, Measured, Names, Row, Sentence, Unit, WhenPlanned, Worst, measures,
-};
+use crate::judge::measure::{Advice, Dated, Events, Kind, Measure, Measured, Row, Sentence, Unit, WhenPlanned, Worst, measures};
 
 /// The rows differ in the scenario, in what a hub must have for it, and in how to have it run.
 macro_rules! checks {
@@ -19,11 +17,10 @@ macro_rules! checks {
                 basis: Basis::Watch,
                 needs: $needs,
                 title: concat!("failed steps of scenario ", $scenario),
-                label: concat!($scenario, ": {} failed"),
-                sentence: Sentence::CountedOf(
-                    Names::FailedSteps($scenario),
-                    concat!("{} step of scenario ", $scenario, " failed: {names}"),
-                    concat!("{} steps of scenario ", $scenario, " failed: {names}"),
+                label: concat!("failed steps of ", $scenario, " {}"),
+                sentence: Sentence::Counted(
+                    concat!("{} step of scenario ", $scenario, " failed"),
+                    concat!("{} steps of scenario ", $scenario, " failed"),
                 ),
                 dated: Dated::FailedSteps($scenario),
                 events: Events::FailedSteps($scenario),

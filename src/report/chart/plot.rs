@@ -241,8 +241,10 @@ fn draw_trace(svg: &mut Svg, trace: &Trace, frame: &Frame) {
         let share = trace.width.get() as f64 / frame.span.to.since(frame.span.from).get().max(1) as f64;
         let width = (share * (WIDTH - RIGHT - LEFT) - 0.4).max(0.8);
         for point in trace.points.iter().filter(|point| point.value > 0) {
-            let y = frame.y(point.value);
-            svg.rect(&class, (frame.x(point.at) - width / 2.0, y), (width, BOTTOM - y), "");
+            let (y, middle) = (frame.y(point.value), frame.x(point.at));
+            // A bucket can begin before the period, end after it, or be wider than all of it.
+            let (from, to) = ((middle - width / 2.0).max(LEFT), (middle + width / 2.0).min(WIDTH - RIGHT));
+            svg.rect(&class, (from, y), ((to - from).max(0.8), BOTTOM - y), "");
         }
         return;
     }
@@ -310,6 +312,33 @@ mod tests {
     fn a_line_is_not_drawn_through_times_of_which_nothing_is_known() {
         let chart = plot(&[(15, 10), (30, 20), (500, 20), (515, 10)], &[]).unwrap();
         assert_eq!(chart.svg.matches("<path class=\"line s1\"").count(), 2);
+    }
+
+    #[test]
+    fn a_bar_that_is_wider_than_the_period_ends_at_the_axis() {
+        let at = |us| Timestamp::new(us);
+        let trace = Trace {
+            name: "errors".to_owned(),
+            draw: Draw::Bars(1),
+            width: Micros::new(1_000_000),
+            points: vec![Point { at: at(500_000), value: 3, least: 3 }],
+        };
+        let plot = Plot {
+            id: "x",
+            title: "A watch of four milliseconds",
+            quantity: "lines",
+            unit: Unit::Count,
+            span: Span { from: at(100_000), to: at(104_000) },
+            traces: vec![trace],
+            fit: None,
+            limits: Vec::new(),
+            shades: Vec::new(),
+        };
+        let svg = plot.draw().unwrap().svg;
+        let bar = svg.split("<rect class=\"bar s1\"").nth(1).unwrap();
+        let number =
+            |name: &str| bar.split(&format!(" {name}=\"")).nth(1).unwrap().split('"').next().unwrap().parse::<f64>().unwrap();
+        assert!((number("x") - LEFT).abs() < 0.1 && (number("width") - (WIDTH - RIGHT - LEFT)).abs() < 0.1, "{bar}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use futures_util::future::join_all;
 
-use super::sessions::{Held, choosable, chooses, for_clients, no_choice, no_meta_tool, prompt, unchanged};
+use super::sessions::{Held, NO_CATEGORY, choosable, chooses, for_clients, no_choice, no_meta_tool, prompt, unchanged};
 use super::{list, of_clients};
 use crate::scenario::actor::Actor;
 use crate::scenario::analysis::PROMPTS;
@@ -99,12 +99,16 @@ async fn choose(stage: &Stage<'_>, clients: &[Rc<Actor>], wanted: [&'static str;
     let mut by_model = true;
     for (label, answer) in CLIENTS.iter().zip(&answers) {
         match answer {
+            Ok(analysis) if analysis.categories.is_empty() => {
+                step.end(Outcome::fail(format!("client {label}: {NO_CATEGORY}")));
+                return Ok(false);
+            }
             Ok(analysis) => {
                 by_model &= analysis.by_model;
                 seen.push(format!("client {label}: {}", list(&analysis.categories)));
             }
             Err(no) => {
-                step.end(no_choice(no));
+                step.end(no_choice(stage, no));
                 return Ok(false);
             }
         }

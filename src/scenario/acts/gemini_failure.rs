@@ -110,22 +110,15 @@ async fn without(
         }
         Err(no) => {
             step.end(Outcome::fail(no.reason()));
-            match no {
-                NoAnalysis::NoModel(_) | NoAnalysis::Error(_) | NoAnalysis::Unreadable(_) => true,
-                NoAnalysis::NoAnswer(_) => {
-                    let why = "the client got no answer at all";
-                    stage.begin("3")?.end(Outcome::fail(why));
-                    stage.begin("4")?.end(Outcome::fail(why));
-                    goes_on(stage).await?;
-                    return Ok(true);
-                }
-            }
+            matches!(no, NoAnalysis::Error(_) | NoAnalysis::NoModel(_))
         }
     };
-    stage.begin("3")?.end(if told {
-        Outcome::pass("the call ended with an error")
-    } else {
-        Outcome::defect("the call succeeded, and only the answer's reasoning tells of the fallback", &known::SILENT_FALLBACK)
+    stage.begin("3")?.end(match &answer {
+        Ok(_) => {
+            Outcome::defect("the call succeeded, and only the answer's reasoning tells of the fallback", &known::SILENT_FALLBACK)
+        }
+        Err(_) if told => Outcome::pass("the call ended with an error"),
+        Err(no) => Outcome::fail(no.reason()),
     });
     let (others, changes) = (client.other_notifications() - before.0, client.list_changes() - before.1);
     stage.begin("4")?.end(if others > 0 {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::meta_tool::LIMIT;
 use super::sessions::{PROBE_REMEDY, choosable, prompt};
 use super::tools_usable::problem;
-use super::{LEFT_WITHIN, micros, of_clients};
+use super::{micros, of_clients};
 use crate::mcp::Closing;
 use crate::scenario::actor::Actor;
 use crate::scenario::analysis::PROMPTS;
@@ -37,9 +37,6 @@ const API_PAUSE: Duration = Duration::from_millis(50);
 
 /// The strategy: API response time below 2 seconds on average.
 const API_LIMIT: Duration = Duration::from_secs(2);
-
-/// How long a call may take that is no meta-tool call.
-const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let Some(clients) = connect(stage).await? else { return Ok(()) };
@@ -103,7 +100,7 @@ async fn calls(stage: &Stage<'_>, index: usize, client: &Actor) -> Vec<String> {
                 Err(error) => Some(error.to_string()),
             }
         } else {
-            match stage.request(client, "ping", Value::Null, CALL_LIMIT).await {
+            match stage.request(client, "ping", Value::Null, stage.options.patience.tool).await {
                 Ok(answer) => answer.outcome.err().map(|error| error.to_string()),
                 Err(error) => Some(error.to_string()),
             }
@@ -171,17 +168,20 @@ async fn leave(stage: &Stage<'_>, clients: &[Rc<Actor>]) -> Result<(), Interrupt
         return Ok(());
     }
     let Some(before) = before else {
-        step.end(Outcome::unseen("the hub does not count its clients"));
+        step.end(match stage.until(stage.health()).await? {
+            Ok(_) => Outcome::unseen("the hub does not count its clients"),
+            Err(outcome) => Outcome::fail(format!("the hub does not answer: {}", outcome.reason())),
+        });
         return Ok(());
     };
     let left = u32::try_from(clients.len()).unwrap_or(u32::MAX);
     let gone = async || stage.clients().await.filter(|now| *now + left <= before);
-    step.end(match stage.await_that(LEFT_WITHIN, gone).await? {
+    step.end(match stage.await_that(stage.options.patience.left, gone).await? {
         Some(now) => Outcome::pass(format!("the hub counts {}", of_clients(now))),
         None => Outcome::fail(format!(
             "the hub does not count {} less {} s after the last one left",
             of_clients(left),
-            LEFT_WITHIN.as_secs()
+            stage.options.patience.left.as_secs_f64()
         )),
     });
     Ok(())

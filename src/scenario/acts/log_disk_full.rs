@@ -1,7 +1,6 @@
 //! The disk of the hub's log is full: a file of ours takes what is left, and is deleted again.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use crate::scenario::outcome::Outcome;
 use crate::scenario::plan::{StepSpec, steps};
@@ -21,12 +20,6 @@ const LARGEST: u64 = 2_000_000_000;
 
 /// Written at a time.
 const BLOCK: usize = 1 << 20;
-
-/// How long the hub works with a full disk: it writes a line at the latest with the next request that makes one.
-const FULL_FOR: Duration = Duration::from_secs(20);
-
-/// How long it is watched afterwards.
-const WATCHED_AFTER: Duration = Duration::from_secs(10);
 
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let step = stage.begin("1")?;
@@ -50,20 +43,20 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     }
     let step = stage.begin("2")?;
     let away = async || problem(stage).await;
-    step.end(match stage.await_that(FULL_FOR, away).await? {
+    step.end(match stage.await_that(stage.options.patience.disk_full, away).await? {
         Some(problem) => Outcome::fail(problem),
-        None => Outcome::pass(format!("it answered for {} s", FULL_FOR.as_secs())),
+        None => Outcome::pass(format!("it answered for {} s", stage.options.patience.disk_full.as_secs_f64())),
     });
     let step = stage.begin("3")?;
     let problems: Vec<String> = put_back::all_but_windows(stage.target).await.into_iter().filter_map(Result::err).collect();
     let away = async || problem(stage).await;
     let problem = match problems.into_iter().next() {
         Some(problem) => Some(problem),
-        None => stage.await_that(WATCHED_AFTER, away).await?,
+        None => stage.await_that(stage.options.patience.disk_free, away).await?,
     };
     step.end(match problem {
         Some(problem) => Outcome::fail(problem),
-        None => Outcome::pass(format!("it answered for {} s", WATCHED_AFTER.as_secs())),
+        None => Outcome::pass(format!("it answered for {} s", stage.options.patience.disk_free.as_secs_f64())),
     });
     Ok(())
 }

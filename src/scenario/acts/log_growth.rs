@@ -3,7 +3,6 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
-use super::connects;
 use super::sessions::{PROBE_REMEDY, choosable, no_meta_tool, prompt};
 use crate::mcp::Closing;
 use crate::scenario::observed::{LEAST_WATCHED, Observed};
@@ -26,12 +25,6 @@ const REQUESTS: u64 = 100;
 
 /// The strategy: log growth below 500 MB a day under normal load.
 const A_DAY: u64 = 500_000_000;
-
-/// A log that has not grown for so long has said what it had to say.
-const QUIET: Duration = Duration::from_millis(1_500);
-
-/// A disconnect of a client was written within 4 s on a busy machine.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
 /// How often the log's size is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -66,10 +59,17 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     costs.requests = grown(stage, &log, before).await?;
     step.end(Outcome::pass(format!("{} bytes", costs.requests)));
 
+    let step = stage.begin("3")?;
     let before = log.size();
-    let Some(client) = connects(stage, "3", "A").await? else { return Ok(()) };
+    let client = match stage.until(stage.connect("A")).await? {
+        Ok(client) => client,
+        Err(error) => {
+            step.end(Outcome::fail(format!("a client can't connect: {error}")));
+            return Ok(());
+        }
+    };
     costs.session = grown(stage, &log, before).await?;
-    stage.say(format!("a session costs {} bytes of log", costs.session));
+    step.end(Outcome::pass(format!("{} bytes", costs.session)));
 
     let step = stage.begin("4")?;
     let before = log.size();
@@ -141,10 +141,10 @@ impl Log {
 /// Waits until the log has come to rest; `None` if it does not.
 async fn settled(stage: &Stage<'_>, log: &Log) -> Result<Option<u64>, Interrupted> {
     let (mut size, mut since) = (log.size(), tokio::time::Instant::now());
-    let end = since + WRITTEN_WITHIN;
+    let end = since + stage.options.patience.written;
     loop {
         let now = tokio::time::Instant::now();
-        if now.duration_since(since) >= QUIET {
+        if now.duration_since(since) >= stage.options.patience.quiet {
             return Ok(Some(size));
         }
         if now >= end {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::sessions::{choosable, no_choice, no_meta_tool, prompt};
+use super::sessions::{NO_CATEGORY, choosable, no_choice, no_meta_tool, prompt};
 use super::{connects, list, seconds};
 use crate::scenario::analysis::{Analysis, CATEGORIES, NoAnalysis};
 use crate::scenario::outcome::Outcome;
@@ -36,6 +36,10 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let step = stage.begin("2")?;
     let category = choosable(stage).into_iter().next().unwrap_or("filesystem");
     match stage.until(stage.analyze(&client, prompt(category))).await? {
+        Ok(analysis) if analysis.categories.is_empty() => {
+            step.end(Outcome::fail(NO_CATEGORY));
+            nothing_to_judge(stage)?;
+        }
         Ok(analysis) => {
             step.end(Outcome::pass(format!("{} after {}", list(&analysis.categories), seconds(analysis.took))));
             judge(stage, &analysis)?;
@@ -50,7 +54,10 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
                 None => Outcome::fail(format!("no notification within {}", seconds(NOTIFIED_WITHIN))),
             });
         }
-        Err(no) => _ = step.end(no_choice(&no)),
+        Err(no) => {
+            step.end(no_choice(stage, &no));
+            nothing_to_judge(stage)?;
+        }
     }
     let step = stage.begin("7")?;
     step.end(match stage.until(stage.analyze_unmeasured(&client, "")).await? {
@@ -59,6 +66,13 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
         Err(no @ (NoAnalysis::Unreadable(_) | NoAnalysis::NoAnswer(_))) => Outcome::fail(no.reason()),
         Ok(analysis) => Outcome::fail(format!("it answers with categories: {}", list(&analysis.categories))),
     });
+    Ok(())
+}
+
+fn nothing_to_judge(stage: &Stage<'_>) -> Result<(), Interrupted> {
+    for step in ["3", "4", "5", "6"] {
+        stage.begin(step)?.end(Outcome::unseen("not done: there is no answer with categories"));
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::mcp::Closing;
 use crate::scenario::known;
 use crate::scenario::outcome::Outcome;
 use crate::scenario::plan::{StepSpec, steps};
-use crate::scenario::stage::{Interrupted, META_TOOL_LIMIT, Stage};
+use crate::scenario::stage::{Interrupted, Stage};
 
 pub(in crate::scenario) const STEPS: &[StepSpec] = steps! {
     "1" "A client connects",
@@ -42,9 +42,9 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     step.end(Outcome::pass(format!("it left {} ms after its call", LEAVES_AFTER.as_millis())));
     let step = stage.begin("3")?;
     let away = async || stage.target.hub.health().await.0.err();
-    step.end(match stage.await_that(META_TOOL_LIMIT, away).await? {
+    step.end(match stage.await_that(stage.options.patience.meta_tool, away).await? {
         Some(outcome) => Outcome::defect(format!("the hub does not answer any more: {}", outcome.reason()), &known::MID_CALL_LEAVE),
-        None => Outcome::pass(format!("it answered for {} s", META_TOOL_LIMIT.as_secs())),
+        None => Outcome::pass(format!("it answered for {} s", stage.options.patience.meta_tool.as_secs_f64())),
     });
     Ok(())
 }

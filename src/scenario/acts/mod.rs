@@ -25,12 +25,6 @@ use super::outcome::Outcome;
 use super::plan::Scenario;
 use super::stage::{Interrupted, Stage};
 
-/// How long the hub may take to count a client that connected: its first answer afterwards shows it.
-const COUNTED_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long the hub may take to notice that a client left. On real hubs it took 0.7 s at most.
-const LEFT_WITHIN: Duration = Duration::from_secs(10);
-
 /// Plays the scenario of this stage.
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     match stage.scenario {
@@ -67,12 +61,12 @@ async fn connects(stage: &Stage<'_>, id: &'static str, label: &str) -> Result<Op
         return Ok(Some(connected));
     };
     let counted = async || stage.clients().await.filter(|clients| *clients > before);
-    step.end(match stage.await_that(COUNTED_WITHIN, counted).await? {
+    step.end(match stage.await_that(stage.options.patience.counted, counted).await? {
         Some(clients) => Outcome::pass(format!("the handshake is done, and the hub counts {}", of_clients(clients))),
         None => Outcome::fail(format!(
             "the handshake is done, but the hub still counts {} after {} s",
             of_clients(before),
-            COUNTED_WITHIN.as_secs()
+            stage.options.patience.counted.as_secs_f64()
         )),
     });
     Ok(Some(connected))
@@ -83,13 +77,15 @@ async fn counted_out(stage: &Stage<'_>, before: Option<u32>) -> Result<Outcome, 
     let Some(before) = before else { return Ok(Outcome::unseen("the hub does not count its clients")) };
     let began = tokio::time::Instant::now();
     let gone = async || stage.clients().await.filter(|clients| *clients < before);
-    Ok(match stage.await_that(LEFT_WITHIN, gone).await? {
+    Ok(match stage.await_that(stage.options.patience.left, gone).await? {
         Some(clients) => {
             Outcome::pass(format!("the hub counts {} instead of {before} after {}", of_clients(clients), seconds(began.elapsed())))
         }
-        None => {
-            Outcome::fail(format!("the hub still counts {} {} s after the client left", of_clients(before), LEFT_WITHIN.as_secs()))
-        }
+        None => Outcome::fail(format!(
+            "the hub still counts {} {} s after the client left",
+            of_clients(before),
+            stage.options.patience.left.as_secs_f64()
+        )),
     })
 }
 

@@ -25,17 +25,8 @@ pub(in crate::scenario) const STEPS: &[StepSpec] = steps! {
     "6" "The server is put back and answers",
 };
 
-/// The strategy: reconnects within 30 seconds.
-const RECONNECTED_WITHIN: Duration = Duration::from_secs(30);
-
 /// How long a process may take to end after SIGKILL.
 const DEAD_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long the hub may take to show the end of a process: it gets the end of the pipe at once.
-const SHOWN_WITHIN: Duration = Duration::from_secs(10);
-
-/// How long a server may take to answer after it was put back.
-const BACK_WITHIN: Duration = Duration::from_secs(60);
 
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     // A client that looks on: is it told?
@@ -56,6 +47,8 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
         ));
         return Ok(());
     }
+    // A hub may be quicker than the look whether the process is gone.
+    let before = witness.as_ref().map_or(0, |witness| witness.list_changes());
     let killed = kill(pid);
     let gone = async || (!process::is_alive(pid)).then_some(());
     let gone = stage.await_that(DEAD_WITHIN, gone).await?;
@@ -73,13 +66,15 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
             return Ok(());
         }
     }
-    let before = witness.as_ref().map_or(0, |witness| witness.list_changes());
     watched(stage, &name, tools).await?;
     let step = stage.begin("5")?;
     let told = witness.as_ref().map(|witness| witness.list_changes() - before);
     step.end(match told {
         None => Outcome::unseen("no MCP client could connect to look on"),
-        Some(0) => Outcome::defect(format!("no notification came within {}", seconds(RECONNECTED_WITHIN)), &known::NO_RECONNECTION),
+        Some(0) => Outcome::defect(
+            format!("no notification came within {}", seconds(stage.options.patience.reconnected)),
+            &known::NO_RECONNECTION,
+        ),
         Some(count) => Outcome::pass(format!("{count} notifications that the tools changed")),
     });
     if let Some(witness) = witness {
@@ -97,21 +92,25 @@ async fn watched(stage: &Stage<'_>, name: &str, tools: usize) -> Result<(), Inte
         let server = servers.servers.into_iter().find(|server| server.name == name)?;
         (server.status != "connected").then_some(server.status)
     };
-    step.end(match stage.await_that(SHOWN_WITHIN, shown).await? {
+    step.end(match stage.await_that(stage.options.patience.shown, shown).await? {
         Some(status) => Outcome::pass(format!("it is {status} after {}", seconds(killed_at.elapsed()))),
-        None => Outcome::defect(format!("it is still \"connected\" after {}", seconds(SHOWN_WITHIN)), &known::NO_RECONNECTION),
+        None => Outcome::defect(
+            format!("it is still \"connected\" after {}", seconds(stage.options.patience.shown)),
+            &known::NO_RECONNECTION,
+        ),
     });
     let step = stage.begin("3")?;
     let usable = async || {
         let servers = stage.target.hub.servers_with_tools().await.0.ok()?;
         servers.servers.iter().any(|server| server.name == name && survey::is_usable(server)).then_some(())
     };
-    let left = RECONNECTED_WITHIN.saturating_sub(killed_at.elapsed());
+    let left = stage.options.patience.reconnected.saturating_sub(killed_at.elapsed());
     step.end(match stage.await_that(left, usable).await? {
         Some(()) => Outcome::pass(format!("it is connected again after {}", seconds(killed_at.elapsed()))),
-        None => {
-            Outcome::defect(format!("it is not connected again after {}", seconds(RECONNECTED_WITHIN)), &known::NO_RECONNECTION)
-        }
+        None => Outcome::defect(
+            format!("it is not connected again after {}", seconds(stage.options.patience.reconnected)),
+            &known::NO_RECONNECTION,
+        ),
     });
     let step = stage.begin("4")?;
     let now = stage.until(stage.target.hub.servers_with_tools()).await?.0;
@@ -141,17 +140,17 @@ async fn is_back(stage: &Stage<'_>, name: &str) -> Result<(), Interrupted> {
             let servers = stage.target.hub.servers_with_tools().await.0.ok()?;
             servers.servers.iter().any(|server| server.name == name && survey::is_usable(server)).then_some(())
         };
-        let back = stage.await_that(BACK_WITHIN, usable).await?;
+        let back = stage.await_that(stage.options.patience.back, usable).await?;
         step.end(Outcome::held(back.is_some(), format!("stopped and started; connected after {}", seconds(began.elapsed()))));
         return Ok(());
     };
     let answers = async || answers(stage, probe).await.then_some(());
-    step.end(match stage.await_that(BACK_WITHIN, answers).await? {
+    step.end(match stage.await_that(stage.options.patience.back, answers).await? {
         Some(()) => Outcome::pass(format!("stopped and started; {} answers after {}", probe.name(), seconds(began.elapsed()))),
         None => Outcome::fail(format!(
             "{} does not answer {} after the server was stopped and started",
             probe.name(),
-            seconds(BACK_WITHIN)
+            seconds(stage.options.patience.back)
         )),
     });
     Ok(())

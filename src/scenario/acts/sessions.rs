@@ -8,7 +8,7 @@ use std::rc::Rc;
 
 use super::list;
 use crate::scenario::actor::Actor;
-use crate::scenario::analysis::{Analysis, PROMPTS};
+use crate::scenario::analysis::{Analysis, NoAnalysis, PROMPTS};
 use crate::scenario::outcome::Outcome;
 use crate::scenario::probe::{self, Category, Exposures};
 use crate::scenario::stage::{Interrupted, Stage};
@@ -16,6 +16,9 @@ use crate::scenario::stage::{Interrupted, Stage};
 /// How a user makes exposure verifiable.
 pub(super) const PROBE_REMEDY: &str =
     "--probe SERVER__TOOL names a harmless tool; without it one is found that says that it is read-only and needs no argument";
+
+/// Why an answer without an error still gives a client nothing: each prompt asks for one category in plain words.
+pub(super) const NO_CATEGORY: &str = "the meta-tool answers no category, though the prompt names one";
 
 /// Why nothing of exposure applies to this hub; `None` if it does.
 pub(super) fn no_meta_tool(stage: &Stage<'_>) -> Option<Outcome> {
@@ -25,7 +28,7 @@ pub(super) fn no_meta_tool(stage: &Stage<'_>) -> Option<Outcome> {
 
 /// The categories that can be probed on this hub and chosen by a prompt.
 pub(super) fn choosable(stage: &Stage<'_>) -> Vec<&'static str> {
-    let probed = |category: &str| stage.probes.iter().any(|probe| probe.server == category);
+    let probed = |category: &str| stage.probes.iter().any(|probe| probe.category() == category);
     PROMPTS.iter().map(|(category, _)| *category).filter(|category| probed(category)).collect()
 }
 
@@ -59,6 +62,10 @@ pub(super) async fn chooses(
     let step = stage.begin(id)?;
     let answer = stage.until(stage.analyze(actor, prompt(category))).await?;
     Ok(match answer {
+        Ok(analysis) if analysis.categories.is_empty() => {
+            step.end(Outcome::fail(NO_CATEGORY));
+            None
+        }
         Ok(analysis) => {
             let seen = format!("it gets {} after {}", list(&analysis.categories), super::seconds(analysis.took));
             step.end(if analysis.by_model {
@@ -69,16 +76,19 @@ pub(super) async fn chooses(
             Some(analysis)
         }
         Err(no) => {
-            step.end(no_choice(&no));
+            step.end(no_choice(stage, &no));
             None
         }
     })
 }
 
 /// What a call of the meta-tool without categories means for a step that needs them.
-pub(super) fn no_choice(no: &crate::scenario::analysis::NoAnalysis) -> Outcome {
-    use crate::scenario::analysis::NoAnalysis;
+pub(super) fn no_choice(stage: &Stage<'_>, no: &NoAnalysis) -> Outcome {
     match no {
+        // A hub whose proxy hides what it can do: it may have no meta-tool at all.
+        NoAnalysis::Error(_) if stage.survey.has_meta_tool.is_none() => {
+            Outcome::unseen(format!("{}; whether this hub has a meta-tool is not visible", no.reason()))
+        }
         NoAnalysis::NoModel(_) => {
             Outcome::needs(no.reason(), "give it one: toolFiltering.llmCategorization with an apiKey in the hub's configuration")
         }

@@ -34,6 +34,8 @@ struct Rounds {
     tool_problems: u64,
     first_tool_problem: Option<String>,
     sessions_lost: u64,
+    /// Whether the end of the present session is among these.
+    is_lost: bool,
 }
 
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
@@ -47,11 +49,11 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
             break Err(interrupted);
         }
         round += 1;
-        if let Some(calls) = stage.measures.so_far(MeasuredByClient::MetaToolCall) {
-            if round.is_multiple_of(TOLD_EVERY) {
+        if round.is_multiple_of(TOLD_EVERY) {
+            if let Some(calls) = stage.measures.so_far(MeasuredByClient::MetaToolCall) {
                 (sum, count) = (sum + calls.sum_us, count + calls.count - calls.failed);
-                stage.tell_measured();
             }
+            stage.tell_measured();
         }
         let next = tokio::time::Instant::now() + stage.options.every;
         if next > end {
@@ -60,10 +62,13 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
         if stage.until(tokio::time::sleep_until(next)).await.is_err() {
             break Err(Interrupted);
         }
-        if let Some(again) = reconnected(stage, &client, &mut rounds).await? {
-            client = again;
+        match reconnected(stage, &client, &mut rounds).await {
+            Ok(Some(again)) => client = again,
+            Ok(None) => {}
+            Err(interrupted) => break Err(interrupted),
         }
     };
+    note_loss(&client, &mut rounds);
     if let Some(calls) = stage.measures.so_far(MeasuredByClient::MetaToolCall) {
         (sum, count) = (sum + calls.sum_us, count + calls.count - calls.failed);
     }
@@ -85,7 +90,7 @@ async fn act(stage: &Stage<'_>, client: &Actor, round: u32, rounds: &mut Rounds)
     }
     let chosen = client.returned();
     let may_use =
-        |probe: &&crate::scenario::probe::Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.server);
+        |probe: &&crate::scenario::probe::Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.category());
     let usable: Vec<_> = stage.probes.iter().filter(may_use).collect();
     let Some(probe) = usable.get(index % usable.len().max(1)) else { return Ok(()) };
     rounds.tools += 1;
@@ -102,17 +107,24 @@ async fn act(stage: &Stage<'_>, client: &Actor, round: u32, rounds: &mut Rounds)
 
 /// A session that has ended is one that was lost; the client begins another, so that there is traffic all the same.
 async fn reconnected(stage: &Stage<'_>, client: &Actor, rounds: &mut Rounds) -> Result<Option<Rc<Actor>>, Interrupted> {
-    let ended = client.client().and_then(|client| client.ended());
-    let Some(how) = ended else { return Ok(None) };
+    let Some(how) = note_loss(client, rounds) else { return Ok(None) };
     match stage.until(stage.connect("soak")).await? {
         Ok(again) => {
-            rounds.sessions_lost += 1;
+            rounds.is_lost = false;
             stage.say(format!("the session ended ({how}); the client began another one"));
             Ok(Some(again))
         }
         // The next round says so.
         Err(_) => Ok(None),
     }
+}
+
+/// Counts a session whose stream has ended. Returns how it ended.
+fn note_loss(client: &Actor, rounds: &mut Rounds) -> Option<crate::mcp::Ended> {
+    let how = client.client()?.ended()?;
+    rounds.sessions_lost += u64::from(!rounds.is_lost);
+    rounds.is_lost = true;
+    Some(how)
 }
 
 fn judge(stage: &Stage<'_>, rounds: &Rounds, mean: Option<u64>) {

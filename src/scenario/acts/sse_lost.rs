@@ -21,9 +21,6 @@ pub(in crate::scenario) const STEPS: &[StepSpec] = steps! {
     "8" "The witness is not affected",
 };
 
-/// How long the witness may wait for an answer to a ping.
-const PING_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
-
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let Some(witness) = connects(stage, "1", "witness").await? else { return Ok(()) };
     let before = (stage.until(stage.exposures(&witness)).await?, witness.list_changes());
@@ -32,7 +29,7 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
         lost(stage, &client, how, [steps[1], steps[2]]).await?;
     }
     let step = stage.begin("8")?;
-    step.end(match stage.until(stage.request(&witness, "ping", Value::Null, PING_LIMIT)).await? {
+    step.end(match stage.until(stage.request(&witness, "ping", Value::Null, stage.options.patience.request)).await? {
         Err(error) => Outcome::fail(format!("its ping is not answered: {error}")),
         Ok(answer) if answer.outcome.is_err() => Outcome::fail(format!("its ping is answered by an error: {}", answer.raw)),
         Ok(_) => {

@@ -1,9 +1,7 @@
 //! Tools as a client uses them: listed, and called.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 use super::sessions::{PROBE_REMEDY, choosable, prompt};
 use super::{connects, list};
@@ -13,7 +11,7 @@ use crate::scenario::analysis::{META_TOOL, shown};
 use crate::scenario::known;
 use crate::scenario::outcome::Outcome;
 use crate::scenario::plan::{StepSpec, steps};
-use crate::scenario::probe::Probe;
+use crate::scenario::probe::{self, Probe, category_of};
 use crate::scenario::stage::{Interrupted, Stage};
 use crate::watch::MeasuredByClient;
 
@@ -25,16 +23,15 @@ pub(in crate::scenario) const STEPS: &[StepSpec] = steps! {
     "5" "The same tools answer over the hub's own API",
 };
 
-/// `tools/list` asks no server: the hub answers from what it has registered.
-const LIST_LIMIT: Duration = Duration::from_secs(10);
-
 /// A list that goes on over more pages than this is none.
 const MOST_PAGES: usize = 100;
 
 pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     let Some(client) = connects(stage, "1", "A").await? else { return Ok(()) };
-    // With a meta-tool, a client may use only what it chose.
+    // With a meta-tool, a client may use only what it chose, and what every client may use.
+    let mut default = BTreeSet::new();
     if stage.survey.has_meta_tool == Some(true) {
+        default = probe::exposed(&stage.until(stage.exposures(&client)).await?);
         for category in choosable(stage) {
             // What it gets is seen in the list and by the calls.
             let _ = stage.until(stage.analyze(&client, prompt(category))).await?;
@@ -44,7 +41,7 @@ pub(super) async fn play(stage: &Stage<'_>) -> Result<(), Interrupted> {
     match stage.until(listed(stage, &client)).await? {
         Ok(tools) => {
             step.end(Outcome::pass(format!("{} tools", tools.len())));
-            stage.begin("3")?.end(compared(stage, &client, &tools));
+            stage.begin("3")?.end(compared(stage, &client, &default, &tools));
         }
         Err(said) => {
             step.end(failed(format!("tools/list answers: {said}")));
@@ -61,7 +58,8 @@ async fn listed(stage: &Stage<'_>, client: &Actor) -> Result<BTreeSet<String>, S
     let mut cursor = Value::Null;
     for _ in 0..MOST_PAGES {
         let params = if cursor.is_null() { json!({}) } else { json!({"cursor": cursor}) };
-        let answer = stage.request(client, "tools/list", params, LIST_LIMIT).await.map_err(|error| error.to_string())?;
+        let answer =
+            stage.request(client, "tools/list", params, stage.options.patience.request).await.map_err(|error| error.to_string())?;
         let result = answer.outcome.map_err(|error| format!("{} {}", error.code, error.message))?;
         let tools = result["tools"].as_array().ok_or("an answer without tools")?;
         names.extend(tools.iter().filter_map(|tool| tool["name"].as_str()).map(str::to_owned));
@@ -74,13 +72,14 @@ async fn listed(stage: &Stage<'_>, client: &Actor) -> Result<BTreeSet<String>, S
 }
 
 /// The list held against the servers' tools, as the hub's API shows them.
-fn compared(stage: &Stage<'_>, client: &Actor, listed: &BTreeSet<String>) -> Outcome {
+fn compared(stage: &Stage<'_>, client: &Actor, default: &BTreeSet<String>, listed: &BTreeSet<String>) -> Outcome {
     let chosen = client.returned();
     let filters = stage.survey.has_meta_tool != Some(false);
     let mut expected = BTreeSet::new();
-    for server in stage.survey.usable().filter(|server| !filters || chosen.contains(&server.name)) {
+    let is_exposed = |category: &String| !filters || chosen.contains(category) || default.contains(category);
+    for server in stage.survey.usable().filter(|server| is_exposed(&category_of(&server.name))) {
         let tools = server.capabilities.iter().flat_map(|offers| &offers.tools);
-        expected.extend(tools.map(|tool| format!("{}__{}", server.name, tool.name)));
+        expected.extend(tools.map(|tool| format!("{}__{}", category_of(&server.name), tool.name)));
     }
     if filters {
         expected.insert(META_TOOL.to_owned());
@@ -97,7 +96,7 @@ fn compared(stage: &Stage<'_>, client: &Actor, listed: &BTreeSet<String>) -> Out
 async fn over_mcp(stage: &Stage<'_>, client: &Actor) -> Result<(), Interrupted> {
     let step = stage.begin("4")?;
     let chosen = client.returned();
-    let may_use = |probe: &&Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.server);
+    let may_use = |probe: &&Probe| stage.survey.has_meta_tool == Some(false) || chosen.contains(&probe.category());
     let probes: Vec<&Probe> = stage.probes.iter().filter(may_use).collect();
     if probes.is_empty() {
         step.end(Outcome::needs("there is no tool that the client may use and that can be called without harm", PROBE_REMEDY));

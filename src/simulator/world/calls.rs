@@ -1,11 +1,10 @@
 //! Calls of the meta-tool `hub__analyze_prompt`, checkpoint by checkpoint.
 
 use super::*;
+use crate::simulator::behaviour::{Behaviour, Notifies};
 use crate::simulator::hub::Call;
 use crate::simulator::prompts::by_keyword;
 
-/// One round of three HTTP requests with the SDK's own backoff (recorded: 4.7 to 5.5 s, then 5.3 to 5.9 s, then 6.7 to 7.4 s).
-const ROUNDS: [u64; 3] = [4_900_000, 5_500_000, 6_900_000];
 const NO_CATEGORY_AFTER: Micros = Micros::new(500_000);
 const HANDSHAKE_RETRY: Micros = Micros::new(50_000);
 const CATEGORIES: &str = r#"["github","filesystem","web","docker","git","python","database","memory","vertex_ai","meta"]"#;
@@ -47,6 +46,11 @@ impl World {
             return;
         }
         let client = client.name.clone().unwrap_or_default();
+        if self.profile.behaviour.session_isolation == Some(false) {
+            // Known from the fork's behaviour, without its lines.
+            self.shutdown(StopCause::OwnError);
+            return;
+        }
         hub.resources.work(9_000);
         let CallRequest { id, session, prompt, gemini } = request;
         hub.calls.push(Call { id, session, client, prompt, start: now, gemini_start: now, gemini });
@@ -76,9 +80,10 @@ impl World {
             Gemini::Answers { after, .. } => after,
             Gemini::NoCategories => NO_CATEGORY_AFTER,
             Gemini::RateLimited | Gemini::KeyInvalid | Gemini::Fails => {
-                let index = (round as usize - 1).min(ROUNDS.len() - 1);
-                self.about(ROUNDS[index])
+                let rounds = self.profile.gemini_rounds;
+                self.about(rounds[(round as usize - 1).min(rounds.len() - 1)].get())
             }
+            Gemini::Silent => return,
         };
         self.later(after, Event::GeminiRound { call: id, round });
     }
@@ -97,6 +102,7 @@ impl World {
             Gemini::RateLimited => self.rate_limited(&call, round),
             Gemini::KeyInvalid => self.key_invalid(&call),
             Gemini::Fails => self.gemini_failed(&call),
+            Gemini::Silent => {}
         }
     }
 
@@ -106,12 +112,23 @@ impl World {
         self.say(Saying::warn("Gemini rate limit exceeded during prompt analysis").with(prompt));
         self.record(Happening::RateLimited { session: call.session.clone() });
         self.say(attempt_failed(round, &error));
-        if (round as usize) < ROUNDS.len() {
+        if (round as usize) < self.profile.gemini_rounds.len() {
             self.ask_gemini(call.id, round + 1);
+            return;
+        }
+        if self.profile.behaviour.has_no_fallback {
+            if let Some(call) = self.hub.as_mut().and_then(|hub| hub.take_call(call.id)) {
+                let text = Fields::new().text("error", "Failed to analyze prompt").text("details", &error).object();
+                self.outbox.push(Notice::Answered { call: call.id, text });
+                self.call_ended(call, CallOutcome::NoCategories);
+            }
             return;
         }
         let fields = Fields::new().text("error", &error);
         self.say(Saying::warn("LLM analysis failed, using heuristic fallback").swapped(fields));
+        if self.profile.behaviour.tells_of_fallback {
+            self.outbox.push(Notice::FellBack { session: call.session.clone() });
+        }
         let reasoning = "Determined via keyword matching (LLM unavailable)";
         let analysis = Analysis { categories: by_keyword(&call.prompt), confidence: "0.6", reasoning };
         self.finish_call(call.id, &analysis, true);
@@ -194,6 +211,9 @@ impl World {
             format!("Error: {error}\n    at MCPServerEndpoint.updateClientTools (file:///srv/mcp-hub/src/mcp/server.js:299:13)");
         let fields = session_fields(session).text("error", &error).text("stack", &stack);
         self.say(Saying::warn("Attempted to update tools for non-existent session").swapped(session_fields(session)));
+        if self.profile.behaviour.survives_leaving {
+            return;
+        }
         self.say(Saying::data_as_code("CHECKPOINT 7: Error in analyze_prompt meta-tool", fields));
         self.shutdown(StopCause::OwnError);
     }
@@ -206,6 +226,7 @@ impl World {
         let before = client.exposed.len();
         client.exposed.extend(added.iter().cloned());
         let total = client.exposed.clone();
+        self.leaked.extend(added.iter().cloned());
         let accumulating = session_fields(session)
             .text("mode", "additive")
             .texts("requestedCategories", categories)
@@ -231,8 +252,38 @@ impl World {
         let sent =
             session_fields(session).texts("addedCategories", added).text("mode", "additive").raw("categoriesCount", added.len());
         self.say(Saying::info("Sent tools/list_changed notification to client").swapped(sent));
-        self.outbox.push(Notice::ToolsChanged { session: session.to_owned() });
+        self.notify_of_exposure(session);
         true
+    }
+
+    fn notify_of_exposure(&mut self, session: &str) {
+        let to_caller = Notice::ToolsChanged { session: session.to_owned() };
+        match self.profile.behaviour.notifies {
+            Notifies::Caller => self.outbox.push(to_caller),
+            Notifies::CallerTwice => self.outbox.extend([to_caller.clone(), to_caller]),
+            Notifies::Everybody => self.notify_everybody(),
+            Notifies::Nobody => {}
+        }
+    }
+
+    /// Notifies all clients that tools changed.
+    pub(super) fn notify_everybody(&mut self) {
+        let clients = self.hub.iter().flat_map(|hub| &hub.clients);
+        self.outbox.extend(clients.map(|client| Notice::ToolsChanged { session: client.session.clone() }));
+    }
+
+    /// Returns whether a client may use the tools of a category. The npm hub filters nothing.
+    pub(in crate::simulator) fn exposes(&self, session: &str, category: &str) -> bool {
+        let Behaviour { exposes_nothing, leaks_exposure, default_exposure, .. } = &self.profile.behaviour;
+        if !self.profile.is_fork() || default_exposure.iter().any(|default| default == category) {
+            return true;
+        }
+        if *exposes_nothing {
+            return false;
+        }
+        let client = self.hub.as_ref().and_then(|hub| hub.client(session));
+        let chose = client.is_some_and(|client| client.exposed.iter().any(|exposed| exposed == category));
+        chose || (*leaks_exposure && self.leaked.contains(category))
     }
 
     pub(super) fn call_ended(&mut self, call: Call, outcome: CallOutcome) {

@@ -1,7 +1,6 @@
 //! Changes of the configuration, which a hub with `--watch` reloads, line by line as recorded.
 
 use super::*;
-use crate::simulator::hub::ServerStatus;
 
 /// The time in which the process of a removed server ends.
 const REMOVED_ENDS: Micros = Micros::new(9_000);
@@ -55,8 +54,8 @@ impl World {
         if self.profile.is_fork() {
             // The tools of the new server are registered before the others are registered again.
             let tools = self.registered_tools();
-            let connected = self.hub.as_mut().and_then(|hub| hub.server_mut(name)).is_some_and(|new| new.up_since.is_some());
-            self.say_sync(tools - if connected { self.tools.len() } else { 0 });
+            let new = self.hub.as_ref().and_then(|hub| hub.server(name)).filter(|new| new.up_since.is_some());
+            self.say_sync(tools - new.map_or(0, |new| self.tools.of(new.toolset).len()));
         }
         let changes = self.changes(&[name.to_owned()], &[]);
         self.changed("servers_updated", &changes);
@@ -69,8 +68,7 @@ impl World {
 
     /// Counts the tools of connected servers, and the fork's own.
     fn registered_tools(&self) -> usize {
-        let servers = self.hub.iter().flat_map(|hub| &hub.servers);
-        servers.filter(|server| server.status == ServerStatus::Connected).count() * self.tools.len() + 1
+        self.hub.as_ref().map_or(0, |hub| self.listed_tools(hub)) + 1
     }
 
     fn say_reload(&mut self, changes: &str) {

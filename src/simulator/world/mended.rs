@@ -8,6 +8,17 @@ use crate::simulator::truth::UpCause;
 const START: u64 = 576_000;
 
 impl World {
+    /// Shows a crashed server as disconnected, and notifies all clients.
+    pub(super) fn show_crash(&mut self, name: &str) {
+        if !self.profile.behaviour.notices_crashes {
+            return;
+        }
+        if let Some(server) = self.hub.as_mut().and_then(|hub| hub.server_mut(name)) {
+            server.status = ServerStatus::Disconnected;
+        }
+        self.notify_everybody();
+    }
+
     /// Plans the restart of a server whose transport closed.
     pub(super) fn plan_reconnection(&mut self, name: &str) {
         if let Some(after) = self.profile.reconnects_after {
@@ -21,9 +32,10 @@ impl World {
         let Some(hub) = &mut self.hub else { return };
         let child = hub.next_child;
         let Some(server) = hub.server_mut(name) else { return };
-        if server.status != ServerStatus::Connected || server.pid.is_some() {
+        if !server.crashed || !server.starts {
             return;
         }
+        server.crashed = false;
         server.status = ServerStatus::Connecting;
         server.last_started = Some(now);
         server.pid = Some(child);

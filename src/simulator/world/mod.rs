@@ -14,6 +14,7 @@ mod shutdown;
 mod startup;
 mod subscribers;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::agenda::{Agenda, Planned};
@@ -28,7 +29,7 @@ use super::prompts::prompt_for;
 use super::random::Random;
 use super::registry::{Registry, Workspace};
 use super::step::{Gemini, Step};
-use super::tools::Tools;
+use super::tools::Toolsets;
 use super::truth::{CallOutcome, DownCause, Happening, StopCause, Truth, UpCause};
 use crate::watch::{Micros, Timestamp};
 
@@ -40,7 +41,7 @@ const IDLE_PERMILLE: u32 = 3;
 
 pub(super) struct World {
     pub(super) profile: Profile,
-    pub(super) tools: Tools,
+    pub(super) tools: Toolsets,
     pub(super) hub: Option<Hub>,
     pub(super) api_delay: Micros,
     pub(super) now: Timestamp,
@@ -63,12 +64,14 @@ pub(super) struct World {
     calls: u64,
     permille: u32,
     leak_per_hour: u64,
+    /// What is exposed to everybody because somebody chose it: only a hub that leaks has any.
+    leaked: BTreeSet<String>,
 }
 
 impl World {
     pub(super) fn new(profile: Profile, start: Timestamp) -> Self {
         Self {
-            tools: Tools::new(profile.tools),
+            tools: Toolsets::new(profile.tools),
             hub: None,
             api_delay: Micros::new(0),
             now: start,
@@ -86,6 +89,7 @@ impl World {
             calls: 0,
             permille: IDLE_PERMILLE,
             leak_per_hour: 0,
+            leaked: BTreeSet::new(),
             profile,
         }
     }
@@ -228,7 +232,7 @@ impl World {
         if self.clock_ahead < 0 { at.minus(distance) } else { at.plus(distance) }
     }
 
-    fn record(&mut self, what: Happening) {
+    pub(super) fn record(&mut self, what: Happening) {
         self.truth.push(Truth { at: self.now, what });
     }
 
@@ -252,6 +256,7 @@ impl World {
     fn process_gone(&mut self, cause: StopCause) {
         let Some(hub) = self.hub.take() else { return };
         self.life += 1;
+        self.leaked.clear();
         for call in hub.calls {
             self.call_lost(call);
         }

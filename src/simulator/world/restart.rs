@@ -1,7 +1,6 @@
 //! `POST /api/restart`: all servers are stopped and started again, in the same process, line by line as recorded.
 
 use super::*;
-use crate::simulator::hub::ServerStatus;
 
 /// The time in which the old processes end.
 const OLD_PROCESSES_END: Micros = Micros::new(50_000);
@@ -21,8 +20,9 @@ impl World {
 
     /// Ends the old processes while the new ones are already starting.
     fn close_servers(&mut self) {
+        let tools = self.hub.as_ref().map_or(0, |hub| self.listed_tools(hub));
         let Some(hub) = &mut self.hub else { return };
-        hub.tools_before_restart = hub.servers.iter().filter(|server| server.status == ServerStatus::Connected).count();
+        hub.tools_before_restart = tools;
         let servers = std::mem::take(&mut hub.servers);
         let count = servers.len();
         self.say(Saying::info("Disconnecting all servers in parallel").with(Fields::new().raw("count", count)));
@@ -42,8 +42,8 @@ impl World {
         self.say_start_summary();
         self.say(Saying::info("MCP Hub restarted successfully"));
         if self.profile.is_fork() {
-            let connected = self.hub.as_ref().map_or(0, |hub| hub.tools_before_restart);
-            self.say_sync(connected * self.tools.len() + 1);
+            let tools = self.hub.as_ref().map_or(0, |hub| hub.tools_before_restart);
+            self.say_sync(tools + 1);
         }
         if let Some(hub) = &mut self.hub {
             hub.state = HubState::Restarted;

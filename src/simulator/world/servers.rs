@@ -19,6 +19,7 @@ impl World {
         if !matches!(server.status, ServerStatus::Disconnected | ServerStatus::Disabled) {
             return;
         }
+        server.crashed = false;
         let (starts, takes) = (server.starts, server.connects_after);
         server.attempt = attempt;
         server.starter = starter;
@@ -98,10 +99,13 @@ impl World {
         if server.pid.take().is_none() {
             return;
         }
+        server.crashed = true;
+        server.starts &= server.starts_again;
         let was_up = server.up_since.take().is_some();
         if was_up {
             self.record(Happening::ServerDown { name: name.into(), cause: DownCause::Crashed });
             self.say_later(Micros::new(8_000), Saying::debug(format!("'{name}' transport closed")));
+            self.show_crash(name);
             self.plan_reconnection(name);
         }
     }
@@ -123,6 +127,7 @@ impl World {
         server.last_started = None;
         server.status = status;
         server.error = None;
+        server.crashed = false;
         if was_alive {
             self.say_closed_twice(name, Micros::new(12_000));
         }

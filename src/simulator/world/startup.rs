@@ -41,6 +41,7 @@ impl World {
             workspace_changes: 0,
             last_event_at: self.now,
             busy_until: self.now,
+            storms_until: self.now,
             resources: Resources::new(self.profile.seed, self.now, self.permille, self.leak_per_hour),
             next_child: pid + 11,
             stop_cause: StopCause::Asked,
@@ -202,12 +203,15 @@ impl World {
     }
 
     pub(super) fn add_server(&mut self, plan: ServerPlan, starter: UpCause) {
-        let ServerPlan { name, starts, connects_after } = plan;
+        let ServerPlan { name, starts, connects_after, toolset, starts_again } = plan;
         self.attempts += 1;
         let server = Server {
             name: name.clone(),
             starts,
             connects_after,
+            toolset,
+            starts_again,
+            crashed: false,
             attempt: self.attempts,
             starter,
             status: ServerStatus::Disconnected,
