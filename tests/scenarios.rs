@@ -427,7 +427,7 @@ fn the_pages_list_the_steps_and_escape_what_they_quote() {
         fourth.contains("\\[x\\](javascript:alert(2))") && fourth.contains("known defect of the hub: javascript:alert(3)"),
         "{fourth}"
     );
-    assert!(fourth.contains("[trace](http://traces/0123456789abcdef0123456789abcdef)"), "{fourth}");
+    assert!(fourth.contains("[Trace](http://traces/0123456789abcdef0123456789abcdef)"), "{fourth}");
     assert!(!html.contains("<script>") && !html.contains("href=\"javascript:"));
     let (third, fourth) =
         (part(&html, "id=\"degradation\"", "id=\"sessions\""), part(&html, "id=\"sessions\"", "id=\"performance\""));
