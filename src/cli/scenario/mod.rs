@@ -334,8 +334,8 @@ fn named(name: &str, options: &Options) -> Result<Scenario, CliError> {
     let Some(scenario) = Scenario::of_word(name) else {
         let words = Scenario::ALL.map(Scenario::word);
         let meant =
-            nearest(name, words.into_iter().chain([ALL])).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-        return Err(CliError::Usage(format!("there is no scenario `{name}`{meant}: use one of {ALL}, {}", words.join(", "))));
+            nearest(name, words.into_iter().chain([ALL])).map_or(".".to_owned(), |meant| format!("; did you mean `{meant}`?"));
+        return Err(CliError::Usage(format!("there is no scenario `{name}`{meant} Use one of {ALL}, {}", words.join(", "))));
     };
     match scenario.needs().filter(|what| !options.allows(*what)) {
         Some(what) => Err(CliError::Usage(format!("{scenario}: {}. If that is meant, add --allow {what}", scenario.does()))),
