@@ -553,7 +553,7 @@ async fn a_live_hub_streams_its_log_and_restarts_its_server() {
         let stopped = ask(address, "POST", "/api/servers/stop", server.clone()).await;
         assert!(stopped.contains("\"status\":\"disconnected\""), "{stopped}");
         let tool = serde_json::json!({"server_name": "filesystem", "tool": "list_directory", "arguments": {"path": "/srv"}});
-        assert!(ask(address, "POST", "/api/servers/tools", tool).await.contains("\"error\":\"Not connected\""));
+        assert!(ask(address, "POST", "/api/servers/tools", tool).await.contains("\"error\":\"Server not initialized\""));
         let started = ask(address, "POST", "/api/servers/start", server).await;
         assert!(started.contains("\"status\":\"connected\""), "{started}");
         read_until(&mut stream, &mut seen, "'filesystem' MCP server connected").await;
