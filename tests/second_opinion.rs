@@ -1,5 +1,9 @@
 //! The report's figures, recomputed from what `docs/measures.md` says, without the judge's code: over a thousand periods, random ones
 //! and parts of simulated sessions, there is no difference.
+//!
+//! The seeds are the same in each run. `HUBWATCH_OPINION_SHIFT=1000` begins with seed 1,000 instead of 0, both of the random sequences
+//! and of the sessions; `HUBWATCH_OPINION_COUNT=5000` takes so many. A difference names the seed that shows it again:
+//! `HUBWATCH_OPINION_SEED` is that of a random sequence, `HUBWATCH_OPINION_SESSION` that of a session.
 
 mod disturbed;
 mod period;
@@ -405,10 +409,11 @@ fn compare(watches: &[Watch], from: Timestamp, to: Timestamp) -> Vec<String> {
     differences(&recompute(watches, from, to), &judge_part(watches, from, to))
 }
 
-/// The seeds: all of them, or the one that `variable` names.
-fn seeds(variable: &str, count: u64) -> Vec<u64> {
-    let alone = std::env::var(variable).ok().and_then(|seed| seed.parse().ok());
-    alone.map_or_else(|| (0..count).collect(), |seed| vec![seed])
+/// Returns the seeds: `count` from the shift on, or the one that `alone` names.
+fn seeds(alone: &str, count: u64) -> Vec<u64> {
+    let number = |variable: &str| std::env::var(variable).ok().and_then(|number| number.parse::<u64>().ok());
+    let (first, count) = (number("HUBWATCH_OPINION_SHIFT").unwrap_or(0), number("HUBWATCH_OPINION_COUNT").unwrap_or(count));
+    number(alone).map_or_else(|| (first..first.saturating_add(count)).collect(), |seed| vec![seed])
 }
 
 fn assert_same(wrong: &[String]) {

@@ -6,6 +6,7 @@
 
 pub mod destination;
 mod fast_path;
+mod outlet;
 pub mod response;
 mod sdk;
 mod sender;
@@ -14,4 +15,5 @@ pub mod transport;
 
 pub use destination::{Address, Compression, DEFAULT_TIMEOUT, Destination, DestinationError, Protocol, Route};
 pub use fast_path::{Delivery, LogFastPath, Settled};
+pub use outlet::{Outlet, Receipt};
 pub use sender::{SenderStatus, Senders, SpawnError, Tally};

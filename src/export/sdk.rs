@@ -3,7 +3,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{
@@ -11,16 +11,19 @@ use opentelemetry_otlp::{
 };
 
 use super::destination::{CheckedRoute, Compression, Destination, DestinationError};
+use super::outlet::{Cause, Outlet};
 use super::transport::{Carrier, Transport};
+use crate::base::{causes, secret};
 use crate::journal::{Signal, Temporality};
 
 impl Destination {
-    /// Returns an exporter of spans to this destination; `None` if no traces are sent there. Needs a running runtime.
+    /// Returns an outlet for spans to this destination; `None` if no traces are sent there. Needs a running runtime.
     ///
     /// # Errors
     /// The destination can't be set up.
-    pub fn span_exporter(&self) -> Result<Option<SpanExporter>, DestinationError> {
+    pub fn span_exporter(&self) -> Result<Option<Outlet<SpanExporter>>, DestinationError> {
         let Some((route, transport)) = self.sdk_route(Signal::Traces)? else { return Ok(None) };
+        let cause = Cause::default();
         let exporter = match transport.into_carrier() {
             Carrier::Grpc(grpc) => {
                 let builder = SpanExporter::builder().with_tonic().with_timeout(route.timeout);
@@ -29,23 +32,25 @@ impl Destination {
             }
             Carrier::Http(http) => {
                 let builder = SpanExporter::builder().with_http().with_timeout(route.timeout).with_endpoint(http.url);
-                let builder = builder.with_shared_http_client(Arc::new(OnRuntime::new(http.client)));
+                let builder = builder.with_shared_http_client(Arc::new(OnRuntime::new(http.client, &cause)));
                 if gzips(route) { builder.with_compression(opentelemetry_otlp::Compression::Gzip) } else { builder }.build()
             }
         };
-        exporter.map(Some).map_err(unbuilt)
+        let to = secret::without_credentials(&route.url);
+        exporter.map(|exporter| Some(Outlet::new(exporter, to, cause))).map_err(unbuilt)
     }
 
-    /// Returns an exporter of metrics to this destination; `None` if no metrics are sent there. Needs a running runtime.
+    /// Returns an outlet for metrics to this destination; `None` if no metrics are sent there. Needs a running runtime.
     ///
     /// # Errors
     /// The destination can't be set up.
-    pub fn metric_exporter(&self) -> Result<Option<MetricExporter>, DestinationError> {
+    pub fn metric_exporter(&self) -> Result<Option<Outlet<MetricExporter>>, DestinationError> {
         let Some((route, transport)) = self.sdk_route(Signal::Metrics)? else { return Ok(None) };
         let builder = MetricExporter::builder().with_temporality(match self.temporality {
             Temporality::Cumulative => opentelemetry_sdk::metrics::Temporality::Cumulative,
             Temporality::Delta => opentelemetry_sdk::metrics::Temporality::Delta,
         });
+        let cause = Cause::default();
         let exporter = match transport.into_carrier() {
             Carrier::Grpc(grpc) => {
                 let builder = builder.with_tonic().with_timeout(route.timeout);
@@ -54,11 +59,12 @@ impl Destination {
             }
             Carrier::Http(http) => {
                 let builder = builder.with_http().with_timeout(route.timeout).with_endpoint(http.url);
-                let builder = builder.with_shared_http_client(Arc::new(OnRuntime::new(http.client)));
+                let builder = builder.with_shared_http_client(Arc::new(OnRuntime::new(http.client, &cause)));
                 if gzips(route) { builder.with_compression(opentelemetry_otlp::Compression::Gzip) } else { builder }.build()
             }
         };
-        exporter.map(Some).map_err(unbuilt)
+        let to = secret::without_credentials(&route.url);
+        exporter.map(|exporter| Some(Outlet::new(exporter, to, cause))).map_err(unbuilt)
     }
 
     fn sdk_route(&self, signal: Signal) -> Result<Option<(&CheckedRoute, Transport)>, DestinationError> {
@@ -72,18 +78,19 @@ fn gzips(route: &CheckedRoute) -> bool {
 }
 
 fn unbuilt(error: ExporterBuildError) -> DestinationError {
-    DestinationError::Setup(crate::base::causes::of(&error))
+    DestinationError::Setup(causes::of(&error))
 }
 
 /// An HTTP client whose requests run on our runtime: the SDK exports on threads of its own, which have none.
 struct OnRuntime {
     client: reqwest::Client,
     runtime: tokio::runtime::Handle,
+    cause: Cause,
 }
 
 impl OnRuntime {
-    fn new(client: reqwest::Client) -> Self {
-        Self { client, runtime: tokio::runtime::Handle::current() }
+    fn new(client: reqwest::Client, cause: &Cause) -> Self {
+        Self { client, runtime: tokio::runtime::Handle::current(), cause: Arc::clone(cause) }
     }
 }
 
@@ -103,13 +110,20 @@ impl HttpClient for OnRuntime {
     {
         let client = self.client.clone();
         let sent = self.runtime.spawn(async move {
-            let answer = client.execute(request.try_into()?).await?;
+            // Its address may hold credentials.
+            let answer = client.execute(request.try_into()?).await.map_err(reqwest::Error::without_url)?;
             let (status, headers) = (answer.status(), answer.headers().clone());
             let mut response = Response::new(super::transport::bounded(answer).await?);
             *response.status_mut() = status;
             *response.headers_mut() = headers;
             Ok::<_, HttpError>(response)
         });
-        Box::pin(async move { sent.await? })
+        let cause = Arc::clone(&self.cause);
+        Box::pin(async move {
+            let answer = sent.await?;
+            let failed = answer.as_ref().err().map(|error| causes::of(error.as_ref()));
+            *cause.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+            answer
+        })
     }
 }

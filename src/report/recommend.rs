@@ -225,7 +225,7 @@ fn failed_steps(scenario: &ScenarioHistory, judgement: &Assessment) -> Option<Re
     let first = scenario.failures.first()?;
     let steps: Vec<&str> = scenario.failures.iter().map(|step| step.check.as_str()).collect();
     let known = scenario.failures.iter().find_map(|step| step.known_defect.as_ref());
-    let known = known.map_or(String::new(), |link| format!(" (a known defect of the hub: {link})"));
+    let known = known.map_or("", |_| " (a known defect of the hub)");
     let steps = if steps.len() == 1 { format!("step {}", steps[0]) } else { format!("steps {}", steps.join(", ")) };
     let why = first.detail.as_ref().map_or(first.title.clone(), |detail| format!("{}: {detail}", first.title));
     // A backtick would end the code that the name stands in.

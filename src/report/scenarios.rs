@@ -24,6 +24,10 @@ pub(super) struct ScenarioView {
     result: String,
     /// When its latest run was; empty if there is one only.
     latest: String,
+    /// The trace of the latest run, if all its steps have the same.
+    trace: String,
+    /// The address of that trace; empty if unknown.
+    trace_url: String,
     steps: Vec<StepRow>,
     /// A line for steps that are not listed; empty if all are.
     more_steps: String,
@@ -104,6 +108,13 @@ fn view(scenario: &ScenarioHistory, report: &Report) -> ScenarioView {
         0 => String::new(),
         more => format!("… and {more} more steps"),
     };
+    let trace = one_trace(&scenario.latest);
+    let mut steps: Vec<StepRow> = scenario.latest.steps.iter().map(|step| step_row(step, report)).collect();
+    if !trace.is_empty() {
+        for step in &mut steps {
+            (step.trace, step.trace_url) = (String::new(), String::new());
+        }
+    }
     ScenarioView {
         name: scenario.name.clone(),
         is_session: SESSIONS.contains(&scenario.name.as_str()),
@@ -111,10 +122,18 @@ fn view(scenario: &ScenarioHistory, report: &Report) -> ScenarioView {
         class,
         result: format!("{runs}: {}", counted(scenario.steps)),
         latest,
-        steps: scenario.latest.steps.iter().map(|step| step_row(step, report)).collect(),
+        trace_url: report.trace_urls.get(&trace).cloned().unwrap_or_default(),
+        trace,
+        steps,
         more_steps,
         earlier,
     }
+}
+
+/// Returns the trace that all steps of a run have; empty if they have several.
+fn one_trace(run: &RunHistory) -> String {
+    let first = run.steps.first().and_then(|step| step.trace.clone()).unwrap_or_default();
+    if run.steps.iter().all(|step| step.trace.as_deref() == Some(first.as_str())) { first } else { String::new() }
 }
 
 fn run_line(run: &RunHistory) -> String {

@@ -10,7 +10,6 @@
 mod actor;
 mod acts;
 mod analysis;
-pub mod delivery;
 mod known;
 mod measure;
 mod observed;

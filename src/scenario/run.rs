@@ -27,6 +27,11 @@ pub enum Event<'a> {
         /// Which one.
         scenario: Scenario,
     },
+    /// What must be given was looked at, before anything is done.
+    Conditions {
+        /// Each condition, with what was seen.
+        conditions: &'a [Condition],
+    },
     /// A condition is not met, so nothing is done.
     Refused {
         /// Which scenario.
@@ -113,6 +118,7 @@ pub async fn play(scenario: Scenario, target: &Target, backstage: &Backstage<'_>
         interrupt: backstage.interrupt.clone(),
     });
     let conditions = safety::conditions(scenario, target, backstage.options, &survey);
+    backstage.audience.hear(&Event::Conditions { conditions: &conditions });
     let interrupted = match conditions.into_iter().find_map(|condition| condition.seen.err()) {
         Some(why) => {
             backstage.audience.hear(&Event::Refused { scenario, why: &why });

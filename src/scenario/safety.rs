@@ -10,8 +10,8 @@ use crate::watch::Bytes;
 /// A client that leaves writes up to 0.8 MB to the log; a run with fifty needs room for all of them, and the hub for itself.
 const FREE: Bytes = Bytes::new(200_000_000);
 
-/// The environment in which nothing is done unless it is allowed by name.
-const PRODUCTION: &str = "production";
+/// The environments in which nothing is done unless it is allowed by name, however they are written.
+const PRODUCTION: [&str; 2] = ["production", "prod"];
 
 /// A condition that must be given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,10 +52,11 @@ fn allowed(scenario: Scenario, options: &Options) -> Result<String, String> {
 
 fn environment(target: &Target, options: &Options) -> Result<String, String> {
     let environment = target.environment.as_str();
-    if environment != PRODUCTION || options.allows(Allow::Production) {
+    let is_production = PRODUCTION.iter().any(|name| environment.eq_ignore_ascii_case(name));
+    if !is_production || options.allows(Allow::Production) {
         Ok(format!("its environment is {environment}"))
     } else {
-        Err(format!("the environment of {} is {PRODUCTION}; if that is meant, add --allow {}", target.name, Allow::Production))
+        Err(format!("the environment of {} is {environment}; if that is meant, add --allow {}", target.name, Allow::Production))
     }
 }
 

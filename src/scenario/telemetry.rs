@@ -18,8 +18,8 @@ use opentelemetry_sdk::trace::{Sampler, SdkTracer, SdkTracerProvider, Span, Span
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::delivery::{Delivery, Outlet};
 use super::target::Target;
+use crate::export::{Outlet, Receipt};
 use crate::mcp::{Answer, McpError, PROTOCOL_VERSION, SessionId};
 use crate::watch::names;
 
@@ -40,7 +40,8 @@ pub struct Telemetry {
     durations: Histogram<f64>,
     /// What every request has in common.
     hub: Vec<KeyValue>,
-    receivers: Vec<Receiver>,
+    /// What became of the spans, and of the metrics, receiver by receiver.
+    receipts: [Vec<Arc<Receipt>>; 2],
     /// Spans that were begun; all of them end before this does.
     begun: AtomicU64,
     /// Requests that were measured.
@@ -49,17 +50,13 @@ pub struct Telemetry {
     key: [u8; 32],
 }
 
-/// A receiver, and what it has taken.
-struct Receiver {
-    to: String,
-    has_spans: bool,
-    has_metrics: bool,
-    delivery: Arc<Delivery>,
-}
-
 impl Telemetry {
     /// Telemetry that goes to these receivers. Without one it goes nowhere, but spans have ids all the same.
-    pub fn to<S: SpanExporter + 'static, M: PushMetricExporter>(outlets: Vec<Outlet<S, M>>, hub: &Target) -> Self {
+    pub fn to<S: SpanExporter + 'static, M: PushMetricExporter>(
+        spans: Vec<Outlet<S>>,
+        metrics: Vec<Outlet<M>>,
+        hub: &Target,
+    ) -> Self {
         let resource = Resource::builder()
             .with_service_name("hubwatch-scenario")
             .with_attributes([
@@ -68,21 +65,12 @@ impl Telemetry {
                 KeyValue::new(names::DEPLOYMENT_ENVIRONMENT_NAME, hub.environment.to_string()),
             ])
             .build();
-        let mut spans = SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(Sampler::AlwaysOn);
-        let mut meters = SdkMeterProvider::builder().with_resource(resource);
-        let mut receivers = Vec::new();
-        for Outlet { to, spans: of_spans, metrics: of_metrics } in outlets {
-            let delivery = Arc::new(Delivery::default());
-            let (has_spans, has_metrics) = (of_spans.is_some(), of_metrics.is_some());
-            if let Some(exporter) = of_spans {
-                spans = spans.with_batch_exporter(delivery.of(exporter));
-            }
-            if let Some(exporter) = of_metrics {
-                meters = meters.with_periodic_exporter(delivery.of(exporter));
-            }
-            receivers.push(Receiver { to, has_spans, has_metrics, delivery });
-        }
-        let (spans, meters) = (spans.build(), meters.build());
+        let receipts = [spans.iter().map(Outlet::receipt).collect(), metrics.iter().map(Outlet::receipt).collect()];
+        let sent_to = SdkTracerProvider::builder().with_resource(resource.clone()).with_sampler(Sampler::AlwaysOn);
+        let spans = spans.into_iter().fold(sent_to, opentelemetry_sdk::trace::TracerProviderBuilder::with_batch_exporter).build();
+        let sent_to = SdkMeterProvider::builder().with_resource(resource);
+        let meters =
+            metrics.into_iter().fold(sent_to, opentelemetry_sdk::metrics::MeterProviderBuilder::with_periodic_exporter).build();
         let durations = meters
             .meter(SCOPE)
             .f64_histogram(DURATION)
@@ -94,7 +82,7 @@ impl Telemetry {
         fastrand::fill(&mut key);
         let tracer = spans.tracer(SCOPE);
         let (begun, measured) = (AtomicU64::new(0), Arc::default());
-        Self { spans, tracer, meters, durations, hub: address(hub.hub.base()), receivers, begun, measured, key }
+        Self { spans, tracer, meters, durations, hub: address(hub.hub.base()), receipts, begun, measured, key }
     }
 
     /// Begins the trace of a scenario.
@@ -131,7 +119,7 @@ impl Telemetry {
 
     /// Sends what has not been sent, within this time. Returns what could not be sent, a sentence for each signal and receiver.
     pub async fn end(self, within: Duration) -> Vec<String> {
-        let Self { spans, meters, receivers, begun, measured, .. } = self;
+        let Self { spans, meters, receipts: [of_spans, of_metrics], begun, measured, .. } = self;
         // The SDK waits for its own threads, which need this one to send.
         let ended = [
             tokio::task::spawn_blocking(move || spans.shutdown_with_timeout(within)),
@@ -140,24 +128,16 @@ impl Telemetry {
         // What became of it is counted: the SDK's own results know only of its last request.
         let _ = tokio::time::timeout(within, futures_util::future::join_all(ended)).await;
         let (begun, measured) = (begun.into_inner(), measured.load(Ordering::Relaxed));
-        receivers.iter().flat_map(|receiver| receiver.missing(begun, measured, within)).collect()
-    }
-}
-
-impl Receiver {
-    /// Says what has not arrived.
-    fn missing(&self, spans: u64, measured: u64, within: Duration) -> Vec<String> {
-        let Self { to, has_spans, has_metrics, delivery } = self;
-        let why = delivery.failure().unwrap_or_else(|| format!("no answer within {} s", within.as_secs()));
-        let mut missing = Vec::new();
-        let lost = spans.saturating_sub(delivery.spans());
-        if *has_spans && lost > 0 {
-            missing.push(format!("{lost} of {spans} spans could not be sent to {to}: {why}"));
-        }
-        if *has_metrics && measured > 0 && !delivery.has_metrics() {
-            missing.push(format!("the metric {DURATION} could not be sent to {to}: {why}"));
-        }
-        missing
+        let why = |receipt: &Receipt| {
+            let why = receipt.failure().unwrap_or_else(|| format!("no answer within {} s", within.as_secs()));
+            format!("could not be sent to {}: {why}", receipt.to())
+        };
+        let spans = of_spans.iter().map(|receipt| (receipt, begun.saturating_sub(receipt.taken())));
+        let spans = spans.filter(|(_, lost)| *lost > 0).map(|(receipt, lost)| format!("{lost} of {begun} spans {}", why(receipt)));
+        // Each time they are all sent.
+        let metrics = of_metrics.iter().filter(|receipt| measured > 0 && !receipt.took_the_last());
+        let metrics = metrics.map(|receipt| format!("the metric {DURATION} {}", why(receipt)));
+        spans.chain(metrics).collect()
     }
 }
 

@@ -4,6 +4,7 @@ mod alertmanager;
 mod backends;
 mod container;
 mod faults;
+mod fork;
 mod hub;
 #[path = "../invariants/mod.rs"]
 mod invariants;
@@ -11,8 +12,10 @@ mod limits;
 mod mcp;
 mod pages;
 mod passing;
+mod played;
 mod receiver;
 mod rehearsed;
+mod scenario;
 mod servers;
 mod serving;
 mod session;

@@ -1,7 +1,7 @@
 //! The release binary, as a user runs it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Output};
 
 use serde_json::Value;
 
@@ -54,6 +54,17 @@ impl Sidecar {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// Its state folder.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.state.path().to_owned()
+    }
+
+    /// How many Watches its journal has; `None` while there is no journal.
+    pub(crate) fn watches(&self) -> Option<u64> {
+        let journal = rusqlite::Connection::open(self.state.path().join("journal.db")).ok()?;
+        journal.query_row("SELECT count(*) FROM span WHERE kind = 'watch'", [], |row| row.get(0)).ok()
+    }
+
     /// Asks it to stop, and expects it to do so well.
     pub(crate) fn stop(&mut self) {
         signal("-TERM", self.process.id());
@@ -62,12 +73,19 @@ impl Sidecar {
 
     /// Its report, and how the command ended.
     pub(crate) fn report(&self) -> (Value, Option<i32>) {
-        let output = Command::new(binary())
-            .args(["report", "--name", "live", "--since", "1h", "--format", "json", "--state-dir"])
-            .arg(self.state.path())
-            .output()
-            .unwrap();
+        let output = self.report_as("json");
         (sound(serde_json::from_slice(&output.stdout).unwrap()), output.status.code())
+    }
+
+    /// Its report in a form for people.
+    pub(crate) fn page(&self, format: &str) -> String {
+        String::from_utf8(self.report_as(format).stdout).unwrap()
+    }
+
+    fn report_as(&self, format: &str) -> Output {
+        let mut command = Command::new(binary());
+        command.args(["report", "--name", "live", "--since", "1h", "--format", format, "--state-dir"]).arg(self.state.path());
+        command.output().unwrap()
     }
 }
 

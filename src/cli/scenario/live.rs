@@ -37,6 +37,10 @@ impl Audience for Screen {
     fn hear(&self, event: &Event<'_>) {
         match event {
             Event::Begins { scenario } => self.print(&format!("{}: {}", self.style.bold(scenario.word()), scenario.does())),
+            Event::Conditions { conditions } => {
+                let given: Vec<&str> = conditions.iter().filter_map(|condition| condition.seen.as_deref().ok()).collect();
+                self.print(&format!("    {}", self.style.dim(&given.join("; "))));
+            }
             Event::Refused { why, .. } => self.print(&format!("  {} {why}", self.style.of(StepVerdict::NotVerifiable, "not run:"))),
             Event::Awaiting { id, holds } => {
                 self.awaited.reset_elapsed();

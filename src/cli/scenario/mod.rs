@@ -24,7 +24,6 @@ use crate::config::{self, Layers, Sourced};
 use crate::journal::JournalReader;
 use crate::judge::moment::Moment;
 use crate::mcp::Endpoint;
-use crate::scenario::delivery::Outlet;
 use crate::scenario::results::{About, Expected, Results};
 use crate::scenario::run::{Audience, Backstage, Event};
 use crate::scenario::target::{CLIENTS, MOST_CLIENTS};
@@ -285,15 +284,12 @@ fn is_watched(target: &Target) -> bool {
 fn telemetry(args: &ScenarioRunArgs, layers: &Layers<impl Environment>, hub: &Target) -> Result<Telemetry, CliError> {
     let unusable = |error: crate::export::DestinationError| CliError::Usage(format!("the OTLP receiver can't be used: {error}"));
     let flags = Flags { endpoint: args.otlp.as_deref(), protocol: args.otlp_protocol.as_deref() };
-    let mut outlets = Vec::new();
+    let (mut spans, mut metrics) = (Vec::new(), Vec::new());
     for destination in layers.destinations(flags)? {
-        outlets.push(Outlet {
-            to: secret::without_credentials(destination.endpoint()),
-            spans: destination.span_exporter().map_err(unusable)?,
-            metrics: destination.metric_exporter().map_err(unusable)?,
-        });
+        spans.extend(destination.span_exporter().map_err(unusable)?);
+        metrics.extend(destination.metric_exporter().map_err(unusable)?);
     }
-    Ok(Telemetry::to(outlets, hub))
+    Ok(Telemetry::to(spans, metrics, hub))
 }
 
 fn options(args: &ScenarioRunArgs) -> Result<Options, CliError> {
@@ -338,8 +334,8 @@ fn named(name: &str, options: &Options) -> Result<Scenario, CliError> {
     let Some(scenario) = Scenario::of_word(name) else {
         let words = Scenario::ALL.map(Scenario::word);
         let meant =
-            nearest(name, words.into_iter().chain([ALL])).map_or_else(String::new, |meant| format!("; did you mean `{meant}`?"));
-        return Err(CliError::Usage(format!("there is no scenario `{name}`{meant}: use one of {ALL}, {}", words.join(", "))));
+            nearest(name, words.into_iter().chain([ALL])).map_or(".".to_owned(), |meant| format!("; did you mean `{meant}`?"));
+        return Err(CliError::Usage(format!("there is no scenario `{name}`{meant} Use one of {ALL}, {}", words.join(", "))));
     };
     match scenario.needs().filter(|what| !options.allows(*what)) {
         Some(what) => Err(CliError::Usage(format!("{scenario}: {}. If that is meant, add --allow {what}", scenario.does()))),

@@ -95,12 +95,10 @@ pub(super) fn text(results: &Results, style: Style) -> String {
     ));
     lines.extend(results.scenarios.iter().map(|played| row(played, style)));
     for (title, verdict) in [("Failed", StepVerdict::Fail), ("Not verifiable", StepVerdict::NotVerifiable)] {
-        let of = |played: &'_ Played| played.steps.iter().filter(|step| step.verdict == verdict).cloned().collect::<Vec<Step>>();
-        let steps: Vec<(&'static str, Step)> =
-            results.scenarios.iter().flat_map(|played| of(played).into_iter().map(|step| (played.scenario, step))).collect();
-        if !steps.is_empty() {
+        let groups: Vec<(&'static str, Vec<&Step>)> = results.scenarios.iter().flat_map(|played| groups(played, verdict)).collect();
+        if !groups.is_empty() {
             lines.push(format!("\n{title}:"));
-            lines.extend(steps.iter().flat_map(|(scenario, step)| explained(results, scenario, step)));
+            lines.extend(groups.iter().flat_map(|(scenario, steps)| explained(results, scenario, steps)));
         }
     }
     for name in &results.stale_expectations {
@@ -143,12 +141,23 @@ fn row(played: &Played, style: Style) -> String {
     )
 }
 
-fn explained(results: &Results, scenario: &str, step: &Step) -> Vec<String> {
-    let expected = if results.is_expected(scenario, step.id) { " (expected)" } else { "" };
-    let mut lines = vec![
-        format!("  {} {scenario} {}{expected}: {}", symbol(step.verdict), step.id, step.holds),
-        format!("      {}", step.detail),
-    ];
-    lines.extend(step.known_defect.map(|link| format!("      {link}")));
+/// The steps of a run with this verdict; those that stand together and have the same reason are one group.
+fn groups(played: &Played, verdict: StepVerdict) -> Vec<(&'static str, Vec<&Step>)> {
+    let steps: Vec<&Step> = played.steps.iter().filter(|step| step.verdict == verdict).collect();
+    steps.chunk_by(|one, next| one.detail == next.detail).map(|group| (played.scenario, group.to_vec())).collect()
+}
+
+fn explained(results: &Results, scenario: &str, steps: &[&Step]) -> Vec<String> {
+    let Some(first) = steps.first() else { return Vec::new() };
+    let names: Vec<String> = steps.iter().map(|step| named(results, scenario, step)).collect();
+    let holds = if steps.len() == 1 { format!(": {}", first.holds) } else { String::new() };
+    let mut lines =
+        vec![format!("  {} {scenario} {}{holds}", symbol(first.verdict), names.join(", ")), format!("      {}", first.detail)];
+    lines.extend(first.known_defect.map(|link| format!("      {link}")));
     lines
+}
+
+fn named(results: &Results, scenario: &str, step: &Step) -> String {
+    let expected = if results.is_expected(scenario, step.id) { " (expected)" } else { "" };
+    format!("{}{expected}", step.id)
 }

@@ -203,12 +203,8 @@ const CLIENT: Row = Row {
 fn by_clients(history: &History, measured: MeasuredByClient, scenarios: &[&str]) -> Measured {
     match history.scenarios.mean(measured, scenarios) {
         (Some(value), samples) => Measured::Value { value, samples },
-        (None, _) => Measured::NotExercised(format!("no client of a scenario measured it; run {}", or(scenarios))),
+        (None, _) => Measured::NotExercised("no client of a scenario measured it".to_owned()),
     }
-}
-
-fn or(scenarios: &[&str]) -> String {
-    scenarios.first().map_or(String::new(), |first| format!("`hubwatch scenario run {first}`"))
 }
 
 fn degradation(all: &Degradations, of: fn(&Degradations) -> Measured) -> Measured {
