@@ -158,6 +158,19 @@ fn a_log_that_was_there_before_the_watch_has_not_grown() {
 }
 
 #[test]
+fn a_log_that_was_read_in_part_until_its_file_was_gone_grew_by_what_was_read() {
+    let gone = |bytes: u64| {
+        reported(&day(|watch, minute| {
+            watch.log.bytes = Bytes::new(if minute == 1 { bytes } else { 0 });
+            watch.sources.log = if minute == 1 { Visibility::Partial } else { Visibility::Missing };
+        }))
+    };
+    assert_eq!(exact(&gone(1_439_000), "log.growth_per_day"), "1440000", "what was read in 1,439 min");
+    assert_verdicts(&gone(1_439_000), &[(GROWTH, "inconclusive")]);
+    assert_eq!(exact(&gone(0), "log.growth_per_day"), &Value::Null, "nothing of it was read");
+}
+
+#[test]
 fn what_is_read_after_a_gap_of_twelve_hours_was_written_in_it() {
     let gap = |bytes: u64| {
         let mut watches = day(|watch, _| watch.log.bytes = Bytes::new(bytes));

@@ -151,6 +151,19 @@ fn a_hub_that_starts_after_the_sidecar_was_not_down_before() {
 }
 
 #[test]
+fn a_hub_that_tells_of_its_start_after_a_gap_is_up_from_that_start_on() {
+    let mut period = Period::new().healthy(10);
+    period.now = period.now.plus(Micros::new(600_000_000));
+    let (back, start) = (period.now, period.now.plus(Micros::new(10_000_000)));
+    let facts = vec![HubStarted { pid: None }.into(), HubReachable { restarted: None }.into()];
+    let mut period = period.then(ApiOutcome::Ok, Liveness::Up, facts);
+    period.watches[10].facts[0].when = When::At(start);
+    let hub = period.healthy(10).judge(&[]).history.hub;
+    assert_eq!((hub.outages, hub.unreachable[0].from.0, hub.unreachable[0].to.map(|to| to.0)), (1, back, Some(start)));
+    assert_eq!(hub.down_us, 10_000_000);
+}
+
+#[test]
 fn watches_that_are_missing_are_counted_and_those_that_come_twice_are_not() {
     let mut period = Period::new().healthy(200);
     period.watches.drain(50..60);

@@ -158,8 +158,9 @@ fn announce(watch: &Watch, windows: &mut Vec<Window>) {
         let at = us(fact.when.latest());
         match &fact.kind {
             FactKind::Watcher(WatcherFact::MarkBegan(mark)) => {
-                let open = windows.iter().any(|window| window.name == mark.name.as_str() && window.to.is_none());
-                if !open {
+                // "From then on the same name begins a new one."
+                let lasts = |window: &Window| window.to.is_none() && at <= window.from + LONGEST;
+                if !windows.iter().any(|window| window.name == mark.name.as_str() && lasts(window)) {
                     windows.push(Window { name: mark.name.to_string(), from: at, to: None });
                 }
             }
@@ -463,7 +464,7 @@ fn lines(taken: &[Taken<'_>], period: Period, opinion: &mut Opinion) {
     opinion.measures.insert("log.errors", (whole(errors), 0));
     let mut losses = 0;
     for taken in taken.iter().filter(|taken| taken.is_inside()) {
-        let (start, end) = (us(taken.watch.interval.start()).max(period.0), us(taken.watch.interval.end()));
+        let (start, end) = (us(taken.watch.interval.start()), us(taken.watch.interval.end()));
         let planned = planned_part(&taken.windows, start, end) > 0 || is_planned(&taken.windows, end);
         let told = taken.watch.facts.iter().any(|fact| matches!(fact.kind, FactKind::Log(LogFact::LogUnreadable(_))));
         losses += u64::from(!planned && !told && taken.watch.sidecar.bytes_lost.get() > 0);

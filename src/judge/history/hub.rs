@@ -297,7 +297,8 @@ impl HubHistory {
         if self.life.is_blank() && super::continues_its_run(watch) {
             let reason = if liveness == Liveness::Up { ANSWERS } else { "it did not answer before" };
             let since = watch.interval.start().min(when.latest());
-            self.turn(When::At(since), News { liveness, reason, cause: None, shown_by: None });
+            // What was before takes back no start that was told.
+            self.stand(When::At(since), News { liveness, reason, cause: None, shown_by: None });
         }
     }
 
@@ -312,6 +313,10 @@ impl HubHistory {
         if let Some(started) = self.started.take().filter(|_| self.life.is_down() && news.liveness == Liveness::Down) {
             self.life.turn(When::At(started), News { liveness: Liveness::Up, reason: "it started", cause: None, shown_by: None });
         }
+        self.stand(when, news);
+    }
+
+    fn stand(&mut self, when: When, news: News<'_>) {
         if self.life.liveness() != Some(news.liveness) {
             self.life.turn(when, news);
             self.no_longer_awaited();

@@ -35,7 +35,8 @@ measures! {
     }
 
     /// Bytes that the log grows by in a day: the bytes of the time in which the growth is known, by that time, times a day. See "How much
-    /// the log grows". Samples: the polls in that time.
+    /// the log grows". No value where no Watch outside planned disturbances read the log to its end and it is not known to have grown.
+    /// Samples: the polls in that time.
     LOG_GROWTH_PER_DAY: Row {
         word: "log.growth_per_day",
         unit: Unit::Bytes,
@@ -97,8 +98,10 @@ fn log_losses(history: &History) -> Measured {
 
 fn log_growth(history: &History) -> Measured {
     let judged = &history.log.judged;
+    // A log that was read in part until its file was gone grew by what was read.
+    let is_unread = judged.watches == 0 && history.log.grown_bytes == 0;
     match history.log.growth_per_day() {
-        _ if judged.watches == 0 => Measured::NotVisible(LOG_UNREAD.to_owned()),
+        _ if is_unread => Measured::NotVisible(LOG_UNREAD.to_owned()),
         Some(growth) => Measured::Value { value: growth, samples: judged.polls },
         None => Measured::TooLittle("hubwatch reached the end of the log too seldom to measure its growth".to_owned()),
     }
