@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hubwatch::export::Outlet;
 use hubwatch::hub::client::HubClient;
 use hubwatch::mcp::{Endpoint, Limits};
 use hubwatch::process::{Find, ProcessReader};
-use hubwatch::scenario::delivery::Outlet;
 use hubwatch::scenario::outcome::{Played, Step};
 use hubwatch::scenario::plan::UNHARMED;
 use hubwatch::scenario::run::{Audience, Backstage, Event, play};
@@ -17,6 +17,7 @@ use hubwatch::scenario::telemetry::Telemetry;
 use hubwatch::scenario::{Allow, Options, Patience, Scenario, Target};
 use hubwatch::simulator::{Gemini, Profile};
 use hubwatch::watch::{ApiOutcome, Environment, HubName, StepVerdict};
+use opentelemetry_otlp::{MetricExporter, SpanExporter};
 
 use super::hub::Hub;
 
@@ -71,7 +72,8 @@ pub(crate) fn target(hub: &Hub) -> Target {
 
 /// Telemetry that nobody receives.
 pub(crate) fn untold(target: &Target) -> Telemetry {
-    Telemetry::to(Vec::<Outlet<opentelemetry_otlp::SpanExporter, opentelemetry_otlp::MetricExporter>>::new(), target)
+    let (spans, metrics) = (Vec::<Outlet<SpanExporter>>::new(), Vec::<Outlet<MetricExporter>>::new());
+    Telemetry::to(spans, metrics, target)
 }
 
 pub(crate) async fn plays(scenario: Scenario, target: &Target, options: &Options) -> Result<Played, ApiOutcome> {

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn a_floor_in_the_middle_of_a_jump_lies_between_the_levels() {
-        let level = |index: usize| if index % 40 == 0 && index > 0 { 0.25 } else { 0.0 };
+        let level = |index: usize| if index.is_multiple_of(40) && index > 0 { 0.25 } else { 0.0 };
         let floor = |index: usize| if (index / 40) % 2 == 1 { 20.0 * (1.0 - 3.0 * level(index)) } else { 20.0 * level(index) };
         let column = upper_level(&points(floor)).unwrap();
         assert!(column[39] < 0.1 && (0.2..0.35).contains(&column[40]) && column[41] > 0.9, "{:?}", &column[38..43]);
