@@ -6,10 +6,10 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use hubwatch::export::Outlet;
 use hubwatch::hub::client::HubClient;
 use hubwatch::mcp::{Endpoint, Limits};
 use hubwatch::process::{Find, ProcessReader};
-use hubwatch::scenario::delivery::Outlet;
 use hubwatch::scenario::outcome::{Played, Step};
 use hubwatch::scenario::plan::UNHARMED;
 use hubwatch::scenario::run::{Audience, Backstage, Event, play};
@@ -71,7 +71,9 @@ pub(crate) fn target(hub: &Hub) -> Target {
 
 /// Telemetry that nobody receives.
 pub(crate) fn untold(target: &Target) -> Telemetry {
-    Telemetry::to(Vec::<Outlet<opentelemetry_otlp::SpanExporter, opentelemetry_otlp::MetricExporter>>::new(), target)
+    let (spans, metrics) =
+        (Vec::<Outlet<opentelemetry_otlp::SpanExporter>>::new(), Vec::<Outlet<opentelemetry_otlp::MetricExporter>>::new());
+    Telemetry::to(spans, metrics, target)
 }
 
 pub(crate) async fn plays(scenario: Scenario, target: &Target, options: &Options) -> Result<Played, ApiOutcome> {
