@@ -118,6 +118,12 @@ impl LiveSimulation {
         world.hub.as_ref().map_or(Micros::new(0), |hub| hub.storms_until.since(world.now))
     }
 
+    /// Returns for how long the hub's thread is busy.
+    pub(super) fn busy_for(&self) -> Micros {
+        let world = &self.simulation.world;
+        world.hub.as_ref().map_or(Micros::new(0), |hub| hub.busy_until.since(world.now))
+    }
+
     /// Returns what becomes of the API now, if it suffers from the number of clients.
     pub(super) fn load(&self) -> Option<UnderLoad> {
         let world = &self.simulation.world;

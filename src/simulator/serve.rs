@@ -152,6 +152,18 @@ async fn configuration(State(live): State<Live>) -> Response {
     Json(body).into_response()
 }
 
+/// Waits until the hub's thread takes up what it is asked.
+async fn until_idle(live: &Live) {
+    loop {
+        until_free(live).await;
+        let busy_for = lock(live).busy_for().as_duration();
+        if busy_for.is_zero() {
+            return;
+        }
+        tokio::time::sleep(busy_for).await;
+    }
+}
+
 /// Waits while the hub answers nobody.
 async fn until_free(live: &Live) {
     loop {
@@ -215,6 +227,7 @@ async fn restart(State(live): State<Live>) -> Response {
 
 /// Answers when the server has started or failed, like the hub.
 async fn change_server(live: Live, step: Step, name: String) -> Response {
+    until_idle(&live).await;
     let happened = lock(&live).happen(Event::Step(step));
     if let Err(error) = happened {
         return broken(&error);

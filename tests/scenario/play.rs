@@ -17,7 +17,6 @@ use hubwatch::scenario::telemetry::Telemetry;
 use hubwatch::scenario::{Allow, Options, Patience, Scenario, Target};
 use hubwatch::simulator::{Gemini, Profile};
 use hubwatch::watch::{ApiOutcome, Environment, HubName, StepVerdict};
-use opentelemetry_otlp::{MetricExporter, SpanExporter};
 
 use super::hub::Hub;
 
@@ -72,7 +71,8 @@ pub(crate) fn target(hub: &Hub) -> Target {
 
 /// Telemetry that nobody receives.
 pub(crate) fn untold(target: &Target) -> Telemetry {
-    let (spans, metrics) = (Vec::<Outlet<SpanExporter>>::new(), Vec::<Outlet<MetricExporter>>::new());
+    let (spans, metrics) =
+        (Vec::<Outlet<opentelemetry_otlp::SpanExporter>>::new(), Vec::<Outlet<opentelemetry_otlp::MetricExporter>>::new());
     Telemetry::to(spans, metrics, target)
 }
 
