@@ -88,14 +88,22 @@ fn readable(report: &Report) -> Report {
     serde_json::from_str(&super::json(report)).unwrap()
 }
 
-proptest! {
-    // Shrinking takes no longer than a minute. Cases that failed are kept in `proptest-regressions`. The same cases in each run: of
-    // thousands of random ones some have found what no other test did, and such a find belongs to a change of its own.
-    #![proptest_config(ProptestConfig {
-        rng_seed: proptest::test_runner::RngSeed::Fixed(1),
+/// Shrinking takes no longer than a minute. Cases that failed are kept in `proptest-regressions`. The same cases in each run: of
+/// thousands of random ones some have found what no other test did, and such a find belongs to a change of its own.
+/// `HUBWATCH_CASES=2000 HUBWATCH_SEED=7` tries others.
+fn config() -> ProptestConfig {
+    let number = |name: &str| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
+    let default = ProptestConfig::default();
+    ProptestConfig {
+        cases: number("HUBWATCH_CASES").and_then(|cases| u32::try_from(cases).ok()).unwrap_or(default.cases),
+        rng_seed: proptest::test_runner::RngSeed::Fixed(number("HUBWATCH_SEED").unwrap_or(1)),
         max_shrink_time: 60_000,
-        ..ProptestConfig::default()
-    })]
+        ..default
+    }
+}
+
+proptest! {
+    #![proptest_config(config())]
 
     #[test]
     fn a_report_on_any_watches_is_made_and_read_again(watches in proptest::collection::vec(any::<Watch>(), 0..8), (one, other) in any::<(Timestamp, Timestamp)>()) {
