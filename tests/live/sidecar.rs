@@ -60,7 +60,7 @@ impl Sidecar {
     }
 
     /// How many Watches its journal has; `None` while there is no journal.
-    pub(crate) fn watches(&self) -> Option<u64> {
+    pub(crate) fn watches(&self) -> Option<i64> {
         let journal = rusqlite::Connection::open(self.state.path().join("journal.db")).ok()?;
         journal.query_row("SELECT count(*) FROM span WHERE kind = 'watch'", [], |row| row.get(0)).ok()
     }
