@@ -157,7 +157,7 @@ fn every_run_counts_the_reason_names_the_step_its_known_defect_and_the_runs_and_
     let row = criterion(&report, "integration.session_isolation");
     assert_eq!(row["verdict"], "fail");
     let why = row["why"].as_str().unwrap();
-    let steps = format!("1.2 each client has its own tools (a known defect of the hub)");
+    let steps = "1.2 each client has its own tools (a known defect of the hub)";
     assert_eq!(why, format!("1 step of scenario session_isolation failed (allowed: 0), in 3 runs, at 2026-11-18 19:27: {steps}"));
     assert_eq!(row["value"], "failed steps of session_isolation 1 in 3 runs");
     let evidence = &row["evidence"][0];
