@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use linemux::MuxedEvents;
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, sleep_until};
 
 use super::poll_interval::{MIN_INTERVAL, PollInterval};
@@ -169,9 +170,11 @@ impl Events {
     /// Takes the queued events, because the queue is unbounded. An error shows at the next wait.
     fn drain(&mut self) -> usize {
         let mut drained = 0;
+        // Tokio lets a task take 128 messages at once and then says that there is none. So a storm would go unnoticed, and its events
+        // would fill memory.
         while !self.watched.is_empty()
             && drained <= MANY_EVENTS
-            && matches!(self.muxed.next_event().now_or_never(), Some(Ok(Some(_))))
+            && matches!(unconstrained(self.muxed.next_event()).now_or_never(), Some(Ok(Some(_))))
         {
             drained += 1;
         }
@@ -202,8 +205,19 @@ impl Events {
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
+
+    /// Far longer than it takes.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    /// Appends a line as some loggers do, opening the file anew for each.
+    fn append(log: &Path) {
+        let mut file = std::fs::File::options().append(true).create(true).open(log).unwrap();
+        file.write_all(b"a line\n").unwrap();
+    }
 
     /// Looks without finding lines until the log counts as quiet.
     async fn quiet(wake: &mut Wake, file: &Path) {
@@ -250,5 +264,34 @@ mod tests {
         wake.looked(false, std::iter::once(path.as_path())).await;
         assert!(wake.events.as_ref().is_some_and(|events| !events.all));
         wake.wait().await;
+    }
+
+    #[tokio::test]
+    async fn a_log_that_grows_fast_is_polled_instead_of_queueing_an_event_for_each_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("hub.log");
+        append(&log);
+        let mut wake = Wake::new();
+        wake.looked(false, std::iter::once(&*log)).await;
+        assert!(wake.events.as_ref().is_some_and(|events| events.all), "its events are watched");
+        let done = Arc::new(AtomicBool::new(false));
+        let writer = std::thread::spawn({
+            let (log, done) = (log.clone(), Arc::clone(&done));
+            move || {
+                while !done.load(Ordering::Relaxed) {
+                    append(&log);
+                }
+            }
+        });
+        let noticed = async {
+            while wake.events.is_some() {
+                wake.wait().await;
+                wake.looked(true, std::iter::once(&*log)).await;
+            }
+        };
+        let noticed = tokio::time::timeout(DEADLINE, noticed).await;
+        done.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        noticed.expect("the storm is noticed");
     }
 }
