@@ -208,10 +208,15 @@ async fn as_before(stage: &Stage<'_>) -> Outcome {
     match harm(stage.survey, &now) {
         Some(harm) => Outcome::fail(harm),
         None => Outcome::pass(match stage.survey.identity() {
-            Some((pid, _)) => format!("process {pid}, {} servers usable", now.usable().count()),
-            None => format!("{} servers usable; which process it is, is not visible", now.usable().count()),
+            Some((pid, _)) => format!("process {pid}, {} usable", servers(now.usable().count())),
+            None => format!("{} usable; which process it is, is not visible", servers(now.usable().count())),
         }),
     }
+}
+
+/// A number of servers in words.
+fn servers(count: usize) -> String {
+    if count == 1 { "1 server".to_owned() } else { format!("{count} servers") }
 }
 
 /// What has become worse.
