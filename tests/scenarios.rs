@@ -116,7 +116,7 @@ fn a_failed_step_fails_the_criterion_of_its_scenario_and_steps_that_hold_do_not(
         let fails = judge(&day(name, &[(StepVerdict::Pass, ""), (StepVerdict::Fail, "A saw B's tools")]));
         assert_eq!(verdict(&fails, id), Verdict::Fail, "{name}: {}", why(&fails, id));
         assert_eq!(verdict(&fails, "stability.degradation_passes") == Verdict::Fail, !id.starts_with("integration"), "{name}");
-        let holds = judge(&day(name, &[(StepVerdict::Pass, ""), (StepVerdict::NotVerifiable, "only one server is connected")]));
+        let holds = judge(&day(name, &[(StepVerdict::Pass, ""), (StepVerdict::NotApplicable, "no such thing")]));
         assert_ne!(verdict(&holds, id), Verdict::Fail, "{name}: {}", why(&holds, id));
         if id != "stability.degradation_passes" {
             assert_eq!(verdict(&holds, id), Verdict::Pass, "{name}: {}", why(&holds, id));
@@ -138,6 +138,22 @@ fn steps_that_cannot_be_verified_or_do_not_apply_decide_nothing_and_say_why() {
     assert_eq!(why(&lacking, id), "the hub has no meta-tool");
     let absent = judge(&quiet(DAY).watches());
     assert_eq!(verdict(&absent, id), Verdict::Inconclusive);
+}
+
+#[test]
+fn a_scenario_that_could_not_look_at_what_it_is_for_is_no_pass_until_a_later_run_could() {
+    let id = "integration.session_isolation";
+    let connected_only = [(StepVerdict::Pass, ""), (StepVerdict::NotVerifiable, "no harmless tool")];
+    let mut watches = day("session_isolation", &connected_only);
+    let unseen = judge(&watches);
+    assert_eq!((judged(&unseen, id).verdict, judged(&unseen, id).ground), (Verdict::Inconclusive, Ground::NotVerifiable));
+    assert_eq!(why(&unseen, id), "not verifiable: no harmless tool");
+    Run::of("session_isolation", 2).step(&mut watches[500], StepVerdict::Pass, "");
+    assert_eq!(verdict(&judge(&watches), id), Verdict::Pass);
+    Run::of("session_isolation", 3).step(&mut watches[600], StepVerdict::NotVerifiable, "no harmless tool again");
+    assert_eq!(verdict(&judge(&watches), id), Verdict::Inconclusive);
+    Run::of("session_isolation", 4).step(&mut watches[700], StepVerdict::Fail, "a leak");
+    assert_eq!(verdict(&judge(&watches), id), Verdict::Fail, "what failed has happened, whatever else can't be seen");
 }
 
 #[test]

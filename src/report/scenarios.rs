@@ -65,12 +65,12 @@ const fn verdict(verdict: StepVerdict) -> (&'static str, &'static str) {
     }
 }
 
-/// Returns the verdict of all steps together: the worst of those that held or failed, or why there is none.
+/// Returns the verdict of all steps together. Steps that are not verifiable may be those that the scenario is for: then it did not hold.
 const fn worst(counts: StepCounts) -> StepVerdict {
-    match (counts.failed, counts.passed, counts.not_verifiable) {
+    match (counts.failed, counts.not_verifiable, counts.passed) {
         (1.., _, _) => StepVerdict::Fail,
-        (0, 1.., _) => StepVerdict::Pass,
-        (0, 0, 1..) => StepVerdict::NotVerifiable,
+        (0, 1.., _) => StepVerdict::NotVerifiable,
+        (0, 0, 1..) => StepVerdict::Pass,
         (0, 0, 0) => StepVerdict::NotApplicable,
     }
 }

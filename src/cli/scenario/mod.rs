@@ -64,7 +64,7 @@ enum What {
   hubwatch scenario run all --format junit --out scenarios.xml --expected-failures known.txt
   hubwatch scenario run soak --every 5m --for 48h                  # traffic for a staging without users
 
-A `hubwatch run` with the same state folder is told of it: its reports list each step, and what a scenario causes does not count
+The reports of a `hubwatch run` with the same state folder list each step, and what a scenario causes does not count
 against the build. What is stopped or killed is put back, also after Ctrl-C.
 
 Exit codes: 0 all checks held, 1 one failed, 2 usage, 3 nothing could be verified (or it was interrupted), 4 the hub can't be reached.")]
@@ -86,7 +86,7 @@ struct ScenarioRunArgs {
     /// The hub's log file [default, for a hub that runs here: where it writes it]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
-    /// The state folder of `hubwatch run`: the results are told to it [default: $XDG_STATE_HOME/hubwatch]
+    /// The state folder of `hubwatch run`, whose reports list the results [default: $XDG_STATE_HOME/hubwatch]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Allow what may harm the hub or disturb others; can be repeated
@@ -101,7 +101,7 @@ struct ScenarioRunArgs {
     /// The server that server_crash kills [default: filesystem, else the first that can be killed]
     #[arg(long, value_name = "SERVER")]
     server: Option<String>,
-    /// The file by which the hub's instrumentation is told to answer in Gemini's place, for gemini_failure
+    /// The file that makes the hub's instrumentation answer in Gemini's place, for gemini_failure
     #[arg(long, value_name = "FILE")]
     fault_file: Option<PathBuf>,
     /// How often soak acts

@@ -1,4 +1,4 @@
-//! Acting on a hub: what changes something there. Only scenarios do, when somebody starts one.
+//! Acting on a hub: what changes something there. Only scenarios do, when a user starts one.
 
 use std::time::{Duration, Instant};
 

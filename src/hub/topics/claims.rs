@@ -174,24 +174,21 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// A claim waits, unless too many do.
-    pub(crate) fn push(&mut self, claim: Claim) {
-        if !self.has_room_for(&claim.what) {
-            self.refuse(claim.what.kind(), ClaimRefusal::TooMany);
-            return;
-        }
+    /// A claim waits. The caller has made sure that there is room for it.
+    fn push(&mut self, claim: Claim) {
         self.waiting.push_back(claim);
     }
 
     /// Whether so few claims of this kind wait that one more may.
-    pub(crate) fn has_room_for(&self, what: &Claimed) -> bool {
+    fn has_room_for(&self, what: &Claimed) -> bool {
         let most = match what {
             Claimed::Server(_) => MAX_CLAIMS_OF_A_SERVER,
             Claimed::HubStarting { .. } | Claimed::StopsAlone { .. } | Claimed::HubStopping { .. } | Claimed::HubStopped { .. } => {
                 MAX_CLAIMS_OF_THE_HUB
             }
         };
-        self.waiting.iter().filter(|claim| claim.what.competes_with(what)).count() < most
+        // Most of the time few claims wait: then they need not be counted.
+        self.waiting.len() < most || self.waiting.iter().filter(|claim| claim.what.competes_with(what)).count() < most
     }
 
     /// Takes out the oldest claim of this kind whose line names its process.
@@ -332,9 +329,11 @@ impl Interpreter {
                 return;
             }
         }
-        if !self.claims.has_room_for(&claim.what)
-            && let Some(oldest) = self.claims.take_oldest_of_named_process(&claim.what)
-        {
+        if !self.claims.has_room_for(&claim.what) {
+            let Some(oldest) = self.claims.take_oldest_of_named_process(&claim.what) else {
+                self.claims.refuse(claim.what.kind(), ClaimRefusal::TooMany);
+                return;
+            };
             // Its line names the hub's process: it can't be another hub's, and nothing will show what was so long ago.
             self.believe(oldest);
         }

@@ -16,7 +16,7 @@ use crate::watch::{CallEnded, CallOutcome, Timestamp, terms};
 /// Maximum number of calls in planned windows that are kept for the comparison.
 const MAX_CALLS: usize = 10_000;
 
-/// Beyond this difference (thousandths) a report tells it.
+/// A report names a difference that is larger than this (thousandths).
 const TELLING: u64 = 20;
 
 terms! {

@@ -65,7 +65,7 @@ pub struct HubHistory {
     /// The start of the latest process.
     #[serde(skip)]
     last_start: Option<Timestamp>,
-    /// Its state changed beyond the period: what is told later is moved to that change, and changes nothing in the period.
+    /// Its state changed beyond the period: later facts are moved to that change, and change nothing in the period.
     #[serde(skip)]
     changed_beyond: bool,
 }

@@ -307,6 +307,17 @@ impl Taken {
     }
 }
 
+impl RunHistory {
+    /// Returns why a step of this run is not verifiable; `None` if all are.
+    pub(in crate::judge) fn unverified(&self) -> Option<String> {
+        if self.counts.not_verifiable == 0 {
+            return None;
+        }
+        let first = self.steps.iter().find(|step| step.verdict == StepVerdict::NotVerifiable);
+        Some(first.map_or_else(String::new, |step| step.detail.clone().unwrap_or_else(|| step.title.clone())))
+    }
+}
+
 impl ScenarioHistory {
     fn failed(&mut self, step: Step) {
         let is_listed = self.failures.len() < MAX_FAILURES;

@@ -66,11 +66,15 @@ checks! {
     CHECKS_SOAK: "checks.soak" of "soak", None, ANY_STEPS;
 }
 
-/// What came of the steps of a scenario. Those that can't be seen, or can't exist on this hub, neither held nor failed.
+/// What came of the steps of a scenario. Those that can't be seen, or can't exist on this hub, neither held nor failed. Where none failed
+/// and the latest run has one that can't be seen, it can't be said that the scenario held: that one may be what it is for.
 fn checks(history: &History, name: &str) -> Measured {
     let Some(scenario) = history.scenarios.of(name) else {
         return Measured::NotExercised(format!("scenario {name} was not run"));
     };
+    if let (0, Some(why)) = (scenario.steps.failed, scenario.latest.unverified()) {
+        return Measured::NotVerifiable(why);
+    }
     match (scenario.steps.decided(), &scenario.not_verifiable, &scenario.not_applicable) {
         (decided @ 1.., _, _) => counted(scenario.steps.failed, decided),
         (0, Some(why), _) => Measured::NotVerifiable(why.clone()),
