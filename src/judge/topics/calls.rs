@@ -36,7 +36,7 @@ measures! {
         worst: Worst::None,
         advice: Advice::Gemini,
         traffic: META_TOOL_CALLS,
-        measured: |history, _| seen_calls(history, failed_rounds),
+        measured: |history, _| failed_rounds(history),
     }
 
     /// Calls whose Gemini part failed (`failed`, or `unfinished` after a failed round) and whose outcome is not `fallback`, planned or
@@ -228,9 +228,10 @@ fn not_fallen_back(calls: &CallHistory) -> Measured {
     }
 }
 
-fn failed_rounds(calls: &CallHistory) -> Measured {
-    match calls.judged.failed_rounds() {
-        (_, 0) => Measured::NotExercised("no call asked Gemini".to_owned()),
+/// A failed round shows by itself that a call asked Gemini, also where the sources show no end of a call.
+fn failed_rounds(history: &History) -> Measured {
+    match history.calls.judged.failed_rounds() {
+        (_, 0) => seen_calls(history, |_| Measured::NotExercised("no call asked Gemini".to_owned())),
         (failed, asked) => valued(Exact::permille(failed, asked), asked, ""),
     }
 }
