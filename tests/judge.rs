@@ -5,6 +5,7 @@ mod period;
 use std::collections::BTreeMap;
 
 use hubwatch::judge::criterion::Severity;
+use hubwatch::judge::incident::IncidentKind;
 use hubwatch::judge::rules::{RuleFile, Rules, ServerEntry};
 use hubwatch::judge::verdict::Verdict;
 use hubwatch::judge::{Assessment, Judge};
@@ -151,6 +152,19 @@ fn a_hub_that_starts_after_the_sidecar_was_not_down_before() {
 }
 
 #[test]
+fn a_gemini_round_that_failed_counts_though_no_call_was_seen_to_end() {
+    let unseen = |facts: Vec<FactKind>| {
+        let mut period = Period::new().then(ApiOutcome::Ok, Liveness::Up, facts);
+        period.watches[0].sources.checkpoints = Some(false);
+        let assessment = period.judge(&[]);
+        let share = assessment.measures.iter().find(|figure| figure.measure.word == "gemini.failed_share").unwrap();
+        (share.exact.map(|exact| (exact.numerator(), exact.denominator())), share.samples)
+    };
+    assert_eq!(unseen(vec![period::failed_round().into()]), (Some((1_000, 1)), 1));
+    assert_eq!(unseen(Vec::new()).0, None);
+}
+
+#[test]
 fn a_hub_that_tells_of_its_start_after_a_gap_is_up_from_that_start_on() {
     let mut period = Period::new().healthy(10);
     period.now = period.now.plus(Micros::new(600_000_000));
@@ -161,6 +175,26 @@ fn a_hub_that_tells_of_its_start_after_a_gap_is_up_from_that_start_on() {
     let hub = period.healthy(10).judge(&[]).history.hub;
     assert_eq!((hub.outages, hub.unreachable[0].from.0, hub.unreachable[0].to.map(|to| to.0)), (1, back, Some(start)));
     assert_eq!(hub.down_us, 10_000_000);
+}
+
+#[test]
+fn a_clock_that_jumps_beyond_the_period_moves_no_incident_in_it() {
+    let mut period = Period::new().healthy(20);
+    for watch in &mut period.watches[10..] {
+        watch.poll.as_mut().unwrap().api.health_duration = Micros::new(60_000_000);
+    }
+    // The last Watch ends beyond the period: there its clock jumps, though the fact is dated before.
+    let to = period.now.minus(Micros::new(1_000_000));
+    let slow_since = |watches: &[Watch]| {
+        let mut judge = Judge::between(Vec::new(), (START, to), None);
+        watches.iter().for_each(|watch| drop(judge.take(watch)));
+        let incidents = judge.assess(to).incidents;
+        incidents.iter().find(|incident| incident.kind == IncidentKind::ApiSlow).unwrap().start
+    };
+    let before = slow_since(&period.watches);
+    let last = period.watches.last_mut().unwrap();
+    period::add_at(last, to.minus(Micros::new(1_000_000)), ClockJumped { jump: -120_000_000 });
+    assert_eq!(slow_since(&period.watches), before);
 }
 
 #[test]

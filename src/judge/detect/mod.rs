@@ -140,9 +140,10 @@ impl Detectors {
             self.register.advance(end);
         }
         for fact in watch.facts.iter().filter(|_| jumps == Jumps::Count) {
-            // Also of a jump that lies before the period: its windows are by the clock after it. One beyond it moves nothing in it.
+            // Also of a jump that lies before the period: its windows are by the clock after it. One beyond it moves nothing in it: the
+            // clock jumps at the end of its Watch, whenever the fact was dated.
             if let FactKind::Watcher(WatcherFact::ClockJumped(jump)) = &fact.kind
-                && (place == Place::Before || self.inside(fact, watch).is_some())
+                && (place == Place::Before || place == Place::Inside && self.inside(fact, watch).is_some())
             {
                 self.counted.clock_jumped(jump.jump);
                 self.servers.clock_jumped(jump.jump);
