@@ -229,8 +229,8 @@ async fn slots(
     let mut answers = stream::iter(wanted.slots_with_context()).map(ask).buffered(backend.concurrency());
     while let Some((slot, parts)) = answers.next().await {
         let mut watches = Watches::new();
-        // What is missing before the period is missing in no figure of it. What is there and can't be used is told all the same: it may
-        // have told how things stood at the period's beginning.
+        // What is missing before the period is missing in no figure of it. What is there and can't be used is reported all the same: it
+        // may hold the state at the period's beginning.
         let (mut before, is_before) = (Found::default(), slot.0 < first);
         for trace in parts? {
             watches.extend(decoded(wanted, slot, trace, if is_before { &mut before } else { &mut found }));
