@@ -275,7 +275,8 @@ mod tests {
     fn a_scenario_has_the_worst_verdict_of_its_steps_and_none_if_nothing_could_be_decided() {
         let counts = |passed, failed, not_verifiable, not_applicable| StepCounts { passed, failed, not_verifiable, not_applicable };
         assert_eq!(worst(counts(3, 1, 1, 1)), StepVerdict::Fail);
-        assert_eq!(worst(counts(3, 0, 1, 1)), StepVerdict::Pass);
+        assert_eq!(worst(counts(3, 0, 1, 1)), StepVerdict::NotVerifiable);
+        assert_eq!(worst(counts(3, 0, 0, 1)), StepVerdict::Pass);
         assert_eq!(worst(counts(0, 0, 1, 1)), StepVerdict::NotVerifiable);
         assert_eq!(worst(counts(0, 0, 0, 1)), StepVerdict::NotApplicable);
         assert_eq!(counted(counts(7, 1, 0, 2)), "7 passed, 1 failed, 2 not applicable");
