@@ -14,6 +14,7 @@ pub mod api;
 mod facts;
 pub mod interpret;
 mod lines;
+pub mod observations;
 mod polled;
 mod sources;
 mod topics;

@@ -8,6 +8,7 @@ use super::expectations::Expectations;
 use crate::announce::marks::{Edge, Mark};
 use crate::announce::results::Told;
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
+use crate::hub::observations::Observations;
 use crate::watch::{
     ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Micros, Origin, Poll, RuleStated,
     ScenarioFact, SidecarPoll, Slot, Source, Sources, StreamVolume, Text, Timestamp, Watch, WatcherStoodStill, When, encode,
@@ -54,6 +55,9 @@ pub struct Assembler {
     /// The results of scenarios that were taken up and whose files may still be there.
     #[serde(default)]
     taken_up: BTreeSet<FactId>,
+    /// What received telemetry has shown since the last Watch.
+    #[serde(default)]
+    observed: Observations,
     /// The configuration's changes to the built-in rules.
     #[serde(skip)]
     rules: Vec<String>,
@@ -102,6 +106,7 @@ impl Assembler {
             expectations: Expectations::default(),
             open_marks: Vec::new(),
             taken_up: BTreeSet::new(),
+            observed: Observations::default(),
             rules: Vec::new(),
             has_stated: false,
         }
@@ -152,6 +157,11 @@ impl Assembler {
     /// Forgets the results whose files are gone; these are there.
     pub fn keep_taken_up(&mut self, present: &BTreeSet<FactId>) {
         self.taken_up.retain(|id| present.contains(id));
+    }
+
+    /// Adds what received telemetry shows.
+    pub fn observed(&mut self, observations: Observations) {
+        self.observed.merge(observations);
     }
 
     /// Returns the origin of the next Watch.

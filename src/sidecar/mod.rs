@@ -21,6 +21,7 @@ use crate::announce::marks::Mark;
 use crate::announce::results::Told;
 use crate::export::{LogFastPath, Tally};
 use crate::hub::interpret::{Interpreter, PollAnswer};
+use crate::hub::observations::Observations;
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::process::{self, OwnProcess};
 use crate::tail::{Begin, Follower, State};
@@ -202,6 +203,13 @@ impl Sidecar {
     /// Returns whether a result of a scenario was added, so that its file need not be read.
     pub fn has_taken_up(&self, id: FactId) -> bool {
         self.assembler.has_taken_up(id)
+    }
+
+    /// Adds what a received request shows. The ids must come in their order: the next commit deletes all observations up to the last
+    /// one from the journal.
+    pub fn received(&mut self, id: i64, observations: Observations) {
+        self.assembler.observed(observations);
+        self.pending.consumed = Some(id);
     }
 
     /// Returns the last poll's metrics, once.

@@ -19,6 +19,8 @@ terms! {
         NotableLines = "notable_lines",
         /// Metrics that waited for a destination.
         Metrics = "metrics",
+        /// Spans that others sent by OTLP and that waited for a destination; one that two destinations lacked counts twice.
+        ReceivedSpans = "received_spans",
         /// Spans of meta-tool calls.
         Calls = "calls",
         /// Watches.
