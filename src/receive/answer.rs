@@ -20,6 +20,9 @@ use super::measure::Format;
 use super::refused::Refused;
 use crate::journal::Signal;
 
+/// The beginning of the receiver's answer to a request that is none for it.
+pub const SELF_DESCRIPTION: &str = "hubwatch receives OTLP";
+
 /// The body of an answer.
 pub(super) type AnswerBody = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -91,7 +94,7 @@ pub(super) fn refused(form: Form, refused: &Refused) -> Answer {
 
 /// Answers a request for something that the receiver does not have.
 pub(super) fn other(status: StatusCode) -> Answer {
-    let help = "hubwatch receives OTLP: POST /v1/traces, /v1/metrics and /v1/logs, or the same by gRPC\n";
+    let help = format!("{SELF_DESCRIPTION}: POST /v1/traces, /v1/metrics and /v1/logs, or the same by gRPC\n");
     whole(status, "text/plain; charset=utf-8", help)
 }
 

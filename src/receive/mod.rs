@@ -30,6 +30,7 @@ use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 
+pub use answer::SELF_DESCRIPTION;
 pub use commit::ObservationSender;
 pub use counters::{Counters, Totals};
 pub use limits::MAX_WAITING_OBSERVATIONS;
@@ -83,8 +84,6 @@ pub struct Context {
     pub keep_private: bool,
     /// The journal.
     pub journal: Journal,
-    /// Takes observations in the order of their ids.
-    pub observed: ObservationSender,
 }
 
 /// A receiver that runs until it is ended or dropped.
@@ -98,8 +97,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// Starts to listen. A port in use is an error, because senders rely on it.
-    pub fn start(settings: &Settings, context: Context) -> Result<Self, ReceiveError> {
+    /// Starts to listen. A port in use is an error, because senders rely on it. `observed` gets observations in the order of their ids.
+    pub fn start(settings: &Settings, context: Context, observed: ObservationSender) -> Result<Self, ReceiveError> {
         let tls = settings.tls.as_ref().map(TlsFiles::acceptor).transpose()?;
         let (mut listeners, mut addresses) = (Vec::new(), Vec::new());
         for address in &settings.addresses {
@@ -112,7 +111,8 @@ impl Receiver {
         let (stop, stopped) = oneshot::channel();
         let (told, health) = watch::channel(None);
         let counters = Counters::default();
-        let work = Work { listeners, tls, token: settings.token.clone(), context, counters: counters.clone(), health: told };
+        let work =
+            Work { listeners, tls, token: settings.token.clone(), context, observed, counters: counters.clone(), health: told };
         let thread = std::thread::Builder::new().name("receiver".to_owned()).spawn(move || work.run(stopped));
         let thread = thread.map_err(ReceiveError::Thread)?;
         for address in &addresses {
@@ -166,6 +166,7 @@ struct Work {
     tls: Option<TlsAcceptor>,
     token: Option<Secret>,
     context: Context,
+    observed: ObservationSender,
     counters: Counters,
     health: watch::Sender<Option<String>>,
 }
@@ -190,11 +191,11 @@ impl Work {
     }
 
     async fn serve(&self, stopped: &mut oneshot::Receiver<()>) -> std::io::Result<()> {
-        let Context { origin, key, keep_private, journal, observed } = self.context.clone();
+        let Context { origin, key, keep_private, journal } = self.context.clone();
         let (queue, waiting) = mpsc::channel(MAX_REQUESTS_IN_WORK);
         let mut committer = tokio::spawn(commit::commit_all(waiting, journal));
         let preparation = Preparation::new(&origin, key, keep_private);
-        let service = Service::new(self.token.clone(), preparation, self.counters.clone(), queue, observed);
+        let service = Service::new(self.token.clone(), preparation, self.counters.clone(), queue, self.observed.clone());
         let server = Server::new(Arc::new(service), self.tls.clone());
         let mut listeners = Vec::new();
         for listener in &self.listeners {
