@@ -41,8 +41,8 @@ pub(crate) const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 /// … and for all.
 pub(crate) const CONNECTION_WINDOW_BYTES: u32 = 128 * 1024;
 
-/// Simultaneous requests of a connection by HTTP/2.
-pub(crate) const MAX_STREAMS: u32 = 16;
+/// Simultaneous requests of a connection by HTTP/2. Clients begin as many before they know the limit, and a request beyond it fails.
+pub(crate) const MAX_STREAMS: u32 = 100;
 
 /// The time for a TLS handshake, and for the headers of a request once they have begun. They take one round trip.
 pub(crate) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);

@@ -61,7 +61,10 @@ impl Service {
         if on_loopback && named.is_some_and(|name| !host::is_address(name)) {
             return answer::other(StatusCode::FORBIDDEN);
         }
-        let (form, refused) = match call::read(&head, self.token.as_ref()) {
+        let read = call::read(&head, self.token.as_ref());
+        // While the body is read, the headers need no memory.
+        drop(head);
+        let (form, refused) = match read {
             Head::Other(status) => return answer::other(status),
             Head::Refused(form, refused) => (form, refused),
             Head::Call(call) => match self.take(call, &mut body).await {
