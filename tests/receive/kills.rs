@@ -1,1 +1,211 @@
-//! To be written.
+//! The program is killed again and again while senders repeat what was not acknowledged. In the end the destination has each span once.
+//!
+//! `HUBWATCH_KILLS` sets the number of kills, `HUBWATCH_SEED` their times.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use hubwatch::journal::Journal;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
+use prost::Message as _;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::stage::{PROTOBUF, bytes, client, gzip, span, spans_of, traces};
+
+/// Default number of kills: more take too long for a test.
+const KILLS: u64 = 12;
+
+/// How long to wait for a condition.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Spans in a request.
+const SPANS: u64 = 5;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
+}
+
+/// A destination that keeps how often each span of a sender arrived.
+#[derive(Clone, Default)]
+struct Destination {
+    arrivals: Arc<Mutex<BTreeMap<(Vec<u8>, Vec<u8>), u64>>>,
+    takes: Arc<AtomicBool>,
+}
+
+impl Destination {
+    async fn start(takes: bool) -> (Self, String) {
+        let destination = Self::default();
+        destination.takes.store(takes, Ordering::Relaxed);
+        let take = async |State(destination): State<Self>, body: Bytes| {
+            if !destination.takes.load(Ordering::Relaxed) {
+                return StatusCode::SERVICE_UNAVAILABLE;
+            }
+            let spans = spans_of(ExportTraceServiceRequest::decode(body).unwrap());
+            let mut arrivals = destination.arrivals.lock().unwrap();
+            for span in spans.into_iter().filter(|span| span.name == "tools/call") {
+                *arrivals.entry((span.trace_id, span.span_id)).or_default() += 1;
+            }
+            StatusCode::OK
+        };
+        let routes = axum::Router::new().route("/v1/traces", post(take)).with_state(destination.clone());
+        (destination, serve(routes).await)
+    }
+
+    fn spans(&self) -> u64 {
+        self.arrivals.lock().unwrap().len() as u64
+    }
+
+    /// The largest number of times that a span arrived.
+    fn most(&self) -> u64 {
+        self.arrivals.lock().unwrap().values().copied().max().unwrap_or(0)
+    }
+}
+
+async fn serve(routes: axum::Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, routes).await });
+    address
+}
+
+async fn hub() -> String {
+    let health = async || Json(json!({"status": "ok", "state": "ready", "activeClients": 0}));
+    let servers = async || Json(json!({"servers": []}));
+    serve(axum::Router::new().route("/api/health", get(health)).route("/api/servers", get(servers))).await
+}
+
+/// A running program, killed on drop so that a failed test leaves none behind.
+struct Program(Child);
+
+impl Program {
+    fn start(folder: &Path, hub: &str, destination: &str, port: u16) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hubwatch"));
+        command.args(["run", "--hub", hub, "--interval", "200ms", "--drain", "20s", "--event-stream", "never"]);
+        command.args(["--receive", &port.to_string(), "--otlp", destination]).arg("--state-dir").arg(folder.join("state"));
+        command.env_clear().env("HUBWATCH_OTLP_SIGNALS", "traces").current_dir(folder);
+        let stderr = std::fs::File::options().append(true).create(true).open(folder.join("stderr")).unwrap();
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap())
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Stops it cleanly with SIGTERM.
+    async fn stop(mut self, folder: &Path) {
+        Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
+        until("it ends", folder, || self.0.try_wait().unwrap().is_some()).await;
+        assert!(self.0.wait().unwrap().success(), "{}", stderr(folder));
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn stderr(folder: &Path) -> String {
+    let text = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default();
+    let tail = text.char_indices().rev().nth(3_000).map_or(0, |(at, _)| at);
+    text[tail..].to_owned()
+}
+
+async fn until(what: &str, folder: &Path, mut so: impl FnMut() -> bool) {
+    let wait = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "not within {PATIENCE:?}: {what}; {}", stderr(folder));
+}
+
+/// Sends requests until it is to stop, each until it is acknowledged.
+async fn send(number: u64, port: u16, acknowledged: Arc<AtomicU64>, stop: Arc<AtomicBool>) {
+    let address = format!("http://127.0.0.1:{port}");
+    let http = client();
+    for request in 0.. {
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let first = (number << 40) + request * 10;
+        let request = traces((first..first + SPANS).map(span).collect());
+        loop {
+            let taken = if number.is_multiple_of(2) {
+                let answer =
+                    http.post(format!("{address}/v1/traces")).header(PROTOBUF.0, PROTOBUF.1).header("content-encoding", "gzip");
+                let answer = answer.timeout(Duration::from_secs(5)).body(gzip(&bytes(&request))).send().await;
+                answer.is_ok_and(|answer| answer.status() == 200)
+            } else {
+                let export = async { TraceServiceClient::connect(address.clone()).await.ok()?.export(request.clone()).await.ok() };
+                tokio::time::timeout(Duration::from_secs(5), export).await.is_ok_and(|answer| answer.is_some())
+            };
+            if taken {
+                acknowledged.fetch_add(SPANS, Ordering::Relaxed);
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Kills the program while senders repeat; returns what was acknowledged and the destination.
+async fn play(takes_meanwhile: bool) -> (u64, Destination) {
+    let (kills, seed) = (setting("HUBWATCH_KILLS", KILLS), setting("HUBWATCH_SEED", 42));
+    println!("{kills} kills, HUBWATCH_SEED={seed}");
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let (destination, endpoint) = Destination::start(takes_meanwhile).await;
+    let hub = hub().await;
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let (acknowledged, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let senders: Vec<_> =
+        (0..4).map(|number| tokio::spawn(send(number, port, Arc::clone(&acknowledged), Arc::clone(&stop)))).collect();
+    let mut random = fastrand::Rng::with_seed(seed);
+    for _ in 0..kills {
+        let before = acknowledged.load(Ordering::Relaxed);
+        let mut program = Program::start(folder.path(), &hub, &endpoint, port);
+        until("a request is acknowledged", folder.path(), || acknowledged.load(Ordering::Relaxed) > before).await;
+        tokio::time::sleep(Duration::from_millis(random.u64(0..500))).await;
+        program.kill();
+    }
+    let program = Program::start(folder.path(), &hub, &endpoint, port);
+    stop.store(true, Ordering::Relaxed);
+    for sender in senders {
+        tokio::time::timeout(PATIENCE, sender).await.expect("a sender still repeats").unwrap();
+    }
+    let acknowledged = acknowledged.load(Ordering::Relaxed);
+    destination.takes.store(true, Ordering::Relaxed);
+    until("all spans arrive", folder.path(), || destination.spans() >= acknowledged).await;
+    program.stop(folder.path()).await;
+    // The watch has used what was received: each observation is in its state, and not in the journal.
+    let journal = Journal::open(&folder.path().join("state")).unwrap().journal;
+    assert!(journal.observed().await.unwrap().is_empty());
+    (acknowledged, destination)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_lose_no_span_and_double_none() {
+    // The destination takes nothing until the last kill, so that it sees what the journal has, and nothing of what is sent twice.
+    let (acknowledged, destination) = play(false).await;
+    assert_eq!((destination.spans(), destination.most()), (acknowledged, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_while_the_destination_takes_lose_no_span() {
+    let (acknowledged, destination) = play(true).await;
+    assert_eq!(destination.spans(), acknowledged);
+}
