@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::expectations::Expectations;
 use crate::announce::marks::{Edge, Mark};
-use crate::announce::results::Told;
+use crate::announce::results::{Told, ToldResult};
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
+use crate::hub::observations::Observations;
 use crate::watch::{
     ClockJumped, Count, Fact, FactId, Interval, LogVolume, Metrics, MetricsRequests, Micros, Origin, Poll, RuleStated,
     ScenarioFact, SidecarPoll, Slot, Source, Sources, StreamVolume, Text, Timestamp, Watch, WatcherStoodStill, When, encode,
@@ -144,6 +145,14 @@ impl Assembler {
         }
     }
 
+    /// Adds what instrumentation in the hub's process told. Results of scenarios among it are added once, however they came.
+    pub fn observed(&mut self, mut told: Observations, now: Timestamp) {
+        for (at, checked) in told.take_checks() {
+            self.results([Told { at, result: ToldResult::Checked(checked) }]);
+        }
+        self.interpreter.observed(told, now);
+    }
+
     /// Returns whether a result of a scenario was added.
     pub fn has_taken_up(&self, id: FactId) -> bool {
         self.taken_up.contains(&id)
@@ -196,7 +205,12 @@ impl Assembler {
     /// Closes the interval. More than [`MAX_FACTS`] facts are split into several Watches; only the last has the poll.
     pub fn close(&mut self, now: Timestamp, poll: Option<Poll>, closing: Closing) -> Vec<Finished> {
         let harvest = self.interpreter.harvest(now);
-        let sources = Sources { log_shape: harvest.shape, checkpoints: harvest.checkpoints, ..closing.sources };
+        let sources = Sources {
+            log_shape: harvest.shape,
+            checkpoints: harvest.checkpoints,
+            instrumentation: harvest.instrumentation,
+            ..closing.sources
+        };
         let mut volume = harvest.volume;
         let mut stream = harvest.stream;
         let mut sidecar = closing.sidecar;
