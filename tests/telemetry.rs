@@ -181,6 +181,7 @@ fn watch() -> Watch {
             event_stream: Visibility::Off,
             checkpoints: None,
             process: Visibility::Read,
+            instrumentation: None,
         },
         log: LogVolume { lines: Count::new(1), error: Count::new(1), ..LogVolume::default() },
         stream: None,

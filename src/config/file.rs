@@ -10,6 +10,7 @@ use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use crate::base::toml_text;
+use crate::judge::budget::BudgetEntry;
 use crate::judge::rules::{AlertEntry, CriterionEntry, JudgeEntry, RuleFile, Rules, ServerEntry, Waiver};
 
 /// The whole file. Every key is optional; an unknown key is an error.
@@ -55,6 +56,9 @@ pub struct File {
     /// `[servers.NAME]`: the expected states of a server.
     #[serde(default)]
     pub servers: BTreeMap<String, ServerEntry>,
+    /// `[budget]`: what the hub's LLM may use.
+    #[serde(default)]
+    pub budget: BudgetEntry,
     /// `[judge]`: rules for the verdict.
     #[serde(default)]
     pub judge: JudgeEntry,
@@ -106,6 +110,7 @@ impl File {
     pub fn rules(&self) -> RuleFile {
         RuleFile {
             judge: self.judge.clone(),
+            budget: self.budget.clone(),
             criterion: self.criterion.clone(),
             alert: self.alert.clone(),
             waiver: self.waiver.clone(),

@@ -122,6 +122,7 @@ pub const SETTINGS: &[Setting] = settings! {
     "dashboard.interval" "HUBWATCH_DASHBOARD_INTERVAL" "" Text Open "each poll" "the minimum time between two writes"
     "servers" "HUBWATCH_SERVERS" "" Toml Open "every server is up" "the expected states of servers: `{ github = { expected = [\"disconnected\"] } }`"
     "judge" "HUBWATCH_JUDGE" "" Toml Open "[criteria.toml](../src/judge/criteria.toml)" "rules for the verdict, and features of the hub that can't be detected: `{ min_period = \"24h\", has_gemini = false }`"
+    "budget" "HUBWATCH_BUDGET" "" Toml Open "none" "what the hub's LLM may use, and what that costs: `{ tokens_per_day = 2000000, input_per_million = 0.30, output_per_million = 2.50, currency = \"USD\" }`"
     "criterion" "HUBWATCH_CRITERION" "" Toml Open "[criteria.toml](../src/judge/criteria.toml)" "criteria to change, add or disable (`enabled = false`): `[{ id = \"performance.api_response_time\", limits = [{ measure = \"api.mean\", fail = 1500000 }] }]`"
     "alert" "HUBWATCH_ALERT" "" Toml Open "[criteria.toml](../src/judge/criteria.toml)" "alerts to change: `[{ kind = \"api_failing\", severity = \"critical\" }]`"
     "notify" "HUBWATCH_NOTIFY" "" Toml Secret "none" "receivers of alerts: `[{ name = \"chat\", kind = \"slack\", url_file = \"/run/secrets/chat\" }]`"

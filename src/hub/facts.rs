@@ -8,7 +8,7 @@ use crate::hub::topics::log::HISTORY;
 use crate::hub::topics::servers::Noticed;
 use crate::watch::{
     ClaimsDropped, Count, FactId, FactKind, Lines, LogFact, LogShape, LogVolume, RecordUid, ScenarioFact, Source, StreamVolume,
-    Text, Timestamp, When,
+    Text, Timestamp, Visibility, When,
 };
 
 /// Where a fact comes from, for its id.
@@ -48,6 +48,8 @@ pub struct Harvest {
     pub stream: Option<StreamVolume>,
     /// Whether a source shows the checkpoint lines, as far as that is known.
     pub checkpoints: Option<bool>,
+    /// How well instrumentation could be read, where anything can be received.
+    pub instrumentation: Option<Visibility>,
 }
 
 /// The facts that one line states.
@@ -150,6 +152,7 @@ impl Interpreter {
             }
         }
         self.durations_go_out();
+        let (instrumentation, waits) = self.instrumentation_goes_out(now);
         self.told();
         let checkpoints = if self.joined { Some(true) } else { self.log_shows_checkpoints() };
         let logged = self.log.harvest(now);
@@ -158,11 +161,13 @@ impl Interpreter {
         let Brought { volume: streamed, max_delay, .. } = self.stream.harvest(now);
         let stream = StreamVolume { lines: streamed.lines, bytes: streamed.bytes, max_delay };
         let stream = (self.joined || streamed.lines.get() > 0).then_some(stream);
-        let mut facts = std::mem::take(&mut self.facts);
+        let mut waits = waits.into_iter();
+        let waiting = self.facts.extract_if(.., |_| waits.next().unwrap_or(false)).collect();
+        let mut facts = std::mem::replace(&mut self.facts, waiting);
         for fact in &mut facts {
             fact.when = self.clocks.wall_when(fact.when);
             self.clocks.to_wall(&mut fact.kind);
         }
-        Harvest { facts, volume, shape, stream, checkpoints }
+        Harvest { facts, volume, shape, stream, checkpoints, instrumentation }
     }
 }

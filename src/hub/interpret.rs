@@ -21,6 +21,7 @@ use crate::hub::topics::claims::{Claim, Claims};
 use crate::hub::topics::clients::Clients;
 use crate::hub::topics::held::Held;
 use crate::hub::topics::hub_life::HubLife;
+use crate::hub::topics::instrumented::Instrumented;
 use crate::hub::topics::log::Notable;
 use crate::hub::topics::requests::Requests;
 use crate::hub::topics::servers::Servers;
@@ -104,6 +105,9 @@ pub struct Interpreter {
     #[serde(skip)]
     pub(super) latest_notable: Option<Notable>,
     pub(super) facts: Vec<PendingFact>,
+    /// What instrumentation in the hub's process tells.
+    #[serde(default)]
+    pub(super) instrumented: Instrumented,
     #[serde(skip)]
     pub(super) ended: Vec<EndedCall>,
     #[serde(skip)]

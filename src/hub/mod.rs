@@ -5,6 +5,7 @@
 //! - [`api`] asks the hub and reads its answers;
 //! - [`interpret`] takes lines in order and [`polled`] polls; [`amend`] joins what two sources show, and [`facts`] is the queue of what
 //!   they lead to;
+//! - [`observations`] reads what instrumentation in the hub's process sends;
 //! - [`topics`] turns lines and answers into facts.
 //!
 //! Tests hold this against recordings of real hubs, which lie in `tests/recordings`.

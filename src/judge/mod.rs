@@ -5,6 +5,7 @@
 //! [`topics`] computes the measures, [`evaluate`] holds [`criterion`]s against them, [`verdict`] makes one verdict of many.
 
 pub mod alert;
+pub mod budget;
 pub mod criterion;
 mod detect;
 pub mod evaluate;

@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::moment::Moment;
-use crate::watch::{Fact, FactKind, Micros, Timestamp, WatcherFact};
+use crate::watch::{Fact, FactKind, Micros, Timestamp, WatcherFact, When};
 
 /// What a disturbance did shows up to two polls after it was over.
 pub const SETTLE: Micros = Micros::new(30_000_000);
@@ -103,6 +103,12 @@ impl Plans {
     /// The disturbance that was on at an instant, or just over: whether an event is planned.
     pub fn at(&self, at: Timestamp) -> Option<&str> {
         self.0.iter().rev().find(|plan| plan.from.0 <= at && at <= plan.settled()).map(|plan| plan.name.as_str())
+    }
+
+    /// The disturbance that was on, or just over, at some instant of a time that is not known exactly.
+    pub fn touched_by(&self, when: When) -> Option<&str> {
+        let (from, to) = (when.earliest(), when.latest());
+        self.0.iter().rev().find(|plan| plan.from.0 <= to && from <= plan.settled()).map(|plan| plan.name.as_str())
     }
 
     /// Returns how much of an interval lies in windows and the time after them in which their effects show. Windows that overlap

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::alert::{Alert, Alerts};
+use super::budget::{Budget, BudgetEntry};
 use super::criterion::{Criterion, Group, Limit, Severity};
 use super::features::Feature;
 use super::incident::{Gravity, IncidentKind};
@@ -70,6 +71,9 @@ pub struct RuleFile {
     /// `[judge]`: how it is judged.
     #[serde(default, skip_serializing_if = "JudgeEntry::is_empty")]
     pub judge: JudgeEntry,
+    /// `[budget]`: what the hub's LLM may use, and what that costs.
+    #[serde(default, skip_serializing_if = "BudgetEntry::is_empty")]
+    pub budget: BudgetEntry,
     /// `[[criterion]]`: a criterion that is changed or added.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub criterion: Vec<CriterionEntry>,
@@ -280,6 +284,8 @@ pub struct Rules {
     pub high_load_clients: u32,
     /// How a leak is looked for.
     pub leak: LeakRules,
+    /// What the hub's LLM may use.
+    pub budget: Budget,
     /// Declarations of whether the hub has a feature.
     pub has: BTreeMap<Feature, bool>,
 }
@@ -300,6 +306,7 @@ impl Rules {
             min_period: MIN_PERIOD,
             high_load_clients: HIGH_LOAD_CLIENTS,
             leak: LeakRules::DEFAULT,
+            budget: Budget::none(),
             has: BTreeMap::new(),
         };
         let mut rules = nothing.clone();
@@ -312,6 +319,7 @@ impl Rules {
     pub fn apply(&mut self, file: &RuleFile) -> Result<(), RuleError> {
         let mut changed = self.clone();
         changed.judge(&file.judge);
+        changed.budget.change(&file.budget)?;
         for entry in &file.criterion {
             changed.criterion(entry)?;
         }
@@ -467,6 +475,7 @@ impl RuleFile {
     /// One text for each thing that it says, as they travel in the Watches. An entry that is too long for that is an error.
     pub fn entries(&self) -> Result<Vec<String>, RuleError> {
         let judge = (!self.judge.is_empty()).then(|| Self { judge: self.judge.clone(), ..Self::default() });
+        let budget = (!self.budget.is_empty()).then(|| Self { budget: self.budget.clone(), ..Self::default() });
         let criteria = self.criterion.iter().map(|entry| Self { criterion: vec![entry.clone()], ..Self::default() });
         let alerts = self.alert.iter().map(|entry| Self { alert: vec![entry.clone()], ..Self::default() });
         let servers = self
@@ -474,7 +483,15 @@ impl RuleFile {
             .iter()
             .map(|(name, server)| Self { servers: BTreeMap::from([(name.clone(), server.clone())]), ..Self::default() });
         let waivers = self.waiver.iter().map(|entry| Self { waiver: vec![entry.clone()], ..Self::default() });
-        judge.into_iter().chain(criteria).chain(alerts).chain(servers).chain(waivers).map(|entry| entry.text()).collect()
+        judge
+            .into_iter()
+            .chain(budget)
+            .chain(criteria)
+            .chain(alerts)
+            .chain(servers)
+            .chain(waivers)
+            .map(|entry| entry.text())
+            .collect()
     }
 
     fn text(&self) -> Result<String, RuleError> {

@@ -73,6 +73,7 @@ impl Observed {
                 | FactKind::Hub(_)
                 | FactKind::Server(_)
                 | FactKind::Tool(_)
+                | FactKind::Llm(_)
                 | FactKind::Log(_)
                 | FactKind::Watcher(_)
                 | FactKind::Scenario(_) => {}

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expectations::Expectations;
 use crate::announce::marks::{Edge, Mark};
-use crate::announce::results::Told;
+use crate::announce::results::{Told, ToldResult};
 use crate::hub::interpret::{Evidence, Interpreter, PendingFact, PollAnswer};
 use crate::hub::observations::Observations;
 use crate::watch::{
@@ -55,9 +55,6 @@ pub struct Assembler {
     /// The results of scenarios that were taken up and whose files may still be there.
     #[serde(default)]
     taken_up: BTreeSet<FactId>,
-    /// What received telemetry has shown since the last Watch.
-    #[serde(default)]
-    observed: Observations,
     /// The configuration's changes to the built-in rules.
     #[serde(skip)]
     rules: Vec<String>,
@@ -106,7 +103,6 @@ impl Assembler {
             expectations: Expectations::default(),
             open_marks: Vec::new(),
             taken_up: BTreeSet::new(),
-            observed: Observations::default(),
             rules: Vec::new(),
             has_stated: false,
         }
@@ -149,6 +145,14 @@ impl Assembler {
         }
     }
 
+    /// Adds what instrumentation in the hub's process told. Results of scenarios among it are added once, however they came.
+    pub fn observed(&mut self, mut told: Observations, now: Timestamp) {
+        for (at, checked) in told.take_checks() {
+            self.results([Told { at, result: ToldResult::Checked(checked) }]);
+        }
+        self.interpreter.observed(told, now);
+    }
+
     /// Returns whether a result of a scenario was added.
     pub fn has_taken_up(&self, id: FactId) -> bool {
         self.taken_up.contains(&id)
@@ -157,11 +161,6 @@ impl Assembler {
     /// Forgets the results whose files are gone; these are there.
     pub fn keep_taken_up(&mut self, present: &BTreeSet<FactId>) {
         self.taken_up.retain(|id| present.contains(id));
-    }
-
-    /// Adds what received telemetry shows.
-    pub fn observed(&mut self, observations: Observations) {
-        self.observed.merge(observations);
     }
 
     /// Returns the origin of the next Watch.
@@ -206,7 +205,12 @@ impl Assembler {
     /// Closes the interval. More than [`MAX_FACTS`] facts are split into several Watches; only the last has the poll.
     pub fn close(&mut self, now: Timestamp, poll: Option<Poll>, closing: Closing) -> Vec<Finished> {
         let harvest = self.interpreter.harvest(now);
-        let sources = Sources { log_shape: harvest.shape, checkpoints: harvest.checkpoints, ..closing.sources };
+        let sources = Sources {
+            log_shape: harvest.shape,
+            checkpoints: harvest.checkpoints,
+            instrumentation: harvest.instrumentation,
+            ..closing.sources
+        };
         let mut volume = harvest.volume;
         let mut stream = harvest.stream;
         let mut sidecar = closing.sidecar;

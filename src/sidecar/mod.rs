@@ -216,8 +216,8 @@ impl Sidecar {
 
     /// Adds what a received request shows. The ids must come in their order: the next commit deletes all observations up to the last
     /// one from the journal.
-    pub fn received(&mut self, id: i64, observations: Observations) {
-        self.assembler.observed(observations);
+    pub fn received(&mut self, id: i64, observations: Observations, now: Timestamp) {
+        self.assembler.observed(observations, now);
         self.pending.consumed = Some(id);
     }
 

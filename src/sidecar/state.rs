@@ -92,6 +92,7 @@ impl Sidecar {
                 },
                 checkpoints: None,
                 process: if self.looks_at_process { Visibility::Partial } else { Visibility::Off },
+                instrumentation: None,
             },
             sidecar: SidecarPoll {
                 lines_cut: Count::new(lost.lines_cut),

@@ -54,6 +54,7 @@ pub const SOURCE_LOG_BEHIND: &str = "mcphub.source.log.behind_bytes";
 pub const SOURCE_EVENT_STREAM: &str = "mcphub.source.event_stream";
 pub const SOURCE_CHECKPOINTS: &str = "mcphub.source.checkpoints";
 pub const SOURCE_PROCESS: &str = "mcphub.source.process";
+pub const SOURCE_INSTRUMENTATION: &str = "mcphub.source.instrumentation";
 
 // The poll: the hub as its API says it is.
 /// How a request of the watch to the hub's API ended.
@@ -229,6 +230,33 @@ pub const TOOL: &str = "mcphub.tool";
 pub const CATEGORY: &str = "mcphub.category";
 pub const ERROR: &str = "mcphub.error";
 pub const MEANS: &str = "mcphub.means";
+pub const TOOL_OUTCOME: &str = "mcphub.tool.outcome";
+pub const OPERATION_STARTED: &str = "mcphub.operation.started_us";
+pub const OPERATION_DURATION: &str = "mcphub.operation.duration_us";
+pub const OPERATION_SUM: &str = "mcphub.operation.sum_us";
+pub const OPERATION_MAX: &str = "mcphub.operation.max_us";
+pub const OPERATION_DURATIONS: &str = "mcphub.operation.durations";
+pub const OPERATION_TRACE: &str = "mcphub.operation.trace_id";
+/// The instrumentation scope of what `hubwatch instrument` loads beside a hub's code.
+pub const INSTRUMENTATION_SCOPE: &str = "hubwatch-instrument";
+/// How many spans a process made, and with `error.type` how many of them it lost (OpenTelemetry's conventions for SDKs).
+pub const METRIC_SPANS_PROCESSED: &str = "otel.sdk.processor.span.processed";
+/// The event of a scenario's span for a step that was judged.
+pub const SCENARIO_CHECKED: &str = "hubwatch.scenario.checked";
+/// Whether the hub's instrumentation made the answer itself, because a scenario asked for it.
+pub const INJECTED: &str = "hubwatch.injected";
+pub const LLM_PROVIDER: &str = "mcphub.llm.provider";
+pub const LLM_MODEL: &str = "mcphub.llm.model";
+pub const LLM_OUTCOME: &str = "mcphub.llm.outcome";
+pub const LLM_STATUS: &str = "mcphub.llm.status";
+pub const LLM_RETRY: &str = "mcphub.llm.retry";
+pub const LLM_RETRIES: &str = "mcphub.llm.retries";
+pub const LLM_WITH_TOKENS: &str = "mcphub.llm.with_tokens";
+pub const LLM_INPUT_TOKENS: &str = "mcphub.llm.tokens.input";
+pub const LLM_OUTPUT_TOKENS: &str = "mcphub.llm.tokens.output";
+pub const LLM_REASONING_TOKENS: &str = "mcphub.llm.tokens.reasoning";
+pub const LLM_INPUT_SIZES: &str = "mcphub.llm.tokens.input.sizes";
+pub const LLM_OUTPUT_SIZES: &str = "mcphub.llm.tokens.output.sizes";
 pub const SERVERS_UP: &str = "mcphub.servers.up";
 pub const SERVERS_TOTAL: &str = "mcphub.servers.total";
 

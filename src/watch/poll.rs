@@ -144,6 +144,9 @@ record! {
         pub checkpoints: Option<bool> = names::SOURCE_CHECKPOINTS,
         /// The hub's process.
         pub process: Visibility = names::SOURCE_PROCESS,
+        /// Instrumentation in the hub's process: `read` while it tells of itself, `partial` where it lost some of what it saw. Absent
+        /// where nothing was received for which it could be told (no receiver runs, or an earlier version wrote this).
+        pub instrumentation: Option<Visibility> = names::SOURCE_INSTRUMENTATION,
     }
 }
 

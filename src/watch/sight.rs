@@ -37,6 +37,8 @@ terms! {
         Filtering = "filtering",
         /// Ordinary tool calls.
         ToolCalls = "tool_calls",
+        /// Each request to an LLM, and the tokens that it used.
+        LlmRequests = "llm_requests",
     }
 }
 
@@ -58,6 +60,7 @@ impl Aspect {
             Self::Process => "processor time and memory",
             Self::Filtering => "the tool filtering",
             Self::ToolCalls => "ordinary tool calls",
+            Self::LlmRequests => "requests to the LLM and their tokens",
         }
     }
 }
@@ -76,6 +79,10 @@ pub enum Visible {
 const LOG_UNREAD: &str = "the hub's log was not read";
 const PROCESS_UNSEEN: &str = "the hub's process can't be seen from here: run hubwatch on its host (--pid, where it isn't found); \
      in containers share its PID namespace (shareProcessNamespace, or HUBWATCH_SHARED_PIDS) or mount its control group (HUBWATCH_CGROUP)";
+const TOOL_CALLS_UNSEEN: &str = "ordinary tool calls leave no line in any of the hub's sources: start the hub with its instrumentation \
+     (`hubwatch instrument node`), and `hubwatch run` with --receive";
+const TOKENS_UNSEEN: &str = "no source of the hub shows single requests to the LLM and their tokens: start the hub with its instrumentation \
+     (`hubwatch instrument node`), and `hubwatch run` with --receive";
 const API_UNASKED: &str = "the hub's API did not answer";
 
 /// How often a source was read, and how often it should have been.
@@ -114,6 +121,7 @@ pub struct Sight {
     log: Readings,
     stream: Readings,
     process: Readings,
+    instrumentation: Readings,
     shapes: BTreeSet<LogShape>,
     /// Watches whose sources show the checkpoint lines, or don't.
     checkpoints: Readings,
@@ -153,6 +161,9 @@ impl Sight {
     fn add_sources(&mut self, sources: &Sources) {
         self.log.add(sources.log);
         self.stream.add(sources.event_stream);
+        if let Some(instrumentation) = sources.instrumentation {
+            self.instrumentation.add(instrumentation);
+        }
         self.shapes.extend(sources.log_shape);
         match sources.checkpoints {
             Some(true) => self.checkpoints.add(Visibility::Read),
@@ -187,7 +198,8 @@ impl Sight {
                 Some(false) => no("the hub did not answer GET /api/filtering/stats"),
                 None => no("the hub has no tool filtering, or was not asked"),
             },
-            Aspect::ToolCalls => no("ordinary tool calls leave no line in any of the hub's sources"),
+            Aspect::ToolCalls => of_source(self.instrumentation, TOOL_CALLS_UNSEEN),
+            Aspect::LlmRequests => of_source(self.instrumentation, TOKENS_UNSEEN),
         }
     }
 
@@ -204,7 +216,8 @@ impl Sight {
 
     /// Whether the hub has no such thing: the public package has neither tool filtering nor what comes with it.
     fn is_absent(&self, aspect: Aspect) -> bool {
-        let with_filtering = matches!(aspect, Aspect::Sessions | Aspect::Calls | Aspect::CallPairing | Aspect::Filtering);
+        let with_filtering =
+            matches!(aspect, Aspect::Sessions | Aspect::Calls | Aspect::CallPairing | Aspect::Filtering | Aspect::LlmRequests);
         with_filtering && self.no_filtering && self.filtering.is_none()
     }
 
@@ -332,6 +345,7 @@ mod tests {
             event_stream: stream,
             checkpoints: Some(checkpoints),
             process: Visibility::Off,
+            instrumentation: None,
         }
     }
 

@@ -254,6 +254,7 @@ pub(crate) fn sources() -> Sources {
         event_stream: Visibility::Off,
         checkpoints: Some(true),
         process: Visibility::Read,
+        instrumentation: None,
     }
 }
 

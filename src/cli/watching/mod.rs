@@ -155,7 +155,7 @@ pub(super) async fn watch(plan: Plan) -> Result<(), CliError> {
         keep_private: plan.lines.keep_private,
         journal: journal.clone(),
     };
-    let receiving = Receiving::start(plan.receive.as_ref(), context, &mut sidecar).await?;
+    let receiving = Receiving::start(plan.receive.as_ref(), context, &mut sidecar, begun).await?;
     let mut watcher = Watcher {
         clock,
         last: begun,
@@ -316,7 +316,10 @@ impl Watcher {
                         break "the end of its input";
                     }
                 }
-                Event::Received(observed) => self.receiving.take(observed, &mut self.sidecar),
+                Event::Received(observed) => {
+                    let now = self.now().await?;
+                    self.receiving.take(observed, &mut self.sidecar, now);
+                }
                 Event::Look => looking = Some(Box::pin(self.lookout.look(self.client.clone()))),
                 Event::Looked(changed) => {
                     looking = None;
@@ -361,8 +364,8 @@ impl Watcher {
 
     /// Commits everything. An error means that the last data is lost, because it was in memory only.
     async fn end(&mut self, reason: &str) -> Result<(), CliError> {
-        self.receiving.end(&mut self.sidecar).await;
         let now = self.now().await?;
+        self.receiving.end(&mut self.sidecar, now).await;
         self.take_up_marks();
         self.take_up_results();
         let mut committed = self.sidecar.stop(reason, now).await;

@@ -6,6 +6,7 @@ use crate::cli::CliError;
 use crate::hub::observations::Observations;
 use crate::receive::{Context, MAX_WAITING_OBSERVATIONS, Receiver, Settings};
 use crate::sidecar::Sidecar;
+use crate::watch::Timestamp;
 
 /// The observations of a received request, with their id in the journal.
 pub(super) type Observed = (i64, Observations);
@@ -19,13 +20,18 @@ pub(super) struct Receiving {
 
 impl Receiving {
     /// Adds what an earlier run received and did not use, then starts the receiver: later observations have higher ids.
-    pub(super) async fn start(settings: Option<&Settings>, context: Context, sidecar: &mut Sidecar) -> Result<Self, CliError> {
+    pub(super) async fn start(
+        settings: Option<&Settings>,
+        context: Context,
+        sidecar: &mut Sidecar,
+        now: Timestamp,
+    ) -> Result<Self, CliError> {
         for (id, observations) in context.journal.observed().await? {
             let observations = serde_json::from_slice(&observations).unwrap_or_else(|error| {
                 tracing::warn!(%error, "what an earlier run received can't be read: it is sent on, but is no fact of a Watch");
                 Observations::default()
             });
-            sidecar.received(id, observations);
+            sidecar.received(id, observations, now);
         }
         let (sender, observed) = mpsc::channel(MAX_WAITING_OBSERVATIONS);
         let receiver = settings.map(|settings| Receiver::start(settings, context, sender)).transpose()?;
@@ -44,10 +50,10 @@ impl Receiving {
     }
 
     /// Adds received requests, in order: this one and those that wait.
-    pub(super) fn take(&mut self, first: Observed, sidecar: &mut Sidecar) {
+    pub(super) fn take(&mut self, first: Observed, sidecar: &mut Sidecar, now: Timestamp) {
         let mut next = Some(first);
         while let Some((id, observations)) = next {
-            sidecar.received(id, observations);
+            sidecar.received(id, observations, now);
             next = self.observed.try_recv().ok();
         }
     }
@@ -58,12 +64,12 @@ impl Receiving {
     }
 
     /// Stops the receiver; adds what it has acknowledged.
-    pub(super) async fn end(&mut self, sidecar: &mut Sidecar) {
+    pub(super) async fn end(&mut self, sidecar: &mut Sidecar, now: Timestamp) {
         if let Some(receiver) = self.receiver.take() {
             receiver.end().await;
         }
         while let Ok((id, observations)) = self.observed.try_recv() {
-            sidecar.received(id, observations);
+            sidecar.received(id, observations, now);
         }
     }
 }

@@ -1,33 +1,239 @@
-//! What received telemetry shows of the hub.
+//! What an instrumented process tells of itself by OTLP: calls of tools and requests to LLMs, by OpenTelemetry's MCP and GenAI
+//! conventions, whoever made the spans.
+//!
+//! [`conventions`] reads spans, [`tally`] counts them. [`Observations`] is what one or several requests tell: bounded whatever is
+//! sent, kept beside the request until a Watch holds it.
+
+mod conventions;
+mod pairs;
+mod tally;
+
+use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
 use serde::{Deserialize, Serialize};
 
-/// What received telemetry shows of the hub.
-#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+use crate::watch::{
+    FactKind, LlmAttemptSeen, LlmFact, Micros, ScenarioChecked, SessionHash, Timestamp, ToolCallSeen, ToolFact, ToolOutcome, names,
+};
+use conventions::{Attributes, Observed, OfResource};
+pub(super) use tally::{AttemptKey, ToolKey};
+use tally::{AttemptTally, Tally};
+
+/// So many tools, outcomes and minutes are kept apart: a hub offers dozens of tools. Those beyond are counted as `(other)`.
+const MAX_TOOL_KEYS: usize = 200;
+
+/// So many models, outcomes and minutes are kept apart: a hub asks one model or two.
+const MAX_ATTEMPT_KEYS: usize = 50;
+
+/// So many failed operations of a kind are told one by one; all are counted.
+const MAX_FAILED: usize = 16;
+
+/// So many of the slowest operations of a kind are told one by one.
+const MAX_SLOWEST: usize = 3;
+
+/// So many meta-tool calls are compared with the log's: more than a hub ends in an interval.
+const MAX_META_CALLS: usize = 512;
+
+/// So many results of scenarios' steps are taken from requests between two Watches: a run of all scenarios has about 120 steps.
+const MAX_CHECKS: usize = 512;
+
+/// So many processes tell how much they lost: the hub restarts less often between two Watches.
+const MAX_PROCESSES: usize = 8;
+
+/// A call of the meta-tool, as its span shows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct MetaCall {
+    pub(super) started: Timestamp,
+    pub(super) ended: Timestamp,
+    pub(super) session: Option<SessionHash>,
+    pub(super) outcome: ToolOutcome,
+}
+
+/// What requests tell of a hub. What it holds is bounded; beyond that it counts.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observations {
-    #[serde(default)]
-    spans: u64,
+    #[serde(with = "pairs")]
+    pub(super) tools: BTreeMap<ToolKey, Tally>,
+    #[serde(with = "pairs")]
+    pub(super) attempts: BTreeMap<AttemptKey, AttemptTally>,
+    pub(super) tool_calls: Kept<ToolCallSeen>,
+    pub(super) llm_attempts: Kept<LlmAttemptSeen>,
+    pub(super) meta_calls: Vec<MetaCall>,
+    pub(super) checks: Vec<(Timestamp, ScenarioChecked)>,
+    /// Whether the hub's instrumentation told of itself.
+    pub(super) is_alive: bool,
+    /// Spans that it lost so far, by the number of the process.
+    pub(super) lost: BTreeMap<u32, u64>,
+}
+
+/// Operations that are told one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Kept<T> {
+    pub(super) failed: Vec<T>,
+    pub(super) slowest: Vec<T>,
+}
+
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { failed: Vec::new(), slowest: Vec::new() }
+    }
+}
+
+impl<T> Kept<T> {
+    fn failed(&mut self, one: T) {
+        if self.failed.len() < MAX_FAILED {
+            self.failed.push(one);
+        }
+    }
+
+    fn slow(&mut self, one: T, duration: impl Fn(&T) -> Micros) {
+        self.slowest.push(one);
+        self.slowest.sort_by_key(|kept| std::cmp::Reverse(duration(kept)));
+        self.slowest.truncate(MAX_SLOWEST);
+    }
+
+    fn merge(&mut self, other: Self, duration: impl Fn(&T) -> Micros) {
+        other.failed.into_iter().for_each(|one| self.failed(one));
+        other.slowest.into_iter().for_each(|one| self.slow(one, &duration));
+    }
 }
 
 impl Observations {
-    /// Adds the spans of a request. Session ids must be hashed, and texts masked.
+    /// Adds the spans of a request. Session ids in it are keyed hashes already.
     pub fn observe_traces(&mut self, request: &ExportTraceServiceRequest) {
-        let scopes = request.resource_spans.iter().flat_map(|resource| &resource.scope_spans);
-        self.spans += scopes.map(|scope| scope.spans.len() as u64).sum::<u64>();
+        for resource in &request.resource_spans {
+            let of = OfResource::of(resource.resource.as_ref());
+            for scope in &resource.scope_spans {
+                let by_us = scope.scope.as_ref().is_some_and(|scope| scope.name == names::INSTRUMENTATION_SCOPE);
+                self.is_alive |= by_us && of.is_hub();
+                for span in &scope.spans {
+                    for (at, checked) in conventions::checks(span) {
+                        self.check(at, checked);
+                    }
+                    if of.is_hub() {
+                        conventions::observed(span).into_iter().for_each(|observed| self.add(observed));
+                    }
+                }
+            }
+        }
     }
 
-    /// Adds the metrics of a request.
-    pub fn observe_metrics(&mut self, _request: &ExportMetricsServiceRequest) {}
+    /// Adds what metrics of a request say of the instrumentation itself.
+    pub fn observe_metrics(&mut self, request: &ExportMetricsServiceRequest) {
+        for resource in &request.resource_metrics {
+            let of = OfResource::of(resource.resource.as_ref());
+            let ours = |name: &str| name == names::INSTRUMENTATION_SCOPE;
+            let scopes = resource.scope_metrics.iter();
+            for scope in scopes.filter(|scope| scope.scope.as_ref().is_some_and(|scope| ours(&scope.name)) && of.is_hub()) {
+                self.is_alive = true;
+                if let Some(pid) = of.pid {
+                    let lost = scope.metrics.iter().filter(|metric| metric.name == names::METRIC_SPANS_PROCESSED).map(lost_spans);
+                    self.lost(pid, lost.sum());
+                }
+            }
+        }
+    }
 
-    /// Adds those of another.
+    /// Adds all that another one holds.
     pub fn merge(&mut self, other: Self) {
-        self.spans += other.spans;
+        let Self { tools, attempts, tool_calls, llm_attempts, meta_calls, checks, is_alive, lost } = other;
+        for (key, tally) in tools {
+            tally::at(&mut self.tools, key, MAX_TOOL_KEYS).merge(&tally);
+        }
+        for (key, tally) in attempts {
+            tally::at(&mut self.attempts, key, MAX_ATTEMPT_KEYS).merge(&tally);
+        }
+        self.tool_calls.merge(tool_calls, |call| call.duration);
+        self.llm_attempts.merge(llm_attempts, |attempt| attempt.duration);
+        meta_calls.into_iter().for_each(|call| self.meta_call(call));
+        checks.into_iter().for_each(|(at, checked)| self.check(at, checked));
+        self.is_alive |= is_alive;
+        lost.into_iter().for_each(|(pid, lost)| self.lost(pid, lost));
     }
 
-    /// Returns whether nothing was observed.
+    /// Takes the results of scenarios' steps out of it, each with its time.
+    pub fn take_checks(&mut self) -> Vec<(Timestamp, ScenarioChecked)> {
+        std::mem::take(&mut self.checks)
+    }
+
+    /// Returns whether it holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.spans == 0
+        *self == Self::default()
+    }
+
+    fn add(&mut self, observed: Observed) {
+        match observed {
+            Observed::ToolCall(call) => {
+                let ended = call.started.plus(call.duration);
+                if call.tool.as_str() == names::META_TOOL && !call.injected {
+                    let (started, session, outcome) = (call.started, call.session, call.outcome);
+                    self.meta_call(MetaCall { started, ended, session, outcome });
+                }
+                let key = ToolKey::of(&call, ended);
+                tally::at(&mut self.tools, key, MAX_TOOL_KEYS).add(call.duration, ended);
+                if call.outcome != ToolOutcome::Ok {
+                    self.tool_calls.failed(call);
+                } else {
+                    self.tool_calls.slow(call, |call| call.duration);
+                }
+            }
+            Observed::LlmAttempt(attempt) => {
+                let ended = attempt.seen.started.plus(attempt.seen.duration);
+                let key = AttemptKey::of(&attempt, ended);
+                tally::at(&mut self.attempts, key, MAX_ATTEMPT_KEYS).add(&attempt, ended);
+                if attempt.seen.outcome.error().is_some() {
+                    self.llm_attempts.failed(attempt.seen);
+                } else {
+                    self.llm_attempts.slow(attempt.seen, |attempt| attempt.duration);
+                }
+            }
+        }
+    }
+
+    fn meta_call(&mut self, call: MetaCall) {
+        if self.meta_calls.len() < MAX_META_CALLS {
+            self.meta_calls.push(call);
+        }
+    }
+
+    fn check(&mut self, at: Timestamp, checked: ScenarioChecked) {
+        if self.checks.len() < MAX_CHECKS {
+            self.checks.push((at, checked));
+        }
+    }
+
+    fn lost(&mut self, pid: u32, lost: u64) {
+        if self.lost.len() < MAX_PROCESSES || self.lost.contains_key(&pid) {
+            let so_far = self.lost.entry(pid).or_default();
+            *so_far = lost.max(*so_far);
+        }
     }
 }
+
+/// Returns the total of the points that tell of lost spans.
+fn lost_spans(metric: &Metric) -> u64 {
+    let Some(metric::Data::Sum(sum)) = &metric.data else { return 0 };
+    let lost = sum.data_points.iter().filter(|point| Attributes(&point.attributes).text(names::ERROR_TYPE).is_some());
+    let value = |value: &number_data_point::Value| match value {
+        number_data_point::Value::AsInt(value) => u64::try_from(*value).unwrap_or(0),
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a saturating cast is what is wanted")]
+        number_data_point::Value::AsDouble(value) => *value as u64,
+    };
+    lost.filter_map(|point| point.value.as_ref()).map(value).sum()
+}
+
+/// Gives the times of a fact that instrumentation told by another clock.
+pub(super) fn retime(kind: &mut FactKind, by: impl Fn(Timestamp) -> Timestamp) {
+    if let FactKind::Tool(ToolFact::ToolCallSeen(call)) = kind {
+        call.started = by(call.started);
+    }
+    if let FactKind::Llm(LlmFact::LlmAttemptSeen(attempt)) = kind {
+        attempt.started = by(attempt.started);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -60,6 +60,7 @@ impl Clocks {
         if let FactKind::Log(LogFact::Storm(storm)) = fact {
             (storm.first, storm.last) = (self.wall(storm.first), self.wall(storm.last));
         }
+        crate::hub::observations::retime(fact, |at| self.wall(at));
     }
 
     /// Our clock jumped. On one machine the hub's did, too.

@@ -14,6 +14,7 @@ pub(super) mod clients;
 pub(super) mod held;
 pub(super) mod hub_life;
 pub(super) mod identity;
+pub(super) mod instrumented;
 pub(super) mod log;
 pub mod requests;
 pub mod servers;

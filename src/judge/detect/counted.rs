@@ -100,6 +100,8 @@ impl Counted {
             },
             // The hub goes on without: the report counts them.
             ToolFact::CategorizationFailed(_) | ToolFact::MarketplaceFailed(_) => {}
+            // Their share is judged over the period: a tool that fails is its server's or its caller's doing.
+            ToolFact::ToolCallsCounted(_) | ToolFact::ToolCallSeen(_) => {}
             ToolFact::ToolCategorized(_) => {}
         }
     }

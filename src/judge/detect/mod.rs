@@ -168,6 +168,8 @@ impl Detectors {
             FactKind::Log(fact) => self.counted.log(fact, seen, sight, register),
             // Actions of clients are no incidents: polls show their number. A time without a watch is reported with its Watch.
             FactKind::Session(_) | FactKind::Watcher(_) => {}
+            // The hub's log tells of Gemini's failed rounds: an attempt of its own is none yet.
+            FactKind::Llm(_) => {}
             // A check that does not hold fails its criterion.
             FactKind::Scenario(_) => {}
         }

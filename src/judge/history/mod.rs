@@ -8,6 +8,7 @@ mod comparison;
 mod coverage;
 mod hub;
 mod life;
+mod llm;
 mod log;
 mod phases;
 mod process;
@@ -17,6 +18,7 @@ mod servers;
 mod sidecar;
 mod sources;
 mod timeline;
+mod tool_calls;
 mod tools;
 
 use schemars::JsonSchema;
@@ -45,6 +47,7 @@ pub use coverage::{Coverage, GAP};
 pub use hub::{AWAITED, HubHistory, HubStop, StartedServers};
 pub(super) use life::LifeNews;
 pub use life::{CountsAs, Ending, MAX_OUTAGES, Outage, STARTING};
+pub use llm::{Cost, KeptAttempt, LlmHistory, ModelFigures, Tokens};
 pub use log::{DroppedClaims, LogHistory, NotableLine, StormHistory};
 pub use phases::{PHASES, PhaseFigures, Phases, Sum};
 pub use process::{ProcessHistory, WARM_UP};
@@ -55,6 +58,7 @@ pub use servers::{ServerHistory, Servers};
 pub use sidecar::{LostState, RecoveredJournal, SidecarHistory, WorstLag};
 pub use sources::{Basis, SourceTime};
 pub use timeline::{LivenessStretch, MAX_STRETCHES, Timeline};
+pub use tool_calls::{KeptToolCall, ToolCallHistory, ToolFigures};
 pub use tools::ToolHistory;
 
 /// The name of the planned disturbance that something belongs to.
@@ -122,6 +126,10 @@ pub struct History {
     pub api: ApiHistory,
     /// What the hub does about tools in the background.
     pub tools: ToolHistory,
+    /// Calls of ordinary tools.
+    pub tool_calls: ToolCallHistory,
+    /// Requests to LLMs.
+    pub llm: LlmHistory,
     /// The sidecar itself.
     pub sidecar: SidecarHistory,
     /// What scenarios found.
@@ -180,6 +188,8 @@ impl History {
             log: LogHistory::default(),
             api: ApiHistory::default(),
             tools: ToolHistory::default(),
+            tool_calls: ToolCallHistory::default(),
+            llm: LlmHistory::default(),
             sidecar: SidecarHistory::default(),
             scenarios: Scenarios::default(),
             clock_jumps: Vec::new(),
@@ -307,7 +317,11 @@ impl History {
                     self.scenarios.hub_call(call, planned);
                 }
             }
-            FactKind::Tool(fact) => self.tools.fact(fact),
+            FactKind::Tool(fact) => {
+                self.tools.fact(fact);
+                self.tool_calls.fact(fact, at, plans.touched_by(when));
+            }
+            FactKind::Llm(fact) => self.llm.fact(fact, at, plans.touched_by(when)),
             FactKind::Log(fact) => {
                 self.log.fact(fact, at, planned);
                 self.phases.log(fact, at.0);
@@ -335,6 +349,7 @@ impl History {
             FactKind::Session(_)
             | FactKind::Call(_)
             | FactKind::Tool(_)
+            | FactKind::Llm(_)
             | FactKind::Log(_)
             | FactKind::Watcher(_)
             | FactKind::Scenario(_) => {}
@@ -391,6 +406,7 @@ impl History {
             FactKind::Session(_)
             | FactKind::Call(_)
             | FactKind::Tool(_)
+            | FactKind::Llm(_)
             | FactKind::Log(_)
             | FactKind::Watcher(_)
             | FactKind::Scenario(_) => {}
@@ -453,6 +469,8 @@ impl History {
         self.coverage.sources = self.sources.finish(&self.log, self.coverage.covered_us);
         self.api.finish(self.hub.awaited.is_some());
         self.calls.finish();
+        self.tool_calls.finish();
+        self.llm.finish(self.coverage.sources.instrumentation_us, &rules.budget);
         self.process.finish();
         self.log.finish();
         self.scenarios.finish(plans);

@@ -24,6 +24,8 @@ terms! {
         LogLevels = "log_levels",
         /// A source that shows the lines of meta-tool calls and sessions.
         Calls = "calls",
+        /// Instrumentation in the hub's process.
+        Instrumentation = "instrumentation",
         /// Other criteria: nothing of its own is watched.
         Criteria = "criteria",
     }
@@ -40,6 +42,7 @@ impl Basis {
             Self::Log => "the hub's log was read",
             Self::LogLevels => "the levels of the hub's log lines were visible",
             Self::Calls => "meta-tool calls were visible",
+            Self::Instrumentation => "instrumentation of the hub could be read",
             Self::Criteria => "criteria were judged",
         }
     }
@@ -52,6 +55,9 @@ impl Basis {
             Self::Process => "run hubwatch where it sees the hub's process (--pid, or its control group) for the whole period",
             Self::Log => "let hubwatch read the hub's log (--log) for the whole period",
             Self::LogLevels => "read the hub's standard output, or let the event stream be joined for the whole period",
+            Self::Instrumentation => {
+                "start the hub with its instrumentation (`hubwatch instrument node`), and `hubwatch run` with --receive, for the whole period"
+            }
             Self::Calls => {
                 "start the hub with ENABLE_PINO_LOGGER=true, read its standard output, or let the event stream be joined for the \
                  whole period"
@@ -76,6 +82,9 @@ pub struct SourceTime {
     pub log_levels_us: u64,
     /// Time of Watches whose sources showed the lines of meta-tool calls. Time before that was known is what it turned out to be.
     pub calls_us: u64,
+    /// Time of Watches in which instrumentation in the hub's process told of itself (`mcphub.source.instrumentation` is `read` or `partial`).
+    #[serde(default)]
+    pub instrumentation_us: u64,
     /// Watched time in planned disturbances. What happens in them is left out, so that no source lacks it: it counts as read for each.
     pub planned_us: u64,
 }
@@ -92,6 +101,7 @@ impl SourceTime {
             Basis::Log => self.log_us.saturating_add(self.planned_us),
             Basis::LogLevels => self.log_levels_us.saturating_add(self.planned_us),
             Basis::Calls => self.calls_us.saturating_add(self.planned_us),
+            Basis::Instrumentation => self.instrumentation_us.saturating_add(self.planned_us),
         };
         let whole = Exact::whole(1_000);
         Exact::permille(read, period_us).unwrap_or(Exact::ZERO).min(whole)
@@ -120,6 +130,9 @@ impl SourceClock {
             Some(true) => add(&mut self.time.calls_us, std::mem::take(&mut self.calls_unknown).saturating_add(length)),
             Some(false) => self.calls_unknown = 0,
         }
+        if matches!(watch.sources.instrumentation, Some(Visibility::Read | Visibility::Partial)) {
+            add(&mut self.time.instrumentation_us, length);
+        }
         let Some(poll) = &watch.poll else { return };
         let polled = std::mem::take(&mut self.since_poll);
         let sees = [
@@ -134,11 +147,12 @@ impl SourceClock {
 
     /// What it comes to; no source was read for longer than was watched.
     pub(super) fn finish(&self, log: &LogHistory, covered_us: u64) -> SourceTime {
-        let SourceTime { api_us, servers_us, process_us, calls_us, planned_us, .. } = self.time;
-        let all = [api_us, servers_us, process_us, log.read_us, log.judged.levels_us, calls_us];
+        let SourceTime { api_us, servers_us, process_us, calls_us, instrumentation_us, planned_us, .. } = self.time;
+        let all = [api_us, servers_us, process_us, log.read_us, log.judged.levels_us, calls_us, instrumentation_us];
         let planned_us = planned_us.min(covered_us);
-        let [api_us, servers_us, process_us, log_us, log_levels_us, calls_us] = all.map(|time| time.min(covered_us - planned_us));
-        SourceTime { api_us, servers_us, process_us, log_us, log_levels_us, calls_us, planned_us }
+        let [api_us, servers_us, process_us, log_us, log_levels_us, calls_us, instrumentation_us] =
+            all.map(|time| time.min(covered_us - planned_us));
+        SourceTime { api_us, servers_us, process_us, log_us, log_levels_us, calls_us, instrumentation_us, planned_us }
     }
 }
 

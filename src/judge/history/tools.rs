@@ -35,6 +35,8 @@ impl ToolHistory {
             }
             // The detectors make an incident of an open breaker.
             ToolFact::BreakerChanged(_) => {}
+            // Calls have their own history.
+            ToolFact::ToolCallsCounted(_) | ToolFact::ToolCallSeen(_) => {}
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod call;
 mod hub;
+mod llm;
 mod log;
 mod scenario;
 mod server;
@@ -18,6 +19,7 @@ use super::read::ReadAttributes;
 use super::record::{Attributes, RecordError, terms};
 pub use call::*;
 pub use hub::*;
+pub use llm::*;
 pub use log::*;
 pub use scenario::*;
 pub use server::*;
@@ -40,6 +42,8 @@ terms! {
         Sidecar = "sidecar",
         /// A scenario, as a client of the hub.
         Scenario = "scenario",
+        /// What instrumentation in the hub's process sent.
+        Instrumentation = "instrumentation",
     }
 }
 
@@ -221,6 +225,8 @@ topics! {
     Call(CallFact),
     /// Tools and the marketplace.
     Tool(ToolFact),
+    /// Requests to LLMs.
+    Llm(LlmFact),
     /// The log.
     Log(LogFact),
     /// The watch itself.
