@@ -53,7 +53,10 @@ pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 /// The time after which a connection without a request is closed. SDKs send metrics once a minute.
 pub(crate) const IDLE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// The time for reading the rest of a refused request, so that its sender sees the answer instead of a broken connection.
+/// Bytes that are read of the rest of a refused request …
+pub(crate) const MAX_DISCARDED_BYTES: usize = 4 * MAX_REQUEST_BYTES;
+
+/// … and the time for that, so that its sender sees the answer instead of a broken connection.
 pub(crate) const DISCARD_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The time for open requests at the end.

@@ -15,7 +15,7 @@ use super::check::Checked;
 use super::commit::{ObservationSender, Waiting};
 use super::counters::Counters;
 use super::decompress::{Compression, decompress};
-use super::limits::{BODY_TIMEOUT, DISCARD_TIMEOUT, MAX_BYTES_IN_WORK, MAX_REQUEST_BYTES};
+use super::limits::{BODY_TIMEOUT, DISCARD_TIMEOUT, MAX_BYTES_IN_WORK, MAX_DISCARDED_BYTES, MAX_REQUEST_BYTES};
 use super::prepare::{Preparation, Prepared};
 use super::refused::Refused;
 use crate::base::host;
@@ -172,7 +172,7 @@ fn unframe(mut body: Bytes, compression: Compression) -> Result<(Bytes, Compress
 
 /// Reads the rest of a refused request, so that its sender sees the answer; not for long, and not much.
 async fn discard(body: &mut Incoming) {
-    let mut left = MAX_REQUEST_BYTES;
+    let mut left = MAX_DISCARDED_BYTES;
     let rest = async {
         while let Some(Ok(frame)) = body.frame().await {
             left = left.saturating_sub(frame.data_ref().map_or(0, Bytes::len));

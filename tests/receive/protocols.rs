@@ -3,6 +3,7 @@
 use hubwatch::base::secret::Secret;
 use hubwatch::journal::Signal;
 use hubwatch::receive::{Settings, TlsFiles};
+use hubwatch::watch::names;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::logs::v1::logs_service_client::LogsServiceClient;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -61,7 +62,7 @@ async fn each_signal_is_received_by_both_protocols() {
 async fn json_is_the_same_as_protobuf() {
     let stage = Stage::start(Setup::default()).await;
     // As the JavaScript SDK writes it.
-    let body = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"server-a"}}],
+    let body = r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"mcp-hub"}}],
         "droppedAttributesCount":0},"scopeSpans":[{"scope":{"name":"hubwatch"},"spans":[{"traceId":"09090909090909090909090909090909",
         "spanId":"0909090909090909","parentSpanId":"0102030405060708","name":"tools/call","kind":2,
         "startTimeUnixNano":"1795000000000000000","endTimeUnixNano":"1795000000000000001",
@@ -147,7 +148,7 @@ async fn what_is_forwarded_is_what_was_sent_with_the_hubs_resource_where_it_was_
     let mut queued = ExportTraceServiceRequest::decode(&*stage.queued(Signal::Traces).await).unwrap();
     let attributes = queued.resource_spans[0].resource.as_ref().unwrap().attributes.clone();
     let resource = |key| text(&attributes, key);
-    assert_eq!(resource("service.name"), Some("server-a"));
+    assert_eq!(resource("service.name"), Some(names::HUB_SERVICE));
     assert_eq!(resource("service.instance.id"), Some("hub-a"));
     assert_eq!(resource("deployment.environment.name"), Some("staging"));
     assert_eq!(resource("service.version"), Some("4.3.0-rc.1"));

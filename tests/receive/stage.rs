@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use hubwatch::hub::observations::Observations;
 use hubwatch::journal::{DestinationName, Journal, Opened, Passed, Recipient, Signal, Temporality};
 use hubwatch::receive::{Context, Receiver, Settings};
-use hubwatch::watch::{Count, Environment, HubName, Micros, Origin, Text, WatcherId};
+use hubwatch::watch::{Count, Environment, HubName, Micros, Origin, Text, WatcherId, names};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -16,6 +16,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
     Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message;
 use tokio::sync::mpsc;
@@ -154,7 +155,7 @@ pub(crate) fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str>
     }
 }
 
-/// A span with this number.
+/// A span of the hub with this number: a tool call, which the watch uses.
 pub(crate) fn span(number: u64) -> Span {
     let (mut trace_id, mut span_id) = (vec![9; 16], vec![9; 8]);
     trace_id[..8].copy_from_slice(&number.to_be_bytes());
@@ -163,6 +164,7 @@ pub(crate) fn span(number: u64) -> Span {
         trace_id,
         span_id,
         name: "tools/call".to_owned(),
+        kind: SpanKind::Server as i32,
         start_time_unix_nano: 1_795_000_000_000_000_000 + number,
         end_time_unix_nano: 1_795_000_001_000_000_000 + number,
         attributes: vec![pair("mcp.method.name", "tools/call")],
@@ -171,7 +173,7 @@ pub(crate) fn span(number: u64) -> Span {
 }
 
 pub(crate) fn traces(spans: Vec<Span>) -> ExportTraceServiceRequest {
-    let resource = Some(Resource { attributes: vec![pair("service.name", "server-a")], ..Resource::default() });
+    let resource = Some(Resource { attributes: vec![pair("service.name", names::HUB_SERVICE)], ..Resource::default() });
     let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
     ExportTraceServiceRequest { resource_spans: vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }] }
 }
