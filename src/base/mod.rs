@@ -5,6 +5,7 @@ pub mod backoff;
 pub mod causes;
 pub mod exit;
 pub mod nearest;
+pub(crate) mod pairs;
 pub mod secret;
 pub mod sse;
 pub mod tls;
