@@ -6,6 +6,7 @@ pub mod causes;
 pub mod exit;
 pub mod host;
 pub mod nearest;
+pub(crate) mod pairs;
 pub mod secret;
 pub mod sse;
 pub mod tls;

@@ -536,7 +536,7 @@ mod tests {
         let mut rules = Rules { criteria: Vec::new(), alerts: Alerts::default(), ..Rules::builtin() };
         rules.apply(&parse(DEFAULT).unwrap()).unwrap();
         let of = |group| rules.criteria.iter().filter(|criterion| criterion.group == group).count();
-        assert_eq!(Group::ALL.iter().map(|group| of(*group)).collect::<Vec<_>>(), [7, 5, 5, 4]);
+        assert_eq!(Group::ALL.iter().map(|group| of(*group)).collect::<Vec<_>>(), [9, 5, 5, 4]);
         assert!(rules.criteria.iter().all(|criterion| !criterion.limits.is_empty()));
         let severities = rules.alerts.0.iter().filter(|(kind, alert)| alert.severity != kind.severity());
         assert_eq!(severities.count(), 0, "the severity stands beside the kind");
@@ -558,7 +558,7 @@ mod tests {
         let spike = changed.alerts.of(IncidentKind::ErrorSpike);
         assert_eq!((spike.threshold, spike.window.get(), spike.severity), (50, 600_000_000, Gravity::Critical));
         assert_eq!(changed.min_period, Micros::new(6 * 3_600_000_000));
-        assert_eq!((changed.criteria.len(), changed.leak), (21, builtin.leak));
+        assert_eq!((changed.criteria.len(), changed.leak), (23, builtin.leak));
     }
 
     #[test]

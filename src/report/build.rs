@@ -71,6 +71,8 @@ pub fn report(judgement: Assessment, given: Given) -> Report {
         log: history.log,
         api: history.api,
         tools: history.tools,
+        tool_calls: history.tool_calls,
+        llm: history.llm,
         scenarios: history.scenarios.all,
         sidecar: history.sidecar,
         series: judgement.series,

@@ -35,7 +35,11 @@ pub fn link(report: &mut Report, links: &TraceLinks) {
     let calls = calls.map(|trace| (trace.clone(), links.template.replace(TRACE_ID, &trace)));
     let steps = report.scenarios.iter().flat_map(|scenario| &scenario.latest.steps).filter_map(|step| step.trace.clone());
     let steps = steps.map(|trace| (trace.clone(), links.template.replace(TRACE_ID, &trace)));
-    report.trace_urls = incidents.chain(calls).chain(steps).collect();
+    let tools = report.tool_calls.slowest.iter().chain(&report.tool_calls.last_failed).filter_map(|call| call.trace);
+    let attempts = report.llm.slowest.iter().chain(&report.llm.last_failed).filter_map(|attempt| attempt.trace);
+    let told = tools.chain(attempts).map(|trace| trace.to_string());
+    let told = told.map(|trace| (trace.clone(), links.template.replace(TRACE_ID, &trace)));
+    report.trace_urls = incidents.chain(calls).chain(steps).chain(told).collect();
 }
 
 #[cfg(test)]

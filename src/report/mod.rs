@@ -9,6 +9,7 @@ pub mod compare;
 mod daily;
 mod evidence;
 pub mod figures;
+mod instrumented;
 mod json;
 mod junit;
 pub mod link;

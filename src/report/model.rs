@@ -9,8 +9,8 @@ use super::compare::Comparison;
 use crate::judge::criterion::{Group, Severity};
 use crate::judge::evaluate::{Ground, LimitJudged, MeasureFigure, WaiverJudged};
 use crate::judge::history::{
-    ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LogHistory, ProcessHistory, ScenarioHistory, ServerHistory,
-    SidecarHistory, ToolHistory,
+    ApiHistory, CallHistory, ClientHistory, Coverage, HubHistory, LlmHistory, LogHistory, ProcessHistory, ScenarioHistory,
+    ServerHistory, SidecarHistory, ToolCallHistory, ToolHistory,
 };
 use crate::judge::incident::Incident;
 use crate::judge::leak::MemoryTrend;
@@ -60,6 +60,12 @@ pub struct Report {
     /// What the hub did about tools in the background.
     #[serde(default)]
     pub tools: ToolHistory,
+    /// Calls of ordinary tools, where instrumentation of the hub shows them.
+    #[serde(default)]
+    pub tool_calls: ToolCallHistory,
+    /// Requests to LLMs, where instrumentation of the hub shows them.
+    #[serde(default)]
+    pub llm: LlmHistory,
     /// The scenarios that ran, by name.
     #[serde(default)]
     pub scenarios: Vec<ScenarioHistory>,

@@ -8,6 +8,7 @@ use tera::{Context, Kwargs, State, Tera};
 
 use super::chart::{Chart, spark};
 use super::compare::{Change, Comparison, FigureChange};
+use super::instrumented::{self, Instrumented};
 use super::model::{Delta, Phase, Report};
 use super::scenarios::ScenarioView;
 use super::{figures, own, scenarios, told, words};
@@ -110,6 +111,8 @@ struct Page<'a> {
     client_rows: Vec<Vec<String>>,
     /// Where clients measured something else than the hub's log shows.
     client_differences: Vec<String>,
+    /// What instrumentation of the hub showed.
+    instrumented: Instrumented,
     style: &'static str,
 }
 
@@ -172,6 +175,7 @@ pub fn render(report: &Report, template: Template, own: Option<&Path>) -> Result
         scenario_lines: scenarios::lines(report),
         client_rows: scenarios::measured_rows(report),
         client_differences: scenarios::differences(report),
+        instrumented: instrumented::view(report),
         style: STYLE,
     };
     let context = Context::from_serialize(&page).map_err(wrong)?;

@@ -3,6 +3,7 @@
 
 mod cpu;
 mod gauges;
+mod observed;
 mod own;
 mod points;
 mod totals;

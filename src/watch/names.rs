@@ -298,6 +298,8 @@ pub const GEN_AI_PROVIDER_NAME: &str = "gen_ai.provider.name";
 pub const GEN_AI_GEMINI: &str = "gcp.gemini";
 /// The model that the hub says it uses.
 pub const GEN_AI_REQUEST_MODEL: &str = "gen_ai.request.model";
+/// Whether tokens are those of a prompt or of an answer.
+pub const GEN_AI_TOKEN_TYPE: &str = "gen_ai.token.type";
 /// What went wrong; absent where nothing did.
 pub const ERROR_TYPE: &str = "error.type";
 /// `error.type` of a tool call that ended in an error.
@@ -341,6 +343,7 @@ pub const METRIC_LOG_DISK_FREE: &str = "mcphub.log.disk_free";
 pub const METRIC_HTTP_DURATION: &str = "http.client.request.duration";
 pub const METRIC_CALL_DURATION: &str = "mcp.server.operation.duration";
 pub const METRIC_GEMINI_DURATION: &str = "gen_ai.client.operation.duration";
+pub const METRIC_TOKENS: &str = "gen_ai.client.token.usage";
 pub const METRIC_PROCESS_CPU_TIME: &str = "process.cpu.time";
 pub const METRIC_PROCESS_CPU_UTILIZATION: &str = "process.cpu.utilization";
 pub const METRIC_PROCESS_MEMORY: &str = "process.memory.usage";

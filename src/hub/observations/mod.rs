@@ -5,7 +5,6 @@
 //! sent, kept beside the request until a Watch holds it.
 
 mod conventions;
-mod pairs;
 mod tally;
 
 use std::collections::BTreeMap;
@@ -15,6 +14,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
 use serde::{Deserialize, Serialize};
 
+use crate::base::pairs;
 use crate::watch::{
     FactKind, LlmAttemptSeen, LlmFact, Micros, ScenarioChecked, SessionHash, Timestamp, ToolCallSeen, ToolFact, ToolOutcome, names,
 };

@@ -127,8 +127,9 @@ measures! {
         measured: |history, _| happened(unplanned_ends(history), history.coverage.polls, NEVER_POLLED),
     }
 
-    /// Failed operations, for a thousand: meta-tool calls (failed as in `calls.failed_share`) and our own API requests (failed unless `ok`)
-    /// together. Requests made while there was no hub yet are none.
+    /// Failed operations, for a thousand: meta-tool calls (failed as in `calls.failed_share`), calls of ordinary tools where instrumentation
+    /// shows them (failed as in `tools.failed_share`) and our own API requests (failed unless `ok`) together. Requests made while there was
+    /// no hub yet are none.
     ERRORS_SHARE: Row {
         word: "errors.share",
         unit: Unit::Permille,
@@ -158,8 +159,8 @@ fn unplanned_ends(history: &History) -> u64 {
 
 fn failed_operations(history: &History) -> Measured {
     let judged = &history.calls.judged;
-    let operations = judged.total + history.api.requests;
-    let failed = judged.failed + history.api.failed;
+    let operations = super::total([judged.total, history.tool_calls.judged, history.api.requests].into_iter());
+    let failed = super::total([judged.failed, history.tool_calls.failed, history.api.failed].into_iter());
     valued(Exact::permille(failed, operations), operations, "there were no operations")
 }
 

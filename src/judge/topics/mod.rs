@@ -4,10 +4,12 @@ mod calls;
 mod checks;
 mod clients;
 mod hub;
+mod llm;
 mod log;
 mod process;
 mod scenario;
 mod servers;
+mod tools;
 
 pub(super) use scenario::Degradations;
 
@@ -15,9 +17,11 @@ use super::exact::Exact;
 use super::measure::{Measure, Measured};
 
 /// The topics' measures, in the order in which a report lists them.
-pub(super) const TOPICS: [&[Measure]; 8] = [
+pub(super) const TOPICS: [&[Measure]; 10] = [
     servers::MEASURES,
     calls::MEASURES,
+    llm::MEASURES,
+    tools::MEASURES,
     log::MEASURES,
     process::MEASURES,
     hub::MEASURES,

@@ -34,8 +34,13 @@ impl Counting {
 
     /// Returns a histogram in seconds.
     pub(super) fn histogram(self, name: &str, description: &str, data_points: Vec<HistogramDataPoint>) -> Metric {
+        self.histogram_of("s", name, description, data_points)
+    }
+
+    /// Returns a histogram in this unit.
+    pub(super) fn histogram_of(self, unit: &str, name: &str, description: &str, data_points: Vec<HistogramDataPoint>) -> Metric {
         let data = Histogram { data_points, aggregation_temporality: self.temporality.into() };
-        metric(name, "s", description, metric::Data::Histogram(data))
+        metric(name, unit, description, metric::Data::Histogram(data))
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, Metric};
 use serde::{Deserialize, Serialize};
 
+use super::observed::{self, ObservedTotals};
 use super::own::OwnTotals;
 use super::points::{Counting, Labels, attributes};
 use crate::watch::fact::{CallFact, CallOutcome, FactKind, GeminiOutcome};
@@ -14,17 +16,46 @@ use crate::watch::quantity::Micros;
 use crate::watch::{Watch, names};
 
 /// Bucket bounds of MCP's duration metrics, in seconds (MCP conventions, "Metrics").
-const MCP_BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
+pub(super) const MCP_BOUNDS: [f64; 14] = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0];
 /// Bucket bounds of GenAI's duration metrics, in seconds (GenAI conventions, "Metrics").
-const GEN_AI_BOUNDS: [f64; 14] = [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
+pub(super) const GEN_AI_BOUNDS: [f64; 14] =
+    [0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92];
 /// Bucket bounds of the HTTP client's duration metric, in seconds (HTTP conventions, "Metrics").
 const HTTP_BOUNDS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-struct Durations {
+pub(super) struct Durations {
     buckets: Vec<u64>,
     count: u64,
     sum: f64,
+}
+
+impl Durations {
+    /// Adds so many of this size.
+    pub(super) fn add_several(&mut self, size: f64, count: u64, bounds: &[f64]) {
+        self.buckets.resize(bounds.len() + 1, 0);
+        let bucket = bounds.iter().position(|bound| size <= *bound).unwrap_or(bounds.len());
+        self.buckets[bucket] = self.buckets[bucket].saturating_add(count);
+        self.count = self.count.saturating_add(count);
+    }
+
+    /// Adds to the sum of all sizes.
+    pub(super) fn add_to_sum(&mut self, sum: f64) {
+        self.sum += sum;
+    }
+
+    pub(super) fn point(&self, counting: Counting, bounds: &[f64], attributes: Vec<KeyValue>) -> HistogramDataPoint {
+        HistogramDataPoint {
+            attributes,
+            start_time_unix_nano: counting.from.as_nanos(),
+            time_unix_nano: counting.to.as_nanos(),
+            count: self.count,
+            sum: Some(self.sum),
+            bucket_counts: self.buckets.clone(),
+            explicit_bounds: bounds.to_vec(),
+            ..HistogramDataPoint::default()
+        }
+    }
 }
 
 /// Counts since the beginning, or since an earlier time.
@@ -35,6 +66,9 @@ pub(super) struct Totals {
     http: BTreeMap<String, Durations>,
     calls: BTreeMap<String, Durations>,
     gemini: BTreeMap<String, Durations>,
+    /// What instrumentation of the hub told.
+    #[serde(default)]
+    observed: ObservedTotals,
     /// The sidecar's own counts.
     #[serde(default)]
     pub(super) own: OwnTotals,
@@ -65,8 +99,11 @@ impl Totals {
             }
         }
         for fact in &watch.facts {
+            self.observed.count(&fact.kind);
+            // Where instrumentation shows each attempt, what the log shows of them together would count them twice.
             if let FactKind::Call(CallFact::CallEnded(call)) = &fact.kind
                 && let Some(duration) = call.gemini_duration
+                && !observed::is_told(watch)
             {
                 add(&mut self.gemini, call.gemini.as_str(), duration, &GEN_AI_BOUNDS);
             }
@@ -85,6 +122,7 @@ impl Totals {
             http: added(&self.http, &earlier.http),
             calls: added(&self.calls, &earlier.calls),
             gemini: added(&self.gemini, &earlier.gemini),
+            observed: self.observed.minus(&earlier.observed),
             own: self.own.minus(&earlier.own),
         }
     }
@@ -96,8 +134,17 @@ impl Totals {
             counting.sum(names::METRIC_LOG_LINES, "{line}", "Lines that the hub logged.", lines.collect()),
             counting.sum(names::METRIC_LOG_BYTES, "By", "Bytes that the hub logged.", vec![counting.number(self.bytes, &[])]),
             histogram(counting, &API_REQUESTS, &self.http),
-            histogram(counting, &META_TOOL_CALLS, &self.calls),
-            histogram(counting, &GEMINI_PARTS, &self.gemini),
+            counting.histogram(
+                META_TOOL_CALLS.name,
+                META_TOOL_CALLS.description,
+                [points(counting, &META_TOOL_CALLS, &self.calls), self.observed.tool_calls(counting)].concat(),
+            ),
+            counting.histogram(
+                GEMINI_PARTS.name,
+                GEMINI_PARTS.description,
+                [points(counting, &GEMINI_PARTS, &self.gemini), self.observed.attempts(counting)].concat(),
+            ),
+            self.observed.tokens(counting),
         ]
     }
 }
@@ -126,7 +173,7 @@ const API_REQUESTS: Timed = Timed {
 
 const META_TOOL_CALLS: Timed = Timed {
     name: names::METRIC_CALL_DURATION,
-    description: "Meta-tool calls that ended.",
+    description: "Calls of tools that ended: of the meta-tool, and of others where instrumentation of the hub shows them.",
     bounds: &MCP_BOUNDS,
     outcome: names::CALL_OUTCOME,
     labels: &[(names::MCP_METHOD_NAME, names::MCP_TOOLS_CALL), (names::GEN_AI_TOOL_NAME, names::META_TOOL)],
@@ -135,7 +182,7 @@ const META_TOOL_CALLS: Timed = Timed {
 
 const GEMINI_PARTS: Timed = Timed {
     name: names::METRIC_GEMINI_DURATION,
-    description: "The Gemini part of meta-tool calls, retries included.",
+    description: "Requests to LLMs where instrumentation of the hub shows them, else the Gemini part of meta-tool calls, retries included.",
     bounds: &GEN_AI_BOUNDS,
     outcome: names::CALL_GEMINI,
     labels: &[(names::GEN_AI_OPERATION_NAME, names::GEN_AI_GENERATE_CONTENT), (names::GEN_AI_PROVIDER_NAME, names::GEN_AI_GEMINI)],
@@ -145,7 +192,7 @@ const GEMINI_PARTS: Timed = Timed {
     },
 };
 
-fn added(all: &BTreeMap<String, Durations>, earlier: &BTreeMap<String, Durations>) -> BTreeMap<String, Durations> {
+pub(super) fn added<K: Ord + Clone>(all: &BTreeMap<K, Durations>, earlier: &BTreeMap<K, Durations>) -> BTreeMap<K, Durations> {
     let streams = all.iter().filter_map(|(label, now)| {
         let Some(then) = earlier.get(label) else { return Some((label.clone(), now.clone())) };
         let buckets = now.buckets.iter().zip(&then.buckets).map(|(now, then)| now.saturating_sub(*then)).collect();
@@ -157,29 +204,21 @@ fn added(all: &BTreeMap<String, Durations>, earlier: &BTreeMap<String, Durations
 
 /// Returns the histogram, with one point for each outcome.
 fn histogram(counting: Counting, of: &Timed, all: &BTreeMap<String, Durations>) -> Metric {
+    counting.histogram(of.name, of.description, points(counting, of, all))
+}
+
+fn points(counting: Counting, of: &Timed, all: &BTreeMap<String, Durations>) -> Vec<HistogramDataPoint> {
     let points = all.iter().map(|(outcome, durations)| {
         let error = (of.error)(outcome).map(|error| (names::ERROR_TYPE, error));
         let own = std::iter::once((of.outcome, outcome.as_str())).chain(error);
-        HistogramDataPoint {
-            attributes: attributes(of.labels.iter().copied().chain(own)),
-            start_time_unix_nano: counting.from.as_nanos(),
-            time_unix_nano: counting.to.as_nanos(),
-            count: durations.count,
-            sum: Some(durations.sum),
-            bucket_counts: durations.buckets.clone(),
-            explicit_bounds: of.bounds.to_vec(),
-            ..HistogramDataPoint::default()
-        }
+        durations.point(counting, of.bounds, attributes(of.labels.iter().copied().chain(own)))
     });
-    counting.histogram(of.name, of.description, points.collect())
+    points.collect()
 }
 
 fn add(all: &mut BTreeMap<String, Durations>, label: &str, duration: Micros, bounds: &[f64]) {
     let durations = all.entry(label.to_owned()).or_default();
-    durations.buckets.resize(bounds.len() + 1, 0);
     let seconds = duration.as_secs_f64();
-    let bucket = bounds.iter().position(|bound| seconds <= *bound).unwrap_or(bounds.len());
-    durations.buckets[bucket] += 1;
-    durations.count += 1;
-    durations.sum += seconds;
+    durations.add_several(seconds, 1, bounds);
+    durations.add_to_sum(seconds);
 }
