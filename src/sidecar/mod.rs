@@ -211,6 +211,7 @@ impl Sidecar {
 
     /// Sets the counts of the receiver, which become part of the Watches.
     pub fn received_by(&mut self, counters: Counters) {
+        self.assembler.interpreter.listens();
         self.receiver = Some((counters, Totals::default()));
     }
 

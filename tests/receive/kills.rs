@@ -14,7 +14,10 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use hubwatch::journal::Journal;
+use hubwatch::backend::embedded::Embedded;
+use hubwatch::backend::period::{self, Wanted};
+use hubwatch::journal::{Journal, JournalReader};
+use hubwatch::watch::{Environment, Fact, FactKind, HubName, Micros, Timestamp, ToolFact};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message as _;
@@ -24,10 +27,13 @@ use tokio::net::TcpListener;
 use super::stage::{PROTOBUF, bytes, client, gzip, span, spans_of, traces};
 
 /// Default number of kills: more take too long for a test.
-const KILLS: u64 = 12;
+const KILLS: u64 = 20;
 
 /// How long to wait for a condition.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The hub's name.
+const HUB: &str = "hub-a";
 
 /// Spans in a request.
 const SPANS: u64 = 5;
@@ -92,7 +98,10 @@ impl Program {
     fn start(folder: &Path, hub: &str, destination: &str, port: u16) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hubwatch"));
         command.args(["run", "--hub", hub, "--interval", "200ms", "--drain", "20s", "--event-stream", "never"]);
-        command.args(["--receive", &port.to_string(), "--otlp", destination]).arg("--state-dir").arg(folder.join("state"));
+        command
+            .args(["--name", HUB, "--receive", &port.to_string(), "--otlp", destination])
+            .arg("--state-dir")
+            .arg(folder.join("state"));
         command.env_clear().env("HUBWATCH_OTLP_SIGNALS", "traces").current_dir(folder);
         let stderr = std::fs::File::options().append(true).create(true).open(folder.join("stderr")).unwrap();
         Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap())
@@ -191,10 +200,28 @@ async fn play(takes_meanwhile: bool) -> (u64, Destination) {
     destination.takes.store(true, Ordering::Relaxed);
     until("all spans arrive", folder.path(), || destination.spans() >= acknowledged).await;
     program.stop(folder.path()).await;
-    // The watch has used what was received: each observation is in its state, and not in the journal.
+    // The watch has used what was received: each span is in one Watch, and nothing waits in the journal.
+    assert_eq!(counted(&folder.path().join("state")).await, acknowledged);
     let journal = Journal::open(&folder.path().join("state")).unwrap().journal;
     assert!(journal.observed().await.unwrap().is_empty());
     (acknowledged, destination)
+}
+
+/// The calls of tools that all Watches count.
+async fn counted(state: &Path) -> u64 {
+    let wanted = Wanted {
+        hub: HubName::parse(HUB).unwrap(),
+        environment: Environment::parse("staging").unwrap(),
+        from: Timestamp::now().minus(Micros::new(3_600_000_000)),
+        to: Timestamp::now().plus(Micros::new(60_000_000)),
+    };
+    let backend = Embedded::new(JournalReader::open(state).unwrap());
+    let watches = period::read(&backend, &wanted, Vec::new, Vec::push, |watches| watches, |_, _| ()).await.unwrap().0;
+    let count = |fact: &Fact| match &fact.kind {
+        FactKind::Tool(ToolFact::ToolCallsCounted(calls)) => calls.count.get(),
+        _ => 0,
+    };
+    watches.iter().flat_map(|watch| &watch.facts).map(count).sum()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
