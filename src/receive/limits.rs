@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-/// Bytes of a request, as it is sent and decompressed. gRPC clients accept 4 MiB by default, and a batch of 512 spans with long
-/// texts is about as large.
-pub(crate) const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of a request, as it is sent and decompressed: as many as servers of gRPC take by default, the Collector's among them, so senders
+/// keep to it.
+pub(crate) const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 
 /// Bytes of all requests in work together: those whose bodies arrive, and those that wait for the journal. A request that finds no
 /// room is refused, and its sender repeats it.
-pub(crate) const MAX_BYTES_IN_WORK: usize = 8 * 1024 * 1024;
+pub(crate) const MAX_BYTES_IN_WORK: usize = 6 * 1024 * 1024;
 
 /// Bytes of a decoded request in memory. One is decoded at a time. A small body can make large structures: an empty span takes two
 /// bytes, and more than 200 in memory.
-pub(crate) const MAX_DECODED_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const MAX_DECODED_BYTES: usize = 12 * 1024 * 1024;
 
 /// Requests that wait for the journal. A commit takes milliseconds and holds all of them, so more only hide a slow disk.
 pub(crate) const MAX_REQUESTS_IN_WORK: usize = 64;

@@ -4,16 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::post;
 use hubwatch::backend::embedded::Embedded;
 use hubwatch::backend::period::{self, Wanted};
 use hubwatch::journal::{Journal, JournalReader};
@@ -21,19 +19,12 @@ use hubwatch::watch::{Environment, Fact, FactKind, HubName, Micros, Timestamp, T
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_client::TraceServiceClient;
 use prost::Message as _;
-use serde_json::json;
-use tokio::net::TcpListener;
 
+use super::program::{HUB, PATIENCE, Program, free_port, hub, serve, until};
 use super::stage::{PROTOBUF, bytes, client, gzip, span, spans_of, traces};
 
 /// Default number of kills: more take too long for a test.
 const KILLS: u64 = 20;
-
-/// How long to wait for a condition.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// The hub's name.
-const HUB: &str = "hub-a";
 
 /// Spans in a request.
 const SPANS: u64 = 5;
@@ -78,71 +69,6 @@ impl Destination {
     }
 }
 
-async fn serve(routes: axum::Router) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, routes).await });
-    address
-}
-
-async fn hub() -> String {
-    let health = async || Json(json!({"status": "ok", "state": "ready", "activeClients": 0}));
-    let servers = async || Json(json!({"servers": []}));
-    serve(axum::Router::new().route("/api/health", get(health)).route("/api/servers", get(servers))).await
-}
-
-/// A running program, killed on drop so that a failed test leaves none behind.
-struct Program(Child);
-
-impl Program {
-    fn start(folder: &Path, hub: &str, destination: &str, port: u16) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hubwatch"));
-        command.args(["run", "--hub", hub, "--interval", "200ms", "--drain", "20s", "--event-stream", "never"]);
-        command
-            .args(["--name", HUB, "--receive", &port.to_string(), "--otlp", destination])
-            .arg("--state-dir")
-            .arg(folder.join("state"));
-        command.env_clear().env("HUBWATCH_OTLP_SIGNALS", "traces").current_dir(folder);
-        let stderr = std::fs::File::options().append(true).create(true).open(folder.join("stderr")).unwrap();
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr).spawn().unwrap())
-    }
-
-    fn kill(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-
-    /// Stops it cleanly with SIGTERM.
-    async fn stop(mut self, folder: &Path) {
-        Command::new("kill").arg(self.0.id().to_string()).status().unwrap();
-        until("it ends", folder, || self.0.try_wait().unwrap().is_some()).await;
-        assert!(self.0.wait().unwrap().success(), "{}", stderr(folder));
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn stderr(folder: &Path) -> String {
-    let text = std::fs::read_to_string(folder.join("stderr")).unwrap_or_default();
-    let tail = text.char_indices().rev().nth(3_000).map_or(0, |(at, _)| at);
-    text[tail..].to_owned()
-}
-
-async fn until(what: &str, folder: &Path, mut so: impl FnMut() -> bool) {
-    let wait = async {
-        while !so() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "not within {PATIENCE:?}: {what}; {}", stderr(folder));
-}
-
 /// Sends requests until it is to stop, each until it is acknowledged.
 async fn send(number: u64, port: u16, acknowledged: Arc<AtomicU64>, stop: Arc<AtomicBool>) {
     let address = format!("http://127.0.0.1:{port}");
@@ -179,19 +105,19 @@ async fn play(takes_meanwhile: bool) -> (u64, Destination) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let (destination, endpoint) = Destination::start(takes_meanwhile).await;
     let hub = hub().await;
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = free_port();
     let (acknowledged, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let senders: Vec<_> =
         (0..4).map(|number| tokio::spawn(send(number, port, Arc::clone(&acknowledged), Arc::clone(&stop)))).collect();
     let mut random = fastrand::Rng::with_seed(seed);
     for _ in 0..kills {
         let before = acknowledged.load(Ordering::Relaxed);
-        let mut program = Program::start(folder.path(), &hub, &endpoint, port);
+        let mut program = Program::start(folder.path(), &hub, port, &["--otlp", &endpoint]);
         until("a request is acknowledged", folder.path(), || acknowledged.load(Ordering::Relaxed) > before).await;
         tokio::time::sleep(Duration::from_millis(random.u64(0..500))).await;
         program.kill();
     }
-    let program = Program::start(folder.path(), &hub, &endpoint, port);
+    let program = Program::start(folder.path(), &hub, port, &["--otlp", &endpoint]);
     stop.store(true, Ordering::Relaxed);
     for sender in senders {
         tokio::time::timeout(PATIENCE, sender).await.expect("a sender still repeats").unwrap();

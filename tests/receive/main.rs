@@ -4,6 +4,8 @@
 mod hostile;
 mod kills;
 mod privacy;
+mod program;
 mod protocols;
 mod refusals;
 mod stage;
+mod told;
