@@ -249,5 +249,9 @@ mod tests {
         assert_eq!(reasons(&vitals, 1), ["the journal can't be written: the disk is full"]);
         vitals.committed(Ok(()));
         assert!(reasons(&vitals, 1).is_empty());
+        vitals.receiver(Some("the OTLP receiver has ended".to_owned()));
+        assert_eq!(reasons(&vitals, 1), ["the OTLP receiver has ended"]);
+        vitals.receiver(None);
+        assert!(reasons(&vitals, 1).is_empty());
     }
 }

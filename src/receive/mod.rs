@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
@@ -174,20 +175,28 @@ struct Work {
 impl Work {
     /// Serves until it is stopped; begins again after a failure.
     fn run(self, mut stopped: oneshot::Receiver<()>) {
-        loop {
-            let served = std::panic::catch_unwind(AssertUnwindSafe(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(self.serve(&mut stopped))
-            }));
-            let reason = match served {
-                Ok(Ok(())) => return,
-                Ok(Err(error)) => error.to_string(),
-                Err(_) => "it has panicked".to_owned(),
-            };
-            tracing::error!(reason, "the OTLP receiver has failed and starts again");
-            self.health.send_replace(Some(format!("the OTLP receiver has failed: {reason}")));
-            std::thread::sleep(RESTART);
-        }
+        let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                self.health.send_replace(Some(format!("the OTLP receiver can't start: {error}")));
+                return;
+            }
+        };
+        runtime.block_on(async {
+            loop {
+                let reason = match AssertUnwindSafe(self.serve(&mut stopped)).catch_unwind().await {
+                    Ok(Ok(())) => return,
+                    Ok(Err(error)) => error.to_string(),
+                    Err(_) => "it has panicked".to_owned(),
+                };
+                tracing::error!(reason, "the OTLP receiver has failed and starts again");
+                self.health.send_replace(Some(format!("the OTLP receiver has failed: {reason}")));
+                tokio::select! {
+                    () = tokio::time::sleep(RESTART) => {}
+                    _ = &mut stopped => return,
+                }
+            }
+        });
     }
 
     async fn serve(&self, stopped: &mut oneshot::Receiver<()>) -> std::io::Result<()> {

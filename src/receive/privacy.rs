@@ -267,7 +267,7 @@ fn mask_all(value: &mut AnyValue) {
         Some(any_value::Value::BytesValue(bytes)) => bytes.clear(),
         Some(any_value::Value::ArrayValue(array)) => array.values.iter_mut().for_each(mask_all),
         Some(any_value::Value::KvlistValue(list)) => {
-            list.values.iter_mut().filter_map(|pair| pair.value.as_mut()).for_each(mask_all)
+            list.values.iter_mut().filter_map(|pair| pair.value.as_mut()).for_each(mask_all);
         }
         Some(
             any_value::Value::BoolValue(_)

@@ -299,3 +299,20 @@ impl Sidecar {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_commit_would_have_consumed_is_consumed_by_the_next_one() {
+        let mut pending = Pending { consumed: Some(3), ..Pending::default() };
+        let failed = std::mem::take(&mut pending).into_commit(Vec::new());
+        pending.restore(failed);
+        assert_eq!(pending.consumed, Some(3));
+        let failed = std::mem::take(&mut pending).into_commit(Vec::new());
+        pending.consumed = Some(5);
+        pending.restore(failed);
+        assert_eq!(pending.into_commit(Vec::new()).consumed, Some(5));
+    }
+}

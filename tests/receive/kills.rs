@@ -33,10 +33,13 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(default)
 }
 
+/// The ids of a trace and a span.
+type Identity = (Vec<u8>, Vec<u8>);
+
 /// A destination that keeps how often each span of a sender arrived.
 #[derive(Clone, Default)]
 struct Destination {
-    arrivals: Arc<Mutex<BTreeMap<(Vec<u8>, Vec<u8>), u64>>>,
+    arrivals: Arc<Mutex<BTreeMap<Identity, u64>>>,
     takes: Arc<AtomicBool>,
 }
 
