@@ -15,7 +15,10 @@ use crate::receive::refused::Refused;
 const GROWTH: usize = 2;
 
 /// What one item of a list takes at least: a number or a text.
-const ITEM_BYTES: usize = GROWTH * size_of::<String>();
+const ITEM_BYTES: usize = size_of::<String>();
+
+/// What the allocator needs for a text, beside its bytes.
+const TEXT_BYTES: usize = 16;
 
 /// What each item of a metric takes beside: the decoder holds a metric's content as a tree before it knows its kind.
 const TREE_BYTES: usize = 2 * GROWTH * size_of::<String>();
@@ -48,8 +51,8 @@ fn object(key: &[u8]) -> (usize, bool) {
 /// Measures a request of this signal. What is no JSON is found by the decoder.
 pub(super) fn measure(signal: Signal, body: &[u8], size: &mut Size) -> Result<(), Refused> {
     let tree = if signal == Signal::Metrics { TREE_BYTES } else { 0 };
-    // The key of each open bracket.
-    let mut open: Vec<&[u8]> = Vec::new();
+    // The key of each open bracket, and whether it is a list's.
+    let mut open: Vec<(&[u8], bool)> = Vec::new();
     let (mut text, mut key): (&[u8], &[u8]) = (b"", b"");
     let mut at = 0;
     while let Some(byte) = body.get(at) {
@@ -58,13 +61,16 @@ pub(super) fn measure(signal: Signal, body: &[u8], size: &mut Size) -> Result<()
             b'"' => {
                 let end = end_of_string(body, at);
                 text = &body[at..end];
-                size.add(text.len())?;
                 at = end + 1;
+                // A key is read and not kept.
+                if next(body, at) != Some(b':') {
+                    size.add(TEXT_BYTES + text.len())?;
+                }
             }
             b':' => key = text,
             b'{' | b'[' => {
                 // The objects of a list stand below the list's key.
-                let of = if key.is_empty() { open.last().copied().unwrap_or(b"") } else { key };
+                let of = if key.is_empty() { open.last().map_or(b"".as_slice(), |(key, _)| *key) } else { key };
                 if *byte == b'{' {
                     let (bytes, is_record) = object(of);
                     size.add(bytes + tree)?;
@@ -74,7 +80,7 @@ pub(super) fn measure(signal: Signal, body: &[u8], size: &mut Size) -> Result<()
                 } else {
                     size.add(ITEM_BYTES + tree)?;
                 }
-                open.push(of);
+                open.push((of, *byte == b'['));
                 check_depth(open.len())?;
                 key = b"";
             }
@@ -83,13 +89,19 @@ pub(super) fn measure(signal: Signal, body: &[u8], size: &mut Size) -> Result<()
                 key = b"";
             }
             b',' => {
-                size.add(ITEM_BYTES / 2 + tree)?;
+                let in_list = open.last().is_some_and(|(_, is_list)| *is_list);
+                size.add(if in_list { ITEM_BYTES } else { 0 } + tree)?;
                 key = b"";
             }
             _ => {}
         }
     }
     Ok(())
+}
+
+/// Returns the next byte that is no space.
+fn next(body: &[u8], from: usize) -> Option<u8> {
+    body.get(from..)?.iter().copied().find(|byte| !byte.is_ascii_whitespace())
 }
 
 /// Returns the place of the quote that ends a string.

@@ -15,8 +15,8 @@ use crate::receive::refused::Refused;
 /// A growing list has up to twice its size.
 const GROWTH: usize = 2;
 
-/// What a field without a message takes beside its bytes: a text of a list, or a number of one.
-const LEAF_BYTES: usize = size_of::<String>();
+/// What the allocator needs for a field without a message, beside its bytes.
+const LEAF_BYTES: usize = 16;
 
 /// A message of OTLP.
 struct Message {
@@ -24,26 +24,31 @@ struct Message {
     bytes: usize,
     /// Whether it is a span, a point of a metric or a log record.
     is_record: bool,
-    /// Bytes in memory of each byte of a field without a message: more than one where varints are packed.
+    /// Bytes in memory of a field without a message …
+    leaf_bytes: usize,
+    /// … and of each byte of it: more than one where varints are packed.
     leaf: usize,
     /// Its fields that are messages, by their tags.
     fields: &'static [(u64, &'static Message)],
 }
 
 const fn message<T>(fields: &'static [(u64, &'static Message)]) -> Message {
-    Message { bytes: GROWTH * size_of::<T>(), is_record: false, leaf: 1, fields }
+    Message { bytes: GROWTH * size_of::<T>(), is_record: false, leaf_bytes: LEAF_BYTES, leaf: 1, fields }
 }
 
 const fn record<T>(fields: &'static [(u64, &'static Message)]) -> Message {
     Message { is_record: true, ..message::<T>(fields) }
 }
 
-static VALUE: Message = message::<common::AnyValue>(&[(5, &ARRAY), (6, &KEY_VALUES)]);
-static ARRAY: Message = message::<common::ArrayValue>(&[(1, &VALUE)]);
-static KEY_VALUES: Message = message::<common::KeyValueList>(&[(1, &KEY_VALUE)]);
-static KEY_VALUE: Message = message::<common::KeyValue>(&[(2, &VALUE)]);
+static VALUE: Message = message::<common::AnyValue>(&[(5, &VALUES), (6, &KEY_VALUES)]);
+static KEY_VALUE: Message = message::<common::KeyValue>(&[(2, &VALUE_INSIDE)]);
+// A part of the message around it.
+static VALUE_INSIDE: Message = message::<()>(&[(5, &VALUES), (6, &KEY_VALUES)]);
+static VALUES: Message = message::<()>(&[(1, &VALUE)]);
+static KEY_VALUES: Message = message::<()>(&[(1, &KEY_VALUE)]);
 static SCOPE: Message = message::<common::InstrumentationScope>(&[(3, &KEY_VALUE)]);
-static ENTITY: Message = message::<common::EntityRef>(&[]);
+// Its fields are lists of texts, each of which may be empty.
+static ENTITY: Message = Message { leaf_bytes: GROWTH * size_of::<String>(), ..message::<common::EntityRef>(&[]) };
 static RESOURCE: Message = message::<resource::Resource>(&[(1, &KEY_VALUE), (3, &ENTITY)]);
 
 static TRACES: Message = message::<()>(&[(1, &RESOURCE_SPANS)]);
@@ -57,7 +62,7 @@ static STATUS: Message = message::<trace::Status>(&[]);
 static LOGS: Message = message::<()>(&[(1, &RESOURCE_LOGS)]);
 static RESOURCE_LOGS: Message = message::<logs::ResourceLogs>(&[(1, &RESOURCE), (2, &SCOPE_LOGS)]);
 static SCOPE_LOGS: Message = message::<logs::ScopeLogs>(&[(1, &SCOPE), (2, &LOG_RECORD)]);
-static LOG_RECORD: Message = record::<logs::LogRecord>(&[(5, &VALUE), (6, &KEY_VALUE)]);
+static LOG_RECORD: Message = record::<logs::LogRecord>(&[(5, &VALUE_INSIDE), (6, &KEY_VALUE)]);
 
 static METRICS: Message = message::<()>(&[(1, &RESOURCE_METRICS)]);
 static RESOURCE_METRICS: Message = message::<metrics::ResourceMetrics>(&[(1, &RESOURCE), (2, &SCOPE_METRICS)]);
@@ -122,7 +127,7 @@ fn walk(message: &Message, mut body: &[u8], depth: usize, size: &mut Size) -> Re
                         }
                         walk(field, inside, depth + 1, size)?;
                     }
-                    None => size.add(LEAF_BYTES + inside.len().saturating_mul(message.leaf))?,
+                    None => size.add(message.leaf_bytes + inside.len().saturating_mul(message.leaf))?,
                 }
             }
             // Groups, which OTLP never had.
