@@ -26,7 +26,7 @@
 //! alert                             // telling people
 //! live                              // judging while the watch goes on
 //! backend report scenario           // finding Watches again; rendering verdicts; acting on a hub
-//! export judge process              // sending; verdicts without I/O; the hub's process
+//! export judge process receive      // sending; verdicts without I/O; the hub's process; receiving OTLP
 //! announce hub journal mcp simulator tail // telling a watch; knowledge of hubs; what is kept; an MCP client; hubs that are played; files
 //! clocks                            // the wall clock and the monotonic one
 //! watch                             // the waist
@@ -51,6 +51,7 @@ pub mod judge;
 pub mod live;
 pub mod mcp;
 pub mod process;
+pub mod receive;
 pub mod report;
 pub mod scenario;
 pub mod serve;

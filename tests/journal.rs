@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use hubwatch::journal::{
-    Commit, DestinationName, FILE_NAME, Journal, JournalError, JournalReader, Limits, LogRows, MinuteRow, Opened, Recipient,
-    Signal, Temporality,
+    Commit, DestinationName, FILE_NAME, Journal, JournalError, JournalReader, Limits, LogRows, MinuteRow, Opened, ReceivedRows,
+    Recipient, Recorded, Signal, SpanRow, SpanRowKind, Temporality,
 };
-use hubwatch::watch::{DropReason, DroppedKind};
+use hubwatch::watch::{DropReason, DroppedKind, SpanId, Timestamp, TraceId};
 
 fn open(folder: &Path) -> Opened {
     Journal::open(folder).unwrap()
@@ -190,6 +190,95 @@ async fn beyond_its_size_limit_the_oldest_rows_are_dropped_and_every_record_is_c
     }
     assert_eq!(kept + dropped.get(), 5_000);
     assert!(kept > 500);
+}
+
+fn received(number: u8, observations: Option<Vec<u8>>) -> ReceivedRows {
+    ReceivedRows::new(Signal::Traces, &[number; 1_000], 2, [number; 16], observations)
+}
+
+#[tokio::test]
+async fn a_journal_of_version_3_can_receive() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path());
+    first.journal.commit(Commit { logs: vec![logs(1)], ..state(b"state") }).await.unwrap();
+    first.journal.close().await.unwrap();
+    let connection = rusqlite::Connection::open(folder.path().join(FILE_NAME)).unwrap();
+    connection.execute_batch("DROP TABLE received; DROP TABLE observed; PRAGMA user_version = 3;").unwrap();
+    drop(connection);
+    let opened = open(folder.path());
+    assert_eq!((opened.checkpoint.as_deref(), opened.recovered), (Some(&b"state"[..]), None));
+    opened.journal.register(all_signals()).await.unwrap();
+    let recorded = opened.journal.receive(vec![received(1, Some(b"{}".to_vec()))]).await.unwrap();
+    assert_eq!(recorded, [Recorded::New(Some(1))]);
+    let main = DestinationName::main();
+    assert_eq!(opened.journal.outgoing(&main, Signal::Logs, 1 << 20).await.unwrap().unwrap().records, 10);
+    assert_eq!(opened.journal.outgoing(&main, Signal::Traces, 1 << 20).await.unwrap().unwrap().records, 2);
+}
+
+#[tokio::test]
+async fn received_spans_follow_our_own_and_a_repeated_request_is_known_in_the_next_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = open(folder.path()).journal;
+    first.register(all_signals()).await.unwrap();
+    let own = SpanRow {
+        trace_id: TraceId::from_slice(&[1; 16]).unwrap(),
+        span_id: SpanId::from_slice(&[1; 8]).unwrap(),
+        kind: SpanRowKind::Call,
+        start: Timestamp::from_secs(1),
+        end: Timestamp::from_secs(2),
+        otlp: b"own".to_vec(),
+    };
+    assert_eq!(first.receive(vec![received(1, None), received(2, None), received(1, None)]).await.unwrap(), {
+        [Recorded::New(None), Recorded::New(None), Recorded::Repeated]
+    });
+    first.commit(Commit { spans: vec![own], ..Commit::default() }).await.unwrap();
+    assert_eq!(first.unsent().await.unwrap(), 3);
+    first.close().await.unwrap();
+    let second = open(folder.path()).journal;
+    second.register(all_signals()).await.unwrap();
+    assert_eq!(second.receive(vec![received(2, None)]).await.unwrap(), [Recorded::Repeated]);
+    let main = DestinationName::main();
+    let mut sent = Vec::new();
+    while let Some(outgoing) = second.outgoing(&main, Signal::Traces, 1 << 20).await.unwrap() {
+        second.sent(&main, Signal::Traces, outgoing.last).await.unwrap();
+        sent.push((outgoing.otlp.len(), outgoing.records));
+    }
+    assert_eq!(sent, [(3, 1), (2_000, 4)]);
+    assert_eq!(second.unsent().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn received_spans_beyond_the_size_limit_are_dropped_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let limits = Limits { max_bytes: 300_000, ..Limits::default() };
+    let journal = Journal::open_within(folder.path(), limits).unwrap().journal;
+    journal.register(all_signals()).await.unwrap();
+    let mut random = fastrand::Rng::with_seed(1);
+    for number in 0..100 {
+        let otlp: Vec<u8> = (0..10_000).map(|_| random.u8(..)).collect();
+        journal.receive(vec![ReceivedRows::new(Signal::Traces, &otlp, 2, [number; 16], None)]).await.unwrap();
+    }
+    let dropped = journal.stats().await.unwrap().dropped;
+    let waits = journal.unsent().await.unwrap();
+    assert_eq!(dropped.of(DroppedKind::ReceivedSpans).get() + 2 * waits, 200);
+    assert!(waits < 40, "{waits}");
+}
+
+#[tokio::test]
+async fn observations_are_deleted_with_the_state_that_holds_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(folder.path()).journal;
+    let rows = (1..=3).map(|number| received(number, Some(vec![number]))).collect();
+    journal.receive(rows).await.unwrap();
+    journal.commit(Commit { consumed: Some(2), ..state(b"holds two") }).await.unwrap();
+    assert_eq!(journal.observed().await.unwrap(), [(3, vec![3])]);
+    journal.close().await.unwrap();
+    let second = open(folder.path());
+    assert_eq!(second.journal.observed().await.unwrap(), [(3, vec![3])]);
+    second.journal.commit(Commit { consumed: Some(3), ..state(b"holds all") }).await.unwrap();
+    // Ids are never given twice: "up to 3" can't mean a later one.
+    let recorded = second.journal.receive(vec![received(4, Some(vec![4]))]).await.unwrap();
+    assert_eq!(recorded, [Recorded::New(Some(4))]);
 }
 
 #[test]

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use hubwatch::watch::{
-    ApiOutcome, ApiPoll, Bytes, CallEnded, CallOutcome, Count, DropReason, DroppedKind, Environment, Expected, Fact, FactId,
-    FactKind, FilteringPoll, GeminiOutcome, Histogram, HubName, Interval, Liveness, LlmAttemptsCounted, LlmOutcome, LogFilePoll,
-    LogVolume, Metrics, Micros, Origin, Pairing, Poll, ProcessPoll, RecordUid, ServerPoll, SidecarPoll, Source, Sources, Text,
-    Timestamp, ToolCallsCounted, ToolOutcome, TraceId, Visibility, Watch, WatcherId, When,
+    ApiOutcome, ApiPoll, Bytes, CallEnded, CallOutcome, Carrier, Count, DropReason, DroppedKind, Environment, Expected, Fact,
+    FactId, FactKind, FilteringPoll, GeminiOutcome, Histogram, HubName, Interval, Liveness, LlmAttemptsCounted, LlmOutcome,
+    LogFilePoll, LogVolume, Metrics, Micros, Origin, Pairing, Poll, ProcessPoll, ReceivedKind, RecordUid, Refusal, ServerPoll,
+    SidecarPoll, Source, Sources, Text, Timestamp, ToolCallsCounted, ToolOutcome, TraceId, Visibility, Watch, WatcherId, When,
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
@@ -239,6 +239,10 @@ fn sidecar() -> SidecarPoll {
     let (rss, lag) = (Some(Bytes::new(1)), Some(Micros::new(1)));
     let mut sidecar = SidecarPoll { rss, lag, ..SidecarPoll::default() };
     sidecar.dropped.add(DroppedKind::Logs, DropReason::Size, Count::new(1));
+    for kind in ReceivedKind::ALL {
+        sidecar.received.add(*kind, Carrier::Grpc, Count::new(1));
+        sidecar.refused.add(*kind, Refusal::Malformed, Count::new(1));
+    }
     sidecar
 }
 
@@ -349,7 +353,7 @@ where the end of its bucket falls.
 
 Every span, event and record belongs to a resource with `service.name=mcp-hub`, `service.instance.id` (the hub's name),
 `deployment.environment.name` and, where somebody named the build under test, `service.version`. The sidecar's own metrics
-(`mcphub.sidecar.*` and `process.*` that say so) belong to a resource with `service.name=hubwatch`, `service.instance.id` (the
+(`mcphub.sidecar.*`, `otelcol_receiver_*` and `process.*` that say so) belong to a resource with `service.name=hubwatch`, `service.instance.id` (the
 watcher) and `mcphub.watch.hub`.
 ";
 

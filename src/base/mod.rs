@@ -4,6 +4,7 @@ pub mod atomic;
 pub mod backoff;
 pub mod causes;
 pub mod exit;
+pub mod host;
 pub mod nearest;
 pub(crate) mod pairs;
 pub mod secret;

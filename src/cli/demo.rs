@@ -287,6 +287,7 @@ async fn live(stage: &Stage, play: Play) -> Result<Period, CliError> {
         lines: Lines::default(),
         build: Some(Text::from("demo")),
         state_dir: stage.state_dir.clone(),
+        receive: None,
         destinations: Vec::new(),
         limits: Limits::default(),
         drain: crate::config::DEFAULT_DRAIN,

@@ -8,6 +8,7 @@ use crate::export::SpawnError;
 use crate::hub::client::ClientError;
 use crate::hub::discover::DiscoverError;
 use crate::journal::JournalError;
+use crate::receive::ReceiveError;
 use crate::report::RenderError;
 use crate::serve::ServeError;
 
@@ -35,6 +36,9 @@ pub enum CliError {
     /// The server can't listen on its address.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// The OTLP receiver can't listen on its address.
+    #[error(transparent)]
+    Receive(#[from] ReceiveError),
     /// A receiver of alerts is unusable.
     #[error(transparent)]
     Alerts(#[from] AlertsError),
@@ -70,6 +74,7 @@ impl CliError {
             | Self::Spawn(_)
             | Self::Journal(_)
             | Self::Serve(_)
+            | Self::Receive(_)
             | Self::Render(_)
             | Self::Output { .. }
             | Self::Usage(_)

@@ -16,6 +16,7 @@ use crate::config::destinations::Flags;
 use crate::config::environment::{self, Environment};
 use crate::config::file::HubSection;
 use crate::config::listen::DEFAULT_LISTEN;
+use crate::config::receive::DEFAULT_RECEIVE;
 use crate::config::{self, ConfigError, Layers, Sourced};
 use crate::hub::client::{ClientError, HubClient};
 use crate::hub::discover;
@@ -37,6 +38,7 @@ use clap::Args;
   mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log -
   mcp-hub --port 7000 --config hub.json 2>&1 | hubwatch run --hub http://127.0.0.1:7000 --log mcp-hub.log --stdin
   hubwatch run --listen                 # serve a status page at http://127.0.0.1:9684, /readyz and /metrics
+  hubwatch run --receive                # receive OTLP by HTTP and gRPC on the usual ports of this host
   hubwatch run --listen 0.0.0.0:9684    # allow reports from another machine: --backend jaeger=http://here:9684
   hubwatch run --for 48h --report report.md     # watch, report, and exit with the verdict")]
 pub struct RunArgs {
@@ -88,6 +90,9 @@ pub struct RunArgs {
     /// server]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DEFAULT_LISTEN)]
     pub(super) listen: Option<String>,
+    /// Receive OTLP on this address; without a value HTTP on 127.0.0.1:4318 and gRPC on 127.0.0.1:4317 [default: no receiver]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = DEFAULT_RECEIVE)]
+    pub(super) receive: Option<String>,
     /// The path of dashboard.json [default: in the state folder]
     #[arg(long, value_name = "FILE")]
     pub(super) dashboard: Option<PathBuf>,
@@ -122,6 +127,11 @@ pub(super) async fn run(args: RunArgs, layers: &Layers<impl Environment + Clone>
     let one_dashboard = layers.file.dashboard.file.is_some();
     if plans.len() > 1 && one_dashboard {
         let problem = "[dashboard] file and HUBWATCH_DASHBOARD work for one hub only: remove them, and each hub writes dashboard.json to its state folder";
+        return Err(CliError::Usage(problem.to_owned()));
+    }
+    if plans.len() > 1 && plans.iter().any(|plan| plan.receive.is_some()) {
+        let problem =
+            "--receive and [receive] work for one hub only, because nothing says which hub a record is of: choose it with --name";
         return Err(CliError::Usage(problem.to_owned()));
     }
     let first = plans.first().map(|plan| (plan.name.clone(), plan.environment.clone(), plan.state_dir.clone()));
@@ -305,6 +315,7 @@ fn plan(args: &RunArgs, layers: &Layers<impl Environment>) -> Result<Plan, CliEr
         build: build.map(|build| Text::new(build.value)),
         state_dir,
         rules: layers.file.rules().entries().map_err(|error| CliError::Usage(error.to_string()))?,
+        receive: layers.receive(args.receive.as_deref())?,
         destinations: layers.destinations(Flags { endpoint: args.otlp.as_deref(), protocol: args.otlp_protocol.as_deref() })?,
         limits: layers.journal_limits()?,
         drain: layers.drain(args.drain.as_deref())?,

@@ -44,6 +44,9 @@ pub struct File {
     /// `[serve]`: the HTTP server.
     #[serde(default)]
     pub serve: ServeSection,
+    /// `[receive]`: the OTLP receiver.
+    #[serde(default)]
+    pub receive: ReceiveSection,
     /// `[[notify]]`: receivers of alerts.
     #[serde(default)]
     pub notify: Vec<NotifySection>,
@@ -245,6 +248,22 @@ pub struct ServeSection {
     pub listen: Option<String>,
 }
 
+/// `[receive]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiveSection {
+    /// Where to listen.
+    pub listen: Option<String>,
+    /// The file with the token that senders need.
+    pub token_file: Option<PathBuf>,
+    /// True if other hosts may send without a token.
+    pub allow_without_token: Option<bool>,
+    /// The receiver's certificate.
+    pub certificate: Option<PathBuf>,
+    /// Its key.
+    pub key: Option<PathBuf>,
+}
+
 /// `[[notify]]`
 #[derive(Clone, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -394,7 +413,7 @@ mod tests {
         assert_eq!(file.hub().url.as_deref(), Some("http://127.0.0.1:7000"));
         assert_eq!(file.servers["github"].expected, ["connecting", "disconnected"]);
         assert!(file.hub().name.is_some() && file.watch.interval.is_some() && file.otlp.endpoint.is_some());
-        assert!(file.serve.listen.is_some() && file.judge.min_period.is_some());
+        assert!(file.receive.listen.is_some() && file.serve.listen.is_some() && file.judge.min_period.is_some());
         assert!(file.dashboard.file.is_some() && file.dashboard.interval.is_some());
         assert_eq!((file.criterion.len(), file.alert.len(), file.waiver.len(), file.notify.len()), (1, 1, 1, 2));
         assert!(file.backend.source.is_some());

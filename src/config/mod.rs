@@ -9,6 +9,7 @@ pub mod file;
 pub mod journal;
 pub mod listen;
 pub mod notify;
+pub mod receive;
 pub mod settings;
 mod variables;
 

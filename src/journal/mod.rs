@@ -8,8 +8,10 @@ mod expiry;
 mod file_loss;
 mod hubs;
 mod reader;
+mod received;
 mod recovery;
 mod retention;
+mod rows;
 mod schema;
 mod spool;
 mod writer;
@@ -21,10 +23,11 @@ pub use commits::Commits;
 pub use file_loss::Loss;
 pub use hubs::KnownHub;
 pub use reader::{JournalReader, WatchRow, WatchedPeriod};
+pub use received::{ReceivedRows, Recorded};
 pub use recovery::Recovered;
 pub use retention::{Limits, MAX_AGE, MAX_BYTES, RESERVE};
 pub use schema::VERSION;
-pub use writer::{DeadLetter, Journal, Opened, Outgoing};
+pub use writer::{DeadLetter, Journal, Opened, Outgoing, Passed};
 
 use crate::watch::{Bytes, Count, Drops, Environment, HubName, Level, Slot, SpanId, Text, Timestamp, TraceId};
 
@@ -232,6 +235,8 @@ pub struct Commit {
     pub dropped: Drops,
     /// The state that belongs to this data.
     pub checkpoint: Option<Vec<u8>>,
+    /// The last observations of received requests that are part of this state: they are deleted up to here.
+    pub consumed: Option<i64>,
 }
 
 /// A span, with the columns that queries need.

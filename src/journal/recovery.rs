@@ -25,7 +25,8 @@ pub struct Recovered {
 }
 
 /// The tables to copy. The watcher's identity and the cursors come first.
-const TABLES: [&str; 10] = ["meta", "cursor", "span", "spool", "lacks", "dead_letter", "dropped", "log_minute", "notable", "age"];
+const TABLES: [&str; 12] =
+    ["meta", "cursor", "span", "spool", "lacks", "dead_letter", "dropped", "log_minute", "notable", "age", "received", "observed"];
 
 /// Opens the journal; recovers it if it is damaged.
 pub(super) fn open(

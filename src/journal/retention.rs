@@ -77,11 +77,12 @@ macro_rules! not_in_flight {
 }
 
 /// The order in which kinds are dropped. A spool row counts once for each destination that lacks it.
-pub(super) const DROP_ORDER: [DroppableRows; 6] = [
+pub(super) const DROP_ORDER: [DroppableRows; 7] = [
     DroppableRows { what: DroppedKind::DeadLetters, table: "dead_letter", condition: "1", records: "records" },
     DroppableRows { what: DroppedKind::Logs, table: "spool", condition: LOGS_NOT_IN_FLIGHT, records: LACKED },
     DroppableRows { what: DroppedKind::NotableLines, table: "notable", condition: "1", records: "1" },
     DroppableRows { what: DroppedKind::Metrics, table: "spool", condition: METRICS_NOT_IN_FLIGHT, records: LACKED },
+    DroppableRows { what: DroppedKind::ReceivedSpans, table: "spool", condition: SPANS_NOT_IN_FLIGHT, records: LACKED },
     DroppableRows { what: DroppedKind::Calls, table: "span", condition: "kind = 'call'", records: "1" },
     DroppableRows { what: DroppedKind::Watches, table: "span", condition: "kind = 'watch'", records: "1" },
 ];
@@ -91,6 +92,9 @@ const LOGS_NOT_IN_FLIGHT: &str = concat!("signal = 'logs' AND ", not_in_flight!(
 
 /// Waiting metrics, with the same exception.
 const METRICS_NOT_IN_FLIGHT: &str = concat!("signal = 'metrics' AND ", not_in_flight!());
+
+/// Waiting spans that others sent to the receiver, with the same exception.
+const SPANS_NOT_IN_FLIGHT: &str = concat!("signal = 'traces' AND ", not_in_flight!());
 
 const LACKED: &str = "records * (SELECT count(*) FROM lacks WHERE lacks.spool = spool.id)";
 

@@ -5,7 +5,7 @@ use rusqlite::{Connection, Transaction};
 use super::JournalError;
 
 /// The schema version. Every change raises it by one and adds a step to [`migrate`].
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 const TABLES: &str = "
 CREATE TABLE meta(key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -35,7 +35,7 @@ CREATE VIEW notable_lines AS
 /// Added in version 2: data that waits for several destinations is stored once, compressed; rejected and dropped records are
 /// counted.
 const SPOOL: &str = "
--- Log lines that were not acknowledged at once, and metrics. Encoding: 0 plain, 1 zstd.
+-- Log lines that were not acknowledged at once, metrics, and received telemetry. Encoding: 0 plain, 1 zstd.
 CREATE TABLE spool(
   id INTEGER PRIMARY KEY AUTOINCREMENT, signal TEXT NOT NULL, records INTEGER NOT NULL, time_us INTEGER NOT NULL,
   encoding INTEGER NOT NULL, otlp BLOB NOT NULL);
@@ -57,6 +57,14 @@ const AGE: &str = "
 CREATE TABLE age(
   id INTEGER PRIMARY KEY AUTOINCREMENT, at_us INTEGER NOT NULL, span INTEGER NOT NULL, spool INTEGER NOT NULL,
   notable INTEGER NOT NULL, dead_letter INTEGER NOT NULL);
+";
+
+/// Added in version 4: what the OTLP receiver accepted.
+const RECEIVED: &str = "
+-- Hashes of received requests, so that a repeated one is kept once. The hour counts hours of running, not of a clock.
+CREATE TABLE received(id INTEGER PRIMARY KEY AUTOINCREMENT, hash BLOB NOT NULL UNIQUE, hour INTEGER NOT NULL);
+-- Observations of received requests that no commit of the watch has used yet, as JSON.
+CREATE TABLE observed(id INTEGER PRIMARY KEY AUTOINCREMENT, observations BLOB NOT NULL);
 ";
 
 /// The last spool row that each sender is sending: rows up to it may have arrived already, so they are neither dropped nor counted
@@ -122,6 +130,9 @@ fn migrate(transaction: &Transaction<'_>, version: u32, now_us: i64) -> Result<(
     }
     if version < 3 {
         transaction.execute_batch(AGE)?;
+    }
+    if version < 4 {
+        transaction.execute_batch(RECEIVED)?;
     }
     Ok(())
 }

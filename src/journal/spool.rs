@@ -1,8 +1,9 @@
-//! The queue of requests for destinations: each stored once, compressed, with the destinations that lack it.
+//! The queue of requests for destinations: each stored once, compressed, with the destinations that lack it. Our own spans stand in
+//! their own table, which the trace senders read first.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, params};
 
-use super::writer::{Outgoing, int};
+use super::writer::{Outgoing, Passed, int};
 use super::{DestinationName, Encoding, MetricRows, Recipient, Signal, Temporality};
 use crate::watch::Timestamp;
 
@@ -112,10 +113,10 @@ pub(super) fn next_spans(
 ) -> Result<Option<Outgoing>, rusqlite::Error> {
     let sql = "SELECT id, 1, 0, otlp FROM span WHERE id > (SELECT passed FROM cursor WHERE destination = ?) ORDER BY id";
     let mut statement = connection.prepare_cached(sql)?;
-    gather(statement.query([destination.as_str()])?, max, false)
+    gather(statement.query([destination.as_str()])?, max, false, Passed::Span)
 }
 
-/// Returns the next logs or metrics for a destination.
+/// Returns the next rows of the spool for a destination.
 pub(super) fn next(
     connection: &Connection,
     destination: &DestinationName,
@@ -126,16 +127,22 @@ pub(super) fn next(
                WHERE lacks.destination = ? AND lacks.signal = ? ORDER BY lacks.spool";
     let mut statement = connection.prepare_cached(sql)?;
     // Metrics are sent one by one: a receiver that rejects a point rejects the whole request.
-    let outgoing = gather(statement.query(params![destination.as_str(), signal.as_str()])?, max, signal == Signal::Metrics)?;
-    if let Some(Outgoing { last, .. }) = outgoing {
+    let outgoing =
+        gather(statement.query(params![destination.as_str(), signal.as_str()])?, max, signal == Signal::Metrics, Passed::Spool)?;
+    if let Some(Outgoing { last: Passed::Spool(last), .. }) = outgoing {
         let sql = "INSERT OR REPLACE INTO temp.in_flight(destination, signal, last) VALUES (?, ?, ?)";
         connection.prepare_cached(sql)?.execute(params![destination.as_str(), signal.as_str(), last])?;
     }
     Ok(outgoing)
 }
 
-fn gather(mut rows: rusqlite::Rows<'_>, max: usize, alone: bool) -> Result<Option<Outgoing>, rusqlite::Error> {
-    let mut outgoing = Outgoing { otlp: Vec::new(), rows: 0, last: 0, records: 0 };
+fn gather(
+    mut rows: rusqlite::Rows<'_>,
+    max: usize,
+    alone: bool,
+    table: impl Fn(i64) -> Passed,
+) -> Result<Option<Outgoing>, rusqlite::Error> {
+    let mut outgoing = Outgoing { otlp: Vec::new(), rows: 0, last: table(0), records: 0 };
     while let Some(row) = rows.next()? {
         let before = outgoing.otlp.len();
         let damaged = add(row, &mut outgoing.otlp).is_err();
@@ -147,7 +154,7 @@ fn gather(mut rows: rusqlite::Rows<'_>, max: usize, alone: bool) -> Result<Optio
             outgoing.otlp.truncate(before);
         }
         outgoing.rows += 1;
-        outgoing.last = row.get(0)?;
+        outgoing.last = table(row.get(0)?);
         outgoing.records += u64::from(row.get::<_, u32>(1)?);
     }
     Ok((outgoing.rows > 0).then_some(outgoing))
@@ -157,17 +164,20 @@ fn add(row: &Row<'_>, into: &mut Vec<u8>) -> Result<(), rusqlite::Error> {
     plain(row.get(2)?, row.get_ref(3)?.as_blob().map_err(rusqlite::Error::from)?, into)
 }
 
-/// Records that a destination has everything up to row `last`.
+/// Records that a destination has everything of a table up to row `last`.
 pub(super) fn passed(
     transaction: &Transaction<'_>,
     destination: &DestinationName,
     signal: Signal,
-    last: i64,
+    last: Passed,
 ) -> Result<(), rusqlite::Error> {
-    if signal == Signal::Traces {
-        let sql = "UPDATE cursor SET passed = max(passed, ?) WHERE destination = ?";
-        return transaction.prepare_cached(sql)?.execute(params![last, destination.as_str()]).map(drop);
-    }
+    let last = match last {
+        Passed::Span(last) => {
+            let sql = "UPDATE cursor SET passed = max(passed, ?) WHERE destination = ?";
+            return transaction.prepare_cached(sql)?.execute(params![last, destination.as_str()]).map(drop);
+        }
+        Passed::Spool(last) => last,
+    };
     let sql = "SELECT spool FROM lacks WHERE destination = ? AND signal = ? AND spool <= ?";
     let rows: Vec<i64> = {
         let mut statement = transaction.prepare_cached(sql)?;

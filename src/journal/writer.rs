@@ -5,15 +5,16 @@ use std::io::{Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, params};
+use rusqlite::{Connection, OptionalExtension as _, params};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::file_loss::{JournalFiles, Loss};
+use super::received::{self, Hours, ReceivedRows, Recorded};
 use super::recovery::{self, Recovered};
 use super::retention::{self, Limits, Retention};
 use super::{
-    Commit, Commits, CreatedAgain, FILE_NAME, JournalError, KnownHub, LOCK_NAME, MinuteRow, NotCommitted, NotableRow, Recipient,
-    Signal, SpanRow, SpanRowKind, Stats, hubs, schema, spool,
+    Commit, Commits, CreatedAgain, FILE_NAME, JournalError, KnownHub, LOCK_NAME, NotCommitted, Recipient, Signal, Stats, hubs,
+    rows, schema, spool,
 };
 use crate::clocks::{self, ReadClocks};
 use crate::journal::DestinationName;
@@ -56,10 +57,19 @@ pub struct Outgoing {
     pub otlp: Vec<u8>,
     /// Number of rows.
     pub rows: u32,
-    /// Id of the last row.
-    pub last: i64,
+    /// The last row.
+    pub last: Passed,
     /// Number of records.
     pub records: u64,
+}
+
+/// A row of a sender's queue, by its table and id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Passed {
+    /// One of our own spans.
+    Span(i64),
+    /// A row of the spool: logs, metrics, and what others sent to the receiver.
+    Spool(i64),
 }
 
 /// A request that a destination permanently rejected.
@@ -84,6 +94,8 @@ struct Writer {
     lost: Option<Loss>,
     /// Repaired losses that were not reported yet.
     created_again: Vec<CreatedAgain>,
+    /// The age of received requests.
+    hours: Hours,
     /// The lock file, locked while it is open.
     lock: File,
     /// Set to stop the writer. The last field, so that it is dropped after the connection and the lock.
@@ -124,6 +136,7 @@ impl Journal {
             files,
             lost: None,
             created_again: Vec::new(),
+            hours: Hours::default(),
             lock,
             closing: None,
         };
@@ -157,6 +170,17 @@ impl Journal {
         }
     }
 
+    /// Records received requests in one transaction, which is on disk when this returns. A request whose hash is known is not recorded
+    /// again.
+    pub async fn receive(&self, rows: Vec<ReceivedRows>) -> Result<Vec<Recorded>, JournalError> {
+        self.job(move |writer| writer.receive(&rows)).await
+    }
+
+    /// Returns the observations of received requests that no commit of the watch has used, with their ids and in their order.
+    pub async fn observed(&self) -> Result<Vec<(i64, Vec<u8>)>, JournalError> {
+        self.job(|writer| Ok(received::observed(&writer.connection)?)).await
+    }
+
     /// Sets the destinations of what is committed from now on. A new one begins with the next spans; one that is no longer listed
     /// is deleted with its queue.
     pub async fn register(&self, recipients: Vec<Recipient>) -> Result<(), JournalError> {
@@ -175,7 +199,7 @@ impl Journal {
     }
 
     /// Records that the destination has everything up to row `last`.
-    pub async fn sent(&self, destination: &DestinationName, signal: Signal, last: i64) -> Result<(), JournalError> {
+    pub async fn sent(&self, destination: &DestinationName, signal: Signal, last: Passed) -> Result<(), JournalError> {
         let destination = destination.clone();
         self.job(move |writer| writer.passed(&destination, signal, last)).await
     }
@@ -378,38 +402,55 @@ impl Writer {
         }
     }
 
-    /// Commits; on a full disk, retries once after room was made.
     fn commit(&mut self, commit: &Commit) -> Result<(), JournalError> {
+        self.durably(|writer| writer.try_commit(commit))
+    }
+
+    fn receive(&mut self, rows: &[ReceivedRows]) -> Result<Vec<Recorded>, JournalError> {
+        self.durably(|writer| {
+            let hour = writer.hours.now(&writer.connection, (writer.clocks)().monotonic)?;
+            let transaction = writer.connection.transaction()?;
+            let recorded = received::insert(&transaction, rows, &writer.recipients, hour)?;
+            transaction.commit()?;
+            Ok(recorded)
+        })
+    }
+
+    /// Commits; on a full disk, retries once after room was made.
+    fn durably<T>(&mut self, commit: impl Fn(&mut Self) -> Result<T, JournalError>) -> Result<T, JournalError> {
         self.check_files()?;
         let now = (self.clocks)();
-        match self.try_commit(commit) {
-            Err(error) if error.is_full() && self.retention.make_room(&mut self.connection, now) => self.try_commit(commit)?,
+        let committed = match commit(self) {
+            Err(error) if error.is_full() && self.retention.make_room(&mut self.connection, now) => commit(self)?,
             other => other?,
-        }
+        };
         self.commits.send_modify(|commits| *commits += 1);
         // The data is safe: failed retention is retried after the next commit.
         if let Err(error) = self.retention.after_commit(&mut self.connection, now) {
             tracing::warn!(%error, "could not drop old rows from the journal; retrying after the next commit");
         }
-        Ok(())
+        Ok(committed)
     }
 
     fn try_commit(&mut self, commit: &Commit) -> Result<(), JournalError> {
         let transaction = self.connection.transaction()?;
-        insert_spans(&transaction, &commit.spans)?;
+        rows::insert_spans(&transaction, &commit.spans)?;
         for rows in &commit.logs {
             spool::insert(&transaction, Signal::Logs, rows.records, rows.encoding, &rows.otlp, rows.destinations.iter())?;
         }
         for metrics in &commit.metrics {
             spool::insert_metrics(&transaction, metrics, &self.recipients)?;
         }
-        add_minutes(&transaction, &commit.minutes)?;
-        insert_notable(&transaction, &commit.notable)?;
+        rows::add_minutes(&transaction, &commit.minutes)?;
+        rows::insert_notable(&transaction, &commit.notable)?;
         for (what, reason, records) in commit.dropped.iter() {
             retention::count(&transaction, what, reason, records)?;
         }
         if let Some(checkpoint) = &commit.checkpoint {
             put(&transaction, "checkpoint", checkpoint)?;
+        }
+        if let Some(last) = commit.consumed {
+            received::consume(&transaction, last)?;
         }
         Ok(transaction.commit()?)
     }
@@ -424,12 +465,15 @@ impl Writer {
 
     fn outgoing(&self, destination: &DestinationName, signal: Signal, max: usize) -> Result<Option<Outgoing>, JournalError> {
         Ok(match signal {
-            Signal::Traces => spool::next_spans(&self.connection, destination, max)?,
+            Signal::Traces => match spool::next_spans(&self.connection, destination, max)? {
+                None => spool::next(&self.connection, destination, signal, max)?,
+                spans => spans,
+            },
             Signal::Logs | Signal::Metrics => spool::next(&self.connection, destination, signal, max)?,
         })
     }
 
-    fn passed(&mut self, destination: &DestinationName, signal: Signal, last: i64) -> Result<(), JournalError> {
+    fn passed(&mut self, destination: &DestinationName, signal: Signal, last: Passed) -> Result<(), JournalError> {
         let transaction = self.connection.transaction()?;
         spool::passed(&transaction, destination, signal, last)?;
         Ok(transaction.commit()?)
@@ -449,40 +493,4 @@ impl Writer {
         let dropped = retention::dropped(&self.connection)?;
         Ok(Stats { size, unsent, oldest_unsent, dropped, created_again: std::mem::take(&mut self.created_again) })
     }
-}
-
-fn insert_spans(transaction: &Transaction<'_>, spans: &[SpanRow]) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT OR IGNORE INTO span(kind, trace_id, span_id, start_us, end_us, hub, environment, run, sequence, otlp)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-    let mut statement = transaction.prepare_cached(sql)?;
-    for span in spans {
-        let (kind, hub, environment, run, sequence) = match &span.kind {
-            SpanRowKind::Call => ("call", None, None, None, None),
-            SpanRowKind::Watch { hub, environment, run, sequence, .. } => {
-                ("watch", Some(hub.as_str()), Some(environment.as_str()), Some(*run), Some(int(sequence.get())))
-            }
-        };
-        let (start, end) = (int(span.start.get()), int(span.end.get()));
-        let (trace_id, span_id) = (span.trace_id.as_bytes(), span.span_id.as_bytes());
-        statement.execute(params![kind, trace_id, span_id, start, end, hub, environment, run, sequence, span.otlp])?;
-    }
-    Ok(())
-}
-
-fn add_minutes(transaction: &Transaction<'_>, minutes: &[MinuteRow]) -> Result<(), rusqlite::Error> {
-    let sql = "INSERT INTO log_minute(minute, level, lines, bytes) VALUES (?, ?, ?, ?)
-               ON CONFLICT DO UPDATE SET lines = lines + excluded.lines, bytes = bytes + excluded.bytes";
-    let mut statement = transaction.prepare_cached(sql)?;
-    for row in minutes {
-        statement.execute(params![int(row.minute), row.level, int(row.lines), int(row.bytes)])?;
-    }
-    Ok(())
-}
-
-fn insert_notable(transaction: &Transaction<'_>, notable: &[NotableRow]) -> Result<(), rusqlite::Error> {
-    let mut statement = transaction.prepare_cached("INSERT INTO notable(time_us, level, text) VALUES (?, ?, ?)")?;
-    for row in notable {
-        statement.execute(params![int(row.time.get()), row.level.as_str(), row.text.as_str()])?;
-    }
-    Ok(())
 }

@@ -30,6 +30,7 @@ struct Signs {
     commits: Option<Commits>,
     refused: Option<String>,
     warning: Option<String>,
+    receiver: Option<String>,
     deployment: Deployment,
     metrics: Option<ExportMetricsServiceRequest>,
 }
@@ -97,6 +98,11 @@ impl Vitals {
     /// Records that a configured source can't be read; `None` once it can again.
     pub fn warned(&self, warning: Option<String>) {
         self.signs().warning = warning;
+    }
+
+    /// Records why the OTLP receiver can't receive; `None` while it can, or where there is none.
+    pub fn receiver(&self, problem: Option<String>) {
+        self.signs().receiver = problem;
     }
 
     /// Records what the hub reported about its start.
@@ -177,6 +183,7 @@ impl Signs {
         if let Some(reason) = &self.refused {
             not_ready.push(format!("the journal can't be written: {reason}"));
         }
+        not_ready.extend(self.receiver.clone());
         match self.polled {
             None => not_ready.push("the hub has not been polled yet".to_owned()),
             Some(polled) if polled.is_too_long_ago(now, interval) => {
@@ -241,6 +248,10 @@ mod tests {
         vitals.committed(Err("the disk is full".to_owned()));
         assert_eq!(reasons(&vitals, 1), ["the journal can't be written: the disk is full"]);
         vitals.committed(Ok(()));
+        assert!(reasons(&vitals, 1).is_empty());
+        vitals.receiver(Some("the OTLP receiver has ended".to_owned()));
+        assert_eq!(reasons(&vitals, 1), ["the OTLP receiver has ended"]);
+        vitals.receiver(None);
         assert!(reasons(&vitals, 1).is_empty());
     }
 }

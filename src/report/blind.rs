@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::model::Provenance;
 use super::words;
-use crate::judge::history::{History, LogHistory};
-use crate::watch::{Aspect, DropReason, DroppedKind, LogShape, Sight, Visibility, Visible};
+use crate::judge::history::{History, LogHistory, SidecarHistory};
+use crate::watch::{Aspect, DropReason, DroppedKind, LogShape, Refusal, Sight, Visibility, Visible};
 
 /// Returns everything that the sources did not show.
 pub fn blind_spots(history: &History, provenance: &Provenance) -> Vec<String> {
@@ -137,7 +137,27 @@ fn losses(history: &History, all: &mut Vec<String>) {
              No verdict depends on them."
         ));
     }
+    let spans = of(DroppedKind::ReceivedSpans);
+    if spans > 0 {
+        all.push(format!(
+            "The sidecar's queue was full: {spans} spans that others had sent by OTLP were dropped before they were sent on."
+        ));
+    }
+    all.extend(refused(own));
     if own.rejected > 0 {
         all.push(format!("A destination permanently rejected {} records; they are kept in the sidecar's journal.", own.rejected));
     }
+}
+
+/// Returns what the OTLP receiver refused for good. What a sender was asked to send again is no loss that is known.
+fn refused(own: &SidecarHistory) -> Option<String> {
+    let for_good = |reason: &str| Refusal::parse(reason).is_none_or(|reason| !reason.is_passing());
+    let counts = own.refused.iter().flat_map(|(what, reasons)| {
+        let what = what.replace('_', " ");
+        let reasons = reasons.iter().filter(|(reason, _)| for_good(reason));
+        reasons.map(move |(reason, count)| format!("{count} {what} ({})", reason.replace('_', " ")))
+    });
+    let counts: Vec<String> = counts.collect();
+    let told = format!("The OTLP receiver refused {}: what only these showed is missing.", counts.join(", "));
+    (!counts.is_empty()).then_some(told)
 }

@@ -1,5 +1,7 @@
 //! The sidecar's own figures, worded.
 
+use std::collections::BTreeMap;
+
 use super::model::Report;
 use super::words;
 
@@ -23,7 +25,7 @@ pub(super) fn rows(report: &Report) -> Vec<Row> {
         (own.parse_failures.unwrap_or(0), "lines of invalid JSON, kept as text"),
         (own.unreadable_answers, "unexpected API answers"),
     ];
-    vec![
+    let mut rows = vec![
         ("Read from the log", format!("{} lines, {}", log.lines, words::bytes(log.bytes))),
         ("Maximum log read delay", lag.unwrap_or_else(|| "–".to_owned())),
         ("Maximum unread log at the end of an interval", said(own.most_behind_bytes, words::bytes)),
@@ -35,16 +37,24 @@ pub(super) fn rows(report: &Report) -> Vec<Row> {
         ("Maximum journal size", said(own.journal_peak_bytes, words::bytes)),
         ("Memory, peak", said(own.rss_peak_bytes, words::bytes)),
         ("CPU time", cpu.unwrap_or_else(|| "–".to_owned())),
-    ]
+    ];
+    if !own.received.is_empty() || !own.refused.is_empty() {
+        let received = own.received.iter().map(|(what, count)| (*count, what.replace('_', " ")));
+        rows.extend([("Received by OTLP", list(received)), ("Refused by the OTLP receiver", list(by_reason(&own.refused)))]);
+    }
+    rows
 }
 
 /// Returns what was dropped, and why.
 pub(super) fn dropped(report: &Report) -> String {
-    let all = report.sidecar.dropped.iter().flat_map(|(what, reasons)| {
+    list(by_reason(&report.sidecar.dropped))
+}
+
+fn by_reason(counts: &BTreeMap<String, BTreeMap<String, u64>>) -> impl Iterator<Item = (u64, String)> {
+    counts.iter().flat_map(|(what, reasons)| {
         let what = what.replace('_', " ");
         reasons.iter().map(move |(reason, count)| (*count, format!("{what} ({})", reason.replace('_', " "))))
-    });
-    list(all)
+    })
 }
 
 fn list(all: impl Iterator<Item = (u64, String)>) -> String {

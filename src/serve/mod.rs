@@ -6,7 +6,7 @@ mod metrics;
 mod status;
 mod traces;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,23 +146,14 @@ async fn name_ourselves(mut response: Response) -> Response {
     response
 }
 
-/// Protects a loopback server from DNS rebinding: a page of the internet whose name resolves to this host would make a browser ask
-/// by that name and read the answer. Only addresses and `localhost` are allowed.
+/// Protects a loopback server from DNS rebinding. Only addresses and `localhost` are allowed.
 async fn only_by_address(request: Request, next: Next) -> Response {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    if is_address(host) {
+    if crate::base::host::is_address(host) {
         return next.run(request).await;
     }
     let help = "use an IP address or localhost; to allow other names, listen on an address that is not loopback\n";
     (StatusCode::FORBIDDEN, help).into_response()
-}
-
-fn is_address(host: &str) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => name,
-        _ => host,
-    };
-    name == "localhost" || name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok()
 }
 
 fn router(served: Served) -> Router {
@@ -178,19 +169,4 @@ fn router(served: Served) -> Router {
         // The path of a trace's page in Jaeger's UI, so that a report's links work here.
         .route("/trace/{id}", get(traces::trace))
         .with_state(served)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_addresses_and_localhost_are_accepted_as_host() {
-        for host in ["127.0.0.1:9684", "localhost:9684", "localhost", "[::1]:9684", "[::1]", "10.0.0.7"] {
-            assert!(is_address(host), "{host}");
-        }
-        for host in ["attacker.example:9684", "localhost.attacker.example", "", "127.0.0.1.attacker.example"] {
-            assert!(!is_address(host), "{host}");
-        }
-    }
 }

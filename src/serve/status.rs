@@ -241,7 +241,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let coverage = &report.coverage;
     let shown = |measure| report.shown(measure).map(str::to_owned);
     let open = report.incidents.iter().filter(|incident| incident.end.is_none()).count();
-    vec![
+    let mut facts = vec![
         ("Hub", or(report.hub.last_state.clone(), "never answered")),
         ("Polls answered", format!("{} of {}", coverage.polls_answered, coverage.polls)),
         ("Open incidents", open.to_string()),
@@ -251,7 +251,16 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("Meta-tool calls", report.calls.total.to_string()),
         ("MCP clients, peak", or(report.clients.peak_mcp_clients.map(|peak| peak.to_string()), "–")),
         ("Log", words::bytes(report.log.bytes)),
-    ]
+    ];
+    let records = |received: u64| format!("{received} records");
+    let (received, refused) =
+        (report.sidecar.received.values().sum(), report.sidecar.refused.values().flat_map(|of| of.values()).sum());
+    match (received, refused) {
+        (0, 0) => {}
+        (_, 0) => facts.push(("Received by OTLP", records(received))),
+        (_, refused) => facts.push(("Received by OTLP", format!("{}, {refused} refused", records(received)))),
+    }
+    facts
 }
 
 fn server(server: &crate::judge::history::ServerHistory) -> ServerRow {

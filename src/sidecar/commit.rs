@@ -51,6 +51,8 @@ pub(super) struct Pending {
     pub(super) metrics: Vec<MetricRows>,
     kept: Vec<LogRows>,
     dropped: Drops,
+    /// The last observations of received requests that were merged.
+    pub(super) consumed: Option<i64>,
     /// Bytes of the log that were read for it.
     pub(super) bytes: u64,
 }
@@ -113,6 +115,7 @@ impl Pending {
         let newer = std::mem::replace(&mut self.metrics, commit.metrics);
         self.metrics.extend(newer);
         self.dropped.extend(&commit.dropped);
+        self.consumed = self.consumed.max(commit.consumed);
         self.bound();
         for MinuteRow { minute, level, lines, bytes } in commit.minutes {
             let level = Level::parse(&level).map_or("none", Level::as_str);
@@ -157,6 +160,7 @@ impl Pending {
             notable: self.notable,
             dropped: self.dropped,
             checkpoint: Some(checkpoint),
+            consumed: self.consumed,
         }
     }
 }
@@ -293,5 +297,22 @@ impl Sidecar {
             // Otherwise the task has panicked, or the runtime has ended.
             Err(_) => Err(JournalError::Gone),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_commit_would_have_consumed_is_consumed_by_the_next_one() {
+        let mut pending = Pending { consumed: Some(3), ..Pending::default() };
+        let failed = std::mem::take(&mut pending).into_commit(Vec::new());
+        pending.restore(failed);
+        assert_eq!(pending.consumed, Some(3));
+        let failed = std::mem::take(&mut pending).into_commit(Vec::new());
+        pending.consumed = Some(5);
+        pending.restore(failed);
+        assert_eq!(pending.into_commit(Vec::new()).consumed, Some(5));
     }
 }

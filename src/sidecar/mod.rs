@@ -21,8 +21,10 @@ use crate::announce::marks::Mark;
 use crate::announce::results::Told;
 use crate::export::{LogFastPath, Tally};
 use crate::hub::interpret::{Interpreter, PollAnswer};
+use crate::hub::observations::Observations;
 use crate::journal::{Journal, JournalError, Recovered};
 use crate::process::{self, OwnProcess};
+use crate::receive::{Counters, Totals};
 use crate::tail::{Begin, Follower, State};
 use crate::watch::{
     ApiOutcome, Bytes, Count, Drops, FactId, JournalRecovered, LogBatch, LogFilePoll, Micros, Origin, Text, Timestamp, Visibility,
@@ -102,6 +104,8 @@ pub struct Sidecar {
     /// The journal's drops at the last report.
     dropped: Drops,
     tally: Tally,
+    /// The receiver's counts, and what they were at the last report.
+    receiver: Option<(Counters, Totals)>,
     /// Whether the record of a JSON line has the whole line.
     original: bool,
     records: LogBatch,
@@ -173,6 +177,7 @@ impl Sidecar {
             reported: Sent::default(),
             dropped,
             tally,
+            receiver: None,
             original: lines.original,
             pending: Pending::default(),
             out: Dispatch::new(journal.clone(), logs.clone(), known, now),
@@ -202,6 +207,19 @@ impl Sidecar {
     /// Returns whether a result of a scenario was added, so that its file need not be read.
     pub fn has_taken_up(&self, id: FactId) -> bool {
         self.assembler.has_taken_up(id)
+    }
+
+    /// Sets the counts of the receiver, which become part of the Watches.
+    pub fn received_by(&mut self, counters: Counters) {
+        self.assembler.interpreter.listens();
+        self.receiver = Some((counters, Totals::default()));
+    }
+
+    /// Adds what a received request shows. The ids must come in their order: the next commit deletes all observations up to the last
+    /// one from the journal.
+    pub fn received(&mut self, id: i64, observations: Observations, now: Timestamp) {
+        self.assembler.observed(observations, now);
+        self.pending.consumed = Some(id);
     }
 
     /// Returns the last poll's metrics, once.

@@ -8,6 +8,7 @@ use super::intake::Standing;
 use crate::export;
 use crate::journal::{CreatedAgain, JournalError};
 use crate::process::OwnUse;
+use crate::receive::Totals;
 use crate::watch::{Bytes, Count, JournalCreatedAgain, Micros, SidecarPoll, Sources, Text, Timestamp, Visibility, When};
 
 /// Data lost or read late since the last Watch.
@@ -68,6 +69,12 @@ impl Sidecar {
         let lost = std::mem::take(&mut self.lost);
         let now = self.tally.read().fold(Sent::default(), Sent::with);
         let before = std::mem::replace(&mut self.reported, now);
+        let mut totals = Totals::default();
+        if let Some((counters, before)) = &mut self.receiver {
+            let now = counters.read();
+            totals = Totals { received: now.received.since(&before.received), refused: now.refused.since(&before.refused) };
+            *before = now;
+        }
         let piped = self.pipe.as_ref();
         let log_read_to = self.log.as_ref().map_or(piped.and_then(|pipe| pipe.reading.reached), |log| log.reading.reached);
         Closing {
@@ -96,6 +103,8 @@ impl Sidecar {
                 sent: self.tally.read().next().map(|_| Count::new(now.sent.saturating_sub(before.sent))),
                 parse_failures: Some(Count::new(lost.parse_failures)),
                 lag: lost.lag,
+                received: totals.received,
+                refused: totals.refused,
                 ..SidecarPoll::default()
             },
         }

@@ -5,6 +5,7 @@
 //! into the same Watch, so a trace backend that can find a trace by its id is all that a report needs.
 
 mod amend;
+mod counts;
 mod decode;
 mod drops;
 mod encode;
@@ -18,11 +19,13 @@ mod operation;
 mod poll;
 mod quantity;
 mod read;
+mod receipts;
 pub(crate) mod record;
 mod sight;
 mod text;
 
 pub use amend::amend;
+pub use counts::Counts;
 pub use decode::{DecodeError, Decoded, decode};
 pub use drops::{DropReason, DroppedKind, Drops};
 pub use encode::{encode, own_resource, request_of, resource, scope};
@@ -35,6 +38,7 @@ pub use operation::{Operation, OperationKind, operations};
 pub use poll::*;
 pub use quantity::{Bytes, Count, Micros, Timestamp};
 pub use read::{JsonTraces, ReadAttributes, ReadEvent, ReadSpan, Scalar, WireError, spans_of_request};
+pub use receipts::{Carrier, Received, ReceivedKind, Refusal, Refused};
 pub use record::{Attributes, RecordError};
 pub use sight::{Aspect, Sight, Visible};
 pub use text::{CUT_MARK, MAX_TEXT_BYTES, Text};

@@ -135,6 +135,21 @@ pub const DROPPED_KIND: &str = "mcphub.sidecar.dropped.kind";
 /// In the metrics: why.
 pub const DROP_REASON: &str = "mcphub.sidecar.dropped.reason";
 
+/// Continued by what was received and how: `mcphub.sidecar.received.spans.grpc`.
+pub const SIDECAR_RECEIVED: &str = "mcphub.sidecar.received";
+/// Continued by what was refused and why: `mcphub.sidecar.refused.spans.invalid_id`.
+pub const SIDECAR_REFUSED: &str = "mcphub.sidecar.refused";
+
+// The labels of the receiver's metrics, as the OpenTelemetry Collector has them.
+/// The receiver.
+pub const RECEIVER: &str = "receiver";
+/// The name of the only one.
+pub const RECEIVER_OTLP: &str = "otlp";
+/// How the records were sent: `grpc` or `http`.
+pub const RECEIVER_TRANSPORT: &str = "transport";
+/// Why they were refused.
+pub const RECEIVER_REASON: &str = "reason";
+
 // A server's event.
 /// The name of the event that each server at a poll is.
 pub const SERVER_EVENT: &str = "mcphub.server";
@@ -345,6 +360,13 @@ pub const METRIC_SIDECAR_UNSENT_AGE: &str = "mcphub.sidecar.unsent.age";
 pub const METRIC_SIDECAR_SENT: &str = "mcphub.sidecar.records.sent";
 pub const METRIC_SIDECAR_REJECTED: &str = "mcphub.sidecar.records.rejected";
 pub const METRIC_SIDECAR_DROPPED: &str = "mcphub.sidecar.records.dropped";
+pub const METRIC_RECEIVER_ACCEPTED_SPANS: &str = "otelcol_receiver_accepted_spans";
+pub const METRIC_RECEIVER_ACCEPTED_METRIC_POINTS: &str = "otelcol_receiver_accepted_metric_points";
+pub const METRIC_RECEIVER_ACCEPTED_LOG_RECORDS: &str = "otelcol_receiver_accepted_log_records";
+pub const METRIC_RECEIVER_REFUSED_SPANS: &str = "otelcol_receiver_refused_spans";
+pub const METRIC_RECEIVER_REFUSED_METRIC_POINTS: &str = "otelcol_receiver_refused_metric_points";
+pub const METRIC_RECEIVER_REFUSED_LOG_RECORDS: &str = "otelcol_receiver_refused_log_records";
+pub const METRIC_RECEIVER_REFUSED_REQUESTS: &str = "mcphub.sidecar.receiver.refused_requests";
 pub const METRIC_PROCESS_UPTIME: &str = "process.uptime";
 
 // Further metrics of `/metrics`. The metrics above appear there under the names of OpenTelemetry's translation.

@@ -4,6 +4,7 @@ use super::drops::Drops;
 use super::fact::ChangeCause;
 use super::names;
 use super::quantity::{Bytes, Count, Micros, Timestamp};
+use super::receipts::{Received, Refused};
 use super::record::{record, terms};
 use super::text::Text;
 
@@ -337,6 +338,10 @@ record! {
         pub oldest_unsent: Option<Timestamp> = names::SIDECAR_OLDEST_UNSENT,
         /// What had to be dropped, as far as it became known in the interval.
         pub dropped: Drops = names::SIDECAR_DROPPED,
+        /// Records that others sent by OTLP and that are in the journal, each once. Absent where no receiver runs.
+        pub received: Received = names::SIDECAR_RECEIVED,
+        /// Records that the OTLP receiver refused, and requests that it refused as a whole. Absent where no receiver runs.
+        pub refused: Refused = names::SIDECAR_REFUSED,
     }
 }
 
@@ -397,6 +402,8 @@ impl Default for SidecarPoll {
             sent: None,
             oldest_unsent: None,
             dropped: Drops::default(),
+            received: Received::default(),
+            refused: Refused::default(),
         }
     }
 }

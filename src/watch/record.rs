@@ -98,6 +98,12 @@ impl Value for i64 {
     }
 }
 
+/// An enum whose values are fixed words; its `Display` writes the word.
+pub trait Term: Copy + Ord + std::fmt::Display {
+    /// Returns the value that a word stands for.
+    fn of_word(word: &str) -> Option<Self>;
+}
+
 /// Writes a string; the base of every textual value.
 pub(crate) fn put_str(text: &str, name: &'static str, to: &mut Attributes) {
     to.push(name, any_value::Value::StringValue(text.to_owned()));
@@ -171,6 +177,12 @@ macro_rules! terms {
             /// The value that a word stands for.
             pub fn parse(word: &str) -> Option<Self> {
                 match word { $($word => Some(Self::$variant),)+ _ => None }
+            }
+        }
+
+        impl $crate::watch::record::Term for $name {
+            fn of_word(word: &str) -> Option<Self> {
+                Self::parse(word)
             }
         }
 

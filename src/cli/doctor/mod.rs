@@ -3,6 +3,7 @@
 mod backend;
 mod finding;
 mod probes;
+mod receiver;
 mod sources;
 
 use std::path::PathBuf;
@@ -83,7 +84,11 @@ pub(super) async fn doctor(args: DoctorArgs, layers: &Layers<impl Environment + 
             let wait = wait.map_or(Ok(probes::DEFAULT_WAIT), |wait| config::parse(wait, config::duration))?;
             backend::examine(&args, &chosen, wait, layers).await?
         }
-        None => sources::examine(&args, layers).await?,
+        None => {
+            let mut findings = sources::examine(&args, layers).await?;
+            findings.extend(receiver::examine(layers).await);
+            findings
+        }
     };
     print(&match args.format {
         Form::Text => finding::table(&findings),

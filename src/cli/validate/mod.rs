@@ -199,6 +199,7 @@ fn look(plan: Plan, folder: &Path, length: Duration) -> Plan {
         begin: Begin::End,
         event_stream: Joining::Never,
         state_dir: folder.to_owned(),
+        receive: None,
         destinations: Vec::new(),
         interval: INTERVAL,
         vitals: Vitals::default(),

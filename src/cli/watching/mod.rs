@@ -4,6 +4,7 @@ mod event_stream;
 mod notices;
 mod pending;
 mod poll;
+mod received;
 mod stop;
 
 use std::collections::HashSet;
@@ -17,6 +18,7 @@ use self::notices::{HubState, survive};
 use self::pending::{Pending, heard, pending, read};
 pub(super) use self::poll::filtering_poll;
 use self::poll::{Asked, ask};
+use self::received::{Observed, Receiving};
 pub(super) use self::stop::Stop;
 use super::CliError;
 use crate::announce;
@@ -29,6 +31,7 @@ use crate::hub::subscription::{News, Subscription};
 use crate::journal::{Journal, KnownHub, Limits, Opened, Recovered};
 use crate::live::vitals::Vitals;
 use crate::process::{ApiProcess, HubProcess, OwnProcess};
+use crate::receive;
 use crate::report::baseline;
 use crate::sidecar::clock::{Clock, Pulse};
 use crate::sidecar::{Lines, LogRead, LogSource, Setup, Sidecar};
@@ -68,6 +71,8 @@ pub(super) struct Plan {
     pub build: Option<Text>,
     /// The state folder.
     pub state_dir: PathBuf,
+    /// Where to receive OTLP, if at all.
+    pub receive: Option<receive::Settings>,
     /// The destinations of telemetry.
     pub destinations: Vec<Destination>,
     /// The configuration's changes to the built-in rules, entry by entry.
@@ -128,6 +133,7 @@ pub(super) async fn watch(plan: Plan) -> Result<(), CliError> {
     let interval = plan.interval;
     let stdin = plan.log.is_piped();
     let log = plan.log.file().map(Path::to_owned);
+    let context_origin = origin.clone();
     let setup = Setup {
         origin,
         key: session_key,
@@ -143,6 +149,13 @@ pub(super) async fn watch(plan: Plan) -> Result<(), CliError> {
     let begun = clock.read().now;
     let mut sidecar = Sidecar::begin(setup, begun, journal.clone(), senders.fast_path(), plan.process.is_some());
     sidecar.state_rules(plan.rules);
+    let context = receive::Context {
+        origin: context_origin,
+        key: session_key,
+        keep_private: plan.lines.keep_private,
+        journal: journal.clone(),
+    };
+    let receiving = Receiving::start(plan.receive.as_ref(), context, &mut sidecar, begun).await?;
     let mut watcher = Watcher {
         clock,
         last: begun,
@@ -161,6 +174,7 @@ pub(super) async fn watch(plan: Plan) -> Result<(), CliError> {
         others: OtherSubscribers::default(),
         subscription: None,
         has_polled: false,
+        receiving,
         sidecar,
     };
     let reason = watcher.go(stdin, interval, &mut stop).await?;
@@ -203,6 +217,7 @@ struct Watcher {
     subscription: Option<Subscription>,
     /// True after the first poll. No line is read before it: it decides which lines of an old log belong to the hub's present process.
     has_polled: bool,
+    receiving: Receiving,
     sidecar: Sidecar,
 }
 
@@ -235,6 +250,8 @@ enum Event {
     News(Option<News>),
     /// This many bytes were piped in.
     Piped(usize),
+    /// A request was received.
+    Received(Observed),
     /// A check of the hub between two polls is due.
     Look,
     /// That check is done; true if the hub's state has changed.
@@ -261,6 +278,7 @@ impl Watcher {
                 () = wake.wait(), if has_file && self.has_polled => Event::Log,
                 news = heard(&mut self.subscription), if self.has_polled => Event::News(news),
                 read = read(&mut stdin, &mut piped), if self.has_polled => Event::Piped(read.unwrap_or_default()),
+                observed = self.receiving.next() => Event::Received(observed),
                 () = self.lookout.due(), if asking.is_none() && looking.is_none() => Event::Look,
                 changed = pending(&mut looking) => Event::Looked(changed),
                 () = tokio::time::sleep_until(self.pulse.next().into()) => Event::Beat,
@@ -297,6 +315,10 @@ impl Watcher {
                         self.polled(asked).await?;
                         break "the end of its input";
                     }
+                }
+                Event::Received(observed) => {
+                    let now = self.now().await?;
+                    self.receiving.take(observed, &mut self.sidecar, now);
                 }
                 Event::Look => looking = Some(Box::pin(self.lookout.look(self.client.clone()))),
                 Event::Looked(changed) => {
@@ -343,6 +365,7 @@ impl Watcher {
     /// Commits everything. An error means that the last data is lost, because it was in memory only.
     async fn end(&mut self, reason: &str) -> Result<(), CliError> {
         let now = self.now().await?;
+        self.receiving.end(&mut self.sidecar, now).await;
         self.take_up_marks();
         self.take_up_results();
         let mut committed = self.sidecar.stop(reason, now).await;

@@ -85,6 +85,7 @@ impl Watcher {
         self.read_process(&mut answer);
         self.commit_poll(answer).await?;
         self.look_for_log();
+        self.vitals.receiver(self.receiving.problem());
         self.vitals.polled(now, outcome);
         self.join_or_leave(health.as_ref(), came_back, now);
         Ok(())

@@ -222,8 +222,11 @@ mod tests {
         facts.iter().filter_map(call).collect()
     }
 
-    const STEPS: [&str; 3] =
-        ["CHECKPOINT 1: handleAnalyzePrompt entered", "CHECKPOINT 2: Starting LLM analysis", "CHECKPOINT 3: LLM analysis complete"];
+    const STEPS: [&str; 3] = [
+        "CHECKPOINT 1: handleAnalyzePrompt entry",
+        "CHECKPOINT 2: Calling analyzePromptWithFallback",
+        "CHECKPOINT 3: LLM analysis complete",
+    ];
 
     /// Two calls that overlap, of which the one that began first ends last.
     fn overlapping() -> Interpreter {
@@ -232,9 +235,9 @@ mod tests {
         for (text, millis) in [(STEPS[0], 0), (STEPS[1], 1), (STEPS[0], 100), (STEPS[1], 101), (STEPS[2], 1_000)] {
             line(&mut interpreter, text, millis);
         }
-        line(&mut interpreter, "CHECKPOINT 6: handleAnalyzePrompt completed successfully", 1_001);
+        line(&mut interpreter, "CHECKPOINT 6: Returning success response", 1_001);
         line(&mut interpreter, STEPS[2], 2_000);
-        line(&mut interpreter, "CHECKPOINT 6: handleAnalyzePrompt completed successfully", 2_001);
+        line(&mut interpreter, "CHECKPOINT 6: Returning success response", 2_001);
         interpreter
     }
 

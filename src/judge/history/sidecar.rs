@@ -26,6 +26,12 @@ pub struct SidecarHistory {
     pub rejected: u64,
     /// Records that had to be dropped, by what they were and why.
     pub dropped: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Records that others sent by OTLP and that were kept, by what they were.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub received: BTreeMap<String, u64>,
+    /// What the OTLP receiver refused, by what it was and why; a request that was refused as a whole counts as one `requests`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub refused: BTreeMap<String, BTreeMap<String, u64>>,
     /// How old the oldest of what waited for a destination was at most, at the end of an interval.
     pub oldest_unsent_us: Option<u64>,
     /// The journal's largest size.
@@ -139,6 +145,14 @@ impl SidecarHistory {
         for (what, reason, count) in own.dropped.iter().filter(|(.., count)| count.get() > 0) {
             let reasons = self.dropped.entry(what.to_string()).or_default();
             let total = reasons.entry(reason.to_string()).or_default();
+            *total = total.saturating_add(count.get());
+        }
+        for (what, _, count) in own.received.iter().filter(|(.., count)| count.get() > 0) {
+            let total = self.received.entry(what.to_string()).or_default();
+            *total = total.saturating_add(count.get());
+        }
+        for (what, reason, count) in own.refused.iter().filter(|(.., count)| count.get() > 0) {
+            let total = self.refused.entry(what.to_string()).or_default().entry(reason.to_string()).or_default();
             *total = total.saturating_add(count.get());
         }
         let age = own.oldest_unsent.map(|oldest| end.since(oldest).get());

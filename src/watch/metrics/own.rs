@@ -5,7 +5,7 @@ use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint};
 use serde::{Deserialize, Serialize};
 
 use super::points::{Counting, float, gauge, point, up_down};
-use crate::watch::{Drops, Micros, SidecarPoll, Watch, names};
+use crate::watch::{Drops, Micros, Received, ReceivedKind, Refused, SidecarPoll, Watch, names};
 
 /// Counts since the beginning, or since an earlier time.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -16,6 +16,8 @@ pub(super) struct OwnTotals {
     sent: u64,
     rejected: u64,
     dropped: Drops,
+    received: Received,
+    refused: Refused,
     cpu_time: Micros,
 }
 
@@ -27,6 +29,8 @@ impl OwnTotals {
         add(&mut self.sent, own.sent.unwrap_or_default().get());
         add(&mut self.rejected, own.rejected.get());
         self.dropped.extend(&own.dropped);
+        self.received.extend(&own.received);
+        self.refused.extend(&own.refused);
         self.cpu_time = Micros::new(self.cpu_time.get().saturating_add(own.cpu_time.unwrap_or_default().get()));
     }
 
@@ -38,6 +42,8 @@ impl OwnTotals {
             sent: self.sent.saturating_sub(earlier.sent),
             rejected: self.rejected.saturating_sub(earlier.rejected),
             dropped: self.dropped.since(&earlier.dropped),
+            received: self.received.since(&earlier.received),
+            refused: self.refused.since(&earlier.refused),
             cpu_time: Micros::new(self.cpu_time.get().saturating_sub(earlier.cpu_time.get())),
         }
     }
@@ -50,14 +56,44 @@ impl OwnTotals {
         let why_dropped = "Records that the sidecar had to drop.";
         let from = counting.from.as_nanos();
         let cpu = NumberDataPoint { start_time_unix_nano: from, ..float(counting.to, self.cpu_time.as_secs_f64(), &[]) };
-        vec![
+        let mut metrics = vec![
             sum(names::METRIC_SIDECAR_PARSE_FAILURES, "{line}", "Lines of broken JSON, kept as text.", self.parse_failures),
             sum(names::METRIC_SIDECAR_BYTES_LOST, "By", "Bytes of the log that were lost before they were read.", self.bytes_lost),
             sum(names::METRIC_SIDECAR_SENT, "{record}", "Records that destinations took.", self.sent),
             sum(names::METRIC_SIDECAR_REJECTED, "{record}", "Records that destinations permanently rejected.", self.rejected),
             counting.sum(names::METRIC_SIDECAR_DROPPED, "{record}", why_dropped, dropped.collect()),
             counting.sum(names::METRIC_PROCESS_CPU_TIME, "s", "Processor time of the sidecar, of all its runs.", vec![cpu]),
-        ]
+        ];
+        metrics.extend(ReceivedKind::ALL.iter().flat_map(|kind| self.receiver(counting, *kind)));
+        metrics
+    }
+
+    /// Returns the receiver's counts of one kind, under the names of the Collector's own metrics.
+    fn receiver(&self, counting: Counting, kind: ReceivedKind) -> Vec<Metric> {
+        let of = (names::RECEIVER, names::RECEIVER_OTLP);
+        let accepted = self
+            .received
+            .iter()
+            .filter(|(of, ..)| *of == kind)
+            .map(|(_, carrier, count)| counting.number(count.get(), &[of, (names::RECEIVER_TRANSPORT, carrier.as_str())]));
+        let refused = self
+            .refused
+            .iter()
+            .filter(|(of, ..)| *of == kind)
+            .map(|(_, reason, count)| counting.number(count.get(), &[of, (names::RECEIVER_REASON, reason.as_str())]));
+        let (accepted_name, refused_name, unit) = match kind {
+            ReceivedKind::Spans => (Some(names::METRIC_RECEIVER_ACCEPTED_SPANS), names::METRIC_RECEIVER_REFUSED_SPANS, "{span}"),
+            ReceivedKind::MetricPoints => {
+                (Some(names::METRIC_RECEIVER_ACCEPTED_METRIC_POINTS), names::METRIC_RECEIVER_REFUSED_METRIC_POINTS, "{datapoint}")
+            }
+            ReceivedKind::LogRecords => {
+                (Some(names::METRIC_RECEIVER_ACCEPTED_LOG_RECORDS), names::METRIC_RECEIVER_REFUSED_LOG_RECORDS, "{record}")
+            }
+            ReceivedKind::Requests => (None, names::METRIC_RECEIVER_REFUSED_REQUESTS, "{request}"),
+        };
+        let accepted = accepted_name.map(|name| counting.sum(name, unit, "What the OTLP receiver accepted.", accepted.collect()));
+        let refused = counting.sum(refused_name, unit, "What the OTLP receiver refused.", refused.collect());
+        accepted.into_iter().chain([refused]).collect()
     }
 }
 
