@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 
-import { Hub } from "../fixtures/instrumented.mjs";
+import { Hub, RUNTIME } from "../fixtures/instrumented.mjs";
 
 const ms = (span) => Number(BigInt(span.endTimeUnixNano) - BigInt(span.startTimeUnixNano)) / 1e6;
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -31,7 +31,8 @@ test("a call over the legacy transport is one server span from its arrival to it
   assert.ok(Math.abs(Number(BigInt(span.startTimeUnixNano) / 1_000_000n) - before) < 200);
   assert.deepEqual(hub.sink.scope, { name: "hubwatch-instrument", version: "1.0.0" });
   const { "service.name": service, "process.pid": pid, "process.runtime.name": runtime, "process.runtime.version": version } = hub.sink.resource;
-  assert.deepEqual([service, pid, runtime, version], ["mcp-hub", hub.process.pid, "nodejs", process.versions.node]);
+  assert.deepEqual([service, pid, runtime], ["mcp-hub", hub.process.pid, /bun$/.test(RUNTIME) ? "bun" : "nodejs"]);
+  assert.match(version, /^\d+\.\d+\.\d+/);
   assert.equal(hub.stderr, "");
 });
 
