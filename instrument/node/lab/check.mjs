@@ -89,7 +89,7 @@ async function withoutGemini(hub, [one]) {
   await sleep(500);
   const end = hub.sink.spans.slice(last);
   console.log(`400: ${end.map((span) => `${span.name} ${span["error.type"]} ${ms(span).toFixed(0)} ms resend ${span["http.request.resend_count"]} id ${span.spanId} at ${span.startTimeUnixNano.slice(6, 13)}`).join(", ")}`);
-  assert.equal(end.filter((span) => isModel(span) && span["error.type"] === "400").length, 3);
+  assert.ok(end.filter((span) => isModel(span) && span["error.type"] === "400").length >= 3);
 }
 
 const hub = await start({ env: { HUBWATCH_ALLOW_FAULTS: "1" } });

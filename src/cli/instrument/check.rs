@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{MODULE, SCOPE, quoted};
+use super::{MODULE, quoted};
 use crate::base::secret;
 use crate::cli::hub_args::AccessArgs;
 use crate::cli::report::print;
@@ -15,6 +15,7 @@ use crate::config::{Layers, Sourced};
 use crate::hub::discover;
 use crate::process::preloads::Start;
 use crate::process::{self, ApiProcess};
+use crate::watch::names;
 
 /// Where the module sends if nothing else is set.
 const DEFAULT_ENDPOINT: &str = "http://127.0.0.1:4318";
@@ -179,7 +180,8 @@ fn found(pid: u32) -> Found {
     for file in start.preloads() {
         match start.text_of(&file) {
             Ok(text) if text == MODULE => return Found::Loaded(loaded(pid, &start, file)),
-            Ok(text) if text.contains(SCOPE) => return Found::OtherVersion(loaded(pid, &start, file)),
+            // The name under which each version sends.
+            Ok(text) if text.contains(names::INSTRUMENT_SCOPE) => return Found::OtherVersion(loaded(pid, &start, file)),
             Ok(_) => {}
             Err(error) => unreadable = Some((file, error)),
         }

@@ -12,9 +12,6 @@ use crate::config::environment::Environment;
 /// The module that a hub's process loads.
 const MODULE: &str = include_str!("../../../instrument/node/hubwatch.mjs");
 
-/// What a copy of the module in another version contains, too: the name under which it sends.
-const SCOPE: &str = "\"hubwatch-instrument\"";
-
 /// Instrument a hub: print what its process loads, or check that it is loaded
 #[derive(Debug, Args)]
 pub struct InstrumentArgs {
