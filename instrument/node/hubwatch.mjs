@@ -410,7 +410,10 @@ const MORE_HOSTS = new Map(
 
 /** Describes a fetch of a model; nothing for any other. */
 function attemptOf(input, init) {
-  const url = new URL(typeof input === "string" ? input : (input?.url ?? input));
+  const named = typeof input === "string" ? input : (input?.url ?? input);
+  // `fetch` itself says what is wrong with it.
+  if (!URL.canParse(named)) return undefined;
+  const url = new URL(named);
   const provider =
     PROVIDERS.find(([pattern]) => pattern.test(url.hostname))?.[1] ?? MORE_HOSTS.get(url.host) ?? MORE_HOSTS.get(url.hostname);
   if (!provider) return undefined;
@@ -511,7 +514,7 @@ function learn(attributes, answer) {
   const message = answer.message ?? answer.response ?? answer;
   const set = (name, value) => value !== undefined && value !== null && (attributes[name] = value);
   set("gen_ai.response.model", [message.modelVersion, message.model].find((model) => typeof model === "string"));
-  const choices = [...(message.candidates ?? []), ...(message.choices ?? []), message, answer.delta ?? {}];
+  const choices = [message.candidates, message.choices, message, answer.delta].flat();
   const reasons = choices.map((choice) => choice?.finishReason ?? choice?.finish_reason ?? choice?.stop_reason).filter((reason) => typeof reason === "string");
   if (reasons.length) set("gen_ai.response.finish_reasons", reasons);
   const gemini = message.usageMetadata ?? {};

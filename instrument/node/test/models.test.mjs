@@ -56,7 +56,9 @@ test("other hosts are left alone, and followed when a variable names them", asyn
   const hub = await Hub.start(t);
   const session = await hub.connect();
   await session.call(1, "server__other");
-  assert.deepEqual((await hub.sink.gets(1)).map((span) => span.kind), [2]);
+  assert.equal((await session.call(2, "server__invalid")).message.result.answer, "TypeError");
+  assert.deepEqual((await hub.sink.gets(2)).map((span) => span.kind), [2, 2]);
+  assert.equal(hub.stderr, "");
   const named = (await analyzed(t, { HUBWATCH_LLM_HOSTS: "local:11434=openai,example.com=anthropic" }, {}, "server__other")).attempts[0];
   assert.deepEqual([named["gen_ai.provider.name"], named["server.address"]], ["anthropic", "example.com"]);
 });
@@ -82,6 +84,14 @@ test("a failure without an answer is named by its code", async (t) => {
 test("an answer that is no JSON is a failed attempt, and the hub gets it as it is", async (t) => {
   const { attempts, answer } = await analyzed(t, { FETCH_BODY: "<html>" });
   assert.deepEqual([attempts[0]["error.type"], answer.answers[0].text], ["invalid_response", "<html>"]);
+});
+
+test("an answer of another form is passed on, and gives what it has", async (t) => {
+  const odd = '{"candidates":{},"choices":[null,7],"usage":{"input_tokens":"many"},"model":"odd"}';
+  const { attempts, answer, hub } = await analyzed(t, { FETCH_BODY: odd });
+  assert.deepEqual([answer.answers[0].text, attempts[0]["gen_ai.response.model"], attempts[0]["error.type"]], [odd, "odd", undefined]);
+  assert.equal(attempts[0]["gen_ai.usage.input_tokens"], undefined);
+  assert.equal(hub.stderr, "");
 });
 
 test("an answer that is too long gives no tokens, and the hub gets all of it", async (t) => {
