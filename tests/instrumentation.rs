@@ -96,7 +96,7 @@ fn it_is_written_with_the_lines_that_load_it() {
     let (code, stdout, _) = hubwatch(&["instrument", "node", "--out", path]);
     assert_eq!((code, std::fs::read_to_string(&file).unwrap().as_str()), (Some(0), MODULE));
     assert!(stdout.contains(&format!("NODE_OPTIONS=\"--import {path}\"")), "{stdout}");
-    assert!(stdout.contains(&format!("BUN_OPTIONS=\"--preload {path}\"")), "{stdout}");
+    assert!(stdout.contains(&format!("BUN_OPTIONS=\"--preload={path}\"")), "{stdout}");
     let (code, _, stderr) = hubwatch(&["instrument", "node", "--out", "/dev/null/hubwatch.mjs"]);
     assert_eq!(code, Some(2));
     assert!(stderr.contains("/dev/null/hubwatch.mjs"), "{stderr}");

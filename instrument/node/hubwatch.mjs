@@ -1,6 +1,6 @@
 // hubwatch's instrumentation for an MCP hub. It is loaded beside the hub's own code and changes none of it:
 //   NODE_OPTIONS="--import /path/hubwatch.mjs"     (Node 20 and later)
-//   bun --preload /path/hubwatch.mjs               (Bun)
+//   bun --preload /path/hubwatch.mjs               (Bun; or BUN_OPTIONS="--preload=/path/hubwatch.mjs")
 //
 // What it sees: each HTTP attempt that `fetch` makes to a language model, and each `tools/call` that a client sends to the hub, over MCP
 // or over `POST /api/servers/tools`. It sends both as spans (OTLP/HTTP JSON) to hubwatch, by default to http://127.0.0.1:4318.

@@ -11,7 +11,7 @@ const LARGEST: u64 = 1 << 20;
 /// Flags of `node` and `bun` whose value is a file to load first.
 const FLAGS: [&str; 4] = ["--import", "--preload", "--require", "-r"];
 
-/// Bun ignores Node's variable.
+/// How Bun's program is called, also as `bun.exe`. Bun ignores Node's variable.
 const BUN: &str = "bun";
 
 /// How a process was started, as far as it concerns its preloads.
@@ -43,13 +43,18 @@ impl Start {
 
     /// Returns whether it runs under Bun.
     pub fn is_bun(&self) -> bool {
-        self.program.as_deref() == Some(BUN)
+        self.program.as_deref().is_some_and(|program| program.starts_with(BUN))
     }
 
     /// Returns the files that it loads first, as they were named.
     pub fn preloads(&self) -> Vec<PathBuf> {
-        let variable = self.variable(if self.is_bun() { "BUN_OPTIONS" } else { "NODE_OPTIONS" });
-        let by_variable = variable.map_or(Vec::new(), |value| files(&split(value)));
+        let flags = if self.is_bun() {
+            // Bun knows no quotes here.
+            self.variable("BUN_OPTIONS").map(|value| value.split_whitespace().map(str::to_owned).collect())
+        } else {
+            self.variable("NODE_OPTIONS").map(split)
+        };
+        let by_variable = flags.map_or(Vec::new(), |flags: Vec<String>| files(&flags));
         // The program's own arguments follow the program, but its name can't be told from the value of an unknown flag.
         by_variable.into_iter().chain(files(self.words.get(1..).unwrap_or_default())).map(|file| path_of(&file)).collect()
     }

@@ -61,8 +61,18 @@ async function mcpCalls(hub) {
     }
     return [call.ms, own[0]];
   });
-  compare(`MCP, 10 sessions, ${name}`, found);
+  compare(`MCP, 10 sessions at once, ${name}`, found);
+  await alone(hub, sessions[0], name, args);
   return sessions;
+}
+
+/** One call after the other: the client's time is the hub's, and a request on this host. */
+async function alone(hub, one, name, args) {
+  const times = new Map();
+  for (let id = 100; id < (options.fork ? 103 : 150); id++) times.set(String(id), (await one.call(id, name, args)).ms);
+  const own = () => hub.sink.spans.filter((span) => span.kind === 2 && times.has(span["jsonrpc.request.id"]));
+  await hub.sink.until("these calls", () => own().length === times.size);
+  compare(`MCP, one call at a time`, own().map((span) => [times.get(span["jsonrpc.request.id"]), span]));
 }
 
 /** The fork without Gemini: it tries nine times, then falls back; an error that it does not know stops it. */

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::{MODULE, quoted};
+use super::{MODULE, setting};
 use crate::base::secret;
 use crate::cli::hub_args::AccessArgs;
 use crate::cli::report::print;
@@ -116,9 +116,7 @@ impl Loaded {
 
 /// Returns the line that loads the module.
 fn line(bun: bool) -> String {
-    let here = std::path::absolute("hubwatch.mjs").unwrap_or_else(|_| PathBuf::from("hubwatch.mjs"));
-    let file = quoted(&here);
-    if bun { format!("BUN_OPTIONS=\"--preload {file}\"") } else { format!("NODE_OPTIONS=\"--import {file}\"") }
+    setting(bun, &std::path::absolute("hubwatch.mjs").unwrap_or_else(|_| PathBuf::from("hubwatch.mjs")))
 }
 
 /// Finds the hub, reads how it was started, and prints what was found.

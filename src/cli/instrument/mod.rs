@@ -3,6 +3,8 @@
 mod check;
 mod node;
 
+use std::path::Path;
+
 use clap::{Args, Subcommand};
 
 use super::{CliError, Exit};
@@ -35,8 +37,13 @@ pub(super) async fn instrument(args: InstrumentArgs, layers: &Layers<impl Enviro
     }
 }
 
-/// Quotes a path for a shell and for the variable inside of it, if it needs that.
-fn quoted(path: &std::path::Path) -> String {
-    let path = path.to_string_lossy();
-    if path.contains(' ') { format!("\\\"{path}\\\"") } else { path.into_owned() }
+/// Returns the setting of the environment that loads the module.
+fn setting(bun: bool, module: &Path) -> String {
+    let file = module.display().to_string();
+    match (bun, file.contains(' ')) {
+        (false, false) => format!("NODE_OPTIONS=\"--import {file}\""),
+        (false, true) => format!("NODE_OPTIONS='--import \"{file}\"'"),
+        (true, false) => format!("BUN_OPTIONS=\"--preload={file}\""),
+        (true, true) => "BUN_OPTIONS=\"--preload=FILE\" with a path without spaces, which Bun requires".to_owned(),
+    }
 }

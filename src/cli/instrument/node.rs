@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::{MODULE, quoted};
+use super::{MODULE, setting};
 use crate::base::atomic::{self, Readers};
 use crate::cli::report::print;
 use crate::cli::{CliError, Exit};
@@ -45,11 +45,8 @@ pub(super) fn node(args: &NodeArgs) -> Result<Exit, CliError> {
 
 /// Returns the lines that load the module, for each runtime.
 fn lines(module: &Path, fault_file: Option<&Path>) -> String {
-    let file = quoted(module);
-    let mut lines = format!(
-        "Node:  NODE_OPTIONS=\"--import {file}\"\nBun:   BUN_OPTIONS=\"--preload {file}\"\n       bun --preload \"{}\" …\n",
-        module.display()
-    );
+    let (node, bun) = (setting(false, module), setting(true, module));
+    let mut lines = format!("Node:   {node}\nBun:    {bun}\n        bun --preload \"{}\" …\n", module.display());
     if let Some(fault) = fault_file {
         let fault = std::path::absolute(fault).unwrap_or_else(|_| fault.to_owned());
         lines.push_str(&format!("Faults: HUBWATCH_ALLOW_FAULTS=1 HUBWATCH_FAULT_FILE=\"{}\"\n", fault.display()));
@@ -70,7 +67,7 @@ mod tests {
         );
         assert!(!plain.contains("FAULT"), "{plain}");
         let faults = lines(Path::new("/a b/hubwatch.mjs"), Some(Path::new("/tmp/fault")));
-        assert!(faults.contains(r#"NODE_OPTIONS="--import \"/a b/hubwatch.mjs\"""#), "{faults}");
+        assert!(faults.contains(r#"NODE_OPTIONS='--import "/a b/hubwatch.mjs"'"#), "{faults}");
         assert!(faults.contains("HUBWATCH_ALLOW_FAULTS=1 HUBWATCH_FAULT_FILE=\"/tmp/fault\""), "{faults}");
     }
 }
