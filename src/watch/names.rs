@@ -237,14 +237,8 @@ pub const OPERATION_SUM: &str = "mcphub.operation.sum_us";
 pub const OPERATION_MAX: &str = "mcphub.operation.max_us";
 pub const OPERATION_DURATIONS: &str = "mcphub.operation.durations";
 pub const OPERATION_TRACE: &str = "mcphub.operation.trace_id";
-/// The instrumentation scope of what `hubwatch instrument` loads beside a hub's code.
-pub const INSTRUMENTATION_SCOPE: &str = "hubwatch-instrument";
-/// How many spans a process made, and with `error.type` how many of them it lost (OpenTelemetry's conventions for SDKs).
-pub const METRIC_SPANS_PROCESSED: &str = "otel.sdk.processor.span.processed";
 /// The event of a scenario's span for a step that was judged.
 pub const SCENARIO_CHECKED: &str = "hubwatch.scenario.checked";
-/// Whether the hub's instrumentation made the answer itself, because a scenario asked for it.
-pub const INJECTED: &str = "hubwatch.injected";
 pub const LLM_PROVIDER: &str = "mcphub.llm.provider";
 pub const LLM_MODEL: &str = "mcphub.llm.model";
 pub const LLM_OUTCOME: &str = "mcphub.llm.outcome";
@@ -309,7 +303,7 @@ pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
 
 // What the instrumentation beside a hub's code sends (instrument/node/hubwatch.mjs); docs/instrumentation.md describes it.
 /// Its instrumentation scope.
-pub const INSTRUMENT_SCOPE: &str = "hubwatch-instrument";
+pub const INSTRUMENTATION_SCOPE: &str = "hubwatch-instrument";
 /// The session of a tool call. A live credential until the receiver has hashed it.
 pub const MCP_SESSION_ID: &str = "mcp.session.id";
 /// The JSON-RPC id of a tool call, as text.

@@ -179,7 +179,7 @@ fn found(pid: u32) -> Found {
         match start.text_of(&file) {
             Ok(text) if text == MODULE => return Found::Loaded(loaded(pid, &start, file)),
             // The name under which each version sends.
-            Ok(text) if text.contains(names::INSTRUMENT_SCOPE) => return Found::OtherVersion(loaded(pid, &start, file)),
+            Ok(text) if text.contains(names::INSTRUMENTATION_SCOPE) => return Found::OtherVersion(loaded(pid, &start, file)),
             Ok(_) => {}
             Err(error) => unreadable = Some((file, error)),
         }
