@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 /// Folders that a comment may cite a file of.
-const FOLDERS: [&str; 13] = [
+const FOLDERS: [&str; 14] = [
     "benches/",
     "captures/",
     "docker/",
     "docs/",
     "examples/",
     "fuzz/",
+    "instrument/",
     "notes/",
     "otel-config/",
     "packaging/",

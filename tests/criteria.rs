@@ -21,7 +21,37 @@ struct Case {
 }
 
 fn staged() -> Vec<Watch> {
-    Stage::default().watches()
+    instrumented(2_000_000, 500)
+}
+
+/// The healthy day of an instrumented hub: each minute an LLM answers after so many µs and takes so many tokens, of a million a day.
+fn instrumented(took: u64, tokens: u64) -> Vec<Watch> {
+    let mut watches = Stage::default().watches();
+    let (mut durations, one) = (Histogram::default(), Count::new(1));
+    durations.add(took);
+    let attempt = LlmAttemptsCounted {
+        provider: None,
+        model: "gemini-2.5-flash".into(),
+        outcome: LlmOutcome::Ok,
+        injected: false,
+        count: one,
+        retries: Count::new(0),
+        sum: Micros::new(took),
+        max: Micros::new(took),
+        durations,
+        with_tokens: one,
+        input_tokens: Count::new(tokens),
+        output_tokens: Count::new(0),
+        reasoning_tokens: Count::new(0),
+        input_sizes: None,
+        output_sizes: None,
+    };
+    for watch in &mut watches {
+        watch.sources.instrumentation = Some(Visibility::Read);
+        add(watch, attempt.clone());
+    }
+    add(&mut watches[0], RuleStated { rule: "[budget]\ntokens_per_day = 1000000\n".into() });
+    watches
 }
 
 /// The healthy day, changed.
@@ -153,6 +183,20 @@ const CASES: &[Case] = &[
         warns: None,
         fails: || with(|watches| add(&mut watches[300], LogWriteFailed { error: Text::from("ENOSPC") })),
         inconclusive: without_log,
+        ground: Ground::NotVisible,
+    },
+    Case {
+        id: "integration.gemini_response_time",
+        warns: None,
+        fails: || instrumented(6_000_000, 500),
+        inconclusive: || Stage::default().watches(),
+        ground: Ground::NotVisible,
+    },
+    Case {
+        id: "integration.token_budget",
+        warns: Some(|| instrumented(2_000_000, 600)),
+        fails: || instrumented(2_000_000, 800),
+        inconclusive: || Stage::default().watches(),
         ground: Ground::NotVisible,
     },
     Case {

@@ -31,6 +31,9 @@ struct Random {
     random: fastrand::Rng,
     /// What scenarios tell changes nothing of what else happens.
     of_scenarios: fastrand::Rng,
+    of_operations: fastrand::Rng,
+    /// Whether instrumentation tells of the hub.
+    instrumented: bool,
     /// The hub's process: its id, its start, and the processor time that it used.
     process: (u32, Timestamp, u64),
     window: Option<&'static str>,
@@ -50,7 +53,19 @@ impl Random {
         let process = (7, START.minus(Micros::new(3_600_000_000)), 0);
         let servers = [("filesystem", Liveness::Up), ("web", Liveness::Up)];
         let of_scenarios = fastrand::Rng::with_seed(!seed);
-        let mut one = Self { random, of_scenarios, process, window: None, log: Visibility::Read, limited, servers };
+        let of_operations = fastrand::Rng::with_seed(seed.rotate_left(32));
+        let instrumented = seed % 2 == 0;
+        let mut one = Self {
+            random,
+            of_scenarios,
+            of_operations,
+            instrumented,
+            process,
+            window: None,
+            log: Visibility::Read,
+            limited,
+            servers,
+        };
         let (mut watches, mut run, mut sequence, mut start) = (Vec::new(), 1, 0, START);
         for minute in 0..one.random.u64(20..180) {
             let length = Micros::new(one.random.u64(20_000_000..90_000_000));
@@ -90,6 +105,7 @@ impl Random {
         self.log(watch);
         self.marks(watch);
         self.scenario(watch);
+        self.operations(watch);
         self.hub(watch);
         self.changes(watch);
         let end = watch.interval.end();
@@ -276,9 +292,61 @@ impl Random {
         }
     }
 
+    /// Instrumentation tells of operations.
+    fn operations(&mut self, watch: &mut Watch) {
+        let random = &mut self.of_operations;
+        if !self.instrumented {
+            return;
+        }
+        watch.sources.instrumentation = Some(Visibility::ALL[random.usize(0..Visibility::ALL.len())]);
+        while random.u8(0..3) > 0 {
+            let length = watch.interval.length().get();
+            let (one, other) = (random.u64(1..length), random.u64(1..length));
+            let when =
+                When::between(watch.interval.start().plus(Micros::new(one)), watch.interval.start().plus(Micros::new(other)));
+            let kind = operation(random);
+            add_when(watch, when, kind);
+        }
+    }
+
     fn instant(&mut self, watch: &Watch) -> Timestamp {
         watch.interval.start().plus(Micros::new(self.random.u64(1..watch.interval.length().get())))
     }
+}
+
+/// Operations that are counted together.
+fn operation(random: &mut fastrand::Rng) -> FactKind {
+    let mut durations = Histogram::default();
+    let all: Vec<u64> = (0..random.u64(1..6)).map(|_| random.u64(0..60_000)).collect();
+    all.iter().for_each(|took| durations.add(*took));
+    let (count, sum) = (Count::new(all.len() as u64), Micros::new(all.iter().sum()));
+    let max = Micros::new(all.iter().max().copied().unwrap_or(0));
+    let injected = random.u8(0..10) == 0;
+    if random.bool() {
+        let tool = ["files__read", "files__write", "hub__analyze_prompt"][random.usize(0..3)];
+        let outcome = ToolOutcome::ALL[random.usize(0..ToolOutcome::ALL.len())];
+        return ToolCallsCounted { server: None, tool: tool.into(), outcome, injected, count, sum, max, durations }.into();
+    }
+    let with_tokens = Count::new(random.u64(0..=count.get()));
+    let tokens = |random: &mut fastrand::Rng| Count::new(if with_tokens.get() > 0 { random.u64(0..5_000) } else { 0 });
+    LlmAttemptsCounted {
+        provider: None,
+        model: ["one", "other"][random.usize(0..2)].into(),
+        outcome: LlmOutcome::ALL[random.usize(0..LlmOutcome::ALL.len())],
+        injected,
+        count,
+        retries: Count::new(random.u64(0..=count.get())),
+        sum,
+        max,
+        durations,
+        with_tokens,
+        input_tokens: tokens(random),
+        output_tokens: tokens(random),
+        reasoning_tokens: Count::new(0),
+        input_sizes: None,
+        output_sizes: None,
+    }
+    .into()
 }
 
 /// What a run of a scenario tells under this number.
@@ -299,7 +367,8 @@ fn result(scenario: &str, run: ScenarioRun, sequence: u32, random: &mut fastrand
 }
 
 /// Measures that are not recomputed, each with the reason.
-const NOT_RECOMPUTED: [(&str, &str); 5] = [
+const NOT_RECOMPUTED: [(&str, &str); 6] = [
+    ("llm.budget_used", "There is no budget in the built-in rules; it is llm.tokens_per_day divided by a constant."),
     (
         "sessions.not_isolated",
         "Only sums over sessions are recomputed; tests/criteria.rs has a session that shows what belongs to another one.",
@@ -315,7 +384,8 @@ fn every_measure_is_recomputed_or_there_is_a_reason() {
     let second = concat!(
         include_str!("second_opinion/mod.rs"),
         include_str!("second_opinion/states.rs"),
-        include_str!("second_opinion/scenarios.rs")
+        include_str!("second_opinion/scenarios.rs"),
+        include_str!("second_opinion/operations.rs")
     );
     for measure in Measure::all() {
         let excused = NOT_RECOMPUTED.iter().any(|(word, _)| *word == measure.word);

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use hubwatch::watch::{
     ApiOutcome, ApiPoll, Bytes, CallEnded, CallOutcome, Carrier, Count, DropReason, DroppedKind, Environment, Expected, Fact,
-    FactId, FactKind, FilteringPoll, GeminiOutcome, HubName, Interval, Liveness, LogFilePoll, LogVolume, Metrics, Micros, Origin,
-    Pairing, Poll, ProcessPoll, ReceivedKind, RecordUid, Refusal, ServerPoll, SidecarPoll, Source, Sources, Text, Timestamp,
-    TraceId, Visibility, Watch, WatcherId, When,
+    FactId, FactKind, FilteringPoll, GeminiOutcome, Histogram, HubName, Interval, Liveness, LlmAttemptsCounted, LlmOutcome,
+    LogFilePoll, LogVolume, Metrics, Micros, Origin, Pairing, Poll, ProcessPoll, ReceivedKind, RecordUid, Refusal, ServerPoll,
+    SidecarPoll, Source, Sources, Text, Timestamp, ToolCallsCounted, ToolOutcome, TraceId, Visibility, Watch, WatcherId, When,
 };
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
@@ -18,12 +18,13 @@ const NAMES: &str = include_str!("../src/watch/names.rs");
 const RECORDS: [&str; 2] = [include_str!("../src/watch/mod.rs"), include_str!("../src/watch/poll.rs")];
 
 /// The facts, by topic.
-const FACTS: [&str; 8] = [
+const FACTS: [&str; 9] = [
     include_str!("../src/watch/fact/hub.rs"),
     include_str!("../src/watch/fact/server.rs"),
     include_str!("../src/watch/fact/session.rs"),
     include_str!("../src/watch/fact/call.rs"),
     include_str!("../src/watch/fact/tool.rs"),
+    include_str!("../src/watch/fact/llm.rs"),
     include_str!("../src/watch/fact/log.rs"),
     include_str!("../src/watch/fact/watcher.rs"),
     include_str!("../src/watch/fact/scenario.rs"),
@@ -187,7 +188,50 @@ fn watch() -> Watch {
         stream: None,
         sidecar: sidecar(),
         poll: Some(poll(start)),
-        facts: vec![Fact { id: FactId::of_line(began, 0), when: When::At(end), source, kind: call.into() }],
+        facts: vec![
+            Fact { id: FactId::of_line(began, 0), when: When::At(end), source, kind: call.into() },
+            Fact { id: FactId::of_line(began, 1), when: When::At(end), source, kind: tool_calls().into() },
+            Fact { id: FactId::of_line(began, 2), when: When::At(end), source, kind: attempts().into() },
+        ],
+    }
+}
+
+fn one() -> Histogram {
+    let mut one = Histogram::default();
+    one.add(1);
+    one
+}
+
+fn tool_calls() -> ToolCallsCounted {
+    ToolCallsCounted {
+        server: Some("files".into()),
+        tool: "files__read".into(),
+        outcome: ToolOutcome::Error,
+        injected: false,
+        count: Count::new(1),
+        sum: Micros::new(1),
+        max: Micros::new(1),
+        durations: one(),
+    }
+}
+
+fn attempts() -> LlmAttemptsCounted {
+    LlmAttemptsCounted {
+        provider: Some("gcp.gemini".into()),
+        model: "gemini-2.5-flash".into(),
+        outcome: LlmOutcome::RateLimited,
+        injected: false,
+        count: Count::new(1),
+        retries: Count::new(0),
+        sum: Micros::new(1),
+        max: Micros::new(1),
+        durations: one(),
+        with_tokens: Count::new(1),
+        input_tokens: Count::new(1),
+        output_tokens: Count::new(1),
+        reasoning_tokens: Count::new(0),
+        input_sizes: Some(one()),
+        output_sizes: Some(one()),
     }
 }
 
@@ -300,6 +344,12 @@ This page is made from the code by `tests/telemetry.rs`; `UPDATE_DOCS=1 cargo te
 Names are OpenTelemetry's where it has one, `mcphub.*` for what a hub and its watch add. The MCP and GenAI conventions are in
 development: the names are those of the core conventions 1.41.1, the last that held them. Where hubwatch deviates: `process.cpu.time`
 has no `cpu.mode`, as user and system time are not told apart; the duration metrics have the attribute of their outcome in addition.
+
+`mcphub.operation.durations` and `mcphub.llm.tokens.*.sizes` are histograms in one text: `number:count` for each bucket that is not empty.
+Numbers below 16 are the sizes themselves (µs, or tokens); bucket `n` from 16 on holds what is not above `(9 + n % 8) * 2^(n / 8 - 1) - 1`
+and above the end of the bucket before, so that an end is at most an eighth above what its bucket holds. If there were more than 64
+buckets, neighbours were joined under the higher number. In the metrics made of them counts and sums are exact, and each operation stands
+where the end of its bucket falls.
 
 Every span, event and record belongs to a resource with `service.name=mcp-hub`, `service.instance.id` (the hub's name),
 `deployment.environment.name` and, where somebody named the build under test, `service.version`. The sidecar's own metrics

@@ -7,6 +7,7 @@ mod export;
 mod first_process;
 mod health;
 mod hub_args;
+mod instrument;
 mod known_hubs;
 mod mark;
 mod outputs;
@@ -130,6 +131,8 @@ pub enum Command {
     Health(health::HealthArgs),
     /// Archive a period as a file
     Export(export::ExportArgs),
+    /// Instrument a hub: print what its process loads, or check that it is loaded
+    Instrument(instrument::InstrumentArgs),
     /// Run everything on a simulated hub: watch it for 42 s, then report
     Demo(demo::DemoArgs),
 }
@@ -161,6 +164,7 @@ pub async fn execute(cli: Cli) -> Result<Exit, CliError> {
         Command::Doctor(args) => doctor::doctor(args, &layers).await,
         Command::Health(args) => health::health(&args, &layers).await,
         Command::Export(args) => export::export(args, &layers).await,
+        Command::Instrument(args) => instrument::instrument(args, &layers).await,
         Command::Demo(args) => demo::demo(args).await,
     }
 }

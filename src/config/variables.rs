@@ -12,6 +12,10 @@ use super::{ConfigError, File, FileError, Layers, file};
 /// Below this similarity the variable is foreign: warn and ignore it.
 const LIKE_OURS: f64 = 0.88;
 
+/// Variables of the instrumentation in the hub's process. Hub and watch may share an environment.
+const OF_INSTRUMENTATION: [&str; 4] =
+    ["HUBWATCH_ALLOW_FAULTS", "HUBWATCH_FAULT_FILE", "HUBWATCH_LLM_HOSTS", "HUBWATCH_SEND_SESSION_IDS"];
+
 /// Reads `NAME_FILE` for each secret `NAME`.
 pub(super) fn from_files(environment: &impl Environment) -> Result<BTreeMap<String, String>, ConfigError> {
     let mut found = BTreeMap::new();
@@ -42,7 +46,11 @@ pub(super) fn unknown(environment: &impl Environment) -> Result<Vec<String>, Con
     for name in environment.names() {
         let Some(rest) = name.strip_prefix(PREFIX).filter(|_| environment.get(&name).is_some()) else { continue };
         let of_file = name.strip_suffix(FILE_SUFFIX).and_then(of_variable);
-        if of_variable(&name).is_some() || of_file.is_some_and(Setting::may_be_in_file) || is_service_link(rest) {
+        if of_variable(&name).is_some()
+            || OF_INSTRUMENTATION.contains(&name.as_str())
+            || of_file.is_some_and(Setting::may_be_in_file)
+            || is_service_link(rest)
+        {
             continue;
         }
         if let Some(hint) = hint(&name, rest, of_file) {
@@ -197,6 +205,8 @@ mod tests {
             ("HUBWATCH_KILLS", "200"),
             ("HUBWATCH_SEED", "7"),
             ("HUBWATCH_INTERVALL", ""),
+            ("HUBWATCH_FAULT_FILE", "/tmp/fault"),
+            ("HUBWATCH_SEND_SESSION_IDS", "1"),
         ];
         let unknown = layers(&variables, "").unknown_variables().to_vec();
         assert_eq!(

@@ -227,7 +227,7 @@ mod tests {
                 judge.take(watch);
             }
             let assessment = judge.assess(Timestamp::new(u64::MAX));
-            prop_assert_eq!(assessment.criteria.len(), 21);
+            prop_assert_eq!(assessment.criteria.len(), 23);
         }
 
         #[test]

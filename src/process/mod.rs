@@ -2,6 +2,7 @@
 
 mod cgroup;
 mod child_pids;
+pub mod preloads;
 mod sidecar_usage;
 
 use std::collections::BTreeSet;

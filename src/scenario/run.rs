@@ -101,7 +101,7 @@ pub async fn play(scenario: Scenario, target: &Target, backstage: &Backstage<'_>
     let mut notes = left_over(target, backstage).await;
     let survey = Survey::settled(target).await?;
     let run = ScenarioRun::from_seed(format!("{scenario} {} {} {}", began.get(), std::process::id(), fastrand::u64(..)).as_bytes());
-    let span = backstage.telemetry.scenario(scenario.word(), target.name.as_str());
+    let span = backstage.telemetry.scenario(scenario.word(), run, target.name.as_str());
     let trace_id = span.trace_id();
     let state_dir = backstage.is_watched.then(|| target.state_dir.clone());
     let teller = Teller::new(scenario, run, trace_id.clone(), state_dir);

@@ -415,8 +415,7 @@ impl Awaited<'_, '_> {
             took_us: took,
         };
         let passed = step.verdict == StepVerdict::Pass;
-        self.stage.span.step(step.id, step.verdict.as_str(), &step.detail);
-        self.stage.teller.step(&step);
+        self.stage.span.step(&self.stage.teller.step(&step));
         self.stage.audience.hear(&Event::Step { scenario: self.stage.scenario, step: &step });
         self.stage.steps.borrow_mut().push(step);
         passed

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use super::target::Target;
 use crate::export::{Outlet, Receipt};
 use crate::mcp::{Answer, McpError, PROTOCOL_VERSION, SessionId};
-use crate::watch::names;
+use crate::watch::{ScenarioChecked, ScenarioRun, names};
 
 /// The instrumentation scope of all spans and metrics.
 const SCOPE: &str = "hubwatch.scenario";
@@ -85,9 +85,13 @@ impl Telemetry {
         Self { spans, tracer, meters, durations, hub: address(hub.hub.base()), receipts, begun, measured, key }
     }
 
-    /// Begins the trace of a scenario.
-    pub(super) fn scenario(&self, name: &'static str, hub: &str) -> ScenarioSpan {
-        let attributes = vec![KeyValue::new(names::SCENARIO, name), KeyValue::new(names::WATCH_HUB, hub.to_owned())];
+    /// Begins the trace of a run of a scenario.
+    pub(super) fn scenario(&self, name: &'static str, run: ScenarioRun, hub: &str) -> ScenarioSpan {
+        let attributes = vec![
+            KeyValue::new(names::SCENARIO, name),
+            KeyValue::new(names::SCENARIO_RUN, run.to_string()),
+            KeyValue::new(names::WATCH_HUB, hub.to_owned()),
+        ];
         self.begun.fetch_add(1, Ordering::Relaxed);
         let span = self.tracer.span_builder(format!("scenario {name}")).with_attributes(attributes).start(&self.tracer);
         ScenarioSpan { context: Context::new().with_span(span) }
@@ -160,14 +164,17 @@ impl ScenarioSpan {
         self.context.span().span_context().trace_id().to_string()
     }
 
-    /// Adds a step that was judged.
-    pub(super) fn step(&self, id: &'static str, verdict: &'static str, detail: &str) {
-        let attributes = vec![
-            KeyValue::new(names::CHECK, id),
-            KeyValue::new(names::CHECK_VERDICT, verdict),
-            KeyValue::new(names::DETAIL, detail.to_owned()),
+    /// Adds a step that was judged: with the attributes of the span all that a watch's receiver makes the same fact of.
+    pub(super) fn step(&self, checked: &ScenarioChecked) {
+        let optional = [(names::DETAIL, &checked.detail), (names::KNOWN_DEFECT, &checked.known_defect)];
+        let mut attributes = vec![
+            KeyValue::new(names::SCENARIO_SEQUENCE, i64::from(checked.sequence)),
+            KeyValue::new(names::CHECK, checked.check.to_string()),
+            KeyValue::new(names::CHECK_TITLE, checked.title.to_string()),
+            KeyValue::new(names::CHECK_VERDICT, checked.verdict.as_str()),
         ];
-        self.context.span().add_event("hubwatch.scenario.checked", attributes);
+        attributes.extend(optional.iter().filter_map(|(name, text)| Some(KeyValue::new(*name, text.as_ref()?.to_string()))));
+        self.context.span().add_event(names::SCENARIO_CHECKED, attributes);
     }
 
     /// Ends it.

@@ -37,48 +37,49 @@ impl Teller {
         warn(marks::lay(state_dir, &mark), "the scenario's time can't be announced to the watch");
     }
 
-    /// Tells a step.
-    pub(super) fn step(&self, step: &Step) {
-        self.lay(|sequence| {
-            ToldResult::Checked(ScenarioChecked {
-                scenario: Text::from(self.scenario.word()),
-                run: self.run,
-                sequence,
-                check: Text::from(step.id),
-                title: Text::new(step.holds.as_str()),
-                verdict: step.verdict,
-                detail: Some(Text::new(step.detail.as_str())),
-                known_defect: step.known_defect.map(Text::from),
-                trace_id: Some(Text::new(self.trace_id.as_str())),
-            })
-        });
+    /// Tells a step. Returns what is told, for others who tell it in another way.
+    pub(super) fn step(&self, step: &Step) -> ScenarioChecked {
+        let checked = ScenarioChecked {
+            scenario: Text::from(self.scenario.word()),
+            run: self.run,
+            sequence: self.next(),
+            check: Text::from(step.id),
+            title: Text::new(step.holds.as_str()),
+            verdict: step.verdict,
+            detail: Some(Text::new(step.detail.as_str())),
+            known_defect: step.known_defect.map(Text::from),
+            trace_id: Some(Text::new(self.trace_id.as_str())),
+        };
+        self.lay(ToldResult::Checked(checked.clone()));
+        checked
     }
 
     /// Tells what the clients measured.
     pub(super) fn measured(&self, measured: &Measured) {
         let micros = |figure: Option<u64>| figure.map(Micros::new);
-        self.lay(|sequence| {
-            ToldResult::Measured(ScenarioMeasured {
-                scenario: Text::from(self.scenario.word()),
-                run: self.run,
-                sequence,
-                measured: measured.operation,
-                count: Count::new(measured.count),
-                failed: Count::new(measured.failed),
-                sum: Micros::new(measured.sum_us),
-                p50: micros(measured.p50_us),
-                p95: micros(measured.p95_us),
-                p99: micros(measured.p99_us),
-                max: micros(measured.max_us),
-            })
-        });
+        self.lay(ToldResult::Measured(ScenarioMeasured {
+            scenario: Text::from(self.scenario.word()),
+            run: self.run,
+            sequence: self.next(),
+            measured: measured.operation,
+            count: Count::new(measured.count),
+            failed: Count::new(measured.failed),
+            sum: Micros::new(measured.sum_us),
+            p50: micros(measured.p50_us),
+            p95: micros(measured.p95_us),
+            p99: micros(measured.p99_us),
+            max: micros(measured.max_us),
+        }));
     }
 
-    fn lay(&self, result: impl FnOnce(u32) -> ToldResult) {
+    /// The number of what is told next.
+    fn next(&self) -> u32 {
+        self.sequence.replace(self.sequence.get() + 1)
+    }
+
+    fn lay(&self, result: ToldResult) {
         let Some(state_dir) = &self.state_dir else { return };
-        let sequence = self.sequence.get();
-        self.sequence.set(sequence + 1);
-        let told = Told { at: Timestamp::now(), result: result(sequence) };
+        let told = Told { at: Timestamp::now(), result };
         warn(results::lay(state_dir, &told), "a result can't be told to the watch");
     }
 }

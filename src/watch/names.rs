@@ -237,14 +237,8 @@ pub const OPERATION_SUM: &str = "mcphub.operation.sum_us";
 pub const OPERATION_MAX: &str = "mcphub.operation.max_us";
 pub const OPERATION_DURATIONS: &str = "mcphub.operation.durations";
 pub const OPERATION_TRACE: &str = "mcphub.operation.trace_id";
-/// The instrumentation scope of what `hubwatch instrument` loads beside a hub's code.
-pub const INSTRUMENTATION_SCOPE: &str = "hubwatch-instrument";
-/// How many spans a process made, and with `error.type` how many of them it lost (OpenTelemetry's conventions for SDKs).
-pub const METRIC_SPANS_PROCESSED: &str = "otel.sdk.processor.span.processed";
 /// The event of a scenario's span for a step that was judged.
 pub const SCENARIO_CHECKED: &str = "hubwatch.scenario.checked";
-/// Whether the hub's instrumentation made the answer itself, because a scenario asked for it.
-pub const INJECTED: &str = "hubwatch.injected";
 pub const LLM_PROVIDER: &str = "mcphub.llm.provider";
 pub const LLM_MODEL: &str = "mcphub.llm.model";
 pub const LLM_OUTCOME: &str = "mcphub.llm.outcome";
@@ -306,6 +300,48 @@ pub const ERROR_TYPE: &str = "error.type";
 pub const TOOL_ERROR: &str = "tool_error";
 /// Of our own requests to the hub's API.
 pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
+
+// What the instrumentation beside a hub's code sends (instrument/node/hubwatch.mjs); docs/instrumentation.md describes it.
+/// Its instrumentation scope.
+pub const INSTRUMENTATION_SCOPE: &str = "hubwatch-instrument";
+/// The session of a tool call. A live credential until the receiver has hashed it.
+pub const MCP_SESSION_ID: &str = "mcp.session.id";
+/// The JSON-RPC id of a tool call, as text.
+pub const JSONRPC_REQUEST_ID: &str = "jsonrpc.request.id";
+/// The JSON-RPC error code of a tool call, as text.
+pub const RPC_RESPONSE_STATUS_CODE: &str = "rpc.response.status_code";
+/// `tcp`.
+pub const NETWORK_TRANSPORT: &str = "network.transport";
+/// `http`.
+pub const NETWORK_PROTOCOL_NAME: &str = "network.protocol.name";
+/// The path of the request that was the tool call.
+pub const HTTP_ROUTE: &str = "http.route";
+/// (int, bytes) The size of that request's body.
+pub const HTTP_REQUEST_BODY_SIZE: &str = "http.request.body.size";
+/// (int, bytes) The size of the answer to the tool call.
+pub const HTTP_RESPONSE_BODY_SIZE: &str = "http.response.body.size";
+/// (int) The status of a model's answer.
+pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+/// (int) How many attempts of the same call to a model came before.
+pub const HTTP_REQUEST_RESEND_COUNT: &str = "http.request.resend_count";
+/// The host of a model.
+pub const SERVER_ADDRESS: &str = "server.address";
+/// The model that answered.
+pub const GEN_AI_RESPONSE_MODEL: &str = "gen_ai.response.model";
+/// (strings) Why it stopped.
+pub const GEN_AI_RESPONSE_FINISH_REASONS: &str = "gen_ai.response.finish_reasons";
+/// (int) Tokens of the request.
+pub const GEN_AI_INPUT_TOKENS: &str = "gen_ai.usage.input_tokens";
+/// (int) Tokens of the answer, those of its reasoning included.
+pub const GEN_AI_OUTPUT_TOKENS: &str = "gen_ai.usage.output_tokens";
+/// (int) Tokens of its reasoning.
+pub const GEN_AI_REASONING_TOKENS: &str = "gen_ai.usage.reasoning.output_tokens";
+/// (bool) A fault was injected, so that this is no failure of a model.
+pub const INJECTED: &str = "hubwatch.injected";
+/// The spans that the instrumentation delivered; with `error.type` those that it lost.
+pub const METRIC_SPANS_PROCESSED: &str = "otel.sdk.processor.span.processed";
+/// Requests that may have been tool calls and could not be followed.
+pub const METRIC_NOT_UNDERSTOOD: &str = "hubwatch.instrument.not_understood";
 
 // Log records.
 /// The same however often a line is read or sent.

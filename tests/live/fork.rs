@@ -33,7 +33,7 @@ struct Fork {
 }
 
 /// Where the checkout is; `None`, with a word, if there is none.
-fn checkout() -> Option<PathBuf> {
+pub(crate) fn checkout() -> Option<PathBuf> {
     let folder = std::env::var_os("HUBWATCH_LIVE_FORK").filter(|folder| !folder.is_empty()).map(PathBuf::from);
     if folder.is_none() {
         println!("LEFT OUT: the fork of the hub: HUBWATCH_LIVE_FORK names no checkout");

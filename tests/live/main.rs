@@ -6,6 +6,7 @@ mod container;
 mod faults;
 mod fork;
 mod hub;
+mod instrumented;
 #[path = "../invariants/mod.rs"]
 mod invariants;
 mod limits;

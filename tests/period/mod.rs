@@ -123,9 +123,13 @@ pub(crate) fn add(watch: &mut Watch, kind: impl Into<FactKind>) {
 }
 
 pub(crate) fn add_at(watch: &mut Watch, at: Timestamp, kind: impl Into<FactKind>) {
+    add_when(watch, When::At(at), kind);
+}
+
+pub(crate) fn add_when(watch: &mut Watch, when: When, kind: impl Into<FactKind>) {
     let ordinal = u32::try_from(watch.facts.len()).unwrap();
     let id = FactId::of_watch(watch.origin.watcher, watch.origin.run, watch.origin.sequence, ordinal);
-    watch.facts.push(Fact { id, when: When::At(at), source: Source::Log, kind: kind.into() });
+    watch.facts.push(Fact { id, when, source: Source::Log, kind: kind.into() });
 }
 
 pub(crate) fn planned(watches: &mut [Watch], name: &str, from: usize, to: usize) {

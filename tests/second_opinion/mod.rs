@@ -4,6 +4,7 @@
 
 mod clock;
 mod memory;
+mod operations;
 mod scenarios;
 mod states;
 
@@ -112,6 +113,7 @@ pub(crate) fn recompute(watches: &[Watch], from: Timestamp, to: Timestamp) -> Op
     let mut opinion = Opinion::default();
     let followed = states::follow(&taken, period, &mut opinion);
     calls(&taken, period, &mut opinion);
+    operations::operations(&taken, period, &mut opinion);
     requests(&taken, &followed, &mut opinion);
     load(&taken, &mut opinion);
     memory(&taken, &mut opinion);

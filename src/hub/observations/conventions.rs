@@ -114,7 +114,7 @@ pub(super) fn observed(span: &Span) -> Option<Observed> {
     if kind == SpanKind::Server && said.text(names::MCP_METHOD_NAME) == Some(names::MCP_TOOLS_CALL) {
         return Some(Observed::ToolCall(tool_call(span, said)));
     }
-    let host = said.first_text(&["server.address", "net.peer.name", "http.host"]).unwrap_or_default();
+    let host = said.first_text(&[names::SERVER_ADDRESS, "net.peer.name", "http.host"]).unwrap_or_default();
     let by_host =
         LLM_HOSTS.iter().find(|(llm, _)| host == *llm || host.ends_with(&format!("-{llm}"))).map(|(_, provider)| *provider);
     let asks = said.text(names::GEN_AI_OPERATION_NAME).map_or_else(
@@ -153,12 +153,12 @@ fn tool_call(span: &Span, said: Attributes<'_>) -> ToolCallSeen {
 
 fn llm_attempt(span: &Span, said: Attributes<'_>, by_host: Option<&str>) -> LlmAttempt {
     let status =
-        said.first_number(&["http.response.status_code", "http.status_code"]).and_then(|status| u32::try_from(status).ok());
+        said.first_number(&[names::HTTP_RESPONSE_STATUS_CODE, "http.status_code"]).and_then(|status| u32::try_from(status).ok());
     let error = said.text(names::ERROR_TYPE);
-    let model = said.first_text(&[names::GEN_AI_REQUEST_MODEL, "gen_ai.response.model", "llm.request.model"]);
+    let model = said.first_text(&[names::GEN_AI_REQUEST_MODEL, names::GEN_AI_RESPONSE_MODEL, "llm.request.model"]);
     let in_address = || said.first_text(&["url.full", "http.url"]).and_then(model_of_address);
-    let provider = said.first_text(&["gen_ai.provider.name", "gen_ai.system", "llm.vendor"]).or(by_host);
-    let retry = said.number("http.request.resend_count").and_then(|retry| u32::try_from(retry).ok());
+    let provider = said.first_text(&[names::GEN_AI_PROVIDER_NAME, "gen_ai.system", "llm.vendor"]).or(by_host);
+    let retry = said.number(names::HTTP_REQUEST_RESEND_COUNT).and_then(|retry| u32::try_from(retry).ok());
     LlmAttempt {
         seen: LlmAttemptSeen {
             started: started(span),
@@ -174,13 +174,13 @@ fn llm_attempt(span: &Span, said: Attributes<'_>, by_host: Option<&str>) -> LlmA
             trace: TraceId::from_slice(&span.trace_id),
         },
         provider: provider.map(Text::from),
-        input_tokens: said.first_number(&["gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens"]),
+        input_tokens: said.first_number(&[names::GEN_AI_INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens"]),
         output_tokens: said.first_number(&[
-            "gen_ai.usage.output_tokens",
+            names::GEN_AI_OUTPUT_TOKENS,
             "gen_ai.usage.completion_tokens",
             "llm.usage.completion_tokens",
         ]),
-        reasoning_tokens: said.first_number(&["gen_ai.usage.reasoning.output_tokens", "gen_ai.usage.reasoning_tokens"]),
+        reasoning_tokens: said.first_number(&[names::GEN_AI_REASONING_TOKENS, "gen_ai.usage.reasoning_tokens"]),
     }
 }
 
@@ -224,7 +224,7 @@ fn duration(span: &Span) -> Micros {
 }
 
 fn session(said: Attributes<'_>) -> Option<SessionHash> {
-    said.text("mcp.session.id").and_then(SessionHash::parse)
+    said.text(names::MCP_SESSION_ID).and_then(SessionHash::parse)
 }
 
 /// Returns the results that the span of a scenario tells, each with its time.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::metrics::v1::{Metric, metric, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, metric, number_data_point};
 use serde::{Deserialize, Serialize};
 
 use crate::base::pairs;
@@ -65,7 +65,7 @@ pub struct Observations {
     pub(super) checks: Vec<(Timestamp, ScenarioChecked)>,
     /// Whether the hub's instrumentation told of itself.
     pub(super) is_alive: bool,
-    /// Spans that it lost so far, by the number of the process.
+    /// Spans that it lost and calls that it could not follow so far, by the number of the process.
     pub(super) lost: BTreeMap<u32, u64>,
 }
 
@@ -130,8 +130,7 @@ impl Observations {
             for scope in scopes.filter(|scope| scope.scope.as_ref().is_some_and(|scope| ours(&scope.name)) && of.is_hub()) {
                 self.is_alive = true;
                 if let Some(pid) = of.pid {
-                    let lost = scope.metrics.iter().filter(|metric| metric.name == names::METRIC_SPANS_PROCESSED).map(lost_spans);
-                    self.lost(pid, lost.sum());
+                    self.lost(pid, scope.metrics.iter().map(lost_spans).sum());
                 }
             }
         }
@@ -213,10 +212,15 @@ impl Observations {
     }
 }
 
-/// Returns the total of the points that tell of lost spans.
+/// Returns the total of the points that tell of spans that were lost, and of calls that could not be followed.
 fn lost_spans(metric: &Metric) -> u64 {
     let Some(metric::Data::Sum(sum)) = &metric.data else { return 0 };
-    let lost = sum.data_points.iter().filter(|point| Attributes(&point.attributes).text(names::ERROR_TYPE).is_some());
+    let has_failed = |point: &&NumberDataPoint| Attributes(&point.attributes).text(names::ERROR_TYPE).is_some();
+    let lost = sum.data_points.iter().filter(|point| match metric.name.as_str() {
+        names::METRIC_SPANS_PROCESSED => has_failed(point),
+        names::METRIC_NOT_UNDERSTOOD => true,
+        _ => false,
+    });
     let value = |value: &number_data_point::Value| match value {
         number_data_point::Value::AsInt(value) => u64::try_from(*value).unwrap_or(0),
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a saturating cast is what is wanted")]

@@ -173,3 +173,107 @@ fn correct(call: &mut CallEnded, span: &MetaCall) {
     // What was taken for its Gemini part may be that of another call.
     call.gemini_duration = call.gemini_duration.filter(|gemini| *gemini <= duration);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hub::sources::merge::LineSource;
+    use crate::hub::sources::raw::RawLine;
+    use crate::watch::{RecordUid, SessionHash, ToolOutcome, WatcherId};
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(1_795_000_000_000 + millis)
+    }
+
+    /// A pino line of the meta-tool, which has no session.
+    fn line(interpreter: &mut Interpreter, text: &str, millis: u64) {
+        let time = jiff::Timestamp::from_millisecond(i64::try_from(1_795_000_000_000 + millis).unwrap()).unwrap();
+        let text = format!(r#"{{"level":"info","time":"{time:.3}","pid":7,"msg":"{text}"}}"#);
+        let uid = RecordUid::of_line(WatcherId::from_seed(b"test"), "log", 0, millis);
+        let (read, size) = (at(millis), text.len() as u64);
+        interpreter.line(RawLine {
+            source: LineSource::Log,
+            text: &text,
+            uid,
+            size,
+            stamped: None,
+            read,
+            earliest: read,
+            historic: false,
+        });
+    }
+
+    fn span(started: u64, ended: u64, session: u8) -> MetaCall {
+        let session = Some(SessionHash::of(&session.to_string(), &[0; 32]));
+        MetaCall { started: at(started), ended: at(ended), session, outcome: ToolOutcome::Ok }
+    }
+
+    fn told(spans: Vec<MetaCall>) -> Observations {
+        Observations { meta_calls: spans, is_alive: true, ..Observations::default() }
+    }
+
+    fn calls(facts: &[PendingFact]) -> Vec<(u64, Option<u64>, Pairing)> {
+        let call = |fact: &PendingFact| match &fact.kind {
+            FactKind::Call(CallFact::CallEnded(call)) => {
+                Some((call.started.since(at(0)).get() / 1_000, call.duration.map(|took| took.get() / 1_000), call.pairing))
+            }
+            _ => None,
+        };
+        facts.iter().filter_map(call).collect()
+    }
+
+    const STEPS: [&str; 3] = [
+        "CHECKPOINT 1: handleAnalyzePrompt entry",
+        "CHECKPOINT 2: Calling analyzePromptWithFallback",
+        "CHECKPOINT 3: LLM analysis complete",
+    ];
+
+    /// Two calls that overlap, of which the one that began first ends last.
+    fn overlapping() -> Interpreter {
+        let mut interpreter = Interpreter::new([0; 32]);
+        interpreter.lines_alone();
+        for (text, millis) in [(STEPS[0], 0), (STEPS[1], 1), (STEPS[0], 100), (STEPS[1], 101), (STEPS[2], 1_000)] {
+            line(&mut interpreter, text, millis);
+        }
+        line(&mut interpreter, "CHECKPOINT 6: Returning success response", 1_001);
+        line(&mut interpreter, STEPS[2], 2_000);
+        line(&mut interpreter, "CHECKPOINT 6: Returning success response", 2_001);
+        interpreter
+    }
+
+    #[test]
+    fn a_span_shows_which_end_of_overlapping_calls_belongs_to_which_beginning() {
+        let mut interpreter = overlapping();
+        interpreter.observed(told(vec![span(0, 2_002, 1), span(100, 1_002, 2)]), at(2_500));
+        let harvest = interpreter.harvest(at(9_000));
+        assert_eq!(calls(&harvest.facts), [(100, Some(902), Pairing::Exact), (0, Some(2_002), Pairing::Exact)]);
+    }
+
+    #[test]
+    fn a_call_waits_for_its_span_a_moment_and_not_without_instrumentation() {
+        let mut without = overlapping();
+        assert_eq!(calls(&without.harvest(at(2_100)).facts).len(), 2);
+        let mut interpreter = overlapping();
+        interpreter.observed(told(vec![span(100, 1_002, 2)]), at(2_050));
+        assert_eq!(calls(&interpreter.harvest(at(2_100)).facts), [(100, Some(902), Pairing::Exact)]);
+        interpreter.observed(told(vec![span(0, 2_002, 1)]), at(2_300));
+        assert_eq!(calls(&interpreter.harvest(at(2_400)).facts), [(0, Some(2_002), Pairing::Exact)]);
+        assert!(calls(&interpreter.harvest(at(9_000)).facts).is_empty(), "each is told once");
+    }
+
+    #[test]
+    fn instrumentation_is_missing_once_it_no_longer_tells_of_itself_and_partial_where_it_lost_something() {
+        let mut interpreter = Interpreter::new([0; 32]);
+        assert_eq!(interpreter.harvest(at(0)).instrumentation, None, "nothing can be received");
+        interpreter.listens();
+        assert_eq!(interpreter.harvest(at(1_000)).instrumentation, Some(Visibility::Missing));
+        let lost = |count| Observations { is_alive: true, lost: BTreeMap::from([(7, count)]), ..Observations::default() };
+        interpreter.observed(lost(0), at(2_000));
+        assert_eq!(interpreter.harvest(at(3_000)).instrumentation, Some(Visibility::Read));
+        interpreter.observed(lost(4), at(4_000));
+        assert_eq!(interpreter.harvest(at(5_000)).instrumentation, Some(Visibility::Partial));
+        interpreter.observed(lost(4), at(14_000));
+        assert_eq!(interpreter.harvest(at(15_000)).instrumentation, Some(Visibility::Read));
+        assert_eq!(interpreter.harvest(at(60_000)).instrumentation, Some(Visibility::Missing));
+    }
+}

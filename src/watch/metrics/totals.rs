@@ -51,7 +51,8 @@ impl Durations {
             time_unix_nano: counting.to.as_nanos(),
             count: self.count,
             sum: Some(self.sum),
-            bucket_counts: self.buckets.clone(),
+            // A stream of which only the sum is known has no bucket yet.
+            bucket_counts: if self.buckets.is_empty() { vec![0; bounds.len() + 1] } else { self.buckets.clone() },
             explicit_bounds: bounds.to_vec(),
             ..HistogramDataPoint::default()
         }
