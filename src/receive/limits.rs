@@ -10,6 +10,9 @@ pub(crate) const MAX_REQUEST_BYTES: usize = 4 * 1024 * 1024;
 /// room is refused, and its sender repeats it.
 pub(crate) const MAX_BYTES_IN_WORK: usize = 6 * 1024 * 1024;
 
+/// Bytes by which the buffer of a body grows.
+pub(crate) const BODY_STEP_BYTES: usize = 128 * 1024;
+
 /// Bytes of a decoded request in memory. One is decoded at a time. A small body can make large structures: an empty span takes two
 /// bytes, and more than 200 in memory.
 pub(crate) const MAX_DECODED_BYTES: usize = 12 * 1024 * 1024;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use prost::bytes::{Buf as _, Bytes, BytesMut};
+use prost::bytes::{Buf as _, Bytes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tonic::codegen::http::{Request, StatusCode, header};
 
@@ -15,7 +15,7 @@ use super::check::Checked;
 use super::commit::{ObservationSender, Waiting};
 use super::counters::Counters;
 use super::decompress::{Compression, decompress};
-use super::limits::{BODY_TIMEOUT, DISCARD_TIMEOUT, MAX_BYTES_IN_WORK, MAX_DISCARDED_BYTES, MAX_REQUEST_BYTES};
+use super::limits::{BODY_STEP_BYTES, BODY_TIMEOUT, DISCARD_TIMEOUT, MAX_BYTES_IN_WORK, MAX_DISCARDED_BYTES, MAX_REQUEST_BYTES};
 use super::prepare::{Preparation, Prepared};
 use super::refused::Refused;
 use crate::base::host;
@@ -125,7 +125,7 @@ impl Service {
 
     async fn read_all(&self, body: &mut Incoming) -> Result<(Bytes, OwnedSemaphorePermit), Refused> {
         let mut held = self.hold(0)?;
-        let mut whole = BytesMut::new();
+        let mut whole = Vec::new();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Refused::malformed(format!("the body broke off: {error}")))?;
             let Ok(data) = frame.into_data() else { continue };
@@ -133,9 +133,13 @@ impl Service {
                 return Err(Refused::too_large());
             }
             held.merge(self.hold(data.len())?);
+            if whole.capacity() - whole.len() < data.len() {
+                // A buffer that doubles would take memory that is not counted.
+                whole.reserve_exact(data.len().max(BODY_STEP_BYTES));
+            }
             whole.extend_from_slice(&data);
         }
-        Ok((whole.freeze(), held))
+        Ok((whole.into(), held))
     }
 
     fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {

@@ -10,8 +10,9 @@ use tokio::net::TcpStream;
 use super::program::{Program, free_port, hub, stderr, until};
 use super::stage::{JSON, PROTOBUF, bytes, client, gzip, pair, post, span, traces};
 
-/// The most memory that the program may take, whatever is sent.
-const MAX_MEMORY_KIB: u64 = 64 * 1024;
+/// The most memory that the program may take beside what it takes without a sender, whatever is sent. A release takes 20 MiB without one
+/// and must stay below 64 MiB; a program with debugging information takes more.
+const MAX_MORE_KIB: u64 = 40 * 1024;
 
 async fn page(address: &str) -> String {
     match client().get(address).send().await {
@@ -133,7 +134,7 @@ async fn no_sender_takes_more_than_the_receivers_share_of_memory() {
     }
     let after = peak(&program);
     println!("at most {before} KiB before, {after} KiB afterwards");
-    assert!(after < MAX_MEMORY_KIB, "{after} KiB");
+    assert!(after - before < MAX_MORE_KIB, "{before} KiB, then {after} KiB");
     assert_eq!(post(&address, &[PROTOBUF], bytes(&traces(vec![span(7)]))).await.status(), 200);
     program.stop(folder.path()).await;
 }
