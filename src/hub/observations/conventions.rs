@@ -130,7 +130,7 @@ fn tool_call(span: &Span, said: Attributes<'_>) -> ToolCallSeen {
     let error = said.text(names::ERROR_TYPE);
     let outcome = match error {
         Some("tool_error") => ToolOutcome::ToolError,
-        Some("client_closed") => ToolOutcome::ClientClosed,
+        Some("client_closed" | "cancelled") => ToolOutcome::ClientClosed,
         Some("no_answer") => ToolOutcome::NoAnswer,
         Some(_) => ToolOutcome::Error,
         None if has_failed(span) => ToolOutcome::Error,

@@ -56,7 +56,8 @@ measures! {
     }
 
     /// The longest time from a server's end to its working again, planned or not (µs). Recoveries that somebody asked for, and
-    /// those of unknown cause within 30 s, are left out; an outage that had not ended after 30 s counts with the time that it lasted. Samples: the times that servers were down.
+    /// those of unknown cause within 30 s, are left out; an outage that had not ended after 30 s counts with the time that it lasted. A server
+    /// that never worked in the period (`up_us` is 0) has nothing to recover. Samples: the times that servers were down.
     SERVERS_SLOWEST_RECOVERY: Row {
         word: "servers.slowest_recovery",
         unit: Unit::Micros,
@@ -130,13 +131,18 @@ fn expected(history: &History) -> impl Iterator<Item = &ServerHistory> {
     history.servers.0.values().filter(|server| server.should_work())
 }
 
+/// Of these, those that worked at some time in the period.
+fn worked(history: &History) -> impl Iterator<Item = &ServerHistory> {
+    expected(history).filter(|server| server.up_us > 0)
+}
+
 /// A sum over the servers that should work.
 fn of_servers(history: &History, of: fn(&ServerHistory) -> u64) -> Measured {
     happened(total(expected(history).map(of)), history.coverage.polls_answered, NEVER_ANSWERED)
 }
 
 fn slowest_recovery(history: &History) -> Measured {
-    let downs = expected(history).flat_map(|server| &server.down).filter(|down| shows_recovery(down));
+    let downs = worked(history).flat_map(|server| &server.down).filter(|down| shows_recovery(down));
     let recoveries: Vec<u64> = downs.map(|down| down.duration_us).collect();
     match recoveries.iter().max() {
         Some(slowest) => counted(*slowest, recoveries.len() as u64),
@@ -149,7 +155,8 @@ fn recovered_by_hand(history: &History) -> Measured {
     let downs = || expected(history).flat_map(|server| &server.down);
     let ended = |ending| downs().filter(|down| down.ending == Some(ending)).count() as u64;
     let (by_hand, unexplained) = (ended(Ending::ByHand), ended(Ending::Unexplained));
-    let all = downs().filter(|down| shows_recovery(down)).count() as u64 + by_hand;
+    let recoveries = worked(history).flat_map(|server| &server.down).filter(|down| shows_recovery(down));
+    let all = recoveries.count() as u64 + by_hand;
     if all == 0 && history.coverage.polls_answered == 0 {
         return Measured::NotVisible(NEVER_ANSWERED.to_owned());
     }

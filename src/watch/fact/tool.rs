@@ -66,7 +66,7 @@ terms! {
         ToolError = "tool_error",
         /// With a JSON-RPC error or an HTTP status of an error.
         Error = "error",
-        /// The client left before there was an answer.
+        /// The client left, or said that it waits no longer, before there was an answer.
         ClientClosed = "client_closed",
         /// There was no answer.
         NoAnswer = "no_answer",
