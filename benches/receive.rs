@@ -63,7 +63,7 @@ fn context(journal: Journal) -> Context {
         build: None,
         interval: Micros::new(1),
     };
-    Context { origin, key: [7; 32], keep_private: false, journal }
+    Context { origin, key: [7; 32], keep_private: false, journal, passed: 0 }
 }
 
 fn received(criterion: &mut Criterion) {

@@ -75,11 +75,12 @@ pub(super) fn read(head: &Parts, token: Option<&Secret>) -> Head {
         return Head::Refused(form, Refused::new(Refusal::Unauthenticated, message));
     }
     if !known {
-        if carrier == Carrier::Grpc {
-            return Head::Other(StatusCode::UNSUPPORTED_MEDIA_TYPE);
-        }
-        let message = "the content type must be application/x-protobuf or application/json";
-        return Head::Refused(form, Refused::new(Refusal::Unsupported, message));
+        let message = match carrier {
+            Carrier::Grpc => "the content type must be application/grpc",
+            Carrier::Http => "the content type must be application/x-protobuf or application/json",
+        };
+        // It is no gRPC, so the answer is none, either.
+        return Head::Refused(Form::Http(Format::Protobuf), Refused::new(Refusal::Unsupported, message));
     }
     let encoding = match carrier {
         Carrier::Grpc => text(&head.headers, "grpc-encoding"),

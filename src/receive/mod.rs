@@ -29,6 +29,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 pub use answer::SELF_DESCRIPTION;
@@ -40,6 +41,7 @@ pub use settings::{Settings, TlsFiles};
 use crate::base::secret::Secret;
 use crate::journal::Journal;
 use crate::watch::Origin;
+use commit::Passed;
 use limits::{LAST_REQUESTS, MAX_REQUESTS_IN_WORK};
 use prepare::Preparation;
 use server::Server;
@@ -85,6 +87,8 @@ pub struct Context {
     pub keep_private: bool,
     /// The journal.
     pub journal: Journal,
+    /// The last observations of an earlier run that the watch has; 0 if there were none.
+    pub passed: i64,
 }
 
 /// A receiver that runs until it is ended or dropped.
@@ -112,8 +116,9 @@ impl Receiver {
         let (stop, stopped) = oneshot::channel();
         let (told, health) = watch::channel(None);
         let counters = Counters::default();
-        let work =
-            Work { listeners, tls, token: settings.token.clone(), context, observed, counters: counters.clone(), health: told };
+        let passed = Passed::up_to(context.passed);
+        let (token, counted) = (settings.token.clone(), counters.clone());
+        let work = Work { listeners, tls, token, context, observed, passed, counters: counted, health: told };
         let thread = std::thread::Builder::new().name("receiver".to_owned()).spawn(move || work.run(stopped));
         let thread = thread.map_err(ReceiveError::Thread)?;
         for address in &addresses {
@@ -168,6 +173,7 @@ struct Work {
     token: Option<Secret>,
     context: Context,
     observed: ObservationSender,
+    passed: Passed,
     counters: Counters,
     health: watch::Sender<Option<String>>,
 }
@@ -200,12 +206,16 @@ impl Work {
     }
 
     async fn serve(&self, stopped: &mut oneshot::Receiver<()>) -> std::io::Result<()> {
-        let Context { origin, key, keep_private, journal } = self.context.clone();
+        let Context { origin, key, keep_private, journal, passed: _ } = self.context.clone();
+        commit::pass_on_the_rest(&journal, &self.observed, &self.passed).await.map_err(std::io::Error::other)?;
         let (queue, waiting) = mpsc::channel(MAX_REQUESTS_IN_WORK);
-        let mut committer = tokio::spawn(commit::commit_all(waiting, journal));
+        // Aborted when it is dropped, so that there is never a second one.
+        let mut committer = JoinSet::new();
+        committer.spawn(commit::commit_all(waiting, journal, self.passed.clone()));
         let preparation = Preparation::new(&origin, key, keep_private);
         let service = Service::new(self.token.clone(), preparation, self.counters.clone(), queue, self.observed.clone());
         let server = Server::new(Arc::new(service), self.tls.clone());
+        let _closing = server.close_on_drop();
         let mut listeners = Vec::new();
         for listener in &self.listeners {
             listeners.push(tokio::net::TcpListener::from_std(listener.try_clone()?)?);
@@ -216,7 +226,7 @@ impl Work {
             _ = accepting => {}
             // A dropped receiver must stop, too.
             _ = stopped => {}
-            _ = &mut committer => return Err(std::io::Error::other("the task that commits requests has ended")),
+            _ = committer.join_next() => return Err(std::io::Error::other("the task that commits requests has ended")),
         }
         // The listeners are closed; open requests may end.
         tokio::time::timeout(LAST_REQUESTS, server.is_quiet()).await.unwrap_or_default();

@@ -71,6 +71,11 @@ impl Server {
         }
     }
 
+    /// Returns a guard that closes all connections: they belong to a receiver that has ended.
+    pub(super) fn close_on_drop(&self) -> CloseOnDrop {
+        CloseOnDrop(Arc::clone(&self.open))
+    }
+
     /// Waits until no connection has a request.
     pub(super) async fn is_quiet(&self) {
         while lock(&self.open).iter().any(|connection| connection.idle_since().is_none()) {
@@ -146,6 +151,15 @@ impl Server {
         }
         serving.as_mut().graceful_shutdown();
         let _: Result<_, _> = tokio::time::timeout(LAST_REQUESTS, serving).await;
+    }
+}
+
+/// See [`Server::close_on_drop`].
+pub(super) struct CloseOnDrop(Open);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        lock(&self.0).drain(..).for_each(|connection| connection.close());
     }
 }
 

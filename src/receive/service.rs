@@ -59,6 +59,7 @@ impl Service {
         // A page of the internet whose name resolves to this host could send by that name.
         let named = head.uri.host().or_else(|| head.headers.get(header::HOST).and_then(|host| host.to_str().ok()));
         if on_loopback && named.is_some_and(|name| !host::is_address(name)) {
+            self.counters.refuse(Refusal::Unauthenticated);
             return answer::other(StatusCode::FORBIDDEN);
         }
         let read = call::read(&head, self.token.as_ref());

@@ -75,7 +75,7 @@ impl Stage {
         let Opened { journal, .. } = Journal::open(folder.path()).unwrap();
         let main = Recipient { name: DestinationName::main(), signals: Signal::ALL.to_vec(), temporality: Temporality::Cumulative };
         journal.register(vec![main]).await.unwrap();
-        let context = Context { origin: origin(), key: KEY, keep_private: setup.keep_private, journal: journal.clone() };
+        let context = Context { origin: origin(), key: KEY, keep_private: setup.keep_private, journal: journal.clone(), passed: 0 };
         let (observations, observed) = mpsc::channel(setup.waiting_observations);
         let receiver = Receiver::start(&setup.settings, context, observations).unwrap();
         Self { receiver, journal, observed, _folder: folder }

@@ -154,6 +154,7 @@ pub(super) async fn watch(plan: Plan) -> Result<(), CliError> {
         key: session_key,
         keep_private: plan.lines.keep_private,
         journal: journal.clone(),
+        passed: 0,
     };
     let receiving = Receiving::start(plan.receive.as_ref(), context, &mut sidecar, begun).await?;
     let mut watcher = Watcher {

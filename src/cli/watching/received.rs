@@ -22,7 +22,7 @@ impl Receiving {
     /// Adds what an earlier run received and did not use, then starts the receiver: later observations have higher ids.
     pub(super) async fn start(
         settings: Option<&Settings>,
-        context: Context,
+        mut context: Context,
         sidecar: &mut Sidecar,
         now: Timestamp,
     ) -> Result<Self, CliError> {
@@ -32,6 +32,7 @@ impl Receiving {
                 Observations::default()
             });
             sidecar.received(id, observations, now);
+            context.passed = id;
         }
         let (sender, observed) = mpsc::channel(MAX_WAITING_OBSERVATIONS);
         let receiver = settings.map(|settings| Receiver::start(settings, context, sender)).transpose()?;
