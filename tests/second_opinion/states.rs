@@ -529,7 +529,8 @@ fn tell(all: &All, windows: &[Window], period: (u64, u64), opinion: &mut Opinion
     measures.insert("servers.down_time", (whole(total(|sums| sums.unplanned)), 0));
     measures.insert("servers.disconnections", (whole(total(|sums| sums.unplanned_disconnections)), 0));
     // "A server that never worked in the period has nothing to recover."
-    let recoveries: Vec<u64> = servers.values().filter(|sums| sums.up > 0).flat_map(|sums| sums.recoveries.iter().copied()).collect();
+    let recoveries: Vec<u64> =
+        servers.values().filter(|sums| sums.up > 0).flat_map(|sums| sums.recoveries.iter().copied()).collect();
     let samples = recoveries.len() as u64;
     measures.insert("servers.slowest_recovery", (recoveries.iter().max().copied().and_then(whole), samples));
     let by_hand = total(|sums| sums.by_hand);
