@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 
 import { Hub, RUNTIME } from "../fixtures/instrumented.mjs";
+import { Sink } from "../fixtures/sink.mjs";
 
 const ms = (span) => Number(BigInt(span.endTimeUnixNano) - BigInt(span.startTimeUnixNano)) / 1e6;
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -195,16 +196,13 @@ test("session ids leave to a receiver on loopback only, unless they are asked fo
     ["0.0.0.0", {}, false],
     ["0.0.0.0", { HUBWATCH_SEND_SESSION_IDS: "1" }, true],
   ]) {
-    const { Sink } = await import("../fixtures/sink.mjs");
     const sink = await Sink.start();
+    t.after(() => sink.stop());
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://${url}:${sink.port}`, ...more };
     const hub = await Hub.start(t, { sink, env });
     const session = await hub.connect();
     await session.call(1, "hub__analyze_prompt");
     const spans = await sink.gets(2);
     assert.deepEqual(spans.map((span) => span["mcp.session.id"] === session.id), [expected, expected], url);
-    hub.process.kill("SIGKILL");
-    await hub.ended;
-    await sink.stop();
   }
 });
