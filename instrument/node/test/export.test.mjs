@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import net from "node:net";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 
 import { Hub, MODULE } from "../fixtures/instrumented.mjs";
@@ -134,10 +135,9 @@ describe("the export", { concurrency: 4 }, () => {
   test("a process that is no hub ends by itself, without a word and without a request", async (t) => {
     const sink = await Sink.start();
     t.after(() => sink.stop());
-    const serves = "const server = require('node:http').createServer().listen(0, () => setTimeout(() => server.close(), 300))";
-    const script = `import('node:worker_threads').then(({ Worker }) => new Worker(${JSON.stringify(serves)}, { eval: true }))`;
+    const script = fileURLToPath(new URL("../fixtures/worker.mjs", import.meta.url));
     const env = { ...process.env, NODE_OPTIONS: `--import ${MODULE}`, OTEL_EXPORTER_OTLP_ENDPOINT: sink.url };
-    const { stdout, stderr } = await promisify(execFile)(process.execPath, ["-e", script], { env, timeout: 10_000 });
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [script], { env, timeout: 10_000 });
     assert.deepEqual([stdout, stderr, sink.requests], ["", "", []]);
   });
 });
