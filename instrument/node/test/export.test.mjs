@@ -41,7 +41,10 @@ describe("the export", { concurrency: 4 }, () => {
     const [first, second, third, fourth, fifth] = traces(sink);
     assert.deepEqual([second.text, third.text, fourth.text], Array(3).fill(first.text));
     assert.notEqual(fifth.text, first.text);
-    assert.deepEqual(sink.spans.map((span) => span["error.type"]), [undefined, "tool_error"]);
+    assert.deepEqual(
+      sink.spans.map((span) => span["error.type"]),
+      [undefined, "tool_error"],
+    );
     assert.equal(first.headers["content-type"], "application/json");
   });
 
@@ -87,7 +90,8 @@ describe("the export", { concurrency: 4 }, () => {
     const hub = await Hub.start(t, { sink: away });
     const number = (call) => String(call + 1).padStart(16, "0");
     const call = (number) => hub.rest("ok", {}, "filesystem", { traceparent: `00-${"1".repeat(32)}-${number}-01` });
-    for (let first = 0; first < 5_000; first += 100) await Promise.all(Array.from({ length: 100 }, (_, next) => call(number(first + next))));
+    for (let first = 0; first < 5_000; first += 100)
+      await Promise.all(Array.from({ length: 100 }, (_, next) => call(number(first + next))));
     const back = await Sink.start(port);
     t.after(() => back.stop());
     const beat = await back.until("what was lost is told", () => back.heartbeats.find((beat) => sent(beat, "queue_full") > 0));
