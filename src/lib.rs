@@ -11,7 +11,8 @@
 //!    [`live`] judges what was committed while the watch goes on, and [`alert`] tells people of what it finds.
 //! 4. The way back: [`backend`] finds Watches by derived trace ids, [`judge`] gives verdicts on them, [`report`] renders those.
 //!
-//! Beside that path, [`mcp`] is a client that acts on a hub as the hub's own clients do.
+//! Beside that path, [`mcp`] is a client that acts on a hub as the hub's own clients do, and `instrument/node` is what a hub's process
+//! loads to show its calls (`cli/instrument` gives it out).
 //!
 //! Start reading at `main.rs`, then `cli/run.rs` (the way in) and `cli/report.rs` (the way back).
 //!

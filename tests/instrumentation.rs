@@ -85,7 +85,8 @@ fn what_it_sends_is_in_the_table_of_names() {
 #[test]
 fn it_is_printed_as_it_ships() {
     let (code, stdout, _) = hubwatch(&["instrument", "node"]);
-    assert_eq!((code, stdout.as_str()), (Some(0), MODULE));
+    // It is too long for the message of a failed comparison.
+    assert!(code == Some(0) && stdout == MODULE);
 }
 
 #[test]
@@ -94,7 +95,7 @@ fn it_is_written_with_the_lines_that_load_it() {
     let file = folder.path().join("hubwatch.mjs");
     let path = file.to_str().unwrap();
     let (code, stdout, _) = hubwatch(&["instrument", "node", "--out", path]);
-    assert_eq!((code, std::fs::read_to_string(&file).unwrap().as_str()), (Some(0), MODULE));
+    assert!(code == Some(0) && std::fs::read_to_string(&file).unwrap() == MODULE);
     assert!(stdout.contains(&format!("NODE_OPTIONS=\"--import {path}\"")), "{stdout}");
     assert!(stdout.contains(&format!("BUN_OPTIONS=\"--preload={path}\"")), "{stdout}");
     let (code, _, stderr) = hubwatch(&["instrument", "node", "--out", "/dev/null/hubwatch.mjs"]);

@@ -253,14 +253,28 @@ function streamableCall(arrived, text) {
   const call = message && mcpCall(arrived, message);
   if (!call) return;
   const stream = { pending: new Map([[JSON.stringify(message.id), call]]), rest: "" };
-  watchAnswer(arrived.response, call, (status, json) => answerOf(json) ?? { error: status >= 400 ? String(status) : "no_answer" }, stream);
+  watchAnswer(
+    arrived.response,
+    call,
+    (status, json) => answerOf(json) ?? { error: status >= 400 ? String(status) : "no_answer" },
+    stream,
+  );
 }
 
 /** Starts a call: from now on its cause names it. Returns nothing if too many are open. */
 function beginCall({ cause, clock, start, request, size }, tool, server, rpcId, metaParent) {
   if (open.size >= MAX_OPEN) return void (notUnderstood += 1);
   const parent = parentOf(metaParent) ?? parentOf(request.headers.traceparent);
-  const call = { clock, start, traceId: parent?.traceId ?? id(16), spanId: id(8), parentSpanId: parent?.spanId, tool, rpcId, injected: undefined };
+  const call = {
+    clock,
+    start,
+    traceId: parent?.traceId ?? id(16),
+    spanId: id(8),
+    parentSpanId: parent?.spanId,
+    tool,
+    rpcId,
+    injected: undefined,
+  };
   call.attributes = {
     "mcp.method.name": "tools/call",
     "gen_ai.operation.name": "execute_tool",
@@ -388,9 +402,11 @@ function answerOf(json) {
   return { key, error: code, code };
 }
 
-const textOf = (chunk) => (typeof chunk === "string" ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString());
+const textOf = (chunk) =>
+  typeof chunk === "string" ? chunk : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).toString();
 const head = (chunk) => textOf(typeof chunk === "string" ? chunk.slice(0, 512) : chunk.subarray(0, 512));
-const contains = (chunk, text) => (typeof chunk === "string" ? chunk.includes(text) : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).includes(text));
+const contains = (chunk, text) =>
+  typeof chunk === "string" ? chunk.includes(text) : Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength).includes(text);
 
 // ---- Attempts to reach a language model ----
 
@@ -402,10 +418,13 @@ const PROVIDERS = [
 ];
 /** Further hosts: an endpoint that speaks another provider's protocol. */
 const MORE_HOSTS = new Map(
-  (env.HUBWATCH_LLM_HOSTS ?? "").split(",").filter(Boolean).map((entry) => {
-    const [host, provider = "openai"] = entry.trim().split("=", 2);
-    return [host.toLowerCase(), provider];
-  }),
+  (env.HUBWATCH_LLM_HOSTS ?? "")
+    .split(",")
+    .filter(Boolean)
+    .map((entry) => {
+      const [host, provider = "openai"] = entry.trim().split("=", 2);
+      return [host.toLowerCase(), provider];
+    }),
 );
 
 /** Describes a fetch of a model; nothing for any other. */
@@ -440,7 +459,16 @@ function attemptOf(input, init) {
     if (before) attributes["http.request.resend_count"] = before;
   }
   const name = model ? `${operation} ${model}` : operation;
-  return { clock, start: clock(), traceId: call?.traceId ?? id(16), spanId: id(8), parentSpanId: call?.spanId, kind: 3, name, attributes };
+  return {
+    clock,
+    start: clock(),
+    traceId: call?.traceId ?? id(16),
+    spanId: id(8),
+    parentSpanId: call?.spanId,
+    kind: 3,
+    name,
+    attributes,
+  };
 }
 
 function modelIn(body) {
@@ -489,7 +517,7 @@ async function readModel(attempt, reader, events) {
     for (let piece; !(piece = await reader.read()).done; chunks.push(piece.value)) {
       size += piece.value.length;
       // A copy that is not read to its end must be given up, or the hub's own waits for it in memory.
-      if (size > MAX_MODEL_ANSWER) return void reader.cancel().catch(() => {}), endAttempt(attempt);
+      if (size > MAX_MODEL_ANSWER) return (void reader.cancel().catch(() => {}), endAttempt(attempt));
     }
   } catch (error) {
     return endAttempt(attempt, errorType(error));
@@ -506,16 +534,22 @@ async function readModel(attempt, reader, events) {
   endAttempt(attempt);
 }
 
-const sum = (...counts) => (counts.some(Number.isInteger) ? counts.reduce((total, count) => total + (Number.isInteger(count) ? count : 0), 0) : undefined);
+const sum = (...counts) =>
+  counts.some(Number.isInteger) ? counts.reduce((total, count) => total + (Number.isInteger(count) ? count : 0), 0) : undefined;
 
 /** Takes model, finish reasons and tokens from an answer, or from an event of a stream, of any of the providers. */
 function learn(attributes, answer) {
   if (answer === null || typeof answer !== "object") return;
   const message = answer.message ?? answer.response ?? answer;
   const set = (name, value) => value !== undefined && value !== null && (attributes[name] = value);
-  set("gen_ai.response.model", [message.modelVersion, message.model].find((model) => typeof model === "string"));
+  set(
+    "gen_ai.response.model",
+    [message.modelVersion, message.model].find((model) => typeof model === "string"),
+  );
   const choices = [message.candidates, message.choices, message, answer.delta].flat();
-  const reasons = choices.map((choice) => choice?.finishReason ?? choice?.finish_reason ?? choice?.stop_reason).filter((reason) => typeof reason === "string");
+  const reasons = choices
+    .map((choice) => choice?.finishReason ?? choice?.finish_reason ?? choice?.stop_reason)
+    .filter((reason) => typeof reason === "string");
   if (reasons.length) set("gen_ai.response.finish_reasons", reasons);
   const gemini = message.usageMetadata ?? {};
   const usage = message.usage ?? {};
@@ -523,7 +557,10 @@ function learn(attributes, answer) {
   // Tokens of a cache and of reasoning count as input and output; only some providers have counted them already.
   const input = sum(usage.input_tokens, usage.cache_read_input_tokens, usage.cache_creation_input_tokens);
   set("gen_ai.usage.input_tokens", gemini.promptTokenCount ?? usage.prompt_tokens ?? input);
-  set("gen_ai.usage.output_tokens", sum(gemini.candidatesTokenCount, gemini.thoughtsTokenCount) ?? usage.completion_tokens ?? usage.output_tokens);
+  set(
+    "gen_ai.usage.output_tokens",
+    sum(gemini.candidatesTokenCount, gemini.thoughtsTokenCount) ?? usage.completion_tokens ?? usage.output_tokens,
+  );
   set("gen_ai.usage.reasoning.output_tokens", gemini.thoughtsTokenCount ?? details.reasoning_tokens);
 }
 
@@ -543,7 +580,15 @@ function fault() {
   }
 }
 
-const GOOGLE_STATUS = { 400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL", 503: "UNAVAILABLE" };
+const GOOGLE_STATUS = {
+  400: "INVALID_ARGUMENT",
+  401: "UNAUTHENTICATED",
+  403: "PERMISSION_DENIED",
+  404: "NOT_FOUND",
+  429: "RESOURCE_EXHAUSTED",
+  500: "INTERNAL",
+  503: "UNAVAILABLE",
+};
 
 async function answerFault(kind, signal) {
   if (kind === "timeout") return new Promise((_, reject) => neverAnswer(signal, reject));
@@ -570,7 +615,9 @@ function neverAnswer(signal, reject) {
 /** `k=v,k2=v2`, values percent-encoded. */
 function headersOf(text) {
   const pairs = (text ?? "").split(",").map((pair) => pair.split(/=(.*)/s, 2).map((part) => part.trim()));
-  return Object.fromEntries(pairs.filter(([name, value]) => name && value).map(([name, value]) => [name.toLowerCase(), decodeURIComponent(value)]));
+  return Object.fromEntries(
+    pairs.filter(([name, value]) => name && value).map(([name, value]) => [name.toLowerCase(), decodeURIComponent(value)]),
+  );
 }
 
 const BASE = (env.OTEL_EXPORTER_OTLP_ENDPOINT || "http://127.0.0.1:4318").replace(/\/+$/, "");
@@ -650,7 +697,11 @@ function send() {
 function post({ url, headers, client, agent }, body, done) {
   let open = true;
   const once = (...result) => open && ((open = false), quietly(() => done(...result)));
-  const request = client.request(url, { method: "POST", agent, headers: { ...headers, "content-type": "application/json", "content-length": body.length } });
+  const request = client.request(url, {
+    method: "POST",
+    agent,
+    headers: { ...headers, "content-type": "application/json", "content-length": body.length },
+  });
   request.setTimeout(REQUEST_TIMEOUT_MS, () => request.destroy());
   request.on("socket", (socket) => socket.unref());
   request.on("error", () => once());
@@ -696,7 +747,11 @@ function beat() {
     counter("hubwatch.instrument.not_understood", "{request}", [point(notUnderstood)]),
     { name: "process.uptime", unit: "s", gauge: { dataPoints: [{ attributes: [], ...times, asDouble: process.uptime() }] } },
   ];
-  post(metrics, Buffer.from(JSON.stringify({ resourceMetrics: [{ resource, scopeMetrics: [{ scope, metrics: all }] }] })), () => {});
+  post(
+    metrics,
+    Buffer.from(JSON.stringify({ resourceMetrics: [{ resource, scopeMetrics: [{ scope, metrics: all }] }] })),
+    () => {},
+  );
 }
 
 // ---- The process's end ----
@@ -704,12 +759,22 @@ function beat() {
 /** Writes what is left to a connection that is open already: that takes no time, and nothing else can be done at the end. */
 function lastWords() {
   for (const call of [...open]) finish(call, { error: "no_answer" });
-  const socket = Object.values(traces.agent.freeSockets).flat().find((free) => free.writable);
+  const socket = Object.values(traces.agent.freeSockets)
+    .flat()
+    .find((free) => free.writable);
   const left = batch && !batch.sending ? batch : !batch && queue.length ? takeBatch() : undefined;
   if (!left || !socket) return;
   const { url, headers } = traces;
-  const lines = Object.entries({ host: url.host, ...headers, "content-type": "application/json", "content-length": left.body.length, connection: "close" });
-  socket.write(`POST ${url.pathname}${url.search} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`);
+  const lines = Object.entries({
+    host: url.host,
+    ...headers,
+    "content-type": "application/json",
+    "content-length": left.body.length,
+    connection: "close",
+  });
+  socket.write(
+    `POST ${url.pathname}${url.search} HTTP/1.1\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`,
+  );
   socket.write(left.body);
 }
 

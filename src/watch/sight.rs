@@ -182,6 +182,9 @@ impl Sight {
             Aspect::ServerProcesses => no("no child process of the hub was identified as a server's; remote servers have none"),
             Aspect::Clients => self.clients(),
             Aspect::Sessions => self.sessions(),
+            Aspect::Calls if !self.checkpoints.any() && self.instrumentation.any() => {
+                of_source(self.instrumentation, TOOL_CALLS_UNSEEN)
+            }
             Aspect::Calls => of_source(
                 self.checkpoints,
                 "no source shows the lines of meta-tool calls (the plain log file never does): \
@@ -273,6 +276,10 @@ impl Sight {
     }
 
     fn pairing(&self) -> Visible {
+        // A span has both ends.
+        if self.instrumentation.any() {
+            return of_source(self.instrumentation, TOOL_CALLS_UNSEEN);
+        }
         if !self.checkpoints.any() {
             return no("no source shows the lines of meta-tool calls");
         }

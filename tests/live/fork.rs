@@ -7,7 +7,7 @@ use std::process::{Child, Command};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use serde_json::{Value, json};
 
-use crate::hub::{free_port, modules};
+use crate::hub::{free_port, instrumentation, modules};
 use crate::played::{Played, assert_server_crash};
 use crate::receiver::Receiver;
 use crate::servers::{configuration, get};
@@ -42,7 +42,8 @@ pub(crate) fn checkout() -> Option<PathBuf> {
 }
 
 impl Fork {
-    async fn start(checkout: &Path, logger: Logger) -> Self {
+    /// Starts it with the instrumentation, which sends to this port.
+    async fn start(checkout: &Path, logger: Logger, receiver: u16) -> Self {
         hubwatch::base::tls::choose_provider();
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let server = configuration("tests/live/fork/server.mjs");
@@ -64,8 +65,16 @@ impl Fork {
             .env("HOME", folder.path())
             .env("XDG_STATE_HOME", folder.path().join("state"))
             .env("ENABLE_PINO_LOGGER", if matches!(logger, Logger::Pino) { "true" } else { "false" })
-            .env("FAULT_FILE", folder.path().join("fault"))
-            .env("NODE_OPTIONS", format!("--import {}", configuration("tests/live/fork/gemini.mjs").display()))
+            .envs(instrumentation(receiver))
+            // The stand-in for Gemini first: the instrumentation sees what is asked of it.
+            .env(
+                "NODE_OPTIONS",
+                ["tests/live/fork/gemini.mjs", "instrument/node/hubwatch.mjs"]
+                    .map(|module| format!("--import {}", configuration(module).display()))
+                    .join(" "),
+            )
+            .env("HUBWATCH_ALLOW_FAULTS", "1")
+            .env("HUBWATCH_FAULT_FILE", folder.path().join("fault"))
             .stdout(output.try_clone().unwrap())
             .stderr(output)
             .spawn()
@@ -149,11 +158,25 @@ fn assert_spans(played: &Played, receiver: &Receiver) {
     assert_eq!(failed, ["tools/list", "tools/call filesystem__whoami"]);
 }
 
+/// What only the instrumentation shows: which call is whose, although their lines don't say it; attempts and their tokens.
+fn assert_instrumented(report: &Value) {
+    let (calls, llm) = (&report["calls"], &report["llm"]);
+    assert_eq!((calls["guessed"].as_u64(), calls["partial"].as_u64()), (Some(0), Some(0)), "{calls:#}");
+    // The stand-in counts 10 tokens for each prompt and 5 for each answer.
+    let (tokens, answered) = (&llm["tokens"], llm["answered"].as_u64().unwrap());
+    assert!(answered > 10, "{llm:#}");
+    let told = ["attempts", "input", "output"].map(|kind| tokens[kind].as_u64().unwrap());
+    assert_eq!(told, [answered, 10 * answered, 5 * answered]);
+    // Nine attempts were answered with 429 by the instrumentation itself, in the window of that scenario.
+    assert_eq!((llm["by_outcome"]["rate_limited"].as_u64(), llm["rate_limited"].as_u64()), (Some(9), Some(0)), "{llm:#}");
+}
+
 async fn play(logger: Logger) {
     let Some(checkout) = checkout() else { return };
-    let mut fork = Fork::start(&checkout, logger).await;
+    let port = free_port();
+    let mut fork = Fork::start(&checkout, logger, port).await;
     let (receiver, otlp) = Receiver::grpc().await;
-    let mut sidecar = Sidecar::start(&fork.url, &fork.log(), &otlp, "grpc");
+    let mut sidecar = Sidecar::receiving(&fork.url, &fork.log(), port, &otlp, "grpc");
     await_watches(&receiver, 3).await;
     let fault = fork.folder.path().join("fault");
     let (log, state) = (fork.log(), sidecar.state());
@@ -179,6 +202,7 @@ async fn play(logger: Logger) {
     let told: Vec<&Value> = report["scenarios"].as_array().unwrap().iter().map(|told| &told["name"]).collect();
     assert_eq!(told.len(), played.names().len() + 1, "{told:?}");
     let verdict = |id: &str| report["criteria"].as_array().unwrap().iter().find(|row| row["id"] == id).unwrap()["verdict"].clone();
+    assert_instrumented(&report);
     // So short a watch proves nothing, but it shows what fails.
     assert_ne!(verdict("integration.session_isolation"), "fail");
     assert_eq!((verdict("integration.tools_synchronised"), verdict("degradation.gemini_fallback")), ("fail".into(), "fail".into()));

@@ -6,6 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use serde_json::{Value, json};
 
+use crate::servers::configuration;
 use crate::wait::until;
 
 /// A running `mcp-hub`; killed when dropped.
@@ -35,14 +36,26 @@ impl Hub {
         hub
     }
 
+    /// Starts one with the instrumentation, which sends to this port; returns once it is ready.
+    pub(crate) async fn instrumented(receiver: u16) -> Self {
+        let environment = instrumentation(receiver);
+        let hub = Self::begin_with(free_port(), &environment);
+        hub.is_ready().await;
+        hub
+    }
+
     /// Starts it on this port, where nobody listens yet.
     pub(crate) fn begin(port: u16) -> Self {
+        Self::begin_with(port, &[])
+    }
+
+    fn begin_with(port: u16, environment: &[(&str, String)]) -> Self {
         hubwatch::base::tls::choose_provider();
         let (modules, folder) = (modules(), tempfile::tempdir().unwrap());
         std::fs::create_dir(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data/a.txt"), "hello").unwrap();
         configure(&modules, folder.path(), json!({}));
-        let process = run(&modules, folder.path(), port);
+        let process = run(&modules, folder.path(), port, environment);
         Self { process, modules, folder, url: format!("http://127.0.0.1:{port}") }
     }
 
@@ -69,7 +82,7 @@ impl Hub {
 
     /// Another hub of the same user.
     pub(crate) fn another(&self, port: u16) -> Other {
-        Other { process: run(&self.modules, self.folder.path(), port), url: format!("http://127.0.0.1:{port}") }
+        Other { process: run(&self.modules, self.folder.path(), port, &[]), url: format!("http://127.0.0.1:{port}") }
     }
 
     /// The id of the hub's process.
@@ -108,6 +121,14 @@ impl Hub {
         let body = json!({"server_name": server}).to_string();
         let answer = request.header("content-type", "application/json").body(body).send().await.unwrap();
         assert!(answer.status().is_success(), "{action} {server}: {}", answer.status());
+    }
+
+    /// Calls a tool over REST.
+    pub(crate) async fn call(&self, server: &str, tool: &str, arguments: Value) -> Value {
+        let request = reqwest::Client::new().post(format!("{}/api/servers/tools", self.url));
+        let body = json!({"server_name": server, "tool": tool, "arguments": arguments}).to_string();
+        let answer = request.header("content-type", "application/json").body(body).send().await.unwrap().bytes().await.unwrap();
+        serde_json::from_slice(&answer).unwrap()
     }
 
     /// The process of a server: the hub's child whose command line names it.
@@ -201,7 +222,7 @@ fn configure(modules: &Path, folder: &Path, more: Value) {
 }
 
 /// Starts a hub that reloads its configuration when that changes.
-fn run(modules: &Path, folder: &Path, port: u16) -> Child {
+fn run(modules: &Path, folder: &Path, port: u16, environment: &[(&str, String)]) -> Child {
     let output = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("hub.out")).unwrap();
     Command::new("node")
         .arg(modules.join("mcp-hub/dist/cli.js"))
@@ -209,10 +230,18 @@ fn run(modules: &Path, folder: &Path, port: u16) -> Child {
         .arg(folder.join("config.json"))
         .env("HOME", folder)
         .env("XDG_STATE_HOME", folder.join("state"))
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdout(output.try_clone().unwrap())
         .stderr(output)
         .spawn()
         .unwrap()
+}
+
+/// The environment of a hub that loads the instrumentation, which sends to this port.
+pub(crate) fn instrumentation(receiver: u16) -> [(&'static str, String); 2] {
+    let module = configuration("instrument/node/hubwatch.mjs");
+    let endpoint = format!("http://127.0.0.1:{receiver}");
+    [("NODE_OPTIONS", format!("--import {}", module.display())), ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]
 }
 
 impl Drop for Hub {

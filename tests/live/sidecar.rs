@@ -29,6 +29,13 @@ impl Sidecar {
         Self::spawn(command, otlp, protocol)
     }
 
+    /// The same, with a receiver on this port for what the hub's instrumentation sends.
+    pub(crate) fn receiving(hub: &str, log: &Path, port: u16, otlp: &str, protocol: &str) -> Self {
+        let mut command = Command::new(binary());
+        command.args(["run", "--hub", hub, "--receive", &format!("127.0.0.1:{port}"), "--log"]).arg(log);
+        Self::spawn(command, otlp, protocol)
+    }
+
     /// Without being told where the hub and its log are: both are found in the hub's own folders.
     pub(crate) fn discover(home: &Path, otlp: &str, protocol: &str) -> Self {
         let mut command = Command::new(binary());

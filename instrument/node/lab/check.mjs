@@ -10,24 +10,37 @@ const rest = () => (options.fork ? ["whoami", {}, "filesystem"] : ["list_allowed
 
 function compare(what, pairs) {
   const late = pairs.map(([client, span]) => client - ms(span));
-  assert.ok(late.every((difference) => difference > -1), `${what}: a span is longer than the client's call`);
-  console.log(`${what}: ${pairs.length} spans; the client's time is longer by p50 ${text(percentile(late, 0.5))} ms, max ${text(Math.max(...late))} ms`);
+  assert.ok(
+    late.every((difference) => difference > -1),
+    `${what}: a span is longer than the client's call`,
+  );
+  console.log(
+    `${what}: ${pairs.length} spans; the client's time is longer by p50 ${text(percentile(late, 0.5))} ms, max ${text(Math.max(...late))} ms`,
+  );
 }
 
 async function restCalls(hub) {
   const before = hub.sink.spans.length;
   const times = [];
   for (let call = 0; call < 200; call++) {
-    const answer = await hub.rest(...rest(), { traceparent: `00-${"1".repeat(31)}${1 + (call % 9)}-${String(call + 1).padStart(16, "0")}-01` });
+    const answer = await hub.rest(...rest(), {
+      traceparent: `00-${"1".repeat(31)}${1 + (call % 9)}-${String(call + 1).padStart(16, "0")}-01`,
+    });
     assert.equal(answer.status, 200);
     times.push([answer.ms, String(call + 1).padStart(16, "0"), answer]);
   }
   await hub.sink.gets(before + 200);
   const spans = new Map(hub.sink.spans.slice(before).map((span) => [span.parentSpanId, span]));
-  compare("REST", times.map(([time, parent]) => [time, spans.get(parent)]));
+  compare(
+    "REST",
+    times.map(([time, parent]) => [time, spans.get(parent)]),
+  );
   for (const [, parent, answer] of times) {
     const span = spans.get(parent);
-    assert.deepEqual([span["http.request.body.size"], span["http.response.body.size"], span["error.type"]], [answer.sent, Buffer.byteLength(answer.text), undefined]);
+    assert.deepEqual(
+      [span["http.request.body.size"], span["http.response.body.size"], span["error.type"]],
+      [answer.sent, Buffer.byteLength(answer.text), undefined],
+    );
   }
 }
 
@@ -49,7 +62,8 @@ async function mcpCalls(hub) {
   await hub.sink.gets(before + expected);
   const spans = hub.sink.spans.slice(before);
   assert.equal(spans.length, expected);
-  const find = (call, kind) => spans.filter((span) => span.kind === kind && span["mcp.session.id"] === call.session && span["jsonrpc.request.id"] === call.id);
+  const find = (call, kind) =>
+    spans.filter((span) => span.kind === kind && span["mcp.session.id"] === call.session && span["jsonrpc.request.id"] === call.id);
   const found = calls.flat().map((call) => {
     const own = find(call, 2);
     assert.equal(own.length, 1);
@@ -72,7 +86,10 @@ async function alone(hub, one, name, args) {
   for (let id = 100; id < (options.fork ? 103 : 150); id++) times.set(String(id), (await one.call(id, name, args)).ms);
   const own = () => hub.sink.spans.filter((span) => span.kind === 2 && times.has(span["jsonrpc.request.id"]));
   await hub.sink.until("these calls", () => own().length === times.size);
-  compare(`MCP, one call at a time`, own().map((span) => [times.get(span["jsonrpc.request.id"]), span]));
+  compare(
+    `MCP, one call at a time`,
+    own().map((span) => [times.get(span["jsonrpc.request.id"]), span]),
+  );
 }
 
 /** The fork without Gemini: it tries nine times, then falls back; an error that it does not know stops it. */
@@ -88,9 +105,14 @@ async function withoutGemini(hub, [one]) {
   const spans = hub.sink.spans.slice(before);
   const attempts = spans.filter(isModel);
   assert.equal(attempts.length, 9);
-  console.log(`429: ${attempts.length} attempts in ${text(answer.ms / 1000)} s, resend_count ${attempts.map((span) => span["http.request.resend_count"] ?? "-").join(" ")}`);
+  console.log(
+    `429: ${attempts.length} attempts in ${text(answer.ms / 1000)} s, resend_count ${attempts.map((span) => span["http.request.resend_count"] ?? "-").join(" ")}`,
+  );
   assert.ok(attempts.every((span) => span["error.type"] === "429" && span["hubwatch.injected"] === true));
-  assert.deepEqual(spans.filter((span) => span.kind === 2).map((span) => span["hubwatch.injected"]), [true]);
+  assert.deepEqual(
+    spans.filter((span) => span.kind === 2).map((span) => span["hubwatch.injected"]),
+    [true],
+  );
 
   writeFileSync(faults, "400");
   const last = hub.sink.spans.length;

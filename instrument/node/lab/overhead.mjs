@@ -7,7 +7,10 @@ const tool = options.fork ? "whoami" : "list_allowed_directories";
 const hubs = { without: await start({ instrumented: false }), with: await start() };
 const mean = (numbers) => numbers.reduce((total, number) => total + number, 0) / numbers.length;
 
-const rss = () => Object.entries(hubs).map(([which, hub]) => `${which} ${text(hub.rss())} MiB`).join(", ");
+const rss = () =>
+  Object.entries(hubs)
+    .map(([which, hub]) => `${which} ${text(hub.rss())} MiB`)
+    .join(", ");
 
 try {
   console.log(`idle: RSS ${rss()}`);
@@ -23,10 +26,14 @@ try {
     const p50 = Object.fromEntries(Object.entries(times).map(([which, own]) => [which, percentile(own, 0.5)]));
     for (const [which, own] of Object.entries(times)) all[which].push(...own);
     all.difference.push(p50.with - p50.without);
-    console.log(`round ${round}: p50 without ${text(p50.without)} ms, with ${text(p50.with)} ms; mean ${text(mean(times.without))}, ${text(mean(times.with))} ms; RSS ${rss()}`);
+    console.log(
+      `round ${round}: p50 without ${text(p50.without)} ms, with ${text(p50.with)} ms; mean ${text(mean(times.without))}, ${text(mean(times.with))} ms; RSS ${rss()}`,
+    );
   }
   for (const which of ["without", "with"]) {
-    console.log(`${which}: p50 ${text(percentile(all[which], 0.5))} ms, p95 ${text(percentile(all[which], 0.95))} ms, p99 ${text(percentile(all[which], 0.99))} ms, mean ${text(mean(all[which]))} ms`);
+    console.log(
+      `${which}: p50 ${text(percentile(all[which], 0.5))} ms, p95 ${text(percentile(all[which], 0.95))} ms, p99 ${text(percentile(all[which], 0.99))} ms, mean ${text(mean(all[which]))} ms`,
+    );
   }
   const [low, middle, high] = [0, 0.5, 0.999].map((share) => percentile(all.difference, share));
   console.log(`difference of the rounds' p50: median ${text(middle)} ms, from ${text(low)} to ${text(high)} ms`);

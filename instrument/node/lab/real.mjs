@@ -60,26 +60,33 @@ export async function start({ instrumented = true, env = {} } = {}) {
   hub.folder = folder;
   hub.port = await freePort();
   hub.sink = await Sink.start();
-  const preloads = [...(options.fork ? [tree("tests/live/fork/gemini.mjs")] : []), ...(instrumented ? [tree("instrument/node/hubwatch.mjs")] : [])];
+  const preloads = [
+    ...(options.fork ? [tree("tests/live/fork/gemini.mjs")] : []),
+    ...(instrumented ? [tree("instrument/node/hubwatch.mjs")] : []),
+  ];
   const bun = /bun$/.test(options.runtime);
   const cli = options.fork ? "src/utils/cli.js" : join(modules, "mcp-hub/dist/cli.js");
   const loads = preloads.flatMap((file) => [bun ? "--preload" : "--import", file]);
   const output = openSync(join(folder, "hub.out"), "w");
-  hub.process = spawn(options.runtime, [...(bun ? loads : []), cli, "--port", String(hub.port), "--config", join(folder, "config.json")], {
-    cwd: options.fork ?? folder,
-    env: {
-      ...process.env,
-      NODE_OPTIONS: bun ? "" : loads.join(" "),
-      HOME: folder,
-      XDG_STATE_HOME: join(folder, "state"),
-      ENABLE_PINO_LOGGER: String(!options.legacy),
-      HUBWATCH_FAULT_FILE: join(folder, "fault"),
-      FAULT_FILE: join(folder, "stand-in-fault"),
-      OTEL_EXPORTER_OTLP_ENDPOINT: hub.sink.url,
-      ...env,
+  hub.process = spawn(
+    options.runtime,
+    [...(bun ? loads : []), cli, "--port", String(hub.port), "--config", join(folder, "config.json")],
+    {
+      cwd: options.fork ?? folder,
+      env: {
+        ...process.env,
+        NODE_OPTIONS: bun ? "" : loads.join(" "),
+        HOME: folder,
+        XDG_STATE_HOME: join(folder, "state"),
+        ENABLE_PINO_LOGGER: String(!options.legacy),
+        HUBWATCH_FAULT_FILE: join(folder, "fault"),
+        FAULT_FILE: join(folder, "stand-in-fault"),
+        OTEL_EXPORTER_OTLP_ENDPOINT: hub.sink.url,
+        ...env,
+      },
+      stdio: ["ignore", output, output],
     },
-    stdio: ["ignore", output, output],
-  });
+  );
   hub.ended = new Promise((done) => hub.process.once("exit", (code, signal) => done({ code, signal })));
   hub.rss = () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${hub.process.pid}/status`, "utf8"))[1]) / 1024;
   hub.output = () => readFileSync(join(folder, "hub.out"), "utf8");
@@ -99,7 +106,11 @@ async function ready(hub) {
     try {
       const get = async (path) => (await fetch(`http://127.0.0.1:${hub.port}${path}`)).json();
       const { servers } = await get("/api/servers");
-      if ((await get("/api/health")).state === "ready" && servers.filter(({ status }) => status === "connected").length === expected) return;
+      if (
+        (await get("/api/health")).state === "ready" &&
+        servers.filter(({ status }) => status === "connected").length === expected
+      )
+        return;
     } catch {}
   }
   throw new Error(`the hub is not ready: ${hub.output().slice(-2_000)}`);

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 
 import { Hub, RUNTIME } from "../fixtures/instrumented.mjs";
+import { Sink } from "../fixtures/sink.mjs";
 
 const ms = (span) => Number(BigInt(span.endTimeUnixNano) - BigInt(span.startTimeUnixNano)) / 1e6;
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
@@ -30,7 +31,12 @@ test("a call over the legacy transport is one server span from its arrival to it
   assert.ok(ms(span) >= 299 && ms(span) <= answer.ms + 1, `${ms(span)} ms, the client measured ${answer.ms}`);
   assert.ok(Math.abs(Number(BigInt(span.startTimeUnixNano) / 1_000_000n) - before) < 200);
   assert.deepEqual(hub.sink.scope, { name: "hubwatch-instrument", version: "1.0.0" });
-  const { "service.name": service, "process.pid": pid, "process.runtime.name": runtime, "process.runtime.version": version } = hub.sink.resource;
+  const {
+    "service.name": service,
+    "process.pid": pid,
+    "process.runtime.name": runtime,
+    "process.runtime.version": version,
+  } = hub.sink.resource;
   assert.deepEqual([service, pid, runtime], ["mcp-hub", hub.process.pid, /bun$/.test(RUNTIME) ? "bun" : "nodejs"]);
   assert.match(version, /^\d+\.\d+\.\d+/);
   assert.equal(hub.stderr, "");
@@ -43,7 +49,10 @@ test("a REST call names server and tool, and both sizes", async (t) => {
   // The hub read all of the body itself.
   assert.equal(JSON.parse(text).read, sent);
   const [span] = await hub.sink.gets(1);
-  assert.deepEqual([span.name, span["mcphub.server.name"], span["http.route"]], ["tools/call ok", "filesystem", "/api/servers/tools"]);
+  assert.deepEqual(
+    [span.name, span["mcphub.server.name"], span["http.route"]],
+    ["tools/call ok", "filesystem", "/api/servers/tools"],
+  );
   assert.deepEqual([span["http.request.body.size"], span["http.response.body.size"]], [sent, Buffer.byteLength(text)]);
   assert.deepEqual([span["jsonrpc.request.id"], span["mcp.session.id"], span["error.type"]], [undefined, undefined, undefined]);
 });
@@ -54,7 +63,13 @@ test("streamable HTTP is followed whether the answer is JSON or an event stream"
   const json = await hub.post("/mcp", call("a", "filesystem__ok"), { "mcp-session-id": "s-1" });
   await hub.post("/mcp", call("b", "filesystem__bad"), { "mcp-session-id": "s-1", "x-answer": "events" });
   const spans = await hub.sink.gets(2);
-  assert.deepEqual(spans.map((span) => [span["jsonrpc.request.id"], span["error.type"]]), [["a", undefined], ["b", "tool_error"]]);
+  assert.deepEqual(
+    spans.map((span) => [span["jsonrpc.request.id"], span["error.type"]]),
+    [
+      ["a", undefined],
+      ["b", "tool_error"],
+    ],
+  );
   assert.deepEqual([spans[0]["mcp.session.id"], spans[0]["http.route"]], ["s-1", "/mcp"]);
   assert.equal(spans[0]["http.response.body.size"], Buffer.byteLength(json.text));
 });
@@ -92,7 +107,10 @@ test("a long answer is a success although its text speaks of an error", async (t
   const answer = await session.call(1, "filesystem__ok", { size: 3_000_000 });
   await hub.rest("ok", { size: 3_000_000 });
   const spans = await hub.sink.gets(2);
-  assert.deepEqual(spans.map((span) => span["error.type"]), [undefined, undefined]);
+  assert.deepEqual(
+    spans.map((span) => span["error.type"]),
+    [undefined, undefined],
+  );
   assert.equal(spans[0]["http.response.body.size"], answer.text.length);
 });
 
@@ -115,7 +133,10 @@ test("a client that leaves before its answer is told apart from a hub that gives
   await new Promise((done) => setTimeout(done, 100));
   await cancels.send({ jsonrpc: "2.0", method: "notifications/cancelled", params: { requestId: 3 } });
   const spans = await hub.sink.gets(4);
-  assert.deepEqual(spans.map((span) => span["error.type"]), ["client_closed", "client_closed", "no_answer", "cancelled"]);
+  assert.deepEqual(
+    spans.map((span) => span["error.type"]),
+    ["client_closed", "client_closed", "no_answer", "cancelled"],
+  );
 });
 
 test("the caller's trace is continued: _meta first, then the header", async (t) => {
@@ -127,7 +148,10 @@ test("the caller's trace is continued: _meta first, then the header", async (t) 
   const spans = await hub.sink.gets(3);
   assert.deepEqual(
     spans.slice(0, 2).map((span) => [span.traceId, span.parentSpanId]),
-    [[TRACE, "b7ad6b7169203331"], [TRACE, "00f067aa0ba902b7"]],
+    [
+      [TRACE, "b7ad6b7169203331"],
+      [TRACE, "00f067aa0ba902b7"],
+    ],
   );
   assert.equal(spans[2].parentSpanId, undefined);
   assert.doesNotMatch(spans[2].traceId, /^0+$/);
@@ -145,7 +169,10 @@ test("what is no single tools/call with an id is left alone", async (t) => {
   await hub.post("/mcp", { jsonrpc: "2.0", id: 2, method: "initialize" });
   await session.call(5, "filesystem__ok");
   const spans = await hub.sink.gets(1);
-  assert.deepEqual(spans.map((span) => span["jsonrpc.request.id"]), ["5"]);
+  assert.deepEqual(
+    spans.map((span) => span["jsonrpc.request.id"]),
+    ["5"],
+  );
 });
 
 test("a body that is too large or compressed is counted, and reaches the hub", async (t) => {
@@ -156,7 +183,9 @@ test("a body that is too large or compressed is counted, and reaches the hub", a
   await hub.rest("ok");
   assert.equal((await hub.sink.gets(1)).length, 1);
   const beat = await hub.sink.until("a heartbeat that tells", () =>
-    hub.sink.heartbeats.find(({ metrics }) => metrics.some(({ name, sum }) => /not_understood/.test(name) && sum.dataPoints[0].asInt === "2")),
+    hub.sink.heartbeats.find(({ metrics }) =>
+      metrics.some(({ name, sum }) => /not_understood/.test(name) && sum.dataPoints[0].asInt === "2"),
+    ),
   );
   assert.equal(beat.resource["process.pid"], hub.process.pid);
 });
@@ -171,7 +200,10 @@ test("many sessions and calls at once keep apart", async (t) => {
   assert.equal(new Set(spans.map((span) => span.spanId)).size, 200);
   for (const { id } of sessions) {
     const own = spans.filter((span) => span["mcp.session.id"] === id);
-    assert.deepEqual(own.map((span) => span["gen_ai.tool.name"]), Array(3).fill(`server${id}__slow`));
+    assert.deepEqual(
+      own.map((span) => span["gen_ai.tool.name"]),
+      Array(3).fill(`server${id}__slow`),
+    );
   }
 });
 
@@ -195,16 +227,17 @@ test("session ids leave to a receiver on loopback only, unless they are asked fo
     ["0.0.0.0", {}, false],
     ["0.0.0.0", { HUBWATCH_SEND_SESSION_IDS: "1" }, true],
   ]) {
-    const { Sink } = await import("../fixtures/sink.mjs");
     const sink = await Sink.start();
+    t.after(() => sink.stop());
     const env = { OTEL_EXPORTER_OTLP_ENDPOINT: `http://${url}:${sink.port}`, ...more };
     const hub = await Hub.start(t, { sink, env });
     const session = await hub.connect();
     await session.call(1, "hub__analyze_prompt");
     const spans = await sink.gets(2);
-    assert.deepEqual(spans.map((span) => span["mcp.session.id"] === session.id), [expected, expected], url);
-    hub.process.kill("SIGKILL");
-    await hub.ended;
-    await sink.stop();
+    assert.deepEqual(
+      spans.map((span) => span["mcp.session.id"] === session.id),
+      [expected, expected],
+      url,
+    );
   }
 });

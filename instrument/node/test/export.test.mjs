@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { execFile } from "node:child_process";
 import net from "node:net";
 import { describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 import { Hub, MODULE } from "../fixtures/instrumented.mjs";
 import { Sink } from "../fixtures/sink.mjs";
@@ -39,7 +41,10 @@ describe("the export", { concurrency: 4 }, () => {
     const [first, second, third, fourth, fifth] = traces(sink);
     assert.deepEqual([second.text, third.text, fourth.text], Array(3).fill(first.text));
     assert.notEqual(fifth.text, first.text);
-    assert.deepEqual(sink.spans.map((span) => span["error.type"]), [undefined, "tool_error"]);
+    assert.deepEqual(
+      sink.spans.map((span) => span["error.type"]),
+      [undefined, "tool_error"],
+    );
     assert.equal(first.headers["content-type"], "application/json");
   });
 
@@ -83,7 +88,10 @@ describe("the export", { concurrency: 4 }, () => {
     const { port } = away;
     await away.stop();
     const hub = await Hub.start(t, { sink: away });
-    for (let round = 0; round < 50; round++) await Promise.all(Array.from({ length: 100 }, () => hub.rest("ok", { round })));
+    const number = (call) => String(call + 1).padStart(16, "0");
+    const call = (number) => hub.rest("ok", {}, "filesystem", { traceparent: `00-${"1".repeat(32)}-${number}-01` });
+    for (let first = 0; first < 5_000; first += 100)
+      await Promise.all(Array.from({ length: 100 }, (_, next) => call(number(first + next))));
     const back = await Sink.start(port);
     t.after(() => back.stop());
     const beat = await back.until("what was lost is told", () => back.heartbeats.find((beat) => sent(beat, "queue_full") > 0));
@@ -91,6 +99,9 @@ describe("the export", { concurrency: 4 }, () => {
     await back.gets(5_000 - lost);
     assert.equal(new Set(back.spans.map((span) => span.spanId)).size, 5_000 - lost);
     assert.ok(lost >= 100 && lost < 1_000, `${lost} lost`);
+    const kept = new Set(back.spans.map((span) => span.parentSpanId));
+    assert.ok(Array.from({ length: 4_000 }, (_, call) => number(call)).every((call) => kept.has(call)));
+    assert.ok(Array.from({ length: 100 }, (_, call) => number(4_900 + call)).every((call) => !kept.has(call)));
   });
 
   test("the endpoint, its headers and the service's name are settings", async (t) => {
@@ -128,9 +139,9 @@ describe("the export", { concurrency: 4 }, () => {
   test("a process that is no hub ends by itself, without a word and without a request", async (t) => {
     const sink = await Sink.start();
     t.after(() => sink.stop());
-    const script = "import('node:worker_threads').then(({Worker}) => new Worker('process.exitCode', {eval: true}))";
+    const script = fileURLToPath(new URL("../fixtures/worker.mjs", import.meta.url));
     const env = { ...process.env, NODE_OPTIONS: `--import ${MODULE}`, OTEL_EXPORTER_OTLP_ENDPOINT: sink.url };
-    const { status, stdout, stderr } = spawnSync(process.execPath, ["-e", script], { env, timeout: 10_000 });
-    assert.deepEqual([status, String(stdout), String(stderr), sink.requests], [0, "", "", []]);
+    const { stdout, stderr } = await promisify(execFile)(process.execPath, [script], { env, timeout: 10_000 });
+    assert.deepEqual([stdout, stderr, sink.requests], ["", "", []]);
   });
 });

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::pairs;
 use crate::watch::{
-    FactKind, LlmAttemptSeen, LlmFact, Micros, ScenarioChecked, SessionHash, Timestamp, ToolCallSeen, ToolFact, ToolOutcome, names,
+    FactKind, LlmAttemptSeen, LlmFact, Micros, ScenarioChecked, SessionHash, Timestamp, ToolCallSeen, ToolFact, ToolOutcome,
+    TraceId, names,
 };
 use conventions::{Attributes, Observed, OfResource};
 pub(super) use tally::{AttemptKey, ToolKey};
@@ -50,6 +51,7 @@ pub(super) struct MetaCall {
     pub(super) ended: Timestamp,
     pub(super) session: Option<SessionHash>,
     pub(super) outcome: ToolOutcome,
+    pub(super) trace: TraceId,
 }
 
 /// What requests tell of a hub. What it holds is bounded; beyond that it counts.
@@ -167,9 +169,9 @@ impl Observations {
         match observed {
             Observed::ToolCall(call) => {
                 let ended = call.started.plus(call.duration);
-                if call.tool.as_str() == names::META_TOOL && !call.injected {
+                if let Some(trace) = call.trace.filter(|_| call.tool.as_str() == names::META_TOOL) {
                     let (started, session, outcome) = (call.started, call.session, call.outcome);
-                    self.meta_call(MetaCall { started, ended, session, outcome });
+                    self.meta_call(MetaCall { started, ended, session, outcome, trace });
                 }
                 let key = ToolKey::of(&call, ended);
                 tally::at(&mut self.tools, key, MAX_TOOL_KEYS).add(call.duration, ended);

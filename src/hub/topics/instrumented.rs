@@ -11,8 +11,8 @@ use crate::hub::facts::{Evidence, PendingFact};
 use crate::hub::interpret::Interpreter;
 use crate::hub::observations::{AttemptKey, MetaCall, Observations, ToolKey};
 use crate::watch::{
-    CallEnded, CallFact, Count, FactKind, LlmAttemptsCounted, Micros, Pairing, Source, Timestamp, ToolCallsCounted, Visibility,
-    When,
+    CallEnded, CallFact, CallOutcome, Count, FactKind, GeminiOutcome, LlmAttemptsCounted, Micros, Pairing, Source, Timestamp,
+    ToolCallsCounted, ToolOutcome, Visibility, When,
 };
 
 /// Instrumentation tells of itself each 10 s; three times in a row nothing may get lost.
@@ -157,8 +157,51 @@ impl Interpreter {
                 None => *waits = instrumented.is_heard(now) && now.since(ended) < SPAN_WITHIN,
             }
         }
-        instrumented.waiting.retain(|span| now.since(span.ended) < LOG_WITHIN);
+        let (waiting, late) =
+            std::mem::take(&mut instrumented.waiting).into_iter().partition(|span| now.since(span.ended) < LOG_WITHIN);
+        instrumented.waiting = waiting;
+        self.shown_by_spans_alone(late);
+        waits.resize(self.facts.len(), false);
         waits
+    }
+
+    /// Tells of calls that only their spans show, unless the log shows calls: then it lost them, or they are of another hub.
+    fn shown_by_spans_alone(&mut self, mut spans: Vec<MetaCall>) {
+        match if self.joined { Some(true) } else { self.log_shows_checkpoints() } {
+            Some(true) => return,
+            Some(false) => spans.append(&mut self.instrumented.waiting),
+            None => {}
+        }
+        for span in spans {
+            self.told_by_spans(When::At(span.ended), alone(&span));
+        }
+    }
+}
+
+/// A call of which nothing but its span is known.
+fn alone(span: &MetaCall) -> CallEnded {
+    CallEnded {
+        started: span.started,
+        duration: Some(span.ended.since(span.started)),
+        outcome: match span.outcome {
+            ToolOutcome::Ok => CallOutcome::Ok,
+            ToolOutcome::ToolError | ToolOutcome::Error => CallOutcome::Error,
+            ToolOutcome::ClientClosed | ToolOutcome::NoAnswer => CallOutcome::Aborted,
+        },
+        pairing: Pairing::Exact,
+        in_flight: 1,
+        gemini: GeminiOutcome::Unseen,
+        gemini_duration: None,
+        gemini_failed_rounds: 0,
+        gemini_failure: None,
+        notification: None,
+        session: span.session,
+        trace: span.trace,
+        categories: None,
+        categories_known: None,
+        categories_added: None,
+        confidence: None,
+        response_complete: None,
     }
 }
 
@@ -179,7 +222,7 @@ mod tests {
     use super::*;
     use crate::hub::sources::merge::LineSource;
     use crate::hub::sources::raw::RawLine;
-    use crate::watch::{RecordUid, SessionHash, ToolOutcome, WatcherId};
+    use crate::watch::{RecordUid, SessionHash, TraceId, WatcherId};
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(1_795_000_000_000 + millis)
@@ -205,7 +248,13 @@ mod tests {
 
     fn span(started: u64, ended: u64, session: u8) -> MetaCall {
         let session = Some(SessionHash::of(&session.to_string(), &[0; 32]));
-        MetaCall { started: at(started), ended: at(ended), session, outcome: ToolOutcome::Ok }
+        MetaCall {
+            started: at(started),
+            ended: at(ended),
+            session,
+            outcome: ToolOutcome::Ok,
+            trace: TraceId::from_slice(&[7; 16]).unwrap(),
+        }
     }
 
     fn told(spans: Vec<MetaCall>) -> Observations {
@@ -259,6 +308,18 @@ mod tests {
         interpreter.observed(told(vec![span(0, 2_002, 1)]), at(2_300));
         assert_eq!(calls(&interpreter.harvest(at(2_400)).facts), [(0, Some(2_002), Pairing::Exact)]);
         assert!(calls(&interpreter.harvest(at(9_000)).facts).is_empty(), "each is told once");
+    }
+
+    #[test]
+    fn a_call_that_no_log_shows_is_told_by_its_span() {
+        let mut interpreter = Interpreter::new([0; 32]);
+        let uid = RecordUid::of_line(WatcherId::from_seed(b"test"), "log", 0, 0);
+        let (read, text) = (at(0), "Starting MCP Hub...");
+        let size = text.len() as u64;
+        let raw = RawLine { source: LineSource::Log, text, uid, size, stamped: None, read, earliest: read, historic: false };
+        interpreter.line(raw);
+        interpreter.observed(told(vec![span(100, 1_002, 2)]), at(1_500));
+        assert_eq!(calls(&interpreter.harvest(at(2_000)).facts), [(100, Some(902), Pairing::Exact)]);
     }
 
     #[test]

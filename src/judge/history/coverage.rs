@@ -315,7 +315,8 @@ impl Coverage {
             self.polls += 1;
             self.polls_answered += u64::from(poll.api.health == ApiOutcome::Ok);
         }
-        self.calls_visible += u64::from(sources.checkpoints == Some(true));
+        let is_instrumented = matches!(sources.instrumentation, Some(Visibility::Read | Visibility::Partial));
+        self.calls_visible += u64::from(sources.checkpoints == Some(true) || is_instrumented);
         *self.watchers.entry(watch.origin.watcher.to_string()).or_default() += 1;
         if let Some(process) = named_process(watch) {
             let known = self.processes.get(&watch.origin.watcher);

@@ -80,7 +80,8 @@ pub struct SourceTime {
     pub log_us: u64,
     /// Time of Watches in which lines with levels were read: the log was read (`read`) and is not the plain file, or the event stream was.
     pub log_levels_us: u64,
-    /// Time of Watches whose sources showed the lines of meta-tool calls. Time before that was known is what it turned out to be.
+    /// Time of Watches whose sources showed the lines of meta-tool calls, or in which instrumentation told of itself. Time before that was
+    /// known is what it turned out to be.
     pub calls_us: u64,
     /// Time of Watches in which instrumentation in the hub's process told of itself (`mcphub.source.instrumentation` is `read` or `partial`).
     #[serde(default)]
@@ -124,13 +125,18 @@ impl SourceClock {
         let length = length.get().saturating_sub(planned.get());
         add(&mut self.time.planned_us, planned.get());
         self.since_poll = self.since_poll.saturating_add(length);
+        let is_instrumented = matches!(watch.sources.instrumentation, Some(Visibility::Read | Visibility::Partial));
         match watch.sources.checkpoints {
+            // Spans show calls, too.
+            None | Some(false) if is_instrumented => {
+                add(&mut self.time.calls_us, std::mem::take(&mut self.calls_unknown).saturating_add(length))
+            }
             None if matches!(watch.sources.log, Visibility::Missing | Visibility::Off) => self.calls_unknown = 0,
             None => self.calls_unknown = self.calls_unknown.saturating_add(length),
             Some(true) => add(&mut self.time.calls_us, std::mem::take(&mut self.calls_unknown).saturating_add(length)),
             Some(false) => self.calls_unknown = 0,
         }
-        if matches!(watch.sources.instrumentation, Some(Visibility::Read | Visibility::Partial)) {
+        if is_instrumented {
             add(&mut self.time.instrumentation_us, length);
         }
         let Some(poll) = &watch.poll else { return };
