@@ -54,7 +54,7 @@ impl Random {
         let servers = [("filesystem", Liveness::Up), ("web", Liveness::Up)];
         let of_scenarios = fastrand::Rng::with_seed(!seed);
         let of_operations = fastrand::Rng::with_seed(seed.rotate_left(32));
-        let instrumented = seed % 2 == 0;
+        let instrumented = seed.is_multiple_of(2);
         let mut one = Self {
             random,
             of_scenarios,

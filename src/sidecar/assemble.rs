@@ -1,6 +1,6 @@
 //! Makes Watches of facts and polls. It is pure, so a rehearsed period takes the same path as a real one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +29,9 @@ const LONGEST_MARK: Micros = crate::judge::planned::LONGEST;
 /// Maximum number of planned windows at the same time.
 const MAX_OPEN_MARKS: usize = 64;
 
+/// So many results that came by spans are remembered: several runs of all scenarios.
+const MAX_TOLD_BY_SPANS: usize = 1_000;
+
 /// The current part of the slot's trace.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Filling {
@@ -55,6 +58,9 @@ pub struct Assembler {
     /// The results of scenarios that were taken up and whose files may still be there.
     #[serde(default)]
     taken_up: BTreeSet<FactId>,
+    /// The latest results that spans told: the same may come as a file, too.
+    #[serde(default)]
+    told_by_spans: VecDeque<FactId>,
     /// The configuration's changes to the built-in rules.
     #[serde(skip)]
     rules: Vec<String>,
@@ -103,6 +109,7 @@ impl Assembler {
             expectations: Expectations::default(),
             open_marks: Vec::new(),
             taken_up: BTreeSet::new(),
+            told_by_spans: VecDeque::new(),
             rules: Vec::new(),
             has_stated: false,
         }
@@ -139,7 +146,7 @@ impl Assembler {
     pub fn results(&mut self, told: impl IntoIterator<Item = Told>) {
         for Told { at, result } in told {
             let fact = ScenarioFact::from(result);
-            if self.taken_up.insert(fact.id()) {
+            if !self.told_by_spans.contains(&fact.id()) && self.taken_up.insert(fact.id()) {
                 self.interpreter.scenario_told(at, fact);
             }
         }
@@ -148,14 +155,22 @@ impl Assembler {
     /// Adds what instrumentation in the hub's process told. Results of scenarios among it are added once, however they came.
     pub fn observed(&mut self, mut told: Observations, now: Timestamp) {
         for (at, checked) in told.take_checks() {
-            self.results([Told { at, result: ToldResult::Checked(checked) }]);
+            let fact = ScenarioFact::from(ToldResult::Checked(checked));
+            if self.has_taken_up(fact.id()) {
+                continue;
+            }
+            if self.told_by_spans.len() >= MAX_TOLD_BY_SPANS {
+                self.told_by_spans.pop_front();
+            }
+            self.told_by_spans.push_back(fact.id());
+            self.interpreter.scenario_told(at, fact);
         }
         self.interpreter.observed(told, now);
     }
 
     /// Returns whether a result of a scenario was added.
     pub fn has_taken_up(&self, id: FactId) -> bool {
-        self.taken_up.contains(&id)
+        self.taken_up.contains(&id) || self.told_by_spans.contains(&id)
     }
 
     /// Forgets the results whose files are gone; these are there.

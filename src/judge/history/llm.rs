@@ -173,7 +173,7 @@ impl Sums {
                 more(&mut self.rate_limited, count);
             }
             LlmOutcome::Rejected | LlmOutcome::ServerError | LlmOutcome::Timeout | LlmOutcome::Failed => {
-                more(&mut self.failed, count)
+                more(&mut self.failed, count);
             }
         }
         more(&mut self.tokens.attempts, counted.with_tokens.get());

@@ -129,7 +129,7 @@ impl SourceClock {
         match watch.sources.checkpoints {
             // Spans show calls, too.
             None | Some(false) if is_instrumented => {
-                add(&mut self.time.calls_us, std::mem::take(&mut self.calls_unknown).saturating_add(length))
+                add(&mut self.time.calls_us, std::mem::take(&mut self.calls_unknown).saturating_add(length));
             }
             None if matches!(watch.sources.log, Visibility::Missing | Visibility::Off) => self.calls_unknown = 0,
             None => self.calls_unknown = self.calls_unknown.saturating_add(length),
