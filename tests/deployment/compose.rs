@@ -81,7 +81,7 @@ fn hubwatch_understands_its_arguments_and_variables() {
 #[test]
 fn hubwatch_runs_hardened_and_within_its_limits() {
     let both = merged();
-    for (name, memory) in [("hubwatch", "32m"), ("report", "64m"), ("scenarios", "64m")] {
+    for (name, memory) in [("hubwatch", "64m"), ("report", "64m"), ("scenarios", "64m")] {
         let service = &services(&both)[name];
         assert_eq!((&service["read_only"], &service["mem_limit"]), (&Value::Bool(true), &Value::from(memory)), "{name}");
         assert_eq!((words(&service["cap_drop"]), words(&service["security_opt"])), (vec!["ALL"], vec!["no-new-privileges:true"]));
