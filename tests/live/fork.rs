@@ -4,7 +4,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
+use hubwatch::watch::names;
 use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 
 use crate::hub::{free_port, instrumentation, modules};
@@ -146,27 +148,49 @@ fn assert_verdicts(played: &Played) {
     assert_server_crash(played);
 }
 
-/// What failed is an error in the spans, too. (A probe that is not exposed yet ends in another error, -32602.)
+/// What failed is an error in the spans, too, the hub's own included: its instrumentation continues the client's trace. (A probe that is
+/// not exposed yet ends in another error, -32602.)
 fn assert_spans(played: &Played, receiver: &Receiver) {
     let trace = played.scenario("tools_usable")["trace_id"].as_str().unwrap();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let failed: Vec<String> = receiver.read(|received| {
-        let spans = received.spans.iter().filter(|span| hex(&span.trace_id) == trace);
-        let internal = any_value::Value::StringValue("-32603".to_owned());
-        spans.filter(|span| attribute(&span.attributes, "error.type") == Some(&internal)).map(|span| span.name.clone()).collect()
-    });
-    assert_eq!(failed, ["tools/list", "tools/call filesystem__whoami"]);
+    let failed = |kind: SpanKind| -> Vec<String> {
+        receiver.read(|received| {
+            let spans = received.spans.iter().filter(|span| hex(&span.trace_id) == trace && span.kind() == kind);
+            let internal = any_value::Value::StringValue("-32603".to_owned());
+            spans
+                .filter(|span| attribute(&span.attributes, "error.type") == Some(&internal))
+                .map(|span| span.name.clone())
+                .collect()
+        })
+    };
+    assert_eq!(failed(SpanKind::Client), ["tools/list", "tools/call filesystem__whoami"]);
+    assert_eq!(failed(SpanKind::Server), ["tools/call filesystem__whoami"]);
+}
+
+/// The tokens of prompts and of answers, as facts of all Watches tell them.
+fn tokens(receiver: &Receiver) -> [u64; 2] {
+    receiver.read(|received| {
+        let watches = received.spans.iter().filter(|span| span.name == names::WATCH_SPAN);
+        let told: Vec<_> =
+            watches.flat_map(|span| &span.events).filter(|event| event.name == "mcphub.llm.attempts_counted").collect();
+        [names::LLM_INPUT_TOKENS, names::LLM_OUTPUT_TOKENS].map(|name| {
+            let number = |event: &&opentelemetry_proto::tonic::trace::v1::span::Event| match attribute(&event.attributes, name) {
+                Some(any_value::Value::IntValue(tokens)) => u64::try_from(*tokens).unwrap(),
+                _ => 0,
+            };
+            told.iter().copied().map(|event| number(&event)).sum()
+        })
+    })
 }
 
 /// What only the instrumentation shows: which call is whose, although their lines don't say it; attempts and their tokens.
-fn assert_instrumented(report: &Value) {
+fn assert_instrumented(report: &Value, receiver: &Receiver) {
     let (calls, llm) = (&report["calls"], &report["llm"]);
     assert_eq!((calls["guessed"].as_u64(), calls["partial"].as_u64()), (Some(0), Some(0)), "{calls:#}");
-    // The stand-in counts 10 tokens for each prompt and 5 for each answer.
-    let (tokens, answered) = (&llm["tokens"], llm["answered"].as_u64().unwrap());
-    assert!(answered > 10, "{llm:#}");
-    let told = ["attempts", "input", "output"].map(|kind| tokens[kind].as_u64().unwrap());
-    assert_eq!(told, [answered, 10 * answered, 5 * answered]);
+    // The stand-in counts 10 tokens for each prompt and 5 for each answer. All calls were those of scenarios, which don't count.
+    let (answered, [input, output]) = (llm["by_outcome"]["ok"].as_u64().unwrap(), tokens(receiver));
+    assert!(answered > 30, "{llm:#}");
+    assert_eq!((input, output, llm["planned"].as_u64()), (10 * answered, 5 * answered, llm["total"].as_u64()));
     // Nine attempts were answered with 429 by the instrumentation itself, in the window of that scenario.
     assert_eq!((llm["by_outcome"]["rate_limited"].as_u64(), llm["rate_limited"].as_u64()), (Some(9), Some(0)), "{llm:#}");
 }
@@ -202,7 +226,7 @@ async fn play(logger: Logger) {
     let told: Vec<&Value> = report["scenarios"].as_array().unwrap().iter().map(|told| &told["name"]).collect();
     assert_eq!(told.len(), played.names().len() + 1, "{told:?}");
     let verdict = |id: &str| report["criteria"].as_array().unwrap().iter().find(|row| row["id"] == id).unwrap()["verdict"].clone();
-    assert_instrumented(&report);
+    assert_instrumented(&report, &receiver);
     // So short a watch proves nothing, but it shows what fails.
     assert_ne!(verdict("integration.session_isolation"), "fail");
     assert_eq!((verdict("integration.tools_synchronised"), verdict("degradation.gemini_fallback")), ("fail".into(), "fail".into()));

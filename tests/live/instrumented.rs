@@ -78,7 +78,7 @@ async fn the_report_says_of_each_tool_call_of_a_real_hub_what_its_client_saw() {
         .collect();
     assert_eq!(tools, [("list_allowed_directories", 180, 0), ("read_text_file", 20, 20)]);
     let failed = report["measures"].as_array().unwrap().iter().find(|figure| figure["measure"] == "tools.failed_share").unwrap();
-    assert_eq!((failed["shown"].as_str(), failed["samples"].as_u64()), (Some("10 %"), Some(200)));
-    let page = sidecar.page("markdown");
+    assert_eq!((failed["shown"].as_str(), failed["samples"].as_u64()), (Some("10.0 %"), Some(200)));
+    let page = sidecar.page("md");
     assert!(page.contains("Tool calls, as instrumentation of the hub shows them"), "{page}");
 }
