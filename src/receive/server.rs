@@ -41,7 +41,8 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn new(service: Arc<Service>, tls: Option<TlsAcceptor>) -> Self {
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder.http1().max_buf_size(HTTP1_BUFFER_BYTES);
+        // A process that ends sends its last spans and closes: it waits for no answer.
+        builder.http1().max_buf_size(HTTP1_BUFFER_BYTES).half_close(true);
         builder
             .http2()
             .max_concurrent_streams(MAX_STREAMS)
@@ -102,10 +103,10 @@ impl Server {
         let _ = stream.set_nodelay(true);
         let served = async {
             match self.tls.clone() {
-                None => self.serve_stream(stream, &connection, on_loopback).await,
+                None => self.serve_stream(Box::new(stream), &connection, on_loopback).await,
                 Some(tls) => {
                     if let Ok(Ok(stream)) = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await {
-                        self.serve_stream(stream, &connection, on_loopback).await;
+                        self.serve_stream(Box::new(stream), &connection, on_loopback).await;
                     }
                 }
             }
@@ -118,12 +119,7 @@ impl Server {
         lock(&self.open).retain(|open| !Arc::ptr_eq(open, &connection));
     }
 
-    async fn serve_stream(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        connection: &Arc<Connection>,
-        on_loopback: bool,
-    ) {
+    async fn serve_stream(&self, stream: Box<dyn Stream>, connection: &Arc<Connection>, on_loopback: bool) {
         let (service, of_request) = (Arc::clone(&self.service), Arc::clone(connection));
         let take = service_fn(move |request| {
             let (service, in_request) = (Arc::clone(&service), of_request.begin());
@@ -153,6 +149,11 @@ impl Server {
         let _: Result<_, _> = tokio::time::timeout(LAST_REQUESTS, serving).await;
     }
 }
+
+/// What is served, encrypted or not: of one type, so that HTTP is in the program once.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// See [`Server::close_on_drop`].
 pub(super) struct CloseOnDrop(Open);
