@@ -15,7 +15,9 @@ use period::*;
 use serde_json::Value;
 
 /// The criteria about what the public hub has not.
-const ABOUT_THE_FORK: [&str; 6] = [
+const ABOUT_THE_FORK: [&str; 8] = [
+    "integration.gemini_response_time",
+    "integration.token_budget",
     "integration.gemini_without_errors",
     "integration.session_isolation",
     "integration.meta_tool_succeeds",
