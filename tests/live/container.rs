@@ -180,7 +180,8 @@ fn the_image_is_small_and_says_how_it_wants_to_be_run() {
     let Some(image) = Image::build() else { return };
     let size = image.size();
     println!("image: {size} bytes");
-    assert!(size < MAX_IMAGE_BYTES, "{size}");
+    // buildah tells it to three digits.
+    assert!(size <= MAX_IMAGE_BYTES, "{size}");
     let told = image.configuration();
     assert_eq!((told["architecture"].as_str(), told["os"].as_str()), (Some(docker_architecture()), Some("linux")));
     let config = &told["config"];
