@@ -234,7 +234,7 @@ fn a_comparison_is_shown_with_the_criteria_that_changed_and_what_makes_it_hard()
     let markdown = rendered(&report, Template::Markdown);
     insta::assert_snapshot!("comparison", markdown.split("### Compared with").nth(1).unwrap().split("## 6.").next().unwrap());
     for text in [&markdown, &rendered(&report, Template::Summary)] {
-        assert!(text.contains("Compared with build 4.2.9: 1 figure is better, 0 worse; 9 verdicts changed"), "{text}");
+        assert!(text.contains("Compared with build 4.2.9: 1 figure is better, 0 worse; 11 verdicts changed"), "{text}");
     }
     let page = rendered(&report, Template::Html);
     assert!(page.contains("Compared with build 4.2.9") && page.contains("better: −"));
