@@ -72,7 +72,7 @@ fn every_script_job_and_deliverable_of_the_strategy_is_on_the_page() {
 
 #[test]
 fn the_incidents_of_the_page_are_kinds_of_incidents() {
-    let section = PAGE.split("## Alert thresholds").nth(1).unwrap().split("## Scenarios").next().unwrap();
+    let section = PAGE.split("## Alert thresholds").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     let kinds = rows.flat_map(|row| row.split('`').skip(1).step_by(2));
     let mut seen = 0;
