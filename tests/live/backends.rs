@@ -248,7 +248,7 @@ async fn assert_rules(prometheus: &Prometheus) {
     }
 }
 
-/// Every query of every dashboard gives data.
+/// Every query of every dashboard is understood, and gives data unless the panel says that it needs instrumentation of the hub.
 async fn assert_dashboards(prometheus: &Prometheus) {
     for file in ["hub.json", "fleet.json"] {
         let text = std::fs::read_to_string(configuration("otel-config/grafana/dashboards").join(file)).unwrap();
@@ -257,7 +257,9 @@ async fn assert_dashboards(prometheus: &Prometheus) {
             for target in panel["targets"].as_array().unwrap() {
                 let query = target["expr"].as_str().unwrap();
                 let query = query.replace("$environment", "staging").replace("$hub", "live-.*").replace("$__range", "10m");
-                assert!(!prometheus.query(&query).await.is_empty(), "{file}, {}: no data for {query}", panel["title"]);
+                let is_instrumented = panel["description"].as_str().is_some_and(|text| text.contains("instrumentation"));
+                let there = prometheus.query(&query).await;
+                assert!(!there.is_empty() || is_instrumented, "{file}, {}: no data for {query}", panel["title"]);
             }
         }
     }
