@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::model::Report;
 use super::words;
 use crate::judge::history::{Cost, KeptAttempt, KeptToolCall, LlmHistory, ToolFigures};
-use crate::watch::TraceId;
+use crate::watch::{ToolOutcome, TraceId};
 
 /// So many tools are listed; the others are in report.json.
 const LISTED_TOOLS: usize = 20;
@@ -144,8 +144,12 @@ fn model_row(model: &crate::judge::history::ModelFigures) -> Vec<String> {
 }
 
 fn tool_call(call: &KeptToolCall, report: &Report) -> OperationRow {
-    let outcome = if call.error.is_empty() { call.outcome.to_string() } else { format!("{} ({})", call.outcome, call.error) };
-    row(call.at, &call.tool, call.duration_us, outcome, call.trace, report)
+    row(call.at, &call.tool, call.duration_us, ended(call.outcome, &call.error), call.trace, report)
+}
+
+/// Returns the outcome, with the error if that says more.
+fn ended(outcome: ToolOutcome, error: &str) -> String {
+    if error.is_empty() || error == outcome.as_str() { outcome.to_string() } else { format!("{outcome} ({error})") }
 }
 
 fn llm_attempt(attempt: &KeptAttempt, report: &Report) -> OperationRow {
@@ -174,6 +178,13 @@ fn row(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_that_repeats_the_outcome_is_not_shown_twice() {
+        assert_eq!(ended(ToolOutcome::ToolError, "tool_error"), "tool_error");
+        assert_eq!(ended(ToolOutcome::Error, "-32602"), "error (-32602)");
+        assert_eq!(ended(ToolOutcome::Ok, ""), "ok");
+    }
 
     #[test]
     fn small_amounts_keep_their_digits() {

@@ -30,7 +30,7 @@ pub(super) async fn examine(layers: &Layers<impl Environment>) -> Vec<Finding> {
     }
     let is_open = settings.addresses.iter().any(|address| !address.ip().is_loopback());
     if is_open && settings.token.is_some() && settings.tls.is_none() {
-        let advice = "set receive.certificate and receive.key, or make sure that nobody can listen on the way";
+        let advice = "set receive.certificate and receive.key, or use a network that others can't read";
         findings.push(Finding::note(CHECK, "other hosts send the token and their telemetry unencrypted", advice));
     }
     findings

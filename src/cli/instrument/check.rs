@@ -127,7 +127,7 @@ pub(super) async fn check(args: &CheckArgs, layers: &Layers<impl Environment>) -
     };
     print(&match args.format {
         Form::Text => found.text(),
-        Form::Json => format!("{}\n", serde_json::to_string_pretty(&found).expect("plain data")),
+        Form::Json => format!("{}\n", serde_json::to_string_pretty(&found).unwrap_or_default()),
     })?;
     Ok(found.exit())
 }

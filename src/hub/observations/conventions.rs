@@ -34,7 +34,7 @@ pub(super) enum Observed {
     LlmAttempt(LlmAttempt),
 }
 
-/// A request to an LLM, with its tokens.
+/// A request to an LLM and its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LlmAttempt {
     pub(super) seen: LlmAttemptSeen,
@@ -100,8 +100,8 @@ impl<'a> OfResource<'a> {
         Self { service: attributes.text(names::SERVICE_NAME), pid }
     }
 
-    /// Returns whether it is the hub: it says so, or says nothing of itself. What an MCP server or a client tells of the same calls would
-    /// count them twice.
+    /// Returns whether it is the hub: its `service.name` is the hub's, unknown or absent. Spans of an MCP server or a client for the same
+    /// calls would count them twice.
     pub(super) fn is_hub(&self) -> bool {
         self.service.is_none_or(|service| service == names::HUB_SERVICE || service.starts_with("unknown_service"))
     }
@@ -227,7 +227,7 @@ fn session(said: Attributes<'_>) -> Option<SessionHash> {
     said.text(names::MCP_SESSION_ID).and_then(SessionHash::parse)
 }
 
-/// Returns the results that the span of a scenario tells, each with its time.
+/// Returns the step results in a scenario's span, each with its time.
 pub(super) fn checks(span: &Span) -> impl Iterator<Item = (Timestamp, ScenarioChecked)> {
     let of_span = Attributes(&span.attributes);
     let scenario = of_span.text(names::SCENARIO).zip(of_span.text(names::SCENARIO_RUN).and_then(ScenarioRun::parse));

@@ -1,8 +1,8 @@
-//! What an instrumented process tells of itself by OTLP: calls of tools and requests to LLMs, by OpenTelemetry's MCP and GenAI
-//! conventions, whoever made the spans.
+//! Tool calls and requests to LLMs that an instrumented hub reports by OTLP, read by OpenTelemetry's MCP and GenAI conventions from any
+//! instrumentation's spans.
 //!
-//! [`conventions`] reads spans, [`tally`] counts them. [`Observations`] is what one or several requests tell: bounded whatever is
-//! sent, kept beside the request until a Watch holds it.
+//! [`conventions`] reads spans, [`tally`] counts them. [`Observations`] holds the result of one or several requests. Its size is bounded,
+//! and it is kept beside the request until a Watch contains it.
 
 mod conventions;
 mod tally;
@@ -29,10 +29,10 @@ const MAX_TOOL_KEYS: usize = 200;
 /// So many models, outcomes and minutes are kept apart: a hub asks one model or two.
 const MAX_ATTEMPT_KEYS: usize = 50;
 
-/// So many failed operations of a kind are told one by one; all are counted.
+/// Maximum failed operations of a kind that become facts of their own; all are counted.
 const MAX_FAILED: usize = 16;
 
-/// So many of the slowest operations of a kind are told one by one.
+/// Maximum slow operations of a kind that become facts of their own.
 const MAX_SLOWEST: usize = 3;
 
 /// So many meta-tool calls are compared with the log's: more than a hub ends in an interval.
@@ -54,7 +54,7 @@ pub(super) struct MetaCall {
     pub(super) trace: TraceId,
 }
 
-/// What requests tell of a hub. What it holds is bounded; beyond that it counts.
+/// The content of received requests about a hub, of bounded size.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observations {
     #[serde(with = "pairs")]
@@ -71,7 +71,7 @@ pub struct Observations {
     pub(super) lost: BTreeMap<u32, u64>,
 }
 
-/// Operations that are told one by one.
+/// Operations that become facts of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Kept<T> {
     pub(super) failed: Vec<T>,
